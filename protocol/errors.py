@@ -1,0 +1,88 @@
+"""Why this module exists: every failure a person can meet is one leaf of one tree.
+
+    SwarmError                      exit 1  something we did not foresee
+    |- ConfigError                  exit 2  wrong option, file or environment variable
+    |  `- NotBuiltYet               exit 2  the feature is named but not there in this version
+    |- IdentityError                exit 3  swarm.pem or the wallet cannot be used
+    |- NetworkError                 exit 4  peers, bootnode or blobs out of reach
+    |- ChainError                   exit 5  the chain refused, or is another chain
+    |  `- ChainUnreachable          exit 4  no RPC endpoint answers
+    |- VerificationError            exit 6  a check of somebody's work failed
+    `- BadRecord                    (never fatal) bytes from the network that break a rule
+
+Each error says what happened, what it means for the user's credits, and what to do next. ``str(error)`` is those
+three sentences; the parts stay apart so that the dashboard and ``--json`` can show them in their own places.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SwarmError(Exception):
+    """A failure in words. ``what`` happened, ``so_what`` for the user's credits, ``next_step`` to take."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, so_what: str = "", next_step: str = "") -> None:
+        self.what = what
+        self.so_what = so_what
+        self.next_step = next_step
+        super().__init__(" ".join(part for part in (what, so_what, next_step) if part))
+
+
+class ConfigError(SwarmError):
+    """An option, configuration file or environment variable cannot be used."""
+
+    exit_code = 2
+
+
+class NotBuiltYet(ConfigError):
+    """The user asked for something that this version names but does not have."""
+
+
+class IdentityError(SwarmError):
+    """The identity file or the wallet is missing, damaged, readable by others, locked, or owned by somebody else."""
+
+    exit_code = 3
+
+
+class NetworkError(SwarmError):
+    """A peer, the bootnode or a blob provider cannot be reached."""
+
+    exit_code = 4
+
+
+class ChainError(SwarmError):
+    """The chain answered, and refused; ``reason`` is the contract's own error name where there is one."""
+
+    exit_code = 5
+
+    def __init__(self, what: str, so_what: str = "", next_step: str = "", *, reason: str = "") -> None:
+        super().__init__(what, so_what, next_step)
+        self.reason = reason
+
+
+class ChainUnreachable(ChainError):
+    """No RPC endpoint answers; nothing was refused, so everything pending is kept and sent again."""
+
+    exit_code = 4
+
+
+class VerificationError(SwarmError):
+    """A check of a contribution, ledger or artifact did not come out as claimed."""
+
+    exit_code = 6
+
+
+class BadRecord(SwarmError):
+    """Bytes from the network that break a rule. Callers drop the record, count ``reason``, and go on.
+
+    ``reason`` is one word of a fixed vocabulary, used in counters: ``oversized``, ``malformed``, ``unsigned``,
+    ``wrong_signature``, ``wrong_owner``, ``wrong_round``, ``wrong_version``, ``wrong_run``, ``hash_mismatch``,
+    ``stalled``, ``unavailable``, ``false_scores``, ``wrong_rollouts``, ``wrong_state``, ``not_a_member``.
+    """
+
+    def __init__(self, reason: str, what: str) -> None:
+        super().__init__(what, "The record was dropped; your own credits are not touched.")
+        self.reason = reason

@@ -1,0 +1,296 @@
+"""Why this module exists: a peer tells what happens to it in these words, once; every display reads them.
+
+Events are local: they are appended to the peer's own log (one JSON object per line, ``type`` first) and never leave
+the machine. The dashboard, ``swarm status`` and ``--no-tui`` lines are all derived from them, so a screen can never
+know something that the log does not. ``at`` is unix seconds; durations end in ``_s``; credits are millionths.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from protocol.ids import Address, ContentId, PeerId, Stage
+
+
+class Outcome(StrEnum):
+    """How a stage or a round ended for this peer. Anything but ``COMPLETE`` is shown, counted and explained."""
+
+    COMPLETE = "complete"
+    ALONE = "alone"  # no other peer's work arrived in time
+    PARTIAL = "partial"  # some peers' work did not arrive in time
+    LATE = "late"  # this peer was late and skipped the stage
+    NOT_INCLUDED = "not_included"  # the round closed without this peer's contribution; its step is undone
+    NO_QUORUM = "no_quorum"  # the round ended by the clock: too few members attested the result
+
+
+class Event(msgspec.Struct, frozen=True, tag_field="type", tag=lambda name: name):
+    """Base of all events. ``at`` is set by the event log when the event is written."""
+
+
+class PeerStarted(Event, frozen=True):
+    nickname: str
+    peer: PeerId
+    address: Address
+    home: str
+    model: str
+    engine: str
+    version: str
+    pid: int
+
+
+class Progress(Event, frozen=True):
+    """Something long is under way (set-up, model load, a stage): ``what`` in words, ``done`` of ``total`` (0 = unknown)."""
+
+    what: str
+    done: int = 0
+    total: int = 0
+
+
+class Joined(Event, frozen=True):
+    """The DHT answered through ``bootnodes``; ``addresses`` are where others reach this peer."""
+
+    bootnodes: tuple[str, ...]
+    addresses: tuple[str, ...]
+    took_s: float
+
+
+class Registered(Event, frozen=True):
+    """The identity is bound to the wallet on the chain. ``transaction`` is empty when it already was."""
+
+    address: Address
+    transaction: str
+
+
+class RoundOpened(Event, frozen=True):
+    """``members`` are the round's enrolled peers; ``cohort`` those this peer plays with. ``closes_at``: unix seconds."""
+
+    round: int
+    seed: ContentId
+    members: tuple[PeerId, ...]
+    cohort: tuple[PeerId, ...]
+    opened_at: float
+    closes_at: float
+
+
+class StageStarted(Event, frozen=True):
+    round: int
+    stage: Stage
+    closes_at: float
+
+
+class BatchProduced(Event, frozen=True):
+    """This peer sampled its completions of a stage. ``mean_score_milli`` is its own scoring of them."""
+
+    round: int
+    stage: Stage
+    num_rollouts: int
+    num_tokens: int
+    mean_score_milli: int
+    correct_milli: int
+    took_s: float
+
+
+class BatchSeen(Event, frozen=True):
+    """Another peer's batch arrived, was checked and re-scored here."""
+
+    round: int
+    stage: Stage
+    peer: PeerId
+    num_rollouts: int
+    mean_score_milli: int
+    correct_milli: int
+    took_s: float
+
+
+class StageEnded(Event, frozen=True):
+    round: int
+    stage: Stage
+    outcome: Outcome
+    received: tuple[PeerId, ...]
+    missing: tuple[PeerId, ...]
+    waited_s: float
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What one peer said in one stage about one question, with its re-computed score and why."""
+
+    peer: PeerId
+    label: str
+    text: str
+    score_milli: int
+    why: str
+
+
+class QuestionPlayed(Event, frozen=True):
+    """One question of the round in full, for display: everybody's shown answer, critique and decision."""
+
+    round: int
+    question: str
+    truth: str
+    answers: tuple[Said, ...]
+    critiques: tuple[Said, ...]
+    decisions: tuple[Said, ...]
+
+
+class Trained(Event, frozen=True):
+    round: int
+    loss: float
+    grad_norm: float
+    num_own: int
+    num_external: int
+    num_tokens: int
+    state_before: ContentId
+    state_after: ContentId
+    took_s: float
+
+
+class ContributionSigned(Event, frozen=True):
+    round: int
+    content: ContentId
+
+
+class ContributionSeen(Event, frozen=True):
+    """Another peer's contribution arrived, its claims were recomputed and agree."""
+
+    round: int
+    peer: PeerId
+    content: ContentId
+    micro_credits: int
+
+
+class RecordRejected(Event, frozen=True):
+    """A record broke a rule and was dropped. ``reason`` is ``BadRecord.reason``; ``peer`` is who it claims to be from."""
+
+    round: int
+    peer: str
+    kind: str
+    reason: str
+    detail: str
+
+
+class Attested(Event, frozen=True):
+    """This peer recomputed the result proposed by ``poster`` and signed it."""
+
+    round: int
+    poster: PeerId
+    credits_root: ContentId
+
+
+class AttestationRefused(Event, frozen=True):
+    round: int
+    poster: PeerId
+    why: str
+
+
+class TransactionSent(Event, frozen=True):
+    """A transaction of this peer was mined. ``purpose``: register, enrol, settle, advance, claim."""
+
+    purpose: str
+    transaction: str
+    gas: int
+    round: int = 0
+
+
+class RoundSettled(Event, frozen=True):
+    """The chain recorded the round's result. ``micro_credits`` is what each peer earned in this round."""
+
+    round: int
+    contributions_root: ContentId
+    credits_root: ContentId
+    contributions: tuple[ContentId, ...]
+    micro_credits: dict[PeerId, int]
+    poster: PeerId
+
+
+class RoundEnded(Event, frozen=True):
+    """The last word on a round for this peer, with where its time went (seconds; they add up to ``total_s``)."""
+
+    round: int
+    outcome: Outcome
+    stages_played: tuple[Stage, ...]
+    total_s: float
+    generate_s: float
+    train_s: float
+    wait_s: float
+    network_s: float
+    chain_s: float
+
+
+class CreditsChanged(Event, frozen=True):
+    """Cumulative micro-credits of this peer: settled on the chain, and claimed as tokens."""
+
+    settled_micro: int
+    claimed_micro: int
+
+
+class Claimed(Event, frozen=True):
+    """Tokens arrived in the wallet. ``amount_wei`` of this claim; ``balance_wei`` of the wallet afterwards."""
+
+    amount_wei: int
+    balance_wei: int
+    transaction: str
+
+
+class Evaluated(Event, frozen=True):
+    """Greedy accuracy on held-out questions after ``round`` rounds (0: before any training)."""
+
+    round: int
+    num_questions: int
+    num_correct: int
+    took_s: float
+
+
+class PeerSeen(Event, frozen=True):
+    """A peer announced itself; ``phase`` is what it says it is doing."""
+
+    peer: PeerId
+    phase: str
+    round: int
+
+
+class Problem(Event, frozen=True):
+    """Something is wrong and the peer goes on: what, what it means for the credits, what to do. ``error`` is the class."""
+
+    error: str
+    what: str
+    so_what: str
+    next_step: str
+
+
+class Recovered(Event, frozen=True):
+    """The last problem of class ``error`` is over."""
+
+    error: str
+
+
+class Stopped(Event, frozen=True):
+    """The peer's process ends in an orderly way. ``peak_mb``: the largest resident memory it ever had."""
+
+    why: str
+    exit_code: int
+    peak_mb: int
+
+
+EVENT_TYPES: tuple[type[Event], ...] = (
+    PeerStarted, Progress, Joined, Registered, RoundOpened, StageStarted, BatchProduced, BatchSeen, StageEnded,
+    QuestionPlayed, Trained, ContributionSigned, ContributionSeen, RecordRejected, Attested, AttestationRefused,
+    TransactionSent, RoundSettled, RoundEnded, CreditsChanged, Claimed, Evaluated, PeerSeen, Problem, Recovered, Stopped,
+)  # fmt: skip
+
+AnyEvent = (
+    PeerStarted | Progress | Joined | Registered | RoundOpened | StageStarted | BatchProduced | BatchSeen | StageEnded
+    | QuestionPlayed | Trained | ContributionSigned | ContributionSeen | RecordRejected | Attested | AttestationRefused
+    | TransactionSent | RoundSettled | RoundEnded | CreditsChanged | Claimed | Evaluated | PeerSeen | Problem | Recovered
+    | Stopped
+)  # fmt: skip
+"""The tagged union that a log line decodes to."""
+
+
+class LoggedEvent(msgspec.Struct, frozen=True):
+    """One line of the log: when it was written, its number in this log (from 1, no gaps), and the event."""
+
+    at: float
+    seq: int
+    event: AnyEvent

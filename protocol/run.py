@@ -1,0 +1,155 @@
+"""Why this module exists: a run is its rules. Whoever plays by other rules is in another run, by construction.
+
+``RunSpec`` holds everything that a round depends on; its content id is the run id, which is part of every record key,
+signature and seed. ``JoinToken`` is a run spec plus where to find the swarm.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+
+import msgspec
+
+from protocol.codec import content_id_of, decode, encode
+from protocol.errors import BadRecord, ConfigError
+from protocol.ids import Address, ContentId
+from protocol.messages import WIRE_VERSION, WireStruct
+
+_TOKEN_PREFIX = "swarm1-"
+_TOKEN_CAP = 64 * 1024
+
+
+class FamilySpec(WireStruct, frozen=True):
+    """One family of questions: its name in the task library, its share (relative weight), its parameters as JSON."""
+
+    family: str
+    weight: int
+    parameters: str
+
+
+class TaskSpec(WireStruct, frozen=True):
+    """What is asked. ``version`` names the scorer and generator code. ``held_out_one_in``: a question whose text hashes
+    to 0 modulo this is never trained on, only used for evaluation."""
+
+    name: str
+    version: str
+    families: tuple[FamilySpec, ...]
+    held_out_one_in: int
+
+
+class GameRules(WireStruct, frozen=True):
+    """Per round: Q questions, G samples per question and stage, token limits per stage, and who plays with whom.
+
+    ``temperature_milli``: sampling temperature in thousandths. ``cohort_size``: the most peers that read each other.
+    """
+
+    num_questions: int
+    num_samples: int
+    answer_tokens: int
+    critique_tokens: int
+    decide_tokens: int
+    temperature_milli: int
+    cohort_size: int
+
+
+class LearnRules(WireStruct, frozen=True):
+    """GRPO over own and shared rollouts; real-valued rules in units of 1e-9 (``_nano``), so that they hash exactly.
+
+    Per question and stage, a peer trains on all its own samples and on ``num_external`` of the others' (SAPO's J).
+    ``delta_nano`` 0 turns the second clip off, ``beta_nano`` 0 the KL term. ``num_updates``: optimiser steps per round,
+    each on an equal share of the round's groups.
+    """
+
+    num_external: int
+    num_updates: int
+    learning_rate_nano: int
+    epsilon_low_nano: int
+    epsilon_high_nano: int
+    delta_nano: int
+    beta_nano: int
+    weight_decay_nano: int
+    max_grad_norm_nano: int
+
+
+class TimeRules(WireStruct, frozen=True):
+    """Seconds. A stage waits ``stage_s`` at most, contributions ``contribute_s``, a poster ``poster_s`` before the next
+    one takes over; the contract lets anybody open the next round after ``round_s``."""
+
+    stage_s: int
+    contribute_s: int
+    poster_s: int
+    round_s: int
+
+
+class RunSpec(WireStruct, frozen=True):
+    """Everything a round depends on. ``model``: content id of the genesis state; ``seed``: the run's own salt."""
+
+    name: str
+    chain_id: int
+    model: ContentId
+    task: TaskSpec
+    game: GameRules
+    learn: LearnRules
+    time: TimeRules
+    seed: int
+    wire_version: int = WIRE_VERSION
+
+    @property
+    def id(self) -> ContentId:
+        return content_id_of(self)
+
+
+class RunContracts(WireStruct, frozen=True):
+    """Addresses of a run's contracts on its chain."""
+
+    registry: Address
+    clock: Address
+    ledger: Address
+    pool: Address
+    token: Address
+
+
+class JoinToken(WireStruct, frozen=True):
+    """All that a newcomer needs: the run, its contracts, who to dial, which RPC endpoints to ask.
+
+    ``model_name``: a path or hub name that the host used, as a hint; the hash in ``run.model`` decides.
+    """
+
+    run: RunSpec
+    contracts: RunContracts
+    bootnodes: tuple[str, ...]
+    rpc: tuple[str, ...]
+    model_name: str
+
+
+def format_token(token: JoinToken) -> str:
+    """One line of text that can be pasted into a shell."""
+    return _TOKEN_PREFIX + base64.urlsafe_b64encode(zlib.compress(encode(token), 9)).decode().rstrip("=")
+
+
+def parse_token(text: str) -> JoinToken:
+    """The token in ``text``. Raises ``ConfigError`` when it is cut off, altered or of another version."""
+    body = text.strip().removeprefix(_TOKEN_PREFIX)
+    try:
+        if body == text.strip():
+            raise ValueError("it does not start with " + _TOKEN_PREFIX)
+        unpacker = zlib.decompressobj()
+        packed = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
+        raw = unpacker.decompress(packed, _TOKEN_CAP)
+        if unpacker.unconsumed_tail or not unpacker.eof:
+            raise ValueError("it is cut off or too long")
+        token = decode(raw, JoinToken, cap=_TOKEN_CAP)
+    except (ValueError, zlib.error, BadRecord, msgspec.MsgspecError) as error:
+        raise ConfigError(
+            f"This join token cannot be read: {error}.",
+            "Nothing was started.",
+            "Copy the whole line that `swarm host` printed, and use the same version of this program as the host.",
+        ) from error
+    if token.run.wire_version != WIRE_VERSION:
+        raise ConfigError(
+            f"This swarm speaks wire version {token.run.wire_version}, this program speaks {WIRE_VERSION}.",
+            "Your records would be dropped by everyone.",
+            "Install the version of this program that the host runs.",
+        )
+    return token

@@ -1,0 +1,54 @@
+"""Why this module exists: what a peer may ask of the network, whichever network it is.
+
+Two kinds of things travel: small signed records, published under a key that everybody can name, one per peer; and
+blobs, named by their hash and fetched from the peer that announced them.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from protocol.ids import ContentId, PeerId
+from protocol.messages import BlobRef, Envelope
+
+
+class RecordKey(msgspec.Struct, frozen=True):
+    """Where a kind of record of a round is found. Every peer has one slot under a key; nobody can write another's."""
+
+    run: ContentId
+    kind: str
+    round: int
+
+
+class Transport(Protocol):
+    """Publish, collect, offer, fetch. Implementations drop bad records, count them, and report each to ``on_rejected``."""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Multiaddresses where others reach this peer (with ``/p2p/<peer id>``)."""
+        ...
+
+    async def publish(self, envelope: Envelope, *, ttl_s: float) -> None:
+        """Put this peer's record under (run, kind, round). Publishing the same bytes again is harmless.
+
+        Raises ``NetworkError`` when no node stored it, ``BadRecord('oversized')`` above the cap.
+        """
+        ...
+
+    async def collect(self, key: RecordKey) -> dict[PeerId, Envelope]:
+        """The valid records under ``key`` that can be seen now. Empty when there are none; raises ``NetworkError`` only
+        when the network cannot be asked."""
+        ...
+
+    def offer(self, blob: bytes) -> BlobRef:
+        """Serve ``blob`` to whoever asks, until the process ends or newer blobs push it out of the cache."""
+        ...
+
+    async def fetch(self, ref: BlobRef, provider: PeerId) -> bytes:
+        """The blob, from ``provider``. Raises ``BadRecord``: ``unavailable``, ``stalled`` (no chunk in time),
+        ``oversized``, ``hash_mismatch``."""
+        ...
+
+    async def close(self) -> None: ...

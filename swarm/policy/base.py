@@ -1,0 +1,87 @@
+"""Why this module exists: what the game asks of a learning engine, whichever arithmetic is under it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from protocol.ids import ContentId
+
+
+class ChatMessage(msgspec.Struct, frozen=True):
+    """One turn of a conversation: ``role`` is ``system``, ``user`` or ``assistant``."""
+
+    role: str
+    content: str
+
+
+Prompt = tuple[ChatMessage, ...]
+
+
+class Sampling(msgspec.Struct, frozen=True):
+    """How to draw tokens. ``temperature`` 0 is greedy (the seed is then without effect); ``top_k`` 0 is off."""
+
+    max_new_tokens: int
+    temperature: float = 1.0
+    top_k: int = 0
+
+
+class SampleRequest(msgspec.Struct, frozen=True):
+    """One completion to draw. A completion is a function of (weights, prompt, seed, sampling) alone, not of its batch."""
+
+    prompt: Prompt
+    seed: int
+
+
+class Completion(msgspec.Struct, frozen=True):
+    """Token ids (end token included when ``ended``) and their text without special tokens."""
+
+    tokens: tuple[int, ...]
+    text: str
+    ended: bool
+
+
+class TrainSample(msgspec.Struct, frozen=True):
+    """One rollout to learn from: ``advantage`` is its group-relative advantage. Zero-advantage samples keep their slot."""
+
+    prompt: Prompt
+    tokens: tuple[int, ...]
+    advantage: float
+
+
+class StepReport(msgspec.Struct, frozen=True):
+    """What a training step did: mean loss, gradient norm before clipping (last update), tokens seen."""
+
+    loss: float
+    grad_norm: float
+    num_tokens: int
+    num_updates: int
+
+
+class Engine(Protocol):
+    """Generate, learn, name and keep a state. Methods block; the node calls them outside its event loop."""
+
+    def generate(self, requests: Sequence[SampleRequest], sampling: Sampling) -> list[Completion]: ...
+
+    def text_of(self, tokens: Sequence[int]) -> str:
+        """Decoded text without special tokens; what ``Rollout.text`` must equal. Raises ``ValueError`` for foreign ids."""
+        ...
+
+    def step(self, samples: Sequence[TrainSample], seed: int) -> StepReport:
+        """One round's policy updates on ``samples``, in an order fixed by ``seed`` and their index."""
+        ...
+
+    def state_hash(self) -> ContentId:
+        """Content id of trainable tensors, optimiser moments and step count."""
+        ...
+
+    def save(self, directory: Path) -> None:
+        """Write the state into ``directory`` (atomically: a crash leaves the old content or the new)."""
+        ...
+
+    def load(self, directory: Path) -> None:
+        """Replace the state by a saved one. Raises ``ConfigError`` when the files are damaged or of another model."""
+        ...

@@ -1,0 +1,40 @@
+"""Why this module exists: a task is a source of questions and a judge of answers, and nothing more."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+
+class Question(msgspec.Struct, frozen=True):
+    """A question, the answer that the task holds true, and the family it came from.
+
+    ``payload`` is what the judge needs besides the text (JSON); it never leaves this machine: peers derive it from the
+    same seed. ``truth`` is never taken from a peer's record.
+    """
+
+    text: str
+    truth: str
+    family: str
+    payload: str = ""
+
+
+class Task(Protocol):
+    """Seeded questions, split into training and held-out ones by the hash of the question's text."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the same seed would give other questions or the judge other scores; part of the run's id."""
+        ...
+
+    def questions(self, seed: int, count: int, *, held_out: bool = False) -> tuple[Question, ...]:
+        """``count`` distinct questions, the same for everyone with the same seed."""
+        ...
+
+    def score(self, question: Question, answer: str) -> int:
+        """0 to 1000 (milli). Never raises: an answer that cannot be judged scores 0. Same answer, same score, anywhere."""
+        ...
