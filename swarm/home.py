@@ -1,0 +1,113 @@
+"""Why this module exists: one place says where everything of a swarm lies on disk.
+
+    HOME/join.yaml            how to join this swarm (written by the host)
+    HOME/resolved.yaml        the configuration in force, without secrets
+    HOME/host/                dev chain, deployment, bootnode key, the host's events
+    HOME/peers/NAME/          one peer: swarm.pem, wallet, events, state, journal
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+
+@dataclass(frozen=True)
+class PeerHome:
+    """Paths of one peer. Nothing is created by asking for a path."""
+
+    root: Path
+
+    @property
+    def name(self) -> str:
+        return self.root.name
+
+    @property
+    def key_file(self) -> Path:
+        return self.root / "swarm.pem"
+
+    @property
+    def wallet_file(self) -> Path:
+        return self.root / "wallet.json"
+
+    @property
+    def password_file(self) -> Path:
+        return self.root / "wallet.password"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.root / "lock"
+
+    @property
+    def events_file(self) -> Path:
+        return self.root / "events.jsonl"
+
+    @property
+    def log_file(self) -> Path:
+        return self.root / "peer.log"
+
+    @property
+    def states(self) -> Path:
+        return self.root / "state"
+
+    @property
+    def journal(self) -> Path:
+        return self.root / "journal"
+
+    @property
+    def outbox_file(self) -> Path:
+        return self.root / "outbox.jsonl"
+
+
+@dataclass(frozen=True)
+class Home:
+    """Paths of a swarm's home directory."""
+
+    root: Path
+
+    @classmethod
+    def default(cls) -> Home:
+        """The platform's place for user data (XDG on Linux)."""
+        return cls(Path(platformdirs.user_data_path("rl-swarm", appauthor=False)))
+
+    @property
+    def join_file(self) -> Path:
+        return self.root / "join.yaml"
+
+    @property
+    def resolved_file(self) -> Path:
+        return self.root / "resolved.yaml"
+
+    @property
+    def host(self) -> Path:
+        return self.root / "host"
+
+    @property
+    def peers(self) -> Path:
+        return self.root / "peers"
+
+    def peer(self, name: str) -> PeerHome:
+        return PeerHome(self.peers / name)
+
+
+def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace ``path`` by ``data`` so that a crash leaves the old content or the new, never a part of either."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

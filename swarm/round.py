@@ -1,0 +1,252 @@
+"""Why this module exists: what a peer does next in a round is decided here, by a pure function, and nowhere else.
+
+    ANSWER -> CRITIQUE -> DECIDE -> TRAIN -> CONTRIBUTE -> AGREE -> CLOSED
+
+``advance(state, happening, now)`` returns the next state and the actions to perform. The node performs them and feeds
+back what happened; it never decides. There is no clock, network or randomness in here, so any history of a round can
+be replayed, and every time-out is tested by passing another ``now``.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from protocol.events import Outcome
+from protocol.ids import STAGES, PeerId, Stage
+from protocol.run import TimeRules
+
+
+class Phase(StrEnum):
+    """Where a peer is in its round. The three stages are phases of the same name."""
+
+    ANSWER = "answer"
+    CRITIQUE = "critique"
+    DECIDE = "decide"
+    TRAIN = "train"
+    CONTRIBUTE = "contribute"
+    AGREE = "agree"
+    CLOSED = "closed"
+
+
+# --- what can happen -------------------------------------------------------------------------------------------------
+
+
+class Produced(msgspec.Struct, frozen=True):
+    """My batch of ``stage`` is sampled, signed and published."""
+
+    stage: Stage
+
+
+class Received(msgspec.Struct, frozen=True):
+    """``peer``'s batch of ``stage`` is here, checked and scored."""
+
+    stage: Stage
+    peer: PeerId
+
+
+class Trained(msgspec.Struct, frozen=True):
+    """My training step is done and its state is on disk."""
+
+
+class Contributed(msgspec.Struct, frozen=True):
+    """``peer``'s contribution is here and its claims were recomputed (for mine: it is signed and published)."""
+
+    peer: PeerId
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """The chain left this round; ``included`` says whether my contribution is in its result, ``settled`` if it has one."""
+
+    settled: bool
+    included: bool
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """Time passed."""
+
+
+Happening = Produced | Received | Trained | Contributed | Recorded | Tick
+
+
+# --- what to do ------------------------------------------------------------------------------------------------------
+
+
+class Generate(msgspec.Struct, frozen=True):
+    """Sample and publish my batch of ``stage``, from what was received of the stages before."""
+
+    stage: Stage
+    closes_at: float
+
+
+class EndStage(msgspec.Struct, frozen=True):
+    """Tell how ``stage`` ended."""
+
+    stage: Stage
+    outcome: Outcome
+    received: tuple[PeerId, ...]
+    missing: tuple[PeerId, ...]
+
+
+class Train(msgspec.Struct, frozen=True):
+    """Take the training step on everything received."""
+
+
+class Contribute(msgspec.Struct, frozen=True):
+    """Sign and publish my contribution."""
+
+
+class Propose(msgspec.Struct, frozen=True):
+    """It is my turn to propose the round's result and to post it once a majority attested."""
+
+
+class Finish(msgspec.Struct, frozen=True):
+    """The round is over for me."""
+
+    outcome: Outcome
+
+
+Action = Generate | EndStage | Train | Contribute | Propose | Finish
+
+
+# --- state -----------------------------------------------------------------------------------------------------------
+
+
+class RoundState(msgspec.Struct, frozen=True):
+    """One peer's view of one round. ``posters``: all members in the drawn order of whose turn it is to propose.
+
+    ``closes_at``: when the current phase stops waiting for others. ``worst``: the least good stage outcome so far.
+    """
+
+    me: PeerId
+    cohort: frozenset[PeerId]
+    posters: tuple[PeerId, ...]
+    rules: TimeRules
+    phase: Phase
+    closes_at: float
+    produced: frozenset[Stage] = frozenset()
+    received: frozenset[tuple[Stage, PeerId]] = frozenset()
+    contributed: frozenset[PeerId] = frozenset()
+    agree_since: float = 0.0
+    proposed: bool = False
+    worst: Outcome = Outcome.COMPLETE
+
+
+_SEVERITY = (Outcome.COMPLETE, Outcome.PARTIAL, Outcome.ALONE, Outcome.LATE, Outcome.NO_QUORUM, Outcome.NOT_INCLUDED)
+
+
+def _worse(a: Outcome, b: Outcome) -> Outcome:
+    return max(a, b, key=_SEVERITY.index)
+
+
+def begin(
+    me: PeerId, cohort: frozenset[PeerId], posters: tuple[PeerId, ...], rules: TimeRules, now: float
+) -> tuple[RoundState, list[Action]]:
+    """A fresh round for a member: it starts with its answers."""
+    closes_at = now + rules.stage_s
+    state = RoundState(me, cohort, posters, rules, Phase.ANSWER, closes_at)
+    return state, [Generate(Stage.ANSWER, closes_at)]
+
+
+def resume(
+    me: PeerId, cohort: frozenset[PeerId], posters: tuple[PeerId, ...], rules: TimeRules, now: float
+) -> tuple[RoundState, list[Action]]:
+    """A round that this peer already contributed to before it was stopped: it sends the same bytes and goes on to agree."""
+    state = RoundState(
+        me, cohort, posters, rules, Phase.CONTRIBUTE, now + rules.contribute_s, produced=frozenset(STAGES)
+    )
+    return state, [Contribute()]
+
+
+def expected(state: RoundState, stage: Stage) -> frozenset[PeerId]:
+    """The others whose batch of ``stage`` is worth waiting for: who missed a stage is not waited for in the next."""
+    others = state.cohort - {state.me}
+    if stage is Stage.ANSWER:
+        return others
+    before = STAGES[STAGES.index(stage) - 1]
+    return frozenset(peer for peer in others if (before, peer) in state.received)
+
+
+def advance(state: RoundState, happening: Happening, now: float) -> tuple[RoundState, list[Action]]:
+    """The next state and what to do. Happenings that come too late or twice change nothing."""
+    if state.phase is Phase.CLOSED:
+        return state, []
+    match happening:
+        case Recorded(settled=settled, included=included):
+            return _close(state, settled, included)
+        case Produced(stage=stage):
+            state = msgspec.structs.replace(state, produced=state.produced | {stage})
+        case Received(stage=stage, peer=peer) if peer != state.me:
+            state = msgspec.structs.replace(state, received=state.received | {(stage, peer)})
+        case Contributed(peer=peer):
+            state = msgspec.structs.replace(state, contributed=state.contributed | {peer})
+        case Trained() if state.phase is Phase.TRAIN:
+            closes_at = now + state.rules.contribute_s
+            return msgspec.structs.replace(state, phase=Phase.CONTRIBUTE, closes_at=closes_at), [Contribute()]
+        case _:
+            pass
+    return _settle_phase(state, now)
+
+
+def _settle_phase(state: RoundState, now: float) -> tuple[RoundState, list[Action]]:
+    if state.phase in (Phase.ANSWER, Phase.CRITIQUE, Phase.DECIDE):
+        return _stage(state, Stage(state.phase.value), now)
+    if state.phase is Phase.CONTRIBUTE:
+        return _contribute(state, now)
+    if state.phase is Phase.AGREE:
+        return _agree(state, now)
+    return state, []
+
+
+def _stage(state: RoundState, stage: Stage, now: float) -> tuple[RoundState, list[Action]]:
+    if stage not in state.produced:
+        return state, []
+    others = expected(state, stage)
+    received = frozenset(peer for peer in state.cohort if (stage, peer) in state.received)
+    waiting_for = others - received
+    if waiting_for and now < state.closes_at:
+        return state, []
+    missing = state.cohort - {state.me} - received
+    if now >= state.closes_at + state.rules.stage_s:
+        outcome = Outcome.LATE
+    elif missing and not received:
+        outcome = Outcome.ALONE
+    else:
+        outcome = Outcome.PARTIAL if missing else Outcome.COMPLETE
+    actions: list[Action] = [EndStage(stage, outcome, tuple(sorted(received)), tuple(sorted(missing)))]
+    state = msgspec.structs.replace(state, worst=_worse(state.worst, outcome))
+    if stage is STAGES[-1]:
+        return msgspec.structs.replace(state, phase=Phase.TRAIN), [*actions, Train()]
+    following = STAGES[STAGES.index(stage) + 1]
+    closes_at = now + state.rules.stage_s
+    state = msgspec.structs.replace(state, phase=Phase(following.value), closes_at=closes_at)
+    return state, [*actions, Generate(following, closes_at)]
+
+
+def _contribute(state: RoundState, now: float) -> tuple[RoundState, list[Action]]:
+    if state.me not in state.contributed:
+        return state, []
+    last = STAGES[-1]
+    worth_waiting = frozenset(peer for stage, peer in state.received if stage is last)
+    if worth_waiting - state.contributed and now < state.closes_at:
+        return state, []
+    return _agree(msgspec.structs.replace(state, phase=Phase.AGREE, agree_since=now), now)
+
+
+def _agree(state: RoundState, now: float) -> tuple[RoundState, list[Action]]:
+    if state.proposed or state.me not in state.posters:
+        return state, []
+    my_turn_at = state.agree_since + state.posters.index(state.me) * state.rules.poster_s
+    if now < my_turn_at:
+        return state, []
+    return msgspec.structs.replace(state, proposed=True), [Propose()]
+
+
+def _close(state: RoundState, settled: bool, included: bool) -> tuple[RoundState, list[Action]]:
+    outcome = state.worst
+    if not settled:
+        outcome = _worse(outcome, Outcome.NO_QUORUM)
+    elif not included:
+        outcome = _worse(outcome, Outcome.NOT_INCLUDED)
+    return msgspec.structs.replace(state, phase=Phase.CLOSED, worst=outcome), [Finish(outcome)]
