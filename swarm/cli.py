@@ -1,0 +1,161 @@
+"""Why this module exists: the command line is a contract. It parses, calls ``swarm.app``, maps errors to exit codes.
+
+stdout is data, stderr is diagnostics. Nothing heavy is imported before a command needs it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from protocol.errors import SwarmError
+
+app = typer.Typer(
+    name="swarm",
+    help="A peer in a swarm of small language models that teach each other.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+HomeOption = Annotated[Path | None, typer.Option("--home", help="Where this swarm keeps its files.")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="A YAML file over the defaults.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
+ModelOption = Annotated[str | None, typer.Option("--model", help="Directory or hub name of a causal language model.")]
+TaskOption = Annotated[str | None, typer.Option("--task", help="A task of configs/tasks, or a YAML file.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="The run's own salt: another seed, another run.")]
+RoundsOption = Annotated[int | None, typer.Option("--rounds", min=1, help="Stop after this many rounds.")]
+PasswordOption = Annotated[Path | None, typer.Option("--password-file", help="File with the wallet's password.")]
+
+
+@app.command()
+def local(
+    peers: Annotated[int, typer.Option("--peers", min=1, max=64, help="How many peers play.")] = 3,
+    rounds: RoundsOption = None,
+    no_tui: Annotated[bool, typer.Option("--no-tui", help="A line per event instead of the dashboard.")] = False,
+    home: HomeOption = None,
+    model: ModelOption = None,
+    task: TaskOption = None,
+    seed: SeedOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """A private swarm on this machine: dev chain, bootnode, peers, dashboard."""
+    from swarm import app as root
+
+    settings = root.settings(config, home=home, model=model, task=task, seed=seed)
+    raise typer.Exit(root.local(settings, num_peers=peers, num_rounds=rounds, tui=not no_tui, as_json=as_json))
+
+
+@app.command()
+def host(
+    home: HomeOption = None,
+    model: ModelOption = None,
+    task: TaskOption = None,
+    seed: SeedOption = None,
+    config: ConfigOption = None,
+    listen: Annotated[str | None, typer.Option("--listen", help="Address to listen on, e.g. 0.0.0.0.")] = None,
+    announce: Annotated[str | None, typer.Option("--announce", help="Public address for the token.")] = None,
+    members: Annotated[int | None, typer.Option("--min-peers", min=1, help="Round 1 waits for so many.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bootnode, chain and gate for others; prints one join token."""
+    from swarm import app as root
+
+    settings = root.settings(
+        config, home=home, model=model, task=task, seed=seed, listen=listen, announce=announce, min_peers=members
+    )
+    raise typer.Exit(root.host(settings, as_json=as_json))
+
+
+@app.command()
+def run(
+    join: Annotated[list[str] | None, typer.Option("--join", help="A join token, or multiaddresses of peers.")] = None,
+    rpc: Annotated[list[str] | None, typer.Option("--rpc", help="RPC endpoint, with --join MULTIADDR.")] = None,
+    peer: Annotated[str, typer.Option("--peer", help="Which of this home's peers to run.")] = "1",
+    rounds: RoundsOption = None,
+    home: HomeOption = None,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    password_file: PasswordOption = None,
+    wait_s: Annotated[float, typer.Option("--wait", help="Seconds to wait for HOME/join.yaml.", hidden=True)] = 0.0,
+) -> None:
+    """One peer in somebody's swarm."""
+    from swarm import app as root
+
+    settings = root.settings(config, home=home, model=model, password_file=password_file)
+    raise typer.Exit(root.run(settings, name=peer, join=join or [], rpc=rpc or [], num_rounds=rounds, wait_s=wait_s))
+
+
+@app.command()
+def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Who I am, what is going on, what is wrong."""
+    from swarm import app as root
+
+    root.show("status", home, as_json)
+
+
+@app.command()
+def rounds(
+    count: Annotated[int, typer.Argument(min=1, help="How many of the latest rounds.")] = 10,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The latest rounds: outcome, scores, credits, and where the time went."""
+    from swarm import app as root
+
+    root.show("rounds", home, as_json, count=count)
+
+
+@app.command()
+def peers(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """The peers seen in this swarm."""
+    from swarm import app as root
+
+    root.show("peers", home, as_json)
+
+
+@app.command()
+def credits(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """What was earned, settled and claimed."""
+    from swarm import app as root
+
+    root.show("credits", home, as_json)
+
+
+@app.command()
+def claim(
+    peer: Annotated[str | None, typer.Option("--peer", help="Only this peer of the home (default: all).")] = None,
+    home: HomeOption = None,
+    config: ConfigOption = None,
+    password_file: PasswordOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn settled credits into tokens in the wallet."""
+    from swarm import app as root
+
+    settings = root.settings(config, home=home, password_file=password_file)
+    raise typer.Exit(root.claim(settings, peer, as_json=as_json))
+
+
+def main() -> NoReturn:
+    """Entry point of the ``swarm`` command; turns every typed error into words and its exit code."""
+    try:
+        app(standalone_mode=True)
+    except SwarmError as error:
+        for part in (f"error: {error.what}", error.so_what, error.next_step):
+            if part:
+                print(part, file=sys.stderr)
+        if "--json" in sys.argv:
+            words = {"what": error.what, "so_what": error.so_what, "next": error.next_step}
+            print(json.dumps({"error": type(error).__name__, **words}))
+        sys.exit(error.exit_code)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
