@@ -1,9 +1,9 @@
 """Why this module exists: one place says where everything of a swarm lies on disk.
 
-    HOME/join.yaml            how to join this swarm (written by the host)
-    HOME/resolved.yaml        the configuration in force, without secrets
-    HOME/host/                dev chain, deployment, bootnode key, the host's events
-    HOME/peers/NAME/          one peer: swarm.pem, wallet, events, state, journal
+HOME/join.yaml            how to join this swarm (written by the host)
+HOME/resolved.yaml        the configuration in force, without secrets
+HOME/host/                dev chain, deployment, bootnode key, the host's events
+HOME/peers/NAME/          one peer: swarm.pem, wallet, events, state, journal
 """
 
 from __future__ import annotations

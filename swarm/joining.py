@@ -41,13 +41,17 @@ def read_join_file(path: Path) -> JoinToken:
             "Start a swarm here with `swarm local` or `swarm host`, or join one with --join TOKEN.",
         ) from error
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.", nothing, "Check the file's owner and mode.") from error
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}.", nothing, "Check the file's owner and mode."
+        ) from error
     try:
         body = yaml.safe_load(raw) if len(raw) <= _FILE_CAP else None
     except yaml.YAMLError:
         body = None
     if not isinstance(body, dict) or not isinstance(body.get("token"), str):
-        raise ConfigError(f"{path} holds no join token.", nothing, "Write it anew with `swarm host`, or use --join TOKEN.")
+        raise ConfigError(
+            f"{path} holds no join token.", nothing, "Write it anew with `swarm host`, or use --join TOKEN."
+        )
     return parse_token(body["token"])
 
 

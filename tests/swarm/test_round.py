@@ -48,7 +48,9 @@ def full_stage(stage: Stage, now: float) -> list[tuple[float, Happening]]:
 
 def test_a_full_round_goes_through_every_phase_in_order() -> None:
     state, first = begin(ANN, ALL, (ANN, BOB, EVE), RULES, now=0)
-    history: list[tuple[float, Happening]] = [step for n, stage in enumerate(STAGES) for step in full_stage(stage, n + 1)]
+    history: list[tuple[float, Happening]] = [
+        step for n, stage in enumerate(STAGES) for step in full_stage(stage, n + 1)
+    ]
     history += [(5, Trained()), (6, Contributed(ANN)), (6, Contributed(BOB)), (6, Contributed(EVE))]
     history += [(7, Recorded(settled=True, included=True))]
     state, actions = play(state, *history)
