@@ -1,7 +1,7 @@
 """Why this module exists: what the rest of the program may ask of a chain, whichever chain it is.
 
-``Chain`` has a real adapter (``chain.web3_chain``) and a shipped fake with the same rules (``chain.fake``). What a peer
-wants done is an *intent*: plain data that can be written to disk before it is sent and recognised when it is sent twice.
+``Chain`` has a real adapter (``chain.web3_chain``) and a shipped fake with the same rules (``chain.fake``). What a
+peer wants done is an *intent*: plain data that is written to disk before it is sent, and recognised when sent twice.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class Member(msgspec.Struct, frozen=True):
 class ClockView(msgspec.Struct, frozen=True):
     """The run as the chain sees it at block ``block`` (time ``block_at``, unix seconds).
 
-    ``seed`` is empty until the block after the round's opening is mined. ``members`` are those of round ``round``.
+    Round 0 is the lobby: nobody plays it, and round 1 opens by itself when enough members have enrolled. ``seed`` is
+    empty until the block after the round's opening is mined. ``members`` are those of round ``round``, sorted by peer.
     ``settled_round`` and ``credits_root`` are the latest recorded result (0 and ``ZERO_ROOT`` before the first);
     ``data_hash`` names the credit table behind it.
     """
@@ -58,13 +59,14 @@ class ClockView(msgspec.Struct, frozen=True):
 
 
 class PeerRecord(msgspec.Struct, frozen=True):
-    """The registry's entry of a peer id. ``enrolled`` says whether it is a member of the run from some round on."""
+    """The registry's entry of a peer id. ``enrolled``: a member of the next round. ``last_seen_round``: of its presence."""
 
     peer: PeerId
     owner: Address
     signer: Address
     enrolled: bool
     claimed_micro: int
+    last_seen_round: int = 0
 
 
 class Balance(msgspec.Struct, frozen=True):
@@ -83,10 +85,12 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 class Register(msgspec.Struct, frozen=True, tag=True):
-    """Bind ``peer`` to the sending wallet. ``proof``: the identity key's signature over the registration digest.
+    """Bind ``peer`` to the sending wallet. ``nonce``: registrations of this peer id so far, 0 for the first one.
 
-    secp256k1 identities: 65 bytes r, s, v and no delegation. RSA identities: ``proof`` is empty and ``delegation``
-    carries public key, signing account and signature.
+    ``proof``: the signing account's signature (65 bytes r, s, v) over the registration digest, for both kinds of
+    identity: nobody can register an account that is not theirs. A secp256k1 identity key is its own signing account
+    and needs no delegation; an RSA identity adds ``delegation``: public key, signing account, RSA signature over the
+    same digest.
     """
 
     peer: PeerId
@@ -96,7 +100,11 @@ class Register(msgspec.Struct, frozen=True, tag=True):
 
 
 class Enrol(msgspec.Struct, frozen=True, tag=True):
-    """Make a registered peer of this wallet a member of the run, from the next round on."""
+    """Make a registered peer of this wallet a member of the run, from the next round on.
+
+    For a member it renews its presence. That costs a transaction only when half of the rounds after which an absent
+    member may be pruned have passed since it was last seen, so a peer may send it every round.
+    """
 
     peer: PeerId
 
@@ -115,13 +123,16 @@ class Advance(msgspec.Struct, frozen=True, tag=True):
 
 
 class Prune(msgspec.Struct, frozen=True, tag=True):
-    """Drop a member that took part in no recorded round for too long."""
+    """Drop a member that was not seen for too many rounds (it attested no result and renewed no presence)."""
 
     peer: PeerId
 
 
 class Claim(msgspec.Struct, frozen=True, tag=True):
-    """Pay ``peer``'s owner everything up to ``micro_credits`` that was not yet paid. ``proof``: Merkle siblings in hex."""
+    """Pay ``peer``'s owner everything up to ``micro_credits`` that was not yet paid.
+
+    ``proof``: Merkle siblings in hex, from the leaf up, against the latest recorded credits root.
+    """
 
     peer: PeerId
     micro_credits: int
