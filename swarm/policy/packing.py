@@ -1,0 +1,129 @@
+"""Why this module exists: in training, a group's prompt is computed once for all of its completions.
+
+Samples with the same prompt share one row: the prompt, then every completion side by side. A mask lets each completion
+see the prompt and itself only, and position ids restart after the prompt, so the numbers are those of separate rows at a
+fraction of the work. Models whose layers cannot take such a mask get one padded row per sample instead.
+
+Shapes: R rows, B samples, L columns, P columns of (left-padded) prompt, T completion positions, N completion tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from swarm.grpo.step import Sample
+from swarm.policy.load import LoadedModel
+
+_ROW_TOKENS = 768
+"""Completion tokens side by side in one row; attention within a row is quadratic in them."""
+
+_PADDING = -1
+
+
+def completion_log_probs(loaded: LoadedModel, samples: Sequence[Sample], temperature: float = 1.0) -> torch.Tensor:
+    """Teacher-forced log-probabilities float32 [B, T] of the samples' tokens; 0 beyond a sample's length.
+
+    Differentiable. ``temperature`` is that of the policy whose log-probabilities are wanted (logits are divided by it).
+    """
+    layout = _lay_out(samples, share_prompts=loaded.plain_attention)
+    device = loaded.device
+    ids_RL = layout.ids_RL.to(device)
+    if loaded.plain_attention:
+        inputs = {"attention_mask": _mask(layout.segment_RL.to(device)), "position_ids": layout.position_RL.to(device)}
+    else:
+        inputs = {"attention_mask": (layout.segment_RL != _PADDING).long().to(device)}
+    num_kept = ids_RL.shape[1] - layout.num_prompt_columns + 1  # from the last prompt token on
+    logits_RKV = loaded.model(input_ids=ids_RL, use_cache=False, logits_to_keep=num_kept, **inputs).logits
+    logits_RKV = logits_RKV[:, -num_kept:, : loaded.vocab_size].float()
+    if temperature != 1.0:
+        logits_RKV = logits_RKV / temperature
+    row_N, source_N = layout.row_N.to(device), layout.source_N.to(device)
+    chosen_N = logits_RKV[row_N, source_N, layout.token_N.to(device)]
+    chosen_N = chosen_N - torch.logsumexp(logits_RKV, dim=-1)[row_N, source_N]
+    length = max(len(sample.tokens) for sample in samples)
+    blank_BT = chosen_N.new_zeros((len(samples), length))
+    return blank_BT.index_put((layout.sample_N.to(device), layout.offset_N.to(device)), chosen_N)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """``segment_RL``: 0 prompt, k > 0 the row's k-th completion, -1 padding.
+
+    For each completion token: its row, the kept column that predicts it (0 is the last prompt column), its id, and
+    where it belongs in [B, T].
+    """
+
+    ids_RL: torch.Tensor
+    position_RL: torch.Tensor
+    segment_RL: torch.Tensor
+    num_prompt_columns: int
+    row_N: torch.Tensor
+    source_N: torch.Tensor
+    token_N: torch.Tensor
+    sample_N: torch.Tensor
+    offset_N: torch.Tensor
+
+
+def _rows(samples: Sequence[Sample], share_prompts: bool) -> list[list[int]]:
+    """Which samples sit in which row: runs of equal prompts, cut at ``_ROW_TOKENS``."""
+    rows: list[list[int]] = []
+    num_tokens = 0
+    for number, sample in enumerate(samples):
+        fits = (
+            share_prompts
+            and number > 0
+            and samples[number - 1].prompt == sample.prompt
+            and num_tokens + len(sample.tokens) <= _ROW_TOKENS
+        )
+        if fits:
+            rows[-1].append(number)
+            num_tokens += len(sample.tokens)
+        else:
+            rows.append([number])
+            num_tokens = len(sample.tokens)
+    return rows
+
+
+def _lay_out(samples: Sequence[Sample], share_prompts: bool) -> _Layout:
+    rows = _rows(samples, share_prompts)
+    num_prompt = max(len(samples[row[0]].prompt) for row in rows)
+    num_columns = num_prompt + max(sum(len(samples[number].tokens) for number in row) for row in rows)
+    ids = torch.zeros((len(rows), num_columns), dtype=torch.long)
+    positions = torch.zeros_like(ids)
+    segments = torch.full_like(ids, _PADDING)
+    places: list[list[int]] = [[], [], [], [], []]
+    for number_of_row, row in enumerate(rows):
+        prompt = samples[row[0]].prompt
+        start = num_prompt - len(prompt)
+        ids[number_of_row, start:num_prompt] = torch.tensor(prompt)
+        positions[number_of_row, start:num_prompt] = torch.arange(len(prompt))
+        segments[number_of_row, start:num_prompt] = 0
+        column = num_prompt
+        for segment, number in enumerate(row, start=1):
+            tokens = samples[number].tokens
+            length = len(tokens)
+            end = column + length
+            ids[number_of_row, column:end] = torch.tensor(tokens)
+            positions[number_of_row, column:end] = torch.arange(len(prompt), len(prompt) + length)
+            segments[number_of_row, column:end] = segment
+            places[0] += [number_of_row] * length
+            places[1] += [0, *range(column - num_prompt + 1, end - num_prompt)] if length else []
+            places[2] += tokens
+            places[3] += [number] * length
+            places[4] += range(length)
+            column = end
+    row_N, source_N, token_N, sample_N, offset_N = (torch.tensor(place, dtype=torch.long) for place in places)
+    return _Layout(ids, positions, segments, num_prompt, row_N, source_N, token_N, sample_N, offset_N)
+
+
+def _mask(segment_RL: torch.Tensor) -> torch.Tensor:
+    """Boolean [R, 1, L, L]: a token sees earlier tokens of its prompt and of its own completion, and itself."""
+    column_L = torch.arange(segment_RL.shape[1], device=segment_RL.device)
+    before_LL = column_L[:, None] >= column_L[None, :]
+    key_R1L, query_RL1 = segment_RL[:, None, :], segment_RL[:, :, None]
+    related_RLL = (key_R1L == 0) | (key_R1L == query_RL1)
+    itself_LL = column_L[:, None] == column_L[None, :]  # padding must attend to something
+    return ((before_LL & related_RLL & (key_R1L != _PADDING)) | itself_LL)[:, None]
