@@ -25,12 +25,15 @@ class Delegation(WireStruct, frozen=True):
     """An RSA identity names, once, the secp256k1 key that signs for it (libp2p ids of RSA keys hide the public key).
 
     ``public_key``: libp2p protobuf public key; its SHA-256 multihash is the peer id. ``signer``: the delegated account.
-    ``signature``: RSASSA-PKCS1-v1_5 with SHA-256 over the registration digest (see ``identity.delegation``).
+    ``signature``: RSASSA-PKCS1-v1_5 with SHA-256 over the registration digest (see ``identity.delegation``), which also
+    covers ``wallet`` and ``nonce``: they are here so that anyone can check the delegation without asking the chain.
     """
 
     public_key: bytes
     signer: Address
     signature: bytes
+    wallet: Address
+    nonce: int = 0
 
 
 class Envelope(WireStruct, frozen=True):
