@@ -1,0 +1,151 @@
+"""Why this module exists: every peer must draw the very same questions from a seed, and judge answers the very same way.
+
+Questions come from reasoning-gym's generators, verdicts from ``rewards.scoring.verifiers``. reasoning-gym is imported
+when the first question is drawn (about 1 s and 35 MB on top of torch), so that commands that only print stay quick.
+"""
+
+from __future__ import annotations
+
+import decimal
+import hashlib
+import json
+from collections.abc import Callable
+from importlib.metadata import version as installed_version
+from typing import Any
+
+from protocol.codec import content_id_of
+from protocol.errors import ConfigError
+from protocol.run import FamilySpec, TaskSpec
+from protocol.seeds import derive_bytes, derive_seed
+from rewards.scoring.verifiers import VERIFIER_VERSION, verify
+from swarm.tasks.base import Question
+from swarm.tasks.families import DEFAULT_CAP, FAMILIES, Item
+
+QUESTION_CAP = 2000
+"""Characters. A longer question is skipped, by everyone alike."""
+
+_ATTEMPTS_PER_QUESTION = 100
+_RESERVED = {"seed", "size"}
+_FIX_TASK = "Correct the task file (see configs/tasks for examples)."
+
+
+def task_version() -> str:
+    """Names the generator and the verifiers: peers with other ones are in another run."""
+    return f"reasoning-gym {installed_version('reasoning_gym')}, verifiers {VERIFIER_VERSION}"
+
+
+def is_held_out(text: str, one_in: int) -> bool:
+    """Whether a question with this text is only ever used for evaluation: SHA-256 of the text, modulo ``one_in``."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest(), "big") % one_in == 0
+
+
+class ReasoningGymTask:
+    """A ``Task`` over a weighted mix of reasoning-gym families. Raises ``ConfigError`` for a spec it cannot serve."""
+
+    def __init__(self, spec: TaskSpec) -> None:
+        if spec.version != task_version():
+            raise ConfigError(
+                f"This run's questions come from {spec.version!r}; this program has {task_version()!r}.",
+                "You would be asked, and scored on, other questions than the rest of the swarm.",
+                "Install the version of this program that the host runs.",
+            )
+        if spec.held_out_one_in < 2:
+            raise ConfigError(f"held_out_one_in is {spec.held_out_one_in}.", "", "Set it to 2 or more. " + _FIX_TASK)
+        if not spec.families or any(not 1 <= family.weight <= 1_000_000 for family in spec.families):
+            raise ConfigError("A task needs families, each with a weight from 1 to 1000000.", "", _FIX_TASK)
+        if len({family.family for family in spec.families}) < len(spec.families):
+            raise ConfigError("A family is listed twice in the task.", "", "Merge its entries. " + _FIX_TASK)
+        self.spec = spec
+        self._id = content_id_of(spec)
+        self._parameters = {family.family: _parameters(family) for family in spec.families}
+        self._generators: dict[str, Callable[[int], Item]] = {}
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def version(self) -> str:
+        return self.spec.version
+
+    def questions(self, seed: int, count: int, *, held_out: bool = False) -> tuple[Question, ...]:
+        """``count`` distinct questions of one side of the split. Raises ``ConfigError`` when the task has too few."""
+        found: dict[str, Question] = {}
+        for attempt in range(_ATTEMPTS_PER_QUESTION * self.spec.held_out_one_in * max(count, 10)):
+            if len(found) >= count:
+                break
+            question = self._draw(seed, attempt)
+            if question is None or question.text in found:
+                continue
+            if is_held_out(question.text, self.spec.held_out_one_in) == held_out:
+                found[question.text] = question
+        if len(found) < count:
+            raise ConfigError(
+                f"Task {self.name!r} has fewer than {count} distinct {'held-out ' if held_out else ''}questions.",
+                "",
+                "Widen its parameters, or ask for fewer questions.",
+            )
+        return tuple(found.values())
+
+    def score(self, question: Question, answer: str) -> int:
+        """0 to 1000; see ``rewards.scoring.verifiers``."""
+        kind, _, payload = question.payload.partition(" ")
+        return verify(kind, answer, question.truth, payload)
+
+    def _draw(self, seed: int, attempt: int) -> Question | None:
+        family = self._family(int.from_bytes(derive_bytes("family", self._id, seed, attempt)[:8], "big"))
+        try:
+            with decimal.localcontext():  # one generator changes the thread's decimal precision
+                item = self._generator(family)(derive_seed("question", self._id, seed, attempt))
+        except ArithmeticError:  # a generator that divides by zero does so for everyone: that index has no question
+            return None
+        row, text = FAMILIES[family], str(item["question"]).strip()
+        if len(text) > QUESTION_CAP:
+            return None
+        payload = f"{row.verifier(item)} {row.payload(item, self._parameters[family])}".strip()
+        return Question(text=text, truth=row.truth(item), family=family, payload=payload)
+
+    def _family(self, number: int) -> str:
+        ticket = number % sum(family.weight for family in self.spec.families)
+        for family in self.spec.families:
+            ticket -= family.weight
+            if ticket < 0:
+                return family.family
+        raise AssertionError("weights are positive")
+
+    def _generator(self, family: str) -> Callable[[int], Item]:
+        if family not in self._generators:
+            self._generators[family] = _build(family, self._parameters[family])
+        return self._generators[family]
+
+
+def _parameters(family: FamilySpec) -> dict[str, Any]:
+    """The family's parameters, checked. Whether reasoning-gym knows their names is checked when it is built."""
+    if family.family not in FAMILIES:
+        known = ", ".join(sorted(FAMILIES))
+        raise ConfigError(f"There is no task family {family.family!r}.", "", f"Use one of: {known}.")
+    try:
+        parameters = json.loads(family.parameters or "{}")
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"The parameters of {family.family!r} are not JSON.", "", _FIX_TASK) from error
+    if not isinstance(parameters, dict) or len(family.parameters) > 4000:
+        raise ConfigError(f"The parameters of {family.family!r} are not a short JSON object.", "", _FIX_TASK)
+    caps = FAMILIES[family.family].caps
+    for name, value in parameters.items():
+        if name in _RESERVED:
+            raise ConfigError(f"{name!r} of {family.family!r} cannot be set: the round's seed decides.", "", _FIX_TASK)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            limit = caps.get(name, DEFAULT_CAP)
+            if not -limit <= value <= limit:
+                raise ConfigError(f"{name} = {value} of {family.family!r} is beyond {limit}.", "", _FIX_TASK)
+    return parameters
+
+
+def _build(family: str, parameters: dict[str, Any]) -> Callable[[int], Item]:
+    import reasoning_gym
+
+    try:
+        dataset: Any = reasoning_gym.create_dataset(family, seed=0, size=1, **parameters)
+    except (AssertionError, TypeError, ValueError) as error:
+        raise ConfigError(f"reasoning-gym refuses the parameters of {family!r}: {error}.", "", _FIX_TASK) from error
+    return lambda index: dataset[index]  # type: ignore[no-any-return]
