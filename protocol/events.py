@@ -135,9 +135,11 @@ class QuestionPlayed(Event, frozen=True):
 
 
 class Trained(Event, frozen=True):
+    """The round's training step. ``loss`` and ``grad_norm`` are null in the log when they are not finite."""
+
     round: int
-    loss: float
-    grad_norm: float
+    loss: float | None
+    grad_norm: float | None
     num_own: int
     num_external: int
     num_tokens: int

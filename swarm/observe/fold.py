@@ -1,0 +1,298 @@
+"""Why this module exists: what each event means for the read-model, one small function per event.
+
+``apply`` depends on the event and on the tables only, so folding a log in one go or line by line gives the same rows.
+An event that comes twice (a round played again after a crash) replaces what it said before.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from protocol import events as e
+from protocol.events import LoggedEvent
+from protocol.ids import PeerId
+from swarm.observe.schema import NUM_PROBLEMS_KEPT, NUM_QUESTIONS_KEPT, NUM_REJECTED_PEERS_PER_ROUND
+
+OTHERS = "(others)"
+
+_INT64 = 2**63 - 1
+
+
+def apply(db: sqlite3.Connection, logged: LoggedEvent) -> None:
+    """Fold one event into the tables. The caller owns the transaction."""
+    handler = _HANDLERS.get(type(logged.event))
+    if handler is not None:
+        handler(db, logged, logged.event)
+
+
+def _json(items: tuple[Any, ...]) -> str:
+    return msgspec.json.encode(items).decode()
+
+
+def _own_peer(db: sqlite3.Connection) -> str:
+    return db.execute("SELECT peer FROM self").fetchone()[0] or ""
+
+
+def _seen(db: sqlite3.Connection, peer: PeerId, at: float) -> None:
+    db.execute(
+        "INSERT INTO peers_seen (peer, last_at) VALUES (?, ?)"
+        " ON CONFLICT (peer) DO UPDATE SET last_at = excluded.last_at",
+        (peer, at),
+    )
+
+
+def _phase(db: sqlite3.Connection, logged: LoggedEvent, phase: str, closes_at: float | None = None) -> None:
+    db.execute("UPDATE self SET phase = ?, phase_since = ?, phase_closes_at = ?", (phase, logged.at, closes_at))
+
+
+def _started(db: sqlite3.Connection, logged: LoggedEvent, event: e.PeerStarted) -> None:
+    db.execute(
+        "UPDATE self SET nickname = ?, peer = ?, address = ?, model = ?, engine = ?, version = ?, pid = ?,"
+        " started_at = ?, num_starts = num_starts + 1, joined_at = NULL, stopped_at = NULL, stop_why = NULL,"
+        " exit_code = NULL",
+        (event.nickname, event.peer, event.address, event.model, event.engine, event.version, event.pid, logged.at),
+    )
+    db.execute("UPDATE problems SET recovered_at = ? WHERE recovered_at IS NULL", (logged.at,))
+    db.execute("DELETE FROM progress")
+    _phase(db, logged, "starting")
+
+
+def _progress(db: sqlite3.Connection, logged: LoggedEvent, event: e.Progress) -> None:
+    db.execute("REPLACE INTO progress VALUES (1, ?, ?, ?, ?)", (event.what, event.done, event.total, logged.at))
+
+
+def _joined(db: sqlite3.Connection, logged: LoggedEvent, event: e.Joined) -> None:
+    db.execute("UPDATE self SET joined_at = ?", (logged.at,))
+    _phase(db, logged, "joined")
+
+
+def _registered(db: sqlite3.Connection, logged: LoggedEvent, event: e.Registered) -> None:
+    db.execute("UPDATE self SET registered = 1, address = ?", (event.address,))
+
+
+def _round_opened(db: sqlite3.Connection, logged: LoggedEvent, event: e.RoundOpened) -> None:
+    db.execute(
+        "INSERT INTO rounds (round, seed, members, cohort, opened_at, closes_at) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (round) DO UPDATE SET seed = excluded.seed, members = excluded.members, cohort = excluded.cohort,"
+        " opened_at = excluded.opened_at, closes_at = excluded.closes_at",
+        (event.round, event.seed, _json(event.members), _json(event.cohort), event.opened_at, event.closes_at),
+    )
+    db.execute("UPDATE self SET round = ?", (event.round,))
+    db.execute("DELETE FROM progress")
+    _phase(db, logged, "open", event.closes_at)
+
+
+def _stage_started(db: sqlite3.Connection, logged: LoggedEvent, event: e.StageStarted) -> None:
+    db.execute(
+        "REPLACE INTO stages (round, stage, started_at, closes_at) VALUES (?, ?, ?, ?)",
+        (event.round, event.stage, logged.at, event.closes_at),
+    )
+    _phase(db, logged, event.stage, event.closes_at)
+
+
+def _batch_produced(db: sqlite3.Connection, logged: LoggedEvent, event: e.BatchProduced) -> None:
+    db.execute(
+        "REPLACE INTO batches VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?)",
+        (event.round, event.stage, _own_peer(db), event.num_rollouts, event.num_tokens, event.mean_score_milli,
+         event.correct_milli, event.took_s, logged.at),
+    )  # fmt: skip
+
+
+def _batch_seen(db: sqlite3.Connection, logged: LoggedEvent, event: e.BatchSeen) -> None:
+    db.execute(
+        "REPLACE INTO batches VALUES (?, ?, ?, 0, ?, NULL, ?, ?, ?, ?)",
+        (event.round, event.stage, event.peer, event.num_rollouts, event.mean_score_milli, event.correct_milli,
+         event.took_s, logged.at),
+    )  # fmt: skip
+    _seen(db, event.peer, logged.at)
+
+
+def _stage_ended(db: sqlite3.Connection, logged: LoggedEvent, event: e.StageEnded) -> None:
+    db.execute(
+        "INSERT INTO stages (round, stage, outcome, num_received, missing, waited_s) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (round, stage) DO UPDATE SET outcome = excluded.outcome, num_received = excluded.num_received,"
+        " missing = excluded.missing, waited_s = excluded.waited_s",
+        (event.round, event.stage, event.outcome, len(event.received), _json(event.missing), event.waited_s),
+    )
+    if event.stage == "decide":
+        _phase(db, logged, "train")
+
+
+def _question(db: sqlite3.Connection, logged: LoggedEvent, event: e.QuestionPlayed) -> None:
+    db.execute("REPLACE INTO questions VALUES (?, ?, ?)", (logged.seq, event.round, msgspec.json.encode(event)))
+    db.execute(
+        "DELETE FROM questions WHERE seq NOT IN (SELECT seq FROM questions ORDER BY seq DESC LIMIT ?)",
+        (NUM_QUESTIONS_KEPT,),
+    )
+
+
+def _trained(db: sqlite3.Connection, logged: LoggedEvent, event: e.Trained) -> None:
+    db.execute("INSERT OR IGNORE INTO rounds (round) VALUES (?)", (event.round,))
+    db.execute(
+        "UPDATE rounds SET loss = ?, grad_norm = ?, num_own = ?, num_external = ?, num_tokens = ?, step_s = ?,"
+        " state_before = ?, state_after = ? WHERE round = ?",
+        (event.loss, event.grad_norm, event.num_own, event.num_external, event.num_tokens, event.took_s,
+         event.state_before, event.state_after, event.round),
+    )  # fmt: skip
+    _phase(db, logged, "contribute")
+
+
+def _contribution_signed(db: sqlite3.Connection, logged: LoggedEvent, event: e.ContributionSigned) -> None:
+    db.execute(
+        "REPLACE INTO contributions (round, peer, content, own, produced_at) VALUES (?, ?, ?, 1, ?)",
+        (event.round, _own_peer(db), event.content, logged.at),
+    )
+    _phase(db, logged, "settle")
+
+
+def _contribution_seen(db: sqlite3.Connection, logged: LoggedEvent, event: e.ContributionSeen) -> None:
+    db.execute(
+        "REPLACE INTO contributions (round, peer, content, own, seen_at, micro_credits) VALUES (?, ?, ?, 0, ?, ?)",
+        (event.round, event.peer, event.content, logged.at, event.micro_credits),
+    )
+    _seen(db, event.peer, logged.at)
+
+
+def _rejected(db: sqlite3.Connection, logged: LoggedEvent, event: e.RecordRejected) -> None:
+    peer = event.peer[:128]
+    round = min(event.round, _INT64)  # the round a stranger claims
+    known = db.execute("SELECT 1 FROM rejections WHERE round = ? AND peer = ?", (round, peer)).fetchone()
+    if known is None:
+        (num,) = db.execute("SELECT count(DISTINCT peer) FROM rejections WHERE round = ?", (round,)).fetchone()
+        peer = peer if num < NUM_REJECTED_PEERS_PER_ROUND else OTHERS
+    db.execute(
+        "INSERT INTO rejections VALUES (?, ?, ?, ?, 1, ?, ?) ON CONFLICT (round, peer, kind, reason) DO UPDATE SET"
+        " count = count + 1, detail = excluded.detail, last_at = excluded.last_at",
+        (round, peer, event.kind[:32], event.reason[:32], event.detail[:400], logged.at),
+    )
+
+
+def _attested(db: sqlite3.Connection, logged: LoggedEvent, event: e.Attested) -> None:
+    db.execute(
+        "REPLACE INTO attestations VALUES (?, ?, ?, NULL, ?)",
+        (event.round, event.poster, event.credits_root, logged.at),
+    )
+
+
+def _attestation_refused(db: sqlite3.Connection, logged: LoggedEvent, event: e.AttestationRefused) -> None:
+    db.execute("REPLACE INTO attestations VALUES (?, ?, NULL, ?, ?)", (event.round, event.poster, event.why, logged.at))
+
+
+def _transaction(db: sqlite3.Connection, logged: LoggedEvent, event: e.TransactionSent) -> None:
+    db.execute(
+        "INSERT OR IGNORE INTO transactions VALUES (?, ?, ?, ?, ?)",
+        (event.transaction, event.purpose, event.gas, event.round, logged.at),
+    )
+
+
+def _settled(db: sqlite3.Connection, logged: LoggedEvent, event: e.RoundSettled) -> None:
+    db.execute(
+        "REPLACE INTO settlements VALUES (?, ?, ?, ?, ?)",
+        (event.round, event.contributions_root, event.credits_root, event.poster, logged.at),
+    )
+    db.execute("DELETE FROM settled WHERE round = ?", (event.round,))
+    db.executemany(
+        "INSERT OR IGNORE INTO settled VALUES (?, ?)", [(event.round, content) for content in event.contributions]
+    )
+    db.execute("DELETE FROM credits WHERE round = ?", (event.round,))
+    db.executemany(
+        "INSERT INTO credits VALUES (?, ?, ?)",
+        [(event.round, peer, min(micro, _INT64)) for peer, micro in event.micro_credits.items()],
+    )
+
+
+def _round_ended(db: sqlite3.Connection, logged: LoggedEvent, event: e.RoundEnded) -> None:
+    db.execute("INSERT OR IGNORE INTO rounds (round) VALUES (?)", (event.round,))
+    db.execute(
+        "UPDATE rounds SET ended_at = ?, outcome = ?, stages_played = ?, total_s = ?, generate_s = ?, train_s = ?,"
+        " wait_s = ?, network_s = ?, chain_s = ? WHERE round = ?",
+        (logged.at, event.outcome, _json(event.stages_played), event.total_s, event.generate_s, event.train_s,
+         event.wait_s, event.network_s, event.chain_s, event.round),
+    )  # fmt: skip
+    _phase(db, logged, "between rounds")
+
+
+def _credits(db: sqlite3.Connection, logged: LoggedEvent, event: e.CreditsChanged) -> None:
+    db.execute("UPDATE self SET settled_micro = ?, claimed_micro = ?", (event.settled_micro, event.claimed_micro))
+
+
+def _claimed(db: sqlite3.Connection, logged: LoggedEvent, event: e.Claimed) -> None:
+    db.execute(
+        "REPLACE INTO claims VALUES (?, ?, ?, ?)",
+        (event.transaction, str(event.amount_wei), str(event.balance_wei), logged.at),
+    )
+    db.execute("UPDATE self SET balance_wei = ?", (str(event.balance_wei),))
+
+
+def _evaluated(db: sqlite3.Connection, logged: LoggedEvent, event: e.Evaluated) -> None:
+    db.execute(
+        "REPLACE INTO evaluations VALUES (?, ?, ?, ?, ?)",
+        (event.round, event.num_questions, event.num_correct, event.took_s, logged.at),
+    )
+
+
+def _peer_seen(db: sqlite3.Connection, logged: LoggedEvent, event: e.PeerSeen) -> None:
+    db.execute(
+        "REPLACE INTO peers_seen VALUES (?, ?, ?, ?)",
+        (event.peer, event.phase[:64], min(event.round, _INT64), logged.at),
+    )
+
+
+def _problem(db: sqlite3.Connection, logged: LoggedEvent, event: e.Problem) -> None:
+    db.execute(
+        "REPLACE INTO problems VALUES (?, ?, ?, ?, ?, ?, NULL)",
+        (logged.seq, event.error, event.what, event.so_what, event.next_step, logged.at),
+    )
+    db.execute(
+        "DELETE FROM problems WHERE seq NOT IN (SELECT seq FROM problems ORDER BY seq DESC LIMIT ?)",
+        (NUM_PROBLEMS_KEPT,),
+    )
+
+
+def _recovered(db: sqlite3.Connection, logged: LoggedEvent, event: e.Recovered) -> None:
+    db.execute(
+        "UPDATE problems SET recovered_at = ? WHERE error = ? AND recovered_at IS NULL", (logged.at, event.error)
+    )
+
+
+def _stopped(db: sqlite3.Connection, logged: LoggedEvent, event: e.Stopped) -> None:
+    db.execute(
+        "UPDATE self SET stopped_at = ?, stop_why = ?, exit_code = ?, peak_mb = max(peak_mb, ?)",
+        (logged.at, event.why, event.exit_code, event.peak_mb),
+    )
+    db.execute("DELETE FROM progress")
+    _phase(db, logged, "stopped")
+
+
+_HANDLERS: dict[type, Callable[[sqlite3.Connection, LoggedEvent, Any], None]] = {
+    e.PeerStarted: _started,
+    e.Progress: _progress,
+    e.Joined: _joined,
+    e.Registered: _registered,
+    e.RoundOpened: _round_opened,
+    e.StageStarted: _stage_started,
+    e.BatchProduced: _batch_produced,
+    e.BatchSeen: _batch_seen,
+    e.StageEnded: _stage_ended,
+    e.QuestionPlayed: _question,
+    e.Trained: _trained,
+    e.ContributionSigned: _contribution_signed,
+    e.ContributionSeen: _contribution_seen,
+    e.RecordRejected: _rejected,
+    e.Attested: _attested,
+    e.AttestationRefused: _attestation_refused,
+    e.TransactionSent: _transaction,
+    e.RoundSettled: _settled,
+    e.RoundEnded: _round_ended,
+    e.CreditsChanged: _credits,
+    e.Claimed: _claimed,
+    e.Evaluated: _evaluated,
+    e.PeerSeen: _peer_seen,
+    e.Problem: _problem,
+    e.Recovered: _recovered,
+    e.Stopped: _stopped,
+}

@@ -1,0 +1,212 @@
+"""Why this module exists: what a command, a screen or a web page may know about a swarm, as plain values.
+
+All are frozen and made of plain parts, so ``msgspec.to_builtins`` gives the ``--json`` form. Text in them that came from
+outside has passed ``text.plain``. Units are in the names; ``credits`` are decimal, ``_micro`` their exact millionths;
+times that end in ``_at`` are unix seconds; ``None`` means that the log does not say.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from protocol.events import Outcome
+from swarm.observe.text import credits_text
+
+TIME_PARTS = ("generate", "train", "wait", "network", "chain")
+
+
+class View(msgspec.Struct, frozen=True):
+    """Base of all views."""
+
+
+class TimeSplit(View, frozen=True):
+    """Where time went. ``other_s`` is what the parts leave of the total; ``overhead_share`` is 1 - (generate + train)
+    / total, between 0 and 1 (0 when there is no time at all); ``shares`` holds each part's share of the total."""
+
+    total_s: float
+    generate_s: float
+    train_s: float
+    wait_s: float
+    network_s: float
+    chain_s: float
+    other_s: float
+    shares: dict[str, float]
+    overhead_share: float
+
+
+def time_split(total: float, generate: float, train: float, wait: float, network: float, chain: float) -> TimeSplit:
+    """A ``TimeSplit`` from seconds."""
+    parts = dict(zip(TIME_PARTS, (generate, train, wait, network, chain), strict=True))
+    other = max(0.0, total - sum(parts.values()))
+    shares = {name: round(part / total, 4) if total > 0 else 0.0 for name, part in (*parts.items(), ("other", other))}
+    overhead = min(1.0, max(0.0, 1.0 - (generate + train) / total)) if total > 0 else 0.0
+    rounded = {f"{name}_s": round(part, 3) for name, part in parts.items()}
+    return TimeSplit(
+        total_s=round(total, 3), other_s=round(other, 3), shares=shares, overhead_share=round(overhead, 4), **rounded
+    )
+
+
+class Credits(View, frozen=True):
+    """What a peer earned (results it knows of), what the chain has settled, what it claimed as tokens."""
+
+    earned_micro: int = 0
+    settled_micro: int = 0
+    claimed_micro: int = 0
+
+    @property
+    def earned(self) -> str:
+        return credits_text(self.earned_micro)
+
+    @property
+    def settled(self) -> str:
+        return credits_text(self.settled_micro)
+
+    @property
+    def claimed(self) -> str:
+        return credits_text(self.claimed_micro)
+
+
+class ProblemView(View, frozen=True):
+    """The newest problem, in words. ``recovered_at`` is None while it lasts."""
+
+    error: str
+    what: str
+    so_what: str
+    next_step: str
+    at: float
+    recovered_at: float | None
+
+
+class ProgressView(View, frozen=True):
+    """Something long under way: ``done`` of ``total`` (0: unknown)."""
+
+    what: str
+    done: int
+    total: int
+    at: float
+
+
+class State(StrEnum):
+    """Whether the peer's process lives, and if not, how it ended."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"  # in an orderly way
+    DIED = "died"  # the process is gone without a last word
+    NEW = "new"  # never started
+
+
+class PeerStatus(View, frozen=True):
+    """One local peer at a glance. ``name`` is its folder. ``phase`` is a stage name or another word of the log."""
+
+    name: str
+    nickname: str
+    peer: str
+    address: str
+    state: State
+    pid: int | None
+    model: str
+    engine: str
+    registered: bool
+    started_at: float | None
+    stopped_at: float | None
+    stop_why: str
+    exit_code: int | None
+    peak_mb: int
+    round: int
+    phase: str
+    phase_since: float | None
+    closes_at: float | None
+    time_left_s: float | None
+    rounds_completed: int
+    credits: Credits
+    last_event_at: float | None
+    problem: ProblemView | None
+    progress: ProgressView | None
+    num_garbage: int
+
+    @property
+    def running(self) -> bool:
+        return self.state is State.RUNNING
+
+
+class PeerRound(View, frozen=True):
+    """How one local peer fared in one round. Scores are means over its own rollouts, in thousandths, per stage."""
+
+    nickname: str
+    peer: str
+    round: int
+    outcome: Outcome | None
+    stages_played: tuple[str, ...]
+    scores_milli: dict[str, int]
+    correct_milli: dict[str, int]
+    loss: float | None
+    num_own: int | None
+    num_external: int | None
+    micro_credits: int | None
+    num_rejected: int
+    ended_at: float | None
+    time: TimeSplit | None
+
+
+class RoundView(View, frozen=True):
+    """One round of the local peers. ``outcome`` is the worst of theirs, None while it is played; ``time`` their sum."""
+
+    round: int
+    outcome: Outcome | None
+    opened_at: float | None
+    ended_at: float | None
+    num_members: int
+    num_settled: int
+    micro_credits: int
+    settled: bool
+    num_rejected: int
+    time: TimeSplit
+    peers: tuple[PeerRound, ...]
+
+
+class SeenPeer(View, frozen=True):
+    """A peer as the local peers know it. ``rejected`` counts its dropped records by reason."""
+
+    peer: str
+    nickname: str
+    local: bool
+    running: bool | None
+    phase: str
+    round: int
+    last_seen_at: float | None
+    seen_by: int
+    mean_score_milli: int | None
+    num_contributions: int
+    micro_credits: int
+    num_rejected: int
+    rejected: dict[str, int]
+
+
+class ClaimView(View, frozen=True):
+    """Tokens that arrived in the wallet; wei as decimal text."""
+
+    transaction: str
+    amount_wei: str
+    balance_wei: str
+    at: float
+
+
+class CreditRow(View, frozen=True):
+    """One local peer's money. ``by_round``: micro-credits per settled round, newest last."""
+
+    name: str
+    nickname: str
+    peer: str
+    address: str
+    earned: str
+    settled: str
+    claimed: str
+    unclaimed: str
+    earned_micro: int
+    settled_micro: int
+    claimed_micro: int
+    balance_wei: str | None
+    claims: tuple[ClaimView, ...]
+    by_round: dict[int, int]
