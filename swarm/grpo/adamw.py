@@ -53,7 +53,7 @@ class TrainState:
 
 
 def clip_gradients(gradients: Sequence[torch.Tensor], max_norm: float) -> float:
-    """Scales ``gradients`` in place so that their joint 2-norm is at most ``max_norm`` (0: off); the norm before that."""
+    """Scales ``gradients`` in place to a joint 2-norm of at most ``max_norm`` (0: off); the norm before."""
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(gradients))))
     if max_norm > 0:
         torch._foreach_mul_(list(gradients), (max_norm / (norm + 1e-6)).clamp(max=1.0))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
@@ -96,10 +97,7 @@ def shares(samples: Sequence[Sample], num_updates: int, seed: int) -> list[list[
     ordered = [list(groups.values())[number] for number in derive_order("train-order", range(len(groups)), seed)]
     count = min(num_updates, len(ordered))
     bounds = [len(ordered) * number // count for number in range(count + 1)]
-    return [
-        [sample for group in ordered[start:end] for sample in group]
-        for start, end in zip(bounds, bounds[1:], strict=False)
-    ]
+    return [[sample for group in ordered[start:end] for sample in group] for start, end in pairwise(bounds)]
 
 
 def _micro_batches(share: Sequence[Sample], loss: LossRules, num_tokens_per_pass: int) -> list[_MicroBatch]:

@@ -30,7 +30,7 @@ class Sampling(msgspec.Struct, frozen=True):
 
 
 class SampleRequest(msgspec.Struct, frozen=True):
-    """One completion to draw. A completion is a function of (weights, prompt, seed, sampling) alone, not of its batch."""
+    """One completion to draw: a function of (weights, prompt, seed, sampling) alone, not of its batch."""
 
     prompt: Prompt
     seed: int
@@ -45,7 +45,10 @@ class Completion(msgspec.Struct, frozen=True):
 
 
 class TrainSample(msgspec.Struct, frozen=True):
-    """One rollout to learn from: ``advantage`` is its group-relative advantage. Zero-advantage samples keep their slot."""
+    """One rollout to learn from. ``advantage`` is relative to its group: all samples of a step with an equal prompt.
+
+    Zero-advantage samples keep their slot.
+    """
 
     prompt: Prompt
     tokens: tuple[int, ...]
@@ -67,7 +70,7 @@ class Engine(Protocol):
     def generate(self, requests: Sequence[SampleRequest], sampling: Sampling) -> list[Completion]: ...
 
     def text_of(self, tokens: Sequence[int]) -> str:
-        """Decoded text without special tokens; what ``Rollout.text`` must equal. Raises ``ValueError`` for foreign ids."""
+        """Decoded text without special tokens; what ``Rollout.text`` must equal. ``ValueError`` for foreign ids."""
         ...
 
     def step(self, samples: Sequence[TrainSample], seed: int) -> StepReport:

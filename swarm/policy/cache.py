@@ -14,11 +14,11 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 from swarm.policy.load import LoadedModel
 
 
-class _BufferedLayer(DynamicLayer):
+class _BufferedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """Keys and values [B, heads, filled, width] as views of buffers that hold up to ``capacity`` columns."""
 
     def __init__(self, capacity: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._capacity = capacity
         self._filled = 0
         self._key_buffer = self._value_buffer = torch.empty(0)
@@ -50,7 +50,7 @@ class _BufferedLayer(DynamicLayer):
             setattr(self, name, buffer[:, :, : self._filled])
 
 
-def new_cache(loaded: LoadedModel, capacity: int) -> Cache:
+def new_cache(loaded: LoadedModel, capacity: int) -> Any:
     """An empty cache for up to ``capacity`` tokens per row. Rows are selected with ``reorder_cache``.
 
     Models with sliding-window or recurrent layers get the library's own cache, which knows their shapes.

@@ -45,7 +45,7 @@ class Drawn:
 def generate(
     loaded: LoadedModel, prompts: Sequence[Ids], seeds: Sequence[int], sampling: Sampling, limits: Limits
 ) -> list[Drawn]:
-    """One completion per (prompt, seed) pair, in the given order. Prompts are token ids; equal ones share their work."""
+    """One completion per (prompt, seed) pair, in order. Prompts are token ids; equal ones share their work."""
     drawn: list[Drawn | None] = [None] * len(prompts)
     with torch.inference_mode():
         for rows in _batches(loaded, prompts, sampling, limits):
@@ -162,7 +162,8 @@ class _Batch:
             logits_to_keep=1,
             **({"position_ids": positions} if self._loaded.plain_attention else {}),
         )
-        return output.logits[:, -1, : self._loaded.vocab_size]
+        logits: torch.Tensor = output.logits
+        return logits[:, -1, : self._loaded.vocab_size]
 
     def _collect(self, out_BT: torch.Tensor, length_B: torch.Tensor) -> list[Drawn]:
         ends = set(self._loaded.end_ids)

@@ -46,8 +46,8 @@ def load_model(name_or_path: str | Path, device: str = "cpu") -> LoadedModel:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     name, is_directory = _locate(name_or_path)
     common: dict[str, Any] = {"local_files_only": is_directory, "trust_remote_code": False}
     target = _usable_device(device)
@@ -55,13 +55,14 @@ def load_model(name_or_path: str | Path, device: str = "cpu") -> LoadedModel:
         config = AutoConfig.from_pretrained(name, **common)
         _require_causal(name, config)
         tokenizer = AutoTokenizer.from_pretrained(name, **common)
-        model, report = AutoModelForCausalLM.from_pretrained(
+        pair: Any = AutoModelForCausalLM.from_pretrained(
             name, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **common
         )
     except ConfigError:
         raise
     except Exception as error:  # transformers raises a dozen unrelated classes for unusable files
         raise _refusal(f"The model {name} cannot be loaded: {_first_line(error)}.") from error
+    model, report = pair
     missing = sorted(report["missing_keys"])
     if missing:
         raise _refusal(f"The weights of {name} lack {len(missing)} tensors, among them {missing[0]}.")

@@ -1,8 +1,8 @@
 """Why this module exists: in training, a group's prompt is computed once for all of its completions.
 
 Samples with the same prompt share one row: the prompt, then every completion side by side. A mask lets each completion
-see the prompt and itself only, and position ids restart after the prompt, so the numbers are those of separate rows at a
-fraction of the work. Models whose layers cannot take such a mask get one padded row per sample instead.
+see the prompt and itself only, and position ids restart after the prompt, so the numbers are those of separate rows at
+a fraction of the work. Models whose layers cannot take such a mask get one padded row per sample instead.
 
 Shapes: R rows, B samples, L columns, P columns of (left-padded) prompt, T completion positions, N completion tokens.
 """
@@ -36,7 +36,7 @@ def completion_log_probs(loaded: LoadedModel, samples: Sequence[Sample], tempera
     else:
         inputs = {"attention_mask": (layout.segment_RL != _PADDING).long().to(device)}
     num_kept = ids_RL.shape[1] - layout.num_prompt_columns + 1  # from the last prompt token on
-    logits_RKV = loaded.model(input_ids=ids_RL, use_cache=False, logits_to_keep=num_kept, **inputs).logits
+    logits_RKV: torch.Tensor = loaded.model(input_ids=ids_RL, use_cache=False, logits_to_keep=num_kept, **inputs).logits
     logits_RKV = logits_RKV[:, -num_kept:, : loaded.vocab_size].float()
     if temperature != 1.0:
         logits_RKV = logits_RKV / temperature
@@ -44,7 +44,7 @@ def completion_log_probs(loaded: LoadedModel, samples: Sequence[Sample], tempera
     chosen_N = logits_RKV[row_N, source_N, layout.token_N.to(device)]
     chosen_N = chosen_N - torch.logsumexp(logits_RKV, dim=-1)[row_N, source_N]
     length = max(len(sample.tokens) for sample in samples)
-    blank_BT = chosen_N.new_zeros((len(samples), length))
+    blank_BT: torch.Tensor = chosen_N.new_zeros((len(samples), length))
     return blank_BT.index_put((layout.sample_N.to(device), layout.offset_N.to(device)), chosen_N)
 
 

@@ -10,18 +10,21 @@ Shapes: B rows, V vocabulary, T positions.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from swarm.policy.base import Sampling
 
+Words = np.ndarray[Any, np.dtype[np.uint64]]
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MULTIPLIERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 _CHUNK_ELEMENTS = 1 << 22
 
 
-def _mix(state: np.ndarray) -> np.ndarray:
+def _mix(state: Words) -> Words:
     """The finaliser of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014)."""
     state = (state ^ (state >> np.uint64(30))) * _MULTIPLIERS[0]
     state = (state ^ (state >> np.uint64(27))) * _MULTIPLIERS[1]
@@ -48,7 +51,7 @@ def draw(logits_BV: torch.Tensor, uniforms_B: torch.Tensor, sampling: Sampling) 
     if sampling.temperature == 0:
         return logits_BV.argmax(dim=-1)
     rows_per_chunk = max(1, _CHUNK_ELEMENTS // logits_BV.shape[1])
-    chunks = zip(logits_BV.split(rows_per_chunk), uniforms_B.split(rows_per_chunk), strict=True)
+    chunks = zip(torch.split(logits_BV, rows_per_chunk), torch.split(uniforms_B, rows_per_chunk), strict=True)
     return torch.cat([_draw_chunk(logits, uniform, sampling) for logits, uniform in chunks])
 
 
@@ -58,6 +61,6 @@ def _draw_chunk(logits_BV: torch.Tensor, uniforms_B: torch.Tensor, sampling: Sam
         smallest_kept = logits_BV.topk(sampling.top_k, dim=-1).values[:, -1:]
         logits_BV = logits_BV.masked_fill(logits_BV < smallest_kept, -torch.inf)
     cumulative_BV = torch.softmax(logits_BV, dim=-1).cumsum(dim=-1, dtype=torch.float64)
-    # Scaling by the real total keeps the threshold below it whatever the rounding; `right` skips tokens of probability 0.
+    # Scaling by the real total keeps the threshold below it; `right` skips tokens of probability 0.
     threshold_B1 = uniforms_B[:, None] * cumulative_BV[:, -1:]
     return torch.searchsorted(cumulative_BV, threshold_B1, right=True)[:, 0].clamp_(max=logits_BV.shape[1] - 1)

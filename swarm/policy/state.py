@@ -7,7 +7,6 @@ flushed first; replacing ``state.json`` is the one moment at which the new state
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from protocol.codec import content_id_of
 from protocol.errors import ConfigError
 from protocol.ids import ContentId
 from swarm.grpo.adamw import TrainState
+from swarm.policy.disk import replace_file, temporary_for, write_file
 
 _FORMAT = "rl-swarm/state/1"
 _INDEX = "state.json"
@@ -63,15 +63,13 @@ def save_state(state: TrainState, directory: Path) -> ContentId:
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in _tensors(state).items()}
     name = _hash(state.step, tensors)
     file = directory / f"state-{name}.safetensors"
-    temporary = directory / f".{file.name}.{os.getpid()}"
+    temporary = temporary_for(file)
     save_file(tensors, temporary, metadata={"format": _FORMAT})
-    _settle(temporary, file)
-    index = directory / f".{_INDEX}.{os.getpid()}"
-    index.write_bytes(msgspec.json.format(msgspec.json.encode(_Index(_FORMAT, state.step, name, file.name))))
-    _settle(index, directory / _INDEX)
+    replace_file(temporary, file)
+    index = _Index(_FORMAT, state.step, name, file.name)
+    write_file(directory / _INDEX, msgspec.json.format(msgspec.json.encode(index)))
     for other in directory.iterdir():
-        is_data = _DATA_NAME.fullmatch(other.name.removeprefix(".")[:82]) is not None
-        if is_data and other.name != file.name:
+        if other.name != file.name and _DATA_NAME.fullmatch(other.name.removeprefix(".").removesuffix(".tmp")):
             other.unlink(missing_ok=True)
     return name
 
@@ -134,7 +132,7 @@ def _hash_rows(step: int, rows: dict[str, _Row]) -> ContentId:
 
 def _row(tensor: torch.Tensor) -> _Row:
     raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    return _Row(str(tensor.dtype), tuple(tensor.shape), hashlib.sha256(raw).digest())
+    return _Row(str(tensor.dtype), tuple(tensor.shape), hashlib.sha256(raw.data).digest())
 
 
 def _zeros_digest(tensor: torch.Tensor) -> bytes:
@@ -145,18 +143,6 @@ def _zeros_digest(tensor: torch.Tensor) -> bytes:
         digest.update(block[:remaining])
         remaining -= min(remaining, len(block))
     return digest.digest()
-
-
-def _settle(temporary: Path, final: Path) -> None:
-    """Flush ``temporary`` to the disk, give it its final name, and flush the folder entry."""
-    with open(temporary, "rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, final)
-    folder = os.open(final.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _read_index(directory: Path) -> _Index:
