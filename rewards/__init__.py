@@ -5,4 +5,6 @@
     merkle      trees that OpenZeppelin's MerkleProof checks
     settlement  what a member does to agree on a round's result, and what a peer may claim (pure)
     outbox      chain intents that survive ``kill -9`` until the chain has them for good
+
+Claimed scores enter nowhere: all of it starts from what a member recomputed itself.
 """

@@ -15,6 +15,7 @@ Equal leaves are refused: a list with the same line twice would have two places 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from eth_utils.crypto import keccak
 
@@ -51,7 +52,7 @@ class MerkleTree:
 
     def __init__(self, rows: Iterable[Row]) -> None:
         leaves = sorted(leaf_hash(key, value) for key, value in rows)
-        if any(a == b for a, b in zip(leaves, leaves[1:], strict=False)):
+        if any(a == b for a, b in pairwise(leaves)):
             raise ValueError("The same line is in the list twice.")
         size = max(2 * len(leaves) - 1, 0)
         self._place = {leaf: size - 1 - rank for rank, leaf in enumerate(leaves)}

@@ -1,0 +1,81 @@
+"""Why this module exists: an RSA peer id hides its key, so the identity names, once, an account that signs for it.
+
+The signing key is derived from the RSA key (HKDF-SHA256, RFC 5869), so that ``swarm.pem`` alone restores everything.
+The delegation is one RSA signature over the EIP-712 registration digest (peer id, signing account, wallet, nonce), the
+same that the registry contract checks; it travels with every record, so that readers need no chain to verify one.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import cast
+
+import coincurve
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicNumbers
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import load_der_private_key
+
+from chain.base import Contracts
+from chain.keys import address_of_public_key, peer_of_rsa, rsa_modulus
+from chain.typed_data import registration_digest
+from identity.keyfile import RSA_EXPONENT, IdentityKey, KeyType
+from protocol.errors import BadRecord
+from protocol.ids import Address, PeerId
+from protocol.messages import Delegation
+
+_CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+_HKDF_SALT = b"rl-swarm/signing-key/1"
+
+
+def signing_secret(key: IdentityKey) -> bytes:
+    """The 32-byte secp256k1 key that signs for an identity: itself, or derived from an RSA key.
+
+    Derivation: 48 bytes of HKDF-SHA256 over the key file's PKCS#1 DER, reduced into 1 .. n-1 (bias below 2**-127).
+    """
+    if key.kind is KeyType.SECP256K1:
+        return key.secret
+    stream = HKDF(algorithm=SHA256(), length=48, salt=_HKDF_SALT, info=b"secp256k1").derive(key.secret)
+    return (int.from_bytes(stream, "big") % (_CURVE_ORDER - 1) + 1).to_bytes(32, "big")
+
+
+def delegate(key: IdentityKey, contracts: Contracts, wallet: Address, nonce: int = 0) -> Delegation:
+    """The RSA identity ``key`` names its derived account, owned by ``wallet``, on the chain of ``contracts``.
+
+    Only for RSA identities: a secp256k1 identity signs for itself (``ValueError``).
+    """
+    if key.kind is not KeyType.RSA:
+        raise ValueError("Only an RSA identity delegates.")
+    signer = address_of_public_key(coincurve.PrivateKey(signing_secret(key)).public_key.format())
+    digest = registration_digest(contracts, key.peer, signer, wallet, nonce)
+    rsa = cast(RSAPrivateKey, load_der_private_key(key.secret, password=None))
+    return Delegation(
+        public_key=key.public_key,
+        signer=signer,
+        signature=rsa.sign(digest, PKCS1v15(), SHA256()),
+        wallet=wallet,
+        nonce=nonce,
+    )
+
+
+@lru_cache(maxsize=4096)
+def check_delegation(delegation: Delegation, peer: PeerId, contracts: Contracts) -> None:
+    """Whether ``peer`` itself delegated to ``delegation.signer``. Successes are remembered.
+
+    Raises ``BadRecord``: ``malformed`` (not an RSA-2048 key, bad fields), ``wrong_owner`` (another identity's key),
+    ``wrong_signature``.
+    """
+    modulus = rsa_modulus(delegation.public_key)
+    if peer_of_rsa(delegation.public_key) != peer:
+        raise BadRecord("wrong_owner", "The delegation was made by another identity.")
+    try:
+        digest = registration_digest(contracts, peer, delegation.signer, delegation.wallet, delegation.nonce)
+    except (ValueError, OverflowError) as error:
+        raise BadRecord("malformed", "The delegation's accounts or nonce do not fit.") from error
+    try:
+        rsa = RSAPublicNumbers(RSA_EXPONENT, int.from_bytes(modulus, "big")).public_key()
+        rsa.verify(delegation.signature, digest, PKCS1v15(), SHA256())
+    except (InvalidSignature, ValueError) as error:
+        raise BadRecord("wrong_signature", "The delegation was not signed by this identity.") from error
