@@ -6,6 +6,7 @@ Each function reads one HOME and returns plain views; none writes anything but t
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,8 +17,9 @@ from protocol.events import Outcome
 from protocol.ids import STAGES
 from swarm.observe.store import Store
 from swarm.observe.stores import Alive, Stores, is_running, name_of
-from swarm.observe.text import credits_text, plain
+from swarm.observe.text import plain
 from swarm.observe.views import (
+    MICRO,
     TIME_PARTS,
     ClaimView,
     CreditRow,
@@ -30,6 +32,7 @@ from swarm.observe.views import (
     SeenPeer,
     State,
     TimeSplit,
+    credits_of,
     time_split,
 )
 
@@ -75,7 +78,8 @@ def peer_status(name: str, store: Store, now: float, alive: Alive) -> PeerStatus
     """One local peer at a glance, from its refreshed read-model."""
     me = store.row("SELECT * FROM self")
     log = store.row("SELECT * FROM log")
-    assert me is not None and log is not None
+    assert me is not None
+    assert log is not None
     state = _state(me["pid"], me["started_at"], me["stopped_at"], alive)
     closes_at = me["phase_closes_at"] if state is State.RUNNING else None
     (completed,) = store.rows(
@@ -86,6 +90,7 @@ def peer_status(name: str, store: Store, now: float, alive: Alive) -> PeerStatus
         nickname=plain(me["nickname"] or name, 64),
         peer=me["peer"] or "",
         address=me["address"] or "",
+        running=state is State.RUNNING,
         state=state,
         pid=me["pid"],
         model=plain(me["model"] or "", 120),
@@ -149,13 +154,13 @@ def _state(pid: int | None, started_at: float | None, stopped_at: float | None, 
 
 def _credits(store: Store) -> Credits:
     row = store.row(
-        "SELECT settled_micro, claimed_micro, (SELECT total(micro_credits) FROM credits WHERE peer = self.peer) AS earned"
-        " FROM self"
+        "SELECT settled_micro, claimed_micro,"
+        " (SELECT total(micro_credits) FROM credits WHERE peer = self.peer) AS earned FROM self"
     )
     assert row is not None
     # An identity that moved here knows what the chain settled before, but not those rounds.
     earned = max(int(row["earned"]), row["settled_micro"])
-    return Credits(earned, row["settled_micro"], row["claimed_micro"])
+    return credits_of(earned, row["settled_micro"], row["claimed_micro"])
 
 
 def _problem(store: Store) -> ProblemView | None:
@@ -194,7 +199,7 @@ def _round_view(stores: Iterable[Store], number: int) -> RoundView:
     )
 
 
-def _peer_round(store: Store, number: int):  # type: ignore[no-untyped-def]
+def _peer_round(store: Store, number: int) -> tuple[PeerRound, sqlite3.Row] | None:
     row = store.row(
         f"SELECT members, opened_at, ended_at, outcome, stages_played, loss, num_own, num_external, {_TIME_COLUMNS},"
         " self.nickname, self.peer,"
@@ -281,13 +286,8 @@ def _credit_row(name: str, store: Store) -> CreditRow:
         nickname=plain(me["nickname"] or name, 64),
         peer=me["peer"] or "",
         address=me["address"] or "",
-        earned=money.earned,
-        settled=money.settled,
-        claimed=money.claimed,
-        unclaimed=credits_text(max(0, money.settled_micro - money.claimed_micro)),
-        earned_micro=money.earned_micro,
-        settled_micro=money.settled_micro,
-        claimed_micro=money.claimed_micro,
+        credits=money,
+        unclaimed=max(0, money.settled_micro - money.claimed_micro) / MICRO,
         balance_wei=me["balance_wei"],
         claims=tuple(ClaimView(row["hash"], row["amount_wei"], row["balance_wei"], row["at"]) for row in claims),
         by_round={row["round"]: row["micro_credits"] for row in by_round},

@@ -72,7 +72,7 @@ def is_running(pid: int, started_at: float) -> bool:
     try:
         process = psutil.Process(pid)
         born_before = process.create_time() <= started_at + _SKEW_S
-        return born_before and process.status() != psutil.STATUS_ZOMBIE
+        return bool(born_before and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
 

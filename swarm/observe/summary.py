@@ -1,4 +1,4 @@
-"""Why this module exists: ``swarm local --json`` ends with one object, and benchmarks and tests stand on its numbers."""
+"""Why this module exists: ``swarm local --json`` ends with one object that benchmarks and tests stand on."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from swarm.observe.store import Store
 from swarm.observe.stores import Stores
 from swarm.observe.views import TIME_PARTS
 
-_MICRO = 1_000_000
-
 
 def summary(home: Path, since: float = 0.0) -> dict[str, Any]:
     """What the local peers did since ``since`` (unix seconds; credits and balances are totals of all time).
 
-    ``rounds``: rounds that ended for at least one local peer. ``peers[].rounds_completed`` leaves out rounds that ended
-    without the peer's work (``not_included``, ``no_quorum``). ``contributions``: ``signed`` by local peers; ``rescored``
-    = those recomputed by every local member of their cohort that ended the round; ``verified`` = 0 until spot-checks
-    exist; ``rejected`` = contributions dropped for breaking a rule; ``settled`` = recorded on the chain.
+    ``rounds``: rounds that ended for at least one local peer. ``peers[].rounds_completed`` leaves out rounds that
+    ended without the peer's work (``not_included``, ``no_quorum``). ``contributions``: ``signed`` by local peers;
+    ``rescored`` = those recomputed by every local member of their cohort that ended the round; ``verified`` = 0 until
+    spot-checks exist; ``rejected`` = contributions dropped for breaking a rule; ``settled`` = recorded on the chain.
     ``rejections``: dropped records of any kind by reason. ``eval``: accuracy pooled over the peers (0 to 1, or null).
     ``time_s``: seconds summed over peers and rounds. ``chain``: mined transactions and their gas, the host's included.
     ``first_round_s``: from the first event in HOME after ``since`` to the end of the first round, or null.
@@ -50,8 +48,8 @@ def summary(home: Path, since: float = 0.0) -> dict[str, Any]:
                     "address": one.address,
                     "registered": one.registered,
                     "rounds_completed": _num_completed(store, since),
-                    "credits": one.credits.settled_micro / _MICRO,
-                    "claimed": one.credits.claimed_micro / _MICRO,
+                    "credits": one.credits.settled,
+                    "claimed": one.credits.claimed,
                     "credits_micro": one.credits.settled_micro,
                     "claimed_micro": one.credits.claimed_micro,
                 }

@@ -1,8 +1,8 @@
 """Why this module exists: what a command, a screen or a web page may know about a swarm, as plain values.
 
-All are frozen and made of plain parts, so ``msgspec.to_builtins`` gives the ``--json`` form. Text in them that came from
-outside has passed ``text.plain``. Units are in the names; ``credits`` are decimal, ``_micro`` their exact millionths;
-times that end in ``_at`` are unix seconds; ``None`` means that the log does not say.
+All are frozen and made of plain parts, so ``msgspec.to_builtins`` gives the ``--json`` form. Text in them that came
+from outside has passed ``text.plain``. Units are in the names; credits are decimal for reading, ``_micro`` their exact
+millionths for computing; times that end in ``_at`` are unix seconds; ``None`` means that the log does not say.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from enum import StrEnum
 import msgspec
 
 from protocol.events import Outcome
-from swarm.observe.text import credits_text
+
+MICRO = 1_000_000
+"""Micro-credits in a credit."""
 
 TIME_PARTS = ("generate", "train", "wait", "network", "chain")
 
@@ -51,21 +53,24 @@ def time_split(total: float, generate: float, train: float, wait: float, network
 class Credits(View, frozen=True):
     """What a peer earned (results it knows of), what the chain has settled, what it claimed as tokens."""
 
-    earned_micro: int = 0
-    settled_micro: int = 0
-    claimed_micro: int = 0
+    earned: float
+    settled: float
+    claimed: float
+    earned_micro: int
+    settled_micro: int
+    claimed_micro: int
 
-    @property
-    def earned(self) -> str:
-        return credits_text(self.earned_micro)
 
-    @property
-    def settled(self) -> str:
-        return credits_text(self.settled_micro)
-
-    @property
-    def claimed(self) -> str:
-        return credits_text(self.claimed_micro)
+def credits_of(earned_micro: int, settled_micro: int, claimed_micro: int) -> Credits:
+    """``Credits`` from micro-credits."""
+    return Credits(
+        earned=earned_micro / MICRO,
+        settled=settled_micro / MICRO,
+        claimed=claimed_micro / MICRO,
+        earned_micro=earned_micro,
+        settled_micro=settled_micro,
+        claimed_micro=claimed_micro,
+    )
 
 
 class ProblemView(View, frozen=True):
@@ -104,6 +109,7 @@ class PeerStatus(View, frozen=True):
     nickname: str
     peer: str
     address: str
+    running: bool
     state: State
     pid: int | None
     model: str
@@ -125,10 +131,6 @@ class PeerStatus(View, frozen=True):
     problem: ProblemView | None
     progress: ProgressView | None
     num_garbage: int
-
-    @property
-    def running(self) -> bool:
-        return self.state is State.RUNNING
 
 
 class PeerRound(View, frozen=True):
@@ -200,13 +202,8 @@ class CreditRow(View, frozen=True):
     nickname: str
     peer: str
     address: str
-    earned: str
-    settled: str
-    claimed: str
-    unclaimed: str
-    earned_micro: int
-    settled_micro: int
-    claimed_micro: int
+    credits: Credits
+    unclaimed: float
     balance_wei: str | None
     claims: tuple[ClaimView, ...]
     by_round: dict[int, int]

@@ -1,0 +1,171 @@
+"""Why this module exists: without a dashboard, and in a log file, each event is one readable line.
+
+Pure, and stable enough to grep: the nickname first, then plain words. Text from outside passes ``plain``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from protocol import events as e
+from protocol.events import Outcome
+from swarm.observe.stores import name_of
+from swarm.observe.text import credits_text, plain, seconds_text, short_id
+
+_OUTCOMES = {
+    Outcome.COMPLETE: "complete",
+    Outcome.ALONE: "alone: no other peer's work arrived in time",
+    Outcome.PARTIAL: "partial: some peers' work did not arrive in time",
+    Outcome.LATE: "late: skipped",
+    Outcome.NOT_INCLUDED: "not included: the round closed without this peer's work, its step is undone",
+    Outcome.NO_QUORUM: "no quorum: too few members attested the result",
+}
+
+
+def outcome_words(outcome: Outcome) -> str:
+    """An outcome with what it means."""
+    return _OUTCOMES[outcome]
+
+
+def line(event: e.Event, nickname: str) -> str | None:
+    """``event`` of the peer ``nickname`` as one line, or None for events that only displays need (progress, presence).
+
+    Amounts: credits decimal, scores and accuracies in percent, durations with their unit.
+    """
+    words = _WORDS.get(type(event))
+    said = words(event) if words is not None else None
+    return None if said is None else f"{plain(nickname, 40)}: {said}"
+
+
+def percent(milli: int) -> str:
+    """Thousandths as percent: ``445`` is ``44.5 %``."""
+    return f"{milli / 10:.1f} %"
+
+
+def _num(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _names(peers: tuple[Any, ...]) -> str:
+    shown = ", ".join(name_of(peer) for peer in peers[:4])
+    return shown if len(peers) <= 4 else f"{shown} and {len(peers) - 4} more"
+
+
+def _started(event: e.PeerStarted) -> str:
+    return (
+        f"started as {short_id(event.peer)} with wallet {short_id(event.address)},"
+        f" model {plain(event.model, 80)}, {plain(event.engine, 20)} engine"
+    )
+
+
+def _registered(event: e.Registered) -> str:
+    if not event.transaction:
+        return f"already registered with wallet {short_id(event.address)}"
+    return f"registered on the chain with wallet {short_id(event.address)}"
+
+
+def _stage_ended(event: e.StageEnded) -> str:
+    heard = f"heard {_num(len(event.received), 'peer')}"
+    lost = f", missing {_names(event.missing)}" if event.missing else ""
+    outcome = "done" if event.outcome is Outcome.COMPLETE else _OUTCOMES[event.outcome]
+    return f"round {event.round}: {event.stage} {outcome}, {heard}{lost}, waited {seconds_text(event.waited_s)}"
+
+
+def _question(event: e.QuestionPlayed) -> str:
+    right = sum(one.score_milli >= 500 for one in event.decisions)
+    return (
+        f"round {event.round}: asked {plain(event.question, 120)!r}, truth {plain(event.truth, 40)!r},"
+        f" {right} of {len(event.decisions)} decided well"
+    )
+
+
+def _trained(event: e.Trained) -> str:
+    loss = "not finite" if event.loss is None else f"{event.loss:.4f}"
+    return (
+        f"round {event.round}: trained on {event.num_own} own and {event.num_external} shared rollouts"
+        f" in {seconds_text(event.took_s)}, loss {loss}"
+    )
+
+
+def _rejected(event: e.RecordRejected) -> str:
+    reason = plain(event.reason, 32).replace("_", " ")
+    return f"round {event.round}: dropped a {plain(event.kind, 32)} record of {name_of(event.peer)}: {reason}" + (
+        f" ({plain(event.detail, 120)})" if event.detail else ""
+    )
+
+
+def _transaction(event: e.TransactionSent) -> str:
+    about = f" for round {event.round}" if event.round else ""
+    return f"transaction {plain(event.purpose, 20)}{about} mined: {short_id(event.transaction)}, {event.gas} gas"
+
+
+def _settled(event: e.RoundSettled) -> str:
+    paid = sum(event.micro_credits.values())
+    return (
+        f"round {event.round}: settled on the chain, {_num(len(event.contributions), 'contribution')},"
+        f" {credits_text(paid)} credits"
+    )
+
+
+def _round_ended(event: e.RoundEnded) -> str:
+    parts = (
+        f"generate {event.generate_s:.1f}, train {event.train_s:.1f}, wait {event.wait_s:.1f},"
+        f" network {event.network_s:.1f}, chain {event.chain_s:.1f}"
+    )
+    return f"round {event.round}: {_OUTCOMES[event.outcome]}, {seconds_text(event.total_s)} ({parts})"
+
+
+def _evaluated(event: e.Evaluated) -> str:
+    accuracy = percent(1000 * event.num_correct // event.num_questions) if event.num_questions else "nothing asked"
+    when = f"after round {event.round}" if event.round else "before training"
+    return f"held-out accuracy {when}: {accuracy} of {event.num_questions} questions"
+
+
+def _problem(event: e.Problem) -> str:
+    return "problem: " + " ".join(plain(part, 300) for part in (event.what, event.so_what, event.next_step) if part)
+
+
+_WORDS: dict[type, Callable[[Any], str | None]] = {
+    e.PeerStarted: _started,
+    e.Joined: lambda event: f"joined the swarm in {seconds_text(event.took_s)}",
+    e.Registered: _registered,
+    e.RoundOpened: lambda event: f"round {event.round}: open, {_num(len(event.members), 'member')}",
+    e.StageStarted: lambda event: f"round {event.round}: {event.stage} begins",
+    e.BatchProduced: lambda event: (
+        f"round {event.round}: {event.stage}: {_num(event.num_rollouts, 'rollout')} in {seconds_text(event.took_s)},"
+        f" mean score {percent(event.mean_score_milli)}"
+    ),
+    e.BatchSeen: lambda event: (
+        f"round {event.round}: {event.stage}: {name_of(event.peer)} re-scored at {percent(event.mean_score_milli)}"
+    ),
+    e.StageEnded: _stage_ended,
+    e.QuestionPlayed: _question,
+    e.Trained: _trained,
+    e.ContributionSigned: lambda event: f"round {event.round}: contribution {short_id(event.content)} signed",
+    e.ContributionSeen: lambda event: (
+        f"round {event.round}: contribution of {name_of(event.peer)} recomputed,"
+        f" worth {credits_text(event.micro_credits)} credits"
+    ),
+    e.RecordRejected: _rejected,
+    e.Attested: lambda event: f"round {event.round}: attested the result that {name_of(event.poster)} proposed",
+    e.AttestationRefused: lambda event: (
+        f"round {event.round}: refused the result that {name_of(event.poster)} proposed: {plain(event.why, 200)}"
+    ),
+    e.TransactionSent: _transaction,
+    e.RoundSettled: _settled,
+    e.RoundEnded: _round_ended,
+    e.CreditsChanged: lambda event: (
+        f"credits: {credits_text(event.settled_micro)} settled, {credits_text(event.claimed_micro)} claimed"
+    ),
+    e.Claimed: lambda event: (
+        f"claimed {credits_text(event.amount_wei // 10**12)} tokens,"
+        f" the wallet holds {credits_text(event.balance_wei // 10**12)}"
+    ),
+    e.Evaluated: _evaluated,
+    e.Problem: _problem,
+    e.Recovered: lambda event: f"over: {plain(event.error, 64)}",
+    e.Stopped: lambda event: (
+        f"stopped: {plain(event.why, 200)} (exit code {event.exit_code}, peak memory {event.peak_mb} MB)"
+    ),
+}
