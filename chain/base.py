@@ -59,7 +59,7 @@ class ClockView(msgspec.Struct, frozen=True):
 
 
 class PeerRecord(msgspec.Struct, frozen=True):
-    """The registry's entry of a peer id. ``enrolled``: a member of the next round. ``last_seen_round``: of its presence."""
+    """The registry's entry of a peer id. ``enrolled``: it is a member of the next round."""
 
     peer: PeerId
     owner: Address
