@@ -57,7 +57,7 @@ class Contributed(msgspec.Struct, frozen=True):
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """The chain left this round; ``included`` says whether my contribution is in its result, ``settled`` if it has one."""
+    """The chain left this round. ``settled``: it recorded a result; ``included``: my contribution is in it."""
 
     settled: bool
     included: bool
@@ -152,7 +152,7 @@ def begin(
 def resume(
     me: PeerId, cohort: frozenset[PeerId], posters: tuple[PeerId, ...], rules: TimeRules, now: float
 ) -> tuple[RoundState, list[Action]]:
-    """A round that this peer already contributed to before it was stopped: it sends the same bytes and goes on to agree."""
+    """A round that this peer contributed to before it was stopped: it sends the same bytes and goes on to agree."""
     state = RoundState(
         me, cohort, posters, rules, Phase.CONTRIBUTE, now + rules.contribute_s, produced=frozenset(STAGES)
     )

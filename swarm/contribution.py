@@ -1,0 +1,85 @@
+"""Why this module exists: what a peer did in a round is one record, and anyone can recompute every word of it.
+
+Building and checking are the two halves of one definition, both pure. ``rollouts_root`` is the Merkle root over
+(index as 32 bytes, SHA-256 of the rollout's canonical bytes) of all rollouts of the named batches, in order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from protocol.codec import content_id_of, encode
+from protocol.errors import BadRecord
+from protocol.ids import ContentId, PeerId
+from protocol.messages import Contribution, RolloutBatch
+from rewards.merkle import MerkleTree
+
+
+def rollouts_root(batches: Sequence[RolloutBatch]) -> ContentId:
+    """Merkle root over every rollout of ``batches``, numbered from 0 in stage, question and sample order."""
+    rollouts = [rollout for batch in batches for group in batch.groups for rollout in group.rollouts]
+    return MerkleTree(
+        (index.to_bytes(32, "big"), hashlib.sha256(encode(rollout)).digest()) for index, rollout in enumerate(rollouts)
+    ).root
+
+
+def build_contribution(
+    *,
+    run: ContentId,
+    round_number: int,
+    peer: PeerId,
+    state_before: ContentId,
+    state_after: ContentId,
+    batches: Sequence[RolloutBatch],
+    consumed: Sequence[ContentId],
+    scores_milli: Sequence[int],
+    engine: str,
+    profile: str,
+) -> Contribution:
+    """The record of a round's work. ``batches``: own ones in stage order; ``consumed``: the others' that were trained on."""
+    return Contribution(
+        run=run,
+        round=round_number,
+        peer=peer,
+        state_before=state_before,
+        state_after=state_after,
+        batches=tuple(content_id_of(batch) for batch in batches),
+        rollouts_root=rollouts_root(batches),
+        consumed=tuple(sorted(consumed)),
+        scores_milli=tuple(scores_milli),
+        engine=engine,
+        profile=profile,
+    )
+
+
+def check_contribution(
+    contribution: Contribution,
+    *,
+    run: ContentId,
+    round_number: int,
+    peer: PeerId,
+    batches: Sequence[RolloutBatch],
+    scores_milli: Sequence[int],
+    state: ContentId | None,
+) -> None:
+    """Raise ``BadRecord`` unless every claim is what was recomputed.
+
+    ``batches`` are the signer's batches that the record names, ``scores_milli`` their recomputed scores in order,
+    ``state`` the signer's last included state (``None`` for a newcomer: then the caller knows no better than to take
+    the run's genesis, which it passes instead). Does not replay the training step.
+    """
+    if contribution.run != run:
+        raise BadRecord("wrong_run", "The contribution is of another run.")
+    if contribution.round != round_number:
+        raise BadRecord("wrong_round", f"The contribution is of round {contribution.round}, not {round_number}.")
+    if contribution.peer != peer:
+        raise BadRecord("wrong_owner", "The contribution names another peer than its signer.")
+    if tuple(content_id_of(batch) for batch in batches) != contribution.batches:
+        raise BadRecord("wrong_rollouts", "The contribution names other batches than the published ones.")
+    if rollouts_root(batches) != contribution.rollouts_root:
+        raise BadRecord("wrong_rollouts", "The rollouts' Merkle root does not belong to the published batches.")
+    if tuple(scores_milli) != contribution.scores_milli:
+        raise BadRecord("false_scores", "The claimed scores are not what the rollouts score.")
+    if state is not None and contribution.state_before != state:
+        raise BadRecord("wrong_state", "The step does not start from the signer's last included state.")

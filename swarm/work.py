@@ -1,0 +1,189 @@
+"""Why this module exists: what a peer itself does in a round (sample, train, sign) in one place, each step resumable.
+
+Before anything is published it is in the journal; what is found there is sent again instead of being made again.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from chain.base import Contracts
+from identity.signer import Signer
+from protocol.codec import content_id, decode, encode
+from protocol.errors import BadRecord
+from protocol.events import BatchProduced, ContributionSigned, Trained
+from protocol.ids import STAGES, ContentId, Stage
+from protocol.messages import BatchHeader, Contribution, Envelope
+from protocol.run import RunSpec
+from protocol.seeds import derive_seed
+from swarm.checkpoint import Checkpoints
+from swarm.contribution import build_contribution
+from swarm.dht.transport import Transport
+from swarm.engine_room import EngineRoom
+from swarm.game.rescore import build_batch
+from swarm.game.round_view import stage_prompts, stage_requests, stage_sampling
+from swarm.inbox import CONTRIBUTION, CheckedBatch, Inbox
+from swarm.journal import Journal
+from swarm.lesson import lesson
+from swarm.observe.eventlog import EventLog
+from swarm.policy.base import Engine
+from swarm.timing import Activity, Now, Stopwatch
+
+RECORD_TTL_S = 3600.0
+"""How long a round's records stay in the DHT: long enough to settle late and for a newcomer to catch up."""
+
+
+class Bench(msgspec.Struct, frozen=True):
+    """What a peer works with, the same for all its rounds."""
+
+    run: RunSpec
+    contracts: Contracts
+    signer: Signer
+    engine: Engine
+    engine_name: str
+    profile: str
+    room: EngineRoom
+    transport: Transport
+    checkpoints: Checkpoints
+    journal: Journal
+    events: EventLog
+    watch: Stopwatch
+    now: Now
+
+
+class Work:
+    """One peer's own work in one round."""
+
+    def __init__(self, bench: Bench, inbox: Inbox, state_before: ContentId) -> None:
+        self._bench = bench
+        self._inbox = inbox
+        self._state_before = state_before
+        self._trained: Trained | None = None
+
+    async def produce(self, stage: Stage) -> CheckedBatch:
+        """Sample, sign, keep and publish this peer's batch of ``stage`` (or send the one signed before a restart)."""
+        bench, base = self._bench, self._inbox.base
+        kept = bench.journal.read(base.round, stage)
+        if kept is not None and kept[1] is not None:
+            envelope, blob = kept[0], kept[1]
+            await self._publish(envelope, blob)
+            return self._inbox.add_own(envelope, blob)
+        started_at = bench.now()
+        view, consumed = self._inbox.view(), self._inbox.consumed(stage)
+        requests = stage_requests(view, stage, bench.signer.peer)
+        with bench.watch.during(Activity.GENERATE):
+            completions = await bench.room.call(bench.engine.generate, requests, stage_sampling(view.game, stage))
+        took_s = bench.now() - started_at
+        blob = encode(build_batch(view, stage, bench.signer.peer, completions))
+        header = BatchHeader(stage, bench.transport.offer(blob), consumed)
+        envelope = self._seal(stage, encode(header))
+        bench.journal.write(envelope, blob)
+        await self._publish(envelope, None)
+        checked = self._inbox.add_own(envelope, blob)
+        bench.events.append(
+            BatchProduced(
+                round=base.round,
+                stage=stage,
+                num_rollouts=len(completions),
+                num_tokens=sum(len(row.tokens) for row in completions),
+                mean_score_milli=checked.mean_score_milli,
+                correct_milli=checked.correct_milli,
+                took_s=took_s,
+            )
+        )
+        return checked
+
+    async def train(self) -> None:
+        """One GRPO step on own and shared rollouts; the new state is on disk when this returns."""
+        bench, base = self._bench, self._inbox.base
+        me = bench.signer.peer
+        prompts = {
+            stage: stage_prompts(self._inbox.view_of(me, checked[me].header.consumed), stage)
+            for stage, checked in self._inbox.batches.items()
+            if me in checked
+        }
+        taught = lesson(base, prompts, self._inbox.batches, me, bench.run.learn.num_external)
+        started_at = bench.now()
+        loss = grad_norm = 0.0
+        num_tokens = 0
+        with bench.watch.during(Activity.TRAIN):
+            if taught.samples:
+                seed = derive_seed("step", base.run, base.round, base.seed, me)
+                report = await bench.room.call(bench.engine.step, taught.samples, seed)
+                loss, grad_norm, num_tokens = report.loss, report.grad_norm, report.num_tokens
+            state_after = await bench.room.call(bench.checkpoints.save, bench.engine)
+        self._trained = Trained(
+            round=base.round,
+            loss=loss,
+            grad_norm=grad_norm,
+            num_own=taught.num_own,
+            num_external=len(taught.samples) - taught.num_own,
+            num_tokens=num_tokens,
+            state_before=self._state_before,
+            state_after=state_after,
+            took_s=bench.now() - started_at,
+        )
+        bench.events.append(self._trained)
+
+    async def contribute(self) -> None:
+        """Sign this round's contribution once, keep it, publish it; after a restart, publish the kept one."""
+        bench, base = self._bench, self._inbox.base
+        kept = bench.journal.read(base.round, CONTRIBUTION)
+        if kept is not None:
+            await self._resend()
+            await self._publish(kept[0], None)
+            return
+        if self._trained is None:
+            raise AssertionError("A contribution is signed after the training step.")
+        me = bench.signer.peer
+        own = [self._inbox.batches[stage][me] for stage in STAGES if me in self._inbox.batches[stage]]
+        others = [
+            checked.content
+            for stage in STAGES
+            for peer, checked in self._inbox.batches[stage].items()
+            if peer != me and peer in base.cohort
+        ]
+        contribution = build_contribution(
+            run=base.run,
+            round_number=base.round,
+            peer=me,
+            state_before=self._state_before,
+            state_after=self._trained.state_after,
+            batches=[checked.batch for checked in own],
+            consumed=others,
+            scores_milli=[milli for checked in own for milli in checked.scores_milli],
+            engine=bench.engine_name,
+            profile=bench.profile,
+        )
+        envelope = self._seal(CONTRIBUTION, encode(contribution))
+        bench.journal.write(envelope)
+        await self._publish(envelope, None)
+        bench.events.append(ContributionSigned(base.round, content_id(envelope.payload)))
+
+    def state_after(self) -> ContentId | None:
+        """The state that this round's signed contribution ends in, from the journal; ``None`` before it is signed."""
+        kept = self._bench.journal.read(self._inbox.base.round, CONTRIBUTION)
+        return decode(kept[0].payload, Contribution).state_after if kept else None
+
+    async def _resend(self) -> None:
+        """Serve and publish again whatever batches this round's kept contribution stands on."""
+        for stage in STAGES:
+            kept = self._bench.journal.read(self._inbox.base.round, stage)
+            if kept is None or kept[1] is None:
+                continue
+            await self._publish(*kept)
+            if self._bench.signer.peer not in self._inbox.batches[stage]:
+                try:
+                    self._inbox.add_own(kept[0], kept[1])
+                except BadRecord:
+                    continue  # it shows batches that nobody serves any more; the others judge it by what they hold
+
+    def _seal(self, kind: str, payload: bytes) -> Envelope:
+        bench, base = self._bench, self._inbox.base
+        return bench.signer.seal(base.run, kind, base.round, payload, bench.contracts)
+
+    async def _publish(self, envelope: Envelope, blob: bytes | None) -> None:
+        with self._bench.watch.during(Activity.NETWORK):
+            if blob is not None:
+                self._bench.transport.offer(blob)
+            await self._bench.transport.publish(envelope, ttl_s=RECORD_TTL_S)
