@@ -1,7 +1,7 @@
 """Why this module exists: people tell peers apart by name; ``16Uiu2HAm…`` is not one.
 
 A nickname is a function of the peer id alone, the same on every machine and for ever. There are 24 million: in a
-swarm of a thousand, two peers share one with a chance of 2 %, so a nickname is for reading, and programs use the peer id.
+swarm of a thousand, two peers share one with a chance of 2 %, so a nickname is for reading; programs use ids.
 """
 
 from __future__ import annotations

@@ -1,0 +1,72 @@
+"""Why this module exists: a peer is paid only when the chain knows which wallet owns it.
+
+Registering binds peer id, signing account and wallet, with signatures that prove possession of both keys; enrolling
+makes the peer a member of the run from the next round on. Both may be asked for at every start: what is already so
+costs no transaction.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from chain.base import Chain, Enrol, PeerRecord, Receipt
+from identity.signer import Signer
+from protocol.errors import ChainError, ChainUnreachable, IdentityError
+
+
+class Registration(msgspec.Struct, frozen=True):
+    """How it ended. Receipts of what was done now; both have an empty transaction when everything was in place."""
+
+    record: PeerRecord
+    registered: Receipt
+    enrolled: Receipt
+
+
+_NOTHING = Receipt(transaction="", gas=0, block=0)
+
+
+async def register_and_enrol(chain: Chain, signer: Signer) -> Registration:
+    """Make ``signer``'s peer registered to its wallet and a member of the run; safe to repeat, also from two processes.
+
+    Raises ``IdentityError`` when another wallet owns the peer id or the registry knows another signing account,
+    ``ChainError`` when the chain refuses otherwise, ``ChainUnreachable``.
+    """
+    registered = _NOTHING
+    record = await chain.peer(signer.peer)
+    if record is None:
+        try:
+            registered = await chain.send(signer.registration(chain.contracts))
+        except ChainUnreachable:
+            raise
+        except ChainError:
+            if await chain.peer(signer.peer) is None:
+                raise
+            # Somebody, perhaps this peer's other process, registered it in between: judged below like any entry.
+        record = await chain.peer(signer.peer)
+        if record is None:
+            raise ChainError(
+                "The registration was mined, but the registry does not show this peer.",
+                "Nothing can be credited to it yet.",
+                "The chain node may have lost its last blocks; start again.",
+            )
+    _check_owner(record, signer)
+    enrolled = _NOTHING
+    if not record.enrolled:
+        enrolled = await chain.send(Enrol(signer.peer))
+        record = await chain.peer(signer.peer) or record
+    return Registration(record=record, registered=registered, enrolled=enrolled)
+
+
+def _check_owner(record: PeerRecord, signer: Signer) -> None:
+    if record.owner.lower() != signer.wallet.lower():
+        raise IdentityError(
+            f"This peer ({signer.peer}) is registered to the wallet {record.owner}; your wallet is {signer.wallet}.",
+            "Everything this peer earns would be paid to the other wallet.",
+            f"Put the wallet.json of {record.owner} beside swarm.pem, or use another swarm.pem with this wallet.",
+        )
+    if record.signer.lower() != signer.address.lower():
+        raise IdentityError(
+            f"The registry says that {record.signer} signs for {signer.peer}; here it is {signer.address}.",
+            "Other peers would refuse its records.",
+            "Run the version of this program that registered it.",
+        )

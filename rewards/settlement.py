@@ -1,0 +1,209 @@
+"""Why this module exists: nobody proposes its own pay alone; this is what everybody else does before signing.
+
+    a drawn poster    propose         its verified contributions -> Proposal and the table behind it
+    every member      check_proposal  recomputed from its own records -> Agreed (sign it) or Refused (say why)
+    the poster        collect         attestations -> a majority's signatures, in the order that the contract wants
+    every peer        claim_intent    table -> a Merkle proof of its own credits
+
+All pure. A member believes no number of a proposal: it looks up which contributions are meant and computes the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from enum import StrEnum
+
+import msgspec
+
+from chain.base import ZERO_ROOT, Claim, ClockView, Contracts, Member, Settle
+from chain.keys import peer_key, recover_signer
+from chain.typed_data import round_result_digest
+from protocol.codec import BLOB_CAP, content_id, content_id_of, decode, encode
+from protocol.errors import BadRecord
+from protocol.ids import Address, ContentId, PeerId
+from protocol.messages import Attestation, BlobRef, CreditTable, Proposal, RoundResult
+from protocol.seeds import derive_order
+from rewards.ledger import Verified, apply, check_table, credits_tree, round_result, row_of
+
+
+class Why(StrEnum):
+    """Why a proposal is not signed."""
+
+    WRONG_ROUND = "wrong_round"  # already settled, or not open yet
+    STALE = "stale"  # computed from other credits than the chain's latest
+    BEHIND = "behind"  # this member does not have the chain's latest table: not the poster's fault
+    EMPTY = "empty"  # nothing to settle
+    DISORDERED = "disordered"  # not sorted, twice the same, or two of one peer
+    UNVERIFIED = "unverified"  # names a contribution that this member did not verify
+    OMITTED = "omitted"  # leaves out a contribution that must be in
+    DIFFERENT = "different"  # this member computes another result
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A proposal that this member does not sign: the reason for counters, and a sentence for people."""
+
+    reason: Why
+    what: str
+
+
+class Agreed(msgspec.Struct, frozen=True):
+    """A proposal whose result this member computed itself: sign ``result``, keep ``table``."""
+
+    result: RoundResult
+    table: CreditTable
+
+
+class Collected(msgspec.Struct, frozen=True):
+    """Signatures under one result; ``settle`` can be sent once ``enough``. ``dropped``: why attestations fell out."""
+
+    settle: Settle
+    attested: tuple[PeerId, ...]
+    needed: int
+    dropped: tuple[BadRecord, ...]
+
+    @property
+    def enough(self) -> bool:
+        return len(self.attested) >= self.needed
+
+
+def quorum(num_members: int) -> int:
+    """Signatures that a result needs: more than half. Raises ``ValueError`` for a round without members."""
+    if num_members < 1:
+        raise ValueError("A round without members has no quorum.")
+    return num_members // 2 + 1
+
+
+def poster_order(run: ContentId, round: int, seed: str, members: Iterable[PeerId]) -> tuple[PeerId, ...]:
+    """Who proposes the round's result, and who takes over in turn: an order fixed by the round's seed."""
+    return tuple(derive_order("poster", sorted(members), run, round, seed))
+
+
+def posters_due(order: tuple[PeerId, ...], waited_s: float, poster_s: float) -> tuple[PeerId, ...]:
+    """Those of ``order`` whose turn has come after ``waited_s`` seconds: one at once, one more each ``poster_s``."""
+    return order[: 1 + int(max(waited_s, 0) // poster_s)]
+
+
+def propose(
+    run: ContentId, round: int, verified: Iterable[Verified], previous: CreditTable | None
+) -> tuple[Proposal, CreditTable]:
+    """A poster's offer over everything it verified, and the table to serve as a blob (``encode(table)``)."""
+    works = sorted(verified, key=lambda work: work.content)
+    table = apply(previous, run, round, works)
+    result = round_result(table, works, previous)
+    blob = BlobRef(content=result.data_hash, size=len(encode(table)))
+    return Proposal(result=result, contributions=tuple(work.content for work in works), table=blob), table
+
+
+def check_proposal(
+    proposal: Proposal,
+    *,
+    run: ContentId,
+    verified: Mapping[ContentId, Verified],
+    previous: CreditTable | None,
+    view: ClockView,
+    required: Collection[ContentId] = (),
+) -> Agreed | Refused:
+    """Decide whether to sign ``proposal``. Never raises for anything that a poster may have written.
+
+    ``verified``: contributions of the proposal's round that this member recomputed, by content id. ``previous``: its
+    table of the latest recorded round (``None`` before the first). ``required``: those that arrived early enough that
+    no honest poster can have missed them, its own among them. The poster's table is not needed: it must be ours.
+    """
+    result, contents = proposal.result, proposal.contributions
+    if not view.settled_round < result.round <= view.round:
+        return Refused(Why.WRONG_ROUND, f"Round {result.round} is not open; {view.settled_round} is settled.")
+    if result.previous_credits_root != view.credits_root:
+        return Refused(Why.STALE, "It was computed from other credits than the latest on the chain.")
+    if not _is_latest(previous, view):
+        return Refused(Why.BEHIND, f"The credit table of round {view.settled_round} is not here yet.")
+    if not contents:
+        return Refused(Why.EMPTY, "It holds no contributions.")
+    if list(contents) != sorted(set(contents)):
+        return Refused(Why.DISORDERED, "Its contributions are not sorted, each once.")
+    unknown = [content for content in contents if content not in verified]
+    if unknown:
+        return Refused(Why.UNVERIFIED, f"{len(unknown)} of its contributions are not verified here: {unknown[0][:16]}…")
+    works = [verified[content] for content in contents]
+    if len({work.peer for work in works}) < len(works):
+        return Refused(Why.DISORDERED, "It holds two contributions of one peer.")
+    missing = sorted(set(required) - set(contents))
+    if missing:
+        return Refused(Why.OMITTED, f"It leaves out {len(missing)} contributions that were in time: {missing[0][:16]}…")
+    mine, table = propose(run, result.round, works, previous)
+    if mine != proposal:
+        return Refused(Why.DIFFERENT, f"Computed here: {_difference(mine, proposal)}.")
+    return Agreed(result=mine.result, table=table)
+
+
+def collect(
+    result: RoundResult, attestations: Iterable[Attestation], members: Iterable[Member], domain: Contracts
+) -> Collected:
+    """Signatures of ``members`` (those of the result's round) under ``result``, one each, ordered by signing account.
+
+    Drops, with the reason: an attestation of another result (``hash_mismatch``), a signature that is none
+    (``wrong_signature``) or is by no member (``not_a_member``). A second one of the same member changes nothing.
+    """
+    by_signer = {member.signer: member for member in members}
+    digest = round_result_digest(domain, result)
+    signatures: dict[Address, bytes] = {}
+    dropped: list[BadRecord] = []
+    for attestation in attestations:
+        try:
+            if attestation.result != result:
+                raise BadRecord("hash_mismatch", "It attests another result.")
+            signer = recover_signer(digest, attestation.signature)
+            if signer not in by_signer:
+                raise BadRecord("not_a_member", f"{signer} signs for no member of round {result.round}.")
+        except BadRecord as bad:
+            dropped.append(bad)
+            continue
+        signatures.setdefault(signer, attestation.signature)
+    order = sorted(signatures, key=lambda signer: int(signer, 16))
+    return Collected(
+        settle=Settle(result=result, signatures=tuple(signatures[signer] for signer in order)),
+        attested=tuple(by_signer[signer].peer for signer in order),
+        needed=quorum(len(by_signer)),
+        dropped=tuple(dropped),
+    )
+
+
+def claim_intent(table: CreditTable, peer: PeerId, claimed_micro: int) -> Claim | None:
+    """The claim of everything that ``peer`` earned and was not yet paid; ``None`` when there is nothing to claim.
+
+    ``table`` must be the latest recorded one (the contract knows one root); ``claimed_micro`` is what the chain says.
+    """
+    row = row_of(table, peer)
+    if row is None or row.micro_credits <= claimed_micro:
+        return None
+    proof = credits_tree(table).proof(peer_key(peer), row.micro_credits)
+    return Claim(peer=peer, micro_credits=row.micro_credits, proof=proof)
+
+
+def adopt_table(blob: bytes, run: ContentId, view: ClockView) -> CreditTable:
+    """The latest recorded table, from whoever served it: how a newcomer or a late peer catches up.
+
+    Raises ``BadRecord``: ``hash_mismatch`` unless the chain's latest result commits to exactly these bytes and their
+    root, ``oversized``, ``malformed``, ``wrong_run``.
+    """
+    if content_id(blob) != view.data_hash:
+        raise BadRecord("hash_mismatch", "These bytes are not the credit table that the chain's latest result names.")
+    table = decode(blob, CreditTable, cap=BLOB_CAP)
+    check_table(table, run)
+    if table.round != view.settled_round or credits_tree(table).root != view.credits_root:
+        raise BadRecord("hash_mismatch", "The credit table does not have the recorded round or root.")
+    return table
+
+
+def _is_latest(table: CreditTable | None, view: ClockView) -> bool:
+    if table is None:
+        return view.settled_round == 0 and view.credits_root == ZERO_ROOT
+    return table.round == view.settled_round and content_id_of(table) == view.data_hash
+
+
+def _difference(mine: Proposal, theirs: Proposal) -> str:
+    parts = [
+        f"{name} {str(ours)[:16]} instead of {str(getattr(theirs.result, name))[:16]}"
+        for name in mine.result.__struct_fields__
+        if (ours := getattr(mine.result, name)) != getattr(theirs.result, name)
+    ]
+    return ", ".join(parts) or "another table blob"
