@@ -111,7 +111,7 @@ def check_machine() -> None:
         raise SetupError(
             f"{sys.executable} cannot make virtual environments: it has no module {error.name}.",
             "Nothing was installed.",
-            f"Install that module (on Debian and Ubuntu: the package {package}), or name another Python: SWARM_PYTHON=…",
+            f"Install that module (Debian and Ubuntu: the package {package}), or name another Python: SWARM_PYTHON=…",
             EXIT_MACHINE,
         ) from error
     free = shutil.disk_usage(ROOT).free
@@ -122,7 +122,7 @@ def check_machine() -> None:
 def no_space(free: int) -> SetupError:
     return SetupError(
         f"Too little disk space: {free / 1e9:.1f} GB are free at {ROOT}.",
-        f"Set-up needs {NEEDED_BYTES / 1e9:.0f} GB there (9 GB where pip takes PyTorch's CUDA build); it did not finish.",
+        f"Set-up needs {NEEDED_BYTES / 1e9:.0f} GB there, 9 GB where pip takes PyTorch's CUDA build. It did not finish.",
         "Free some space and run the same command again.",
         EXIT_MACHINE,
     )
@@ -210,7 +210,7 @@ class Progress:
         """Takes one line of the child's output (`None`: a second passed) and says how far things are."""
         if line and line.startswith("Collecting "):
             self.collected += 1
-            self.detail = "{}/{} {}".format(min(self.collected, self.expected), self.expected, line.split()[1])
+            self.detail = f"{min(self.collected, self.expected)}/{self.expected} {line.split()[1]}"
         elif line and line.lstrip().startswith(("Downloading ", "Building wheel ")):
             self.detail = line.strip()
         elif line and line.startswith("Installing collected packages"):
@@ -251,10 +251,9 @@ def make_ready(lock: int) -> None:
     """Installs what constraints.txt and pyproject.toml ask for, and the dev-chain binary. Raises `SetupError`."""
     check_machine()
     usable = PYTHON.exists() and subprocess.run([PYTHON, "-I", "-m", "pip", "-V"], capture_output=True).returncode == 0
-    if UNFINISHED.exists() or not usable or not fits_choice() or not moved_with_clone():
-        if VENV.exists():
-            say("The environment in .venv is unfinished, or made for another Python or folder; making it anew.")
-            shutil.rmtree(VENV)
+    if VENV.exists() and (UNFINISHED.exists() or not usable or not fits_choice() or not made_here()):
+        say("The environment in .venv is unfinished, or made for another Python or folder; making it anew.")
+        shutil.rmtree(VENV)
     VENV.mkdir(exist_ok=True)
     UNFINISHED.touch()
     STAMP.unlink(missing_ok=True)
@@ -273,7 +272,7 @@ def make_ready(lock: int) -> None:
     say("Set-up is complete.")
 
 
-def moved_with_clone() -> bool:
+def made_here() -> bool:
     """False when `.venv` was made in another folder: its scripts name that folder."""
     script = VENV / "bin" / "pip"
     return not script.exists() or str(VENV) in script.read_text(errors="replace")[:500]

@@ -46,7 +46,7 @@ def decode(data: bytes, message_type: type[Message], *, cap: int = RECORD_CAP) -
     if len(data) > cap:
         raise BadRecord("oversized", f"{len(data)} bytes where at most {cap} are allowed.")
     try:
-        message = _decoder(message_type).decode(data)
+        message = _decoder(message_type).decode(data)  # type: ignore[arg-type]
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise BadRecord("malformed", f"Not a {getattr(message_type, '__name__', 'message')}: {error}.") from error
     if _encoder.encode(message) != data:

@@ -41,7 +41,7 @@ class PeerStarted(Event, frozen=True):
 
 
 class Progress(Event, frozen=True):
-    """Something long is under way (set-up, model load, a stage): ``what`` in words, ``done`` of ``total`` (0 = unknown)."""
+    """Something long is going on (set-up, model load, stage): ``what`` in words, ``done`` of ``total`` (0: not known)."""
 
     what: str
     done: int = 0
@@ -64,7 +64,7 @@ class Registered(Event, frozen=True):
 
 
 class RoundOpened(Event, frozen=True):
-    """``members`` are the round's enrolled peers; ``cohort`` those this peer plays with. ``closes_at``: unix seconds."""
+    """``members`` are the round's enrolled peers; ``cohort`` those that this peer plays with. Unix seconds."""
 
     round: int
     seed: ContentId
@@ -163,7 +163,7 @@ class ContributionSeen(Event, frozen=True):
 
 
 class RecordRejected(Event, frozen=True):
-    """A record broke a rule and was dropped. ``reason`` is ``BadRecord.reason``; ``peer`` is who it claims to be from."""
+    """A record broke a rule and was dropped. ``reason``: ``BadRecord.reason``; ``peer``: who it claims to be from."""
 
     round: int
     peer: str
@@ -253,7 +253,7 @@ class PeerSeen(Event, frozen=True):
 
 
 class Problem(Event, frozen=True):
-    """Something is wrong and the peer goes on: what, what it means for the credits, what to do. ``error`` is the class."""
+    """Something is wrong and the peer goes on: what, what for the credits, what to do. ``error`` is the class."""
 
     error: str
     what: str
@@ -278,14 +278,15 @@ class Stopped(Event, frozen=True):
 EVENT_TYPES: tuple[type[Event], ...] = (
     PeerStarted, Progress, Joined, Registered, RoundOpened, StageStarted, BatchProduced, BatchSeen, StageEnded,
     QuestionPlayed, Trained, ContributionSigned, ContributionSeen, RecordRejected, Attested, AttestationRefused,
-    TransactionSent, RoundSettled, RoundEnded, CreditsChanged, Claimed, Evaluated, PeerSeen, Problem, Recovered, Stopped,
+    TransactionSent, RoundSettled, RoundEnded, CreditsChanged, Claimed, Evaluated, PeerSeen, Problem, Recovered,
+    Stopped,
 )  # fmt: skip
 
 AnyEvent = (
-    PeerStarted | Progress | Joined | Registered | RoundOpened | StageStarted | BatchProduced | BatchSeen | StageEnded
-    | QuestionPlayed | Trained | ContributionSigned | ContributionSeen | RecordRejected | Attested | AttestationRefused
-    | TransactionSent | RoundSettled | RoundEnded | CreditsChanged | Claimed | Evaluated | PeerSeen | Problem | Recovered
-    | Stopped
+    PeerStarted | Progress | Joined | Registered | RoundOpened | StageStarted | BatchProduced | BatchSeen
+    | StageEnded | QuestionPlayed | Trained | ContributionSigned | ContributionSeen | RecordRejected | Attested
+    | AttestationRefused | TransactionSent | RoundSettled | RoundEnded | CreditsChanged | Claimed | Evaluated | PeerSeen
+    | Problem | Recovered | Stopped
 )  # fmt: skip
 """The tagged union that a log line decodes to."""
 

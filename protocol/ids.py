@@ -1,26 +1,28 @@
 """Why this module exists: the names of things (peers, runs, contents, accounts) are parsed once, at the edge.
 
 All ids are plain strings at run time, so that they print, sort and serialise without ceremony; the ``NewType``s keep
-them apart for the type checker.
+them apart for the type checker. Their patterns hold whenever a struct is decoded: an id from outside has the shape of
+one before anything of ours sees it (and can never be, say, a path). The ``parse`` functions check what patterns cannot.
 """
 
 from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import NewType
+from typing import Annotated, NewType
 
 import base58
+import msgspec
 
 from protocol.errors import BadRecord
 
-PeerId = NewType("PeerId", str)
+PeerId = NewType("PeerId", Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z]{1,128}\Z")])
 """libp2p peer id in base58btc: ``Qm…`` (RSA), ``16Uiu2HA…`` (secp256k1) or ``12D3KooW…`` (Ed25519)."""
 
-ContentId = NewType("ContentId", str)
+ContentId = NewType("ContentId", Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")])
 """SHA-256 of some bytes as 64 lower-case hex digits. States, blobs, prompts, runs and Merkle roots are named so."""
 
-Address = NewType("Address", str)
+Address = NewType("Address", Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-fA-F]{40}\Z")])
 """EVM account as ``0x`` and 40 hex digits with the EIP-55 checksum."""
 
 _HEX32 = re.compile(r"[0-9a-f]{64}")

@@ -9,12 +9,18 @@ that somebody hashes. A new field or a changed meaning is a new ``WIRE_VERSION``
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from protocol.ids import Address, ContentId, PeerId, Stage
 
 WIRE_VERSION = 1
 """Part of every envelope and record key; peers of another version are counted as ``wrong_version`` and left alone."""
+
+
+Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A count from outside: never negative, and small enough for every database and signed 64-bit field that it meets."""
 
 
 class WireStruct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,7 +39,7 @@ class Delegation(WireStruct, frozen=True):
     signer: Address
     signature: bytes
     wallet: Address
-    nonce: int = 0
+    nonce: Natural = 0
 
 
 class Envelope(WireStruct, frozen=True):
@@ -45,10 +51,10 @@ class Envelope(WireStruct, frozen=True):
     ``delegation`` is present exactly when the identity is not a secp256k1 key.
     """
 
-    version: int
+    version: Natural
     run: ContentId
     kind: str
-    round: int
+    round: Natural
     peer: PeerId
     payload: bytes
     signature: bytes
@@ -59,16 +65,16 @@ class Presence(WireStruct, frozen=True):
     """I am here. ``addresses`` are dialable multiaddresses; ``phase`` is what the peer is doing, for display only."""
 
     addresses: tuple[str, ...]
-    round: int
+    round: Natural
     phase: str
-    at_ms: int
+    at_ms: Natural
 
 
 class BlobRef(WireStruct, frozen=True):
     """Where a payload is found: its hash and its exact size in bytes. Its provider is the record's signer."""
 
     content: ContentId
-    size: int
+    size: Natural
 
 
 class Rollout(WireStruct, frozen=True):
@@ -79,7 +85,7 @@ class Rollout(WireStruct, frozen=True):
     """
 
     text: str
-    tokens: tuple[int, ...]
+    tokens: tuple[Natural, ...]
     ended: bool
 
 
@@ -89,7 +95,7 @@ class RolloutGroup(WireStruct, frozen=True):
     ``prompt`` is the content id of the chat messages they answer, so that equal prompts can be pooled.
     """
 
-    question: int
+    question: Natural
     prompt: ContentId
     rollouts: tuple[Rollout, ...]
 
@@ -98,7 +104,7 @@ class RolloutBatch(WireStruct, frozen=True):
     """A peer's work of one stage, as a blob: one group per question, in question order."""
 
     run: ContentId
-    round: int
+    round: Natural
     stage: Stage
     peer: PeerId
     groups: tuple[RolloutGroup, ...]
@@ -123,24 +129,24 @@ class Contribution(WireStruct, frozen=True):
     """
 
     run: ContentId
-    round: int
+    round: Natural
     peer: PeerId
     state_before: ContentId
     state_after: ContentId
     batches: tuple[ContentId, ...]
     rollouts_root: ContentId
     consumed: tuple[ContentId, ...]
-    scores_milli: tuple[int, ...]
+    scores_milli: tuple[Natural, ...]
     engine: str
     profile: str
 
 
 class CreditRow(WireStruct, frozen=True):
-    """A peer's line in the ledger: everything it ever earned in this run, and the state that its next step starts from."""
+    """A peer's line in the ledger: all it ever earned in this run, and the state that its next step starts from."""
 
     peer: PeerId
-    micro_credits: int
-    rounds: int
+    micro_credits: Natural
+    rounds: Natural
     state: ContentId
 
 
@@ -148,7 +154,7 @@ class CreditTable(WireStruct, frozen=True):
     """The cumulative ledger after ``round``, rows sorted by peer id. Anyone recomputes it from public records."""
 
     run: ContentId
-    round: int
+    round: Natural
     rows: tuple[CreditRow, ...]
 
 
@@ -161,12 +167,12 @@ class RoundResult(WireStruct, frozen=True):
     a result applies only on top of the one it was computed from.
     """
 
-    round: int
+    round: Natural
     contributions_root: ContentId
     data_hash: ContentId
     previous_credits_root: ContentId
     credits_root: ContentId
-    total_micro_credits: int
+    total_micro_credits: Natural
 
 
 class Proposal(WireStruct, frozen=True):

@@ -8,23 +8,29 @@ from __future__ import annotations
 
 import base64
 import zlib
+from typing import Annotated
 
 import msgspec
 
 from protocol.codec import content_id_of, decode, encode
 from protocol.errors import BadRecord, ConfigError
 from protocol.ids import Address, ContentId
-from protocol.messages import WIRE_VERSION, WireStruct
+from protocol.messages import WIRE_VERSION, Natural, WireStruct
 
 _TOKEN_PREFIX = "swarm1-"
 _TOKEN_CAP = 64 * 1024
+
+# Limits of what a host may ask of those who join: a token from a stranger must not cost a machine its memory or days.
+Sizes = Annotated[int, msgspec.Meta(ge=1, le=8192)]
+Seconds = Annotated[int, msgspec.Meta(ge=1, le=604_800)]
+Nano = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 
 
 class FamilySpec(WireStruct, frozen=True):
     """One family of questions: its name in the task library, its share (relative weight), its parameters as JSON."""
 
     family: str
-    weight: int
+    weight: Natural
     parameters: str
 
 
@@ -35,7 +41,7 @@ class TaskSpec(WireStruct, frozen=True):
     name: str
     version: str
     families: tuple[FamilySpec, ...]
-    held_out_one_in: int
+    held_out_one_in: Natural
 
 
 class GameRules(WireStruct, frozen=True):
@@ -44,13 +50,13 @@ class GameRules(WireStruct, frozen=True):
     ``temperature_milli``: sampling temperature in thousandths. ``cohort_size``: the most peers that read each other.
     """
 
-    num_questions: int
-    num_samples: int
-    answer_tokens: int
-    critique_tokens: int
-    decide_tokens: int
-    temperature_milli: int
-    cohort_size: int
+    num_questions: Sizes
+    num_samples: Sizes
+    answer_tokens: Sizes
+    critique_tokens: Sizes
+    decide_tokens: Sizes
+    temperature_milli: Natural
+    cohort_size: Sizes
 
 
 class LearnRules(WireStruct, frozen=True):
@@ -61,38 +67,38 @@ class LearnRules(WireStruct, frozen=True):
     each on an equal share of the round's groups.
     """
 
-    num_external: int
-    num_updates: int
-    learning_rate_nano: int
-    epsilon_low_nano: int
-    epsilon_high_nano: int
-    delta_nano: int
-    beta_nano: int
-    weight_decay_nano: int
-    max_grad_norm_nano: int
+    num_external: Natural
+    num_updates: Sizes
+    learning_rate_nano: Nano
+    epsilon_low_nano: Nano
+    epsilon_high_nano: Nano
+    delta_nano: Nano
+    beta_nano: Nano
+    weight_decay_nano: Nano
+    max_grad_norm_nano: Nano
 
 
 class TimeRules(WireStruct, frozen=True):
     """Seconds. A stage waits ``stage_s`` at most, contributions ``contribute_s``, a poster ``poster_s`` before the next
     one takes over; the contract lets anybody open the next round after ``round_s``."""
 
-    stage_s: int
-    contribute_s: int
-    poster_s: int
-    round_s: int
+    stage_s: Seconds
+    contribute_s: Seconds
+    poster_s: Seconds
+    round_s: Seconds
 
 
 class RunSpec(WireStruct, frozen=True):
     """Everything a round depends on. ``model``: content id of the genesis state; ``seed``: the run's own salt."""
 
     name: str
-    chain_id: int
+    chain_id: Natural
     model: ContentId
     task: TaskSpec
     game: GameRules
     learn: LearnRules
     time: TimeRules
-    seed: int
+    seed: Natural
     wire_version: int = WIRE_VERSION
 
     @property
@@ -130,15 +136,18 @@ def format_token(token: JoinToken) -> str:
 
 def parse_token(text: str) -> JoinToken:
     """The token in ``text``. Raises ``ConfigError`` when it is cut off, altered or of another version."""
-    body = text.strip().removeprefix(_TOKEN_PREFIX)
+    line = "".join(text.split())  # a terminal or a mail may have wrapped it
+    body = line.removeprefix(_TOKEN_PREFIX)
     try:
-        if body == text.strip():
+        if body == line:
             raise ValueError("it does not start with " + _TOKEN_PREFIX)
+        if len(body) > 2 * _TOKEN_CAP:
+            raise ValueError("it is too long")
         unpacker = zlib.decompressobj()
         packed = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
         raw = unpacker.decompress(packed, _TOKEN_CAP)
-        if unpacker.unconsumed_tail or not unpacker.eof:
-            raise ValueError("it is cut off or too long")
+        if unpacker.unconsumed_tail or unpacker.unused_data or not unpacker.eof:
+            raise ValueError("it is cut off, too long, or has something added")
         token = decode(raw, JoinToken, cap=_TOKEN_CAP)
     except (ValueError, zlib.error, BadRecord, msgspec.MsgspecError) as error:
         raise ConfigError(

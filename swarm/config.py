@@ -1,0 +1,300 @@
+"""Why this module exists: every setting has one name, one documented default, and one place that wins.
+
+    command line  >  environment SWARM_SECTION__KEY  >  --config FILE (else HOME/config.yaml)
+                  >  configs/PROFILE.yaml            >  configs/base.yaml
+
+Unknown keys are refused everywhere, with the nearest known one; a wrong value is reported with the file, variable or
+option that it came from. The docstring under a field is its help text. Rules that a round depends on leave here as
+``protocol.run`` structs, in integers, so that they hash exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from protocol.errors import ConfigError
+from protocol.ids import ContentId
+from protocol.run import GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
+from swarm.home import Home, write_atomically
+from swarm.layers import Layers, read_layers
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+CONFIGS = REPOSITORY / "configs"
+MODELS = REPOSITORY / "models"
+
+Profile = Literal["local", "join"]
+"""``local``: a private swarm on this machine; ``join``: hosting for others, or playing in somebody's swarm."""
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a number is wanted, not yes or no")
+    return value
+
+
+def _several(value: Any) -> Any:
+    """Lists may be given as one line of text, as environment variables have to."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _from_home(value: Any) -> Any:
+    return Path(value).expanduser() if isinstance(value, str) else value
+
+
+Count = Annotated[int, BeforeValidator(_number)]
+Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
+LocalPath = Annotated[Path, BeforeValidator(_from_home)]
+Port = Annotated[Count, Field(ge=0, le=65535)]
+
+
+class Section(BaseModel):
+    """Base of all sections: immutable, documented, closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+
+
+class RunSettings(Section):
+    name: str = Field("private", min_length=1, max_length=64)
+    """What people call this run."""
+    seed: Count = Field(0, ge=0, lt=2**63)
+    """The run's own salt: another seed, another run."""
+    task: str = Field("sums", min_length=1)
+    """A task of configs/tasks, or the path of a task file."""
+    model: str = Field("tiny", min_length=1)
+    """A model of models/, a directory, or a Hugging Face name of a causal language model."""
+    min_peers: Count = Field(1, ge=1, le=10_000)
+    """Round 1 opens when this many peers are enrolled."""
+
+
+class GameSettings(Section):
+    num_questions: Count = Field(16, ge=1, le=1024)
+    """Questions of a round, shared by a cohort."""
+    num_samples: Count = Field(8, ge=2, le=256)
+    """Completions that a peer samples per question and stage."""
+    answer_tokens: Count = Field(32, ge=1, le=8192)
+    """Most tokens of an answer."""
+    critique_tokens: Count = Field(32, ge=1, le=8192)
+    """Most tokens of a critique."""
+    decide_tokens: Count = Field(32, ge=1, le=8192)
+    """Most tokens of a decision."""
+    temperature: Real = Field(1.0, gt=0, le=10)
+    """Sampling temperature, in steps of 0.001."""
+    cohort_size: Count = Field(8, ge=2, le=64)
+    """The most peers that read each other's work in a round."""
+
+
+class LearnSettings(Section):
+    num_external: Count = Field(8, ge=0, le=4096)
+    """Completions of other peers that enter training, per question and stage."""
+    num_updates: Count = Field(2, ge=1, le=64)
+    """Optimiser steps per round."""
+    learning_rate: Real = Field(3e-4, gt=0, le=1)
+    """Step size of AdamW."""
+    epsilon_low: Real = Field(0.2, gt=0, lt=1)
+    """Lower clip of the probability ratio: 1 - this."""
+    epsilon_high: Real = Field(0.28, gt=0, lt=10)
+    """Upper clip of the probability ratio: 1 + this."""
+    delta: Real = Field(4.0, ge=0, le=1000)
+    """Second clip, for negative advantages: the ratio counts for at most this; 0 turns it off."""
+    beta: Real = Field(0.0, ge=0, le=10)
+    """Weight of the KL term; 0 turns it off."""
+    weight_decay: Real = Field(0.0, ge=0, le=1)
+    """Decoupled weight decay of AdamW."""
+    max_grad_norm: Real = Field(1.0, gt=0, le=1000)
+    """Gradients longer than this are scaled down to it."""
+
+    @model_validator(mode="after")
+    def _second_clip_is_outside_the_first(self) -> LearnSettings:
+        if 0 < self.delta <= 1 + self.epsilon_high:
+            raise ValueError("delta must be 0 or greater than 1 + epsilon_high")
+        return self
+
+
+class TimeSettings(Section):
+    stage_s: Count = Field(60, ge=1, le=86_400)
+    """A stage waits this long for the cohort's work."""
+    contribute_s: Count = Field(60, ge=1, le=86_400)
+    """How long signed contributions are waited for."""
+    poster_s: Count = Field(10, ge=1, le=3600)
+    """How long a drawn poster may be silent before the next one takes over."""
+    round_s: Count = Field(300, ge=1, le=604_800)
+    """After this long anybody may open the next round."""
+
+    @model_validator(mode="after")
+    def _a_round_holds_its_stages(self) -> TimeSettings:
+        least = 3 * self.stage_s + self.contribute_s + self.poster_s
+        if self.round_s < least:
+            raise ValueError(f"round_s must be at least 3 * stage_s + contribute_s + poster_s = {least}")
+        return self
+
+
+class NetworkSettings(Section):
+    host: str = Field("127.0.0.1", min_length=1)
+    """Address to listen on; 0.0.0.0 listens on all."""
+    port: Port = 0
+    """Port to listen on; 0 takes a free one."""
+    announce: str | None = None
+    """Address that others dial, where it is not the one listened on."""
+    bootnodes: Texts = ()
+    """Multiaddresses of peers to join through, besides those of the join token."""
+    start_timeout_s: Real = Field(30.0, gt=0, le=3600)
+    """How long the peer-to-peer daemon may take to start."""
+
+
+class ChainSettings(Section):
+    rpc: Texts = ()
+    """RPC endpoints, tried in order, instead of those of the join token."""
+    block_time_s: Count = Field(1, ge=1, le=600)
+    """Seconds between blocks of the dev chain."""
+    gate_host: str = Field("127.0.0.1", min_length=1)
+    """Address on which the dev chain's gate listens."""
+    gate_port: Port = 0
+    """Port of the gate; 0 takes a free one."""
+
+
+class WalletSettings(Section):
+    password_file: LocalPath | None = None
+    """File with the wallet's password; without it, one is made beside the wallet."""
+
+
+class EngineSettings(Section):
+    device: str = Field("cpu", min_length=1)
+    """PyTorch device: cpu, cuda, cuda:1, mps."""
+    threads: Count = Field(0, ge=0, le=1024)
+    """Threads for arithmetic; 0 shares the machine's cores among its peers."""
+
+
+class ObserveSettings(Section):
+    eval_every: Count = Field(5, ge=0, le=1_000_000)
+    """Evaluate on held-out questions after every so many rounds; 0: at the start and the end only."""
+    num_eval_questions: Count = Field(256, ge=1, le=65_536)
+    """Held-out questions per evaluation."""
+
+
+class Settings(Section):
+    """Everything that can be set."""
+
+    home: LocalPath = Field(default_factory=lambda: Home.default().root)
+    """Where this swarm keeps its files."""
+    run: RunSettings = RunSettings()
+    game: GameSettings = GameSettings()
+    learn: LearnSettings = LearnSettings()
+    time: TimeSettings = TimeSettings()
+    network: NetworkSettings = NetworkSettings()
+    chain: ChainSettings = ChainSettings()
+    wallet: WalletSettings = WalletSettings()
+    engine: EngineSettings = EngineSettings()
+    observe: ObserveSettings = ObserveSettings()
+
+    def to_run_spec(self, *, chain_id: int, model: ContentId, task: TaskSpec) -> RunSpec:
+        """The rules of a run that this configuration founds. ``model``: content id of its genesis state."""
+        game = self.game.model_dump()
+        learn = self.learn.model_dump()
+        return RunSpec(
+            name=self.run.name,
+            chain_id=chain_id,
+            model=model,
+            task=task,
+            game=GameRules(temperature_milli=_scaled("game.temperature", game.pop("temperature"), 3), **game),
+            learn=LearnRules(
+                num_external=learn.pop("num_external"),
+                num_updates=learn.pop("num_updates"),
+                **{f"{name}_nano": _scaled(f"learn.{name}", value, 9) for name, value in learn.items()},
+            ),
+            time=TimeRules(**self.time.model_dump()),
+            seed=self.run.seed,
+        )
+
+    def model_location(self) -> str:
+        """Directory of a bundled model, or ``run.model`` as it is (a directory or a hub name)."""
+        bundled = MODELS / self.run.model
+        is_bundled = "/" not in self.run.model and (bundled / "config.json").is_file()
+        return str(bundled) if is_bundled else str(Path(self.run.model).expanduser())
+
+
+def _scaled(name: str, value: float, digits: int) -> int:
+    """``value`` times 10**digits, exactly as its decimal reads. Raises ``ConfigError`` when digits would be lost."""
+    scaled = Decimal(repr(value)).scaleb(digits)
+    if scaled != scaled.to_integral_value():
+        raise ConfigError(
+            f"{name} = {value} has more than {digits} decimals.",
+            "Rules of a run are hashed as whole numbers, so every peer must read the same one.",
+            f"Round it to {digits} decimals.",
+        )
+    return int(scaled)
+
+
+def load_settings(
+    profile: Profile,
+    file: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Settings:
+    """The configuration in force.
+
+    ``overrides``: dotted keys from the command line, e.g. ``{"run.seed": 7}``; ``None`` values are not given.
+    ``environment``: what to read ``SWARM_…`` variables from (none when ``None``; the command line passes os.environ).
+    Raises ``ConfigError``: missing, unreadable or wrong file, unknown key or variable, value out of range.
+    """
+    known = known_keys()
+    given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    layers = read_layers([CONFIGS / "base.yaml", CONFIGS / f"{profile}.yaml"], known)
+    upper = Layers.of_environment(environment or {}, known).over(Layers.of_options(given, known))
+    if file is None:
+        own = _home_of(layers.over(upper)) / "config.yaml"
+        file = own if own.is_file() else None
+    if file is not None:
+        layers = layers.over(read_layers([Path(file)], known))
+    return _checked(layers.over(upper))
+
+
+def _home_of(layers: Layers) -> Path:
+    value, _ = layers.values.get("home", (Home.default().root, ""))
+    return Path(value).expanduser()
+
+
+def known_keys() -> dict[str, str]:
+    """Every dotted key with its help text, in the order of the sections."""
+    keys = {"home": Settings.model_fields["home"].description or ""}
+    for section, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            inside = field.annotation.model_fields
+            keys |= {f"{section}.{name}": item.description or "" for name, item in inside.items()}
+    return keys
+
+
+def _checked(layers: Layers) -> Settings:
+    try:
+        return Settings.model_validate(layers.nested())
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"][:2])
+        shown = "" if isinstance(first["input"], dict) else f", not {str(first['input'])[:80]!r}"
+        raise ConfigError(
+            f"{layers.source_of(key)}: {key}: {first['msg'].removeprefix('Value error, ')}{shown}.",
+            "Nothing was started.",
+            f"{known_keys().get(key, 'Correct the values of this section.')} See configs/README.md.",
+        ) from error
+
+
+def save_resolved(settings: Settings) -> Path:
+    """Write the configuration in force to HOME/resolved.yaml, for people to read. RPC endpoints keep only their host,
+    because keys hide in the rest of such addresses; a password never enters the configuration at all."""
+    body = settings.model_dump(mode="json")
+    body["chain"]["rpc"] = [_without_key(address) for address in settings.chain.rpc]
+    path = Home(settings.home).resolved_file
+    write_atomically(path, yaml.safe_dump(body, sort_keys=False).encode(), mode=0o600)
+    return path
+
+
+def _without_key(address: str) -> str:
+    scheme, _, rest = address.partition("://")
+    host = rest.split("/")[0].split("?")[0].rpartition("@")[2]
+    return f"{scheme}://{host}" + ("/…" if rest != host else "")
