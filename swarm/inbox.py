@@ -160,6 +160,10 @@ class Inbox:
             )
         )
 
+    def cohorts(self) -> set[tuple[PeerId, ...]]:
+        """All cohorts of the round."""
+        return {view.cohort for view in self._views.values()}
+
     def overtaken(self, stage: Stage) -> bool:
         """Whether most of the cohort's others already published a later stage."""
         later = {peer for after in STAGES[STAGES.index(stage) + 1 :] for peer in self.batches[after]}

@@ -1,6 +1,6 @@
 """Why this module exists: what a peer signs for a round, it signs once; after a crash it sends the same bytes again.
 
-    journal/000012/answer.envelope, answer.blob, …, contribution.envelope, table.blob
+    journal/000012/answer.envelope, answer.blob, …, contribution.envelope, table-….blob
 
 Files appear atomically and are never rewritten with other content: a second, different contribution for one round
 would be equivocation, so asking for it is an error here, before any byte leaves the machine.
@@ -55,13 +55,13 @@ class Journal:
             return None
         return envelope, blob_path.read_bytes() if blob_path.exists() else None
 
-    def write_table(self, round_number: int, table: bytes) -> None:
-        """Keep the credit table that a round's result commits to."""
-        write_atomically(self._path(round_number, "table.blob"), table)
+    def write_table(self, round_number: int, name: str, table: bytes) -> None:
+        """Keep a credit table that the round's result may commit to; ``name`` is its content id."""
+        write_atomically(self._path(round_number, f"table-{name[:16]}.blob"), table)
 
     def tables(self) -> list[bytes]:
         """Every credit table still kept, oldest first."""
-        return [path.read_bytes() for path in sorted(self._directory.glob("*/table.blob")) if _small(path)]
+        return [path.read_bytes() for path in sorted(self._directory.glob("*/table-*.blob")) if _small(path)]
 
     def forget_old(self, round_number: int) -> None:
         """Drop what is more than ``KEEP_ROUNDS`` older than ``round_number``."""
