@@ -1,0 +1,126 @@
+"""Why this module exists: nobody believes a claimed score; whoever has a batch checks its shape and scores it again.
+
+``rescore`` is what the player itself calls for its own batch, so there is one path and no difference to explain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from protocol.errors import BadRecord
+from protocol.ids import Stage
+from protocol.messages import Rollout, RolloutBatch, RolloutGroup
+from rewards.scoring.stages import StageScore, majority_of, score_answer, score_critique, score_decide
+from swarm.game.prompts import prompt_id
+from swarm.game.round_view import (
+    RoundView,
+    shown_answers,
+    shown_critiques,
+    stage_prompts,
+    texts_by_label,
+    token_limit,
+)
+from swarm.policy.base import Completion
+from swarm.tasks.base import Task
+
+MAX_CHARACTERS_PER_TOKEN = 256
+
+Scores = tuple[tuple[StageScore, ...], ...]
+"""One row per question, one entry per sample."""
+
+
+def build_batch(view: RoundView, stage: Stage, peer: str, completions: Sequence[Completion]) -> RolloutBatch:
+    """A peer's own batch from its completions in the order of ``stage_requests``. Raises ``ValueError`` on a wrong count."""
+    prompts, num_samples = stage_prompts(view, stage), view.game.num_samples
+    if len(completions) != len(prompts) * num_samples:
+        raise ValueError(f"{len(completions)} completions for {len(prompts)} questions x {num_samples} samples.")
+    rollouts = [Rollout(text=row.text, tokens=row.tokens, ended=row.ended) for row in completions]
+    groups = tuple(
+        RolloutGroup(
+            question=number,
+            prompt=prompt_id(prompt),
+            rollouts=tuple(rollouts[number * num_samples : (number + 1) * num_samples]),
+        )
+        for number, prompt in enumerate(prompts)
+    )
+    return RolloutBatch(run=view.run, round=view.round, stage=stage, peer=peer, groups=groups)  # type: ignore[arg-type]
+
+
+def check_batch(
+    batch: RolloutBatch, view: RoundView, *, text_of: Callable[[Sequence[int]], str] | None = None
+) -> None:
+    """Whether ``batch`` is what its stage of this round asks for: run, round, questions, samples, prompts, lengths.
+
+    ``text_of``: the run's tokenizer; with it, every text must be what its tokens decode to. Raises
+    ``BadRecord('wrong_run' | 'wrong_round' | 'not_a_member' | 'wrong_rollouts')``. It does not judge who drew the
+    tokens: that takes the model (one prefill).
+    """
+    if batch.run != view.run:
+        raise BadRecord("wrong_run", "The batch belongs to another run.")
+    if batch.round != view.round:
+        raise BadRecord("wrong_round", f"The batch is of round {batch.round}, not {view.round}.")
+    if batch.peer not in view.cohort:
+        raise BadRecord("not_a_member", "The batch's author does not play in this cohort.")
+    prompts = stage_prompts(view, batch.stage)
+    if [group.question for group in batch.groups] != list(range(len(prompts))):
+        raise _wrong(f"One group per question, 0 to {len(prompts) - 1} in order, was expected.")
+    limit = token_limit(view.game, batch.stage)
+    for group, prompt in zip(batch.groups, prompts, strict=True):
+        if group.prompt != prompt_id(prompt):
+            raise _wrong(f"Question {group.question} was asked with another prompt.")
+        if len(group.rollouts) != view.game.num_samples:
+            raise _wrong(f"Question {group.question} has {len(group.rollouts)} samples, not {view.game.num_samples}.")
+        for rollout in group.rollouts:
+            _check_rollout(rollout, limit, text_of)
+
+
+def rescore(batch: RolloutBatch, view: RoundView, task: Task) -> Scores:
+    """Scores of every rollout of a checked batch. ``view`` holds exactly the batches that ``batch``'s prompts showed."""
+    return tuple(_score_group(group, batch.stage, view, task) for group in batch.groups)
+
+
+def scores_milli(scores: Scores) -> tuple[int, ...]:
+    """All scores in rollout order, as a contribution lists them."""
+    return tuple(score.score_milli for row in scores for score in row)
+
+
+def _score_group(group: RolloutGroup, stage: Stage, view: RoundView, task: Task) -> tuple[StageScore, ...]:
+    question = view.questions[group.question]
+    known: dict[str, int] = {}
+
+    def judge(answer: str) -> int:
+        if answer not in known:
+            known[answer] = task.score(question, answer)
+        return known[answer]
+
+    texts = [rollout.text for rollout in group.rollouts]
+    if stage is Stage.ANSWER:
+        return tuple(score_answer(text, judge) for text in texts)
+    shown = texts_by_label(shown_answers(view, group.question))
+    if stage is Stage.CRITIQUE:
+        return tuple(score_critique(text, shown, judge) for text in texts)
+    critiques = [entry.text for entry in shown_critiques(view, group.question) if entry.text is not None]
+    majority = majority_of(critiques, shown, judge)
+    return tuple(score_decide(text, majority, judge) for text in texts)
+
+
+def _check_rollout(rollout: Rollout, limit: int, text_of: Callable[[Sequence[int]], str] | None) -> None:
+    num_tokens = len(rollout.tokens)
+    if not 1 <= num_tokens <= limit:
+        raise _wrong(f"A rollout has {num_tokens} tokens where 1 to {limit} are allowed.")
+    if not rollout.ended and num_tokens < limit:
+        raise _wrong("A rollout stops before its end token and before the token limit.")
+    if len(rollout.text) > MAX_CHARACTERS_PER_TOKEN * num_tokens:
+        raise _wrong("A rollout's text is far too long for its tokens.")
+    if text_of is None:
+        return
+    try:
+        is_same = text_of(rollout.tokens) == rollout.text
+    except ValueError as error:
+        raise _wrong("A rollout has token ids that the run's tokenizer does not know.") from error
+    if not is_same:
+        raise _wrong("A rollout's text is not what its tokens say.")
+
+
+def _wrong(what: str) -> BadRecord:
+    return BadRecord("wrong_rollouts", what)
