@@ -32,12 +32,13 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "ready"
 UNFINISHED = VENV / "unfinished"
 LOG = VENV / "setup.log"
-INPUTS = ("constraints.txt", "pyproject.toml", "packaging/pycosat/pyproject.toml", "packaging/pycosat/pycosat.py")
+INPUTS = ("constraints.txt", "pyproject.toml", "packaging/pycosat/pycosat.py", "chain/install.py")
 
 NEEDED_BYTES = 4 * 10**9
 """Free space that a first set-up asks for; `.venv` takes 2.3 GB of it with PyTorch's CPU build (see README.md)."""
 
-PLATFORMS = "Linux on x86_64 or arm64 (glibc 2.28 or newer), macOS 14 or newer on Apple silicon; on Windows use WSL 2"
+PLATFORMS = "Linux on x86_64 or arm64 with glibc 2.35 or newer, macOS 14 or newer on Apple silicon, Windows through WSL 2"
+"""Where every part has a build: PyTorch 2.13 has none for Intel Macs or musl, anvil none for older glibc."""
 
 EXIT_MACHINE = 2
 EXIT_NETWORK = 4
@@ -96,11 +97,11 @@ def check_machine() -> None:
         name = f"{sys.implementation.name} on {system} {machine}" + (" without glibc" if musl else "")
         why = "PyTorch has no build for this platform, so nothing was installed."
         raise SetupError(f"This machine is not supported: {name}.", why, f"Supported: {PLATFORMS}.", EXIT_MACHINE)
-    if system == "Linux" and tuple(int(part) for part in libc_version.split(".")[:2]) < (2, 28):
+    if system == "Linux" and tuple(int(part) for part in libc_version.split(".")[:2]) < (2, 35):
         raise SetupError(
             f"This system's C library is too old: glibc {libc_version}.",
-            "PyTorch needs 2.28 or newer, so nothing was installed.",
-            "Use a newer release of this system.",
+            "The dev chain needs 2.35 or newer, so nothing was installed.",
+            "Use Debian 12, Ubuntu 22.04, Fedora 36 or newer.",
             EXIT_MACHINE,
         )
     try:
@@ -122,7 +123,7 @@ def check_machine() -> None:
 def no_space(free: int) -> SetupError:
     return SetupError(
         f"Too little disk space: {free / 1e9:.1f} GB are free at {ROOT}.",
-        f"Set-up needs {NEEDED_BYTES / 1e9:.0f} GB there, 9 GB where pip takes PyTorch's CUDA build. It did not finish.",
+        f"Set-up needs {NEEDED_BYTES / 1e9:.0f} GB there (9 GB for the CUDA build of PyTorch). It did not finish.",
         "Free some space and run the same command again.",
         EXIT_MACHINE,
     )
@@ -168,7 +169,7 @@ def run_step(what: str, command: list[str | Path], lock: int, expected: int = 0)
             child.terminate()
             child.wait()
     if code != 0:
-        raise explain(what, list(tail))
+        raise explain(what, list(tail), code)
     return list(tail)
 
 
@@ -230,13 +231,13 @@ class Progress:
         say(f"  took {time.monotonic() - self.started:.0f} s")
 
 
-def explain(what: str, output: list[str]) -> SetupError:
-    """A failed step as an error in words, told from what the step printed."""
+def explain(what: str, output: list[str], code: int) -> SetupError:
+    """A failed step as an error in words, told from what the step printed. Our own steps say it by their exit code."""
     text = "\n".join(output)
     if NO_SPACE.search(text):
         return no_space(shutil.disk_usage(ROOT).free)
     again = f"Run the same command again; the whole output is in {LOG}."
-    if NO_NETWORK.search(text):
+    if code == EXIT_NETWORK or NO_NETWORK.search(text):
         return SetupError(
             f"“{what}” could not download what it needs: the package index cannot be reached.",
             "The first set-up needs the network; later runs do not. Nothing was started.",
@@ -244,7 +245,8 @@ def explain(what: str, output: list[str]) -> SetupError:
             EXIT_NETWORK,
         )
     shown = "\n".join("    " + line for line in output[-12:])
-    return SetupError(f"“{what}” failed:\n{shown}", "Set-up did not finish, and nothing was started.", again)
+    said = EXIT_MACHINE if code == EXIT_MACHINE else 1
+    return SetupError(f"“{what}” failed:\n{shown}", "Set-up did not finish, and nothing was started.", again, said)
 
 
 def make_ready(lock: int) -> None:
@@ -258,7 +260,7 @@ def make_ready(lock: int) -> None:
     UNFINISHED.touch()
     STAMP.unlink(missing_ok=True)
     LOG.write_text("")
-    if not PYTHON.exists():
+    if not usable or not PYTHON.exists():
         base = getattr(sys, "_base_executable", sys.executable)
         run_step(f"Making .venv with Python {platform.python_version()}", [base, "-I", "-m", "venv", VENV], lock)
     pins = sum(1 for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)

@@ -41,7 +41,7 @@ class PeerStarted(Event, frozen=True):
 
 
 class Progress(Event, frozen=True):
-    """Something long is going on (set-up, model load, stage): ``what`` in words, ``done`` of ``total`` (0: not known)."""
+    """Something long goes on (set-up, model load, stage): ``what`` in words, ``done`` of ``total`` (0: unknown)."""
 
     what: str
     done: int = 0
