@@ -62,15 +62,15 @@ def token_losses(
     """
     ratio_BT = torch.exp(new_BT - old_BT)
     clipped_BT = ratio_BT.clamp(1 - rules.epsilon_low, 1 + rules.epsilon_high)
-    if rules.delta is not None:
-        ratio_BT = ratio_BT.clamp(max=rules.delta)
+    bounded_BT = ratio_BT if rules.delta is None else ratio_BT.clamp(max=rules.delta)
     advantage_B1 = advantage_B[:, None]
-    loss_BT = -torch.minimum(ratio_BT * advantage_B1, clipped_BT * advantage_B1)
+    loss_BT = -torch.minimum(bounded_BT * advantage_B1, clipped_BT * advantage_B1)
     if rules.beta == 0:
         return loss_BT
     if reference_BT is None:
         raise ValueError("A KL penalty (beta > 0) needs the reference policy's log-probabilities.")
-    return loss_BT + rules.beta * divergence(new_BT, reference_BT)
+    # Weighed by the ratio, the estimate's gradient is that of the reverse KL (DeepSeek-V3.2, arXiv 2512.02556).
+    return loss_BT + rules.beta * ratio_BT * divergence(new_BT, reference_BT)
 
 
 def divergence(new_BT: torch.Tensor, reference_BT: torch.Tensor) -> torch.Tensor:
