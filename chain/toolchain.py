@@ -34,7 +34,7 @@ def npm_command() -> list[str]:
 
 
 def install_locked(folder: Path) -> None:
-    """Install what ``folder``'s package-lock.json names into ``folder/node_modules``. Raises like ``install_package``."""
+    """Install what ``folder``'s package-lock.json names into its node_modules. Raises like ``install_package``."""
     _run_npm(["ci"], folder)
 
 
