@@ -10,6 +10,8 @@ counts.
 
 from __future__ import annotations
 
+import msgspec
+
 from chain.base import ClockView, Settle
 from protocol.codec import decode, encode
 from protocol.errors import BadRecord
@@ -31,6 +33,13 @@ GRACE_S = 3.0
 """A contribution must have been here this long before leaving it out is held against a poster."""
 
 
+class Proposed(msgspec.Struct, frozen=True):
+    """A proposal that was recomputed here, and who made it."""
+
+    proposal: Proposal
+    poster: PeerId
+
+
 class Agreement:
     """One peer's part in agreeing on one round. ``view``: the chain at the round's opening (its members)."""
 
@@ -44,8 +53,8 @@ class Agreement:
         self._attested: set[RoundResult] = set()
         self._refused: set[tuple[PeerId, str]] = set()
         self._attestations: dict[RoundResult, set[Attestation]] = {}
-        self.contributions: dict[ContentId, tuple[ContentId, ...]] = {}
-        """Data hash of a result -> content ids of the contributions in it, for results recomputed here."""
+        self.proposed: dict[ContentId, Proposed] = {}
+        """Proposals recomputed here, by the content id of the credit table that they lead to."""
 
     def verified(self) -> dict[ContentId, Verified]:
         """Contributions of this round that were recomputed here, by content id, with what each earned."""
@@ -60,7 +69,7 @@ class Agreement:
         if not verified or not await self._book.sync(now_view, self._others()):
             return
         proposal, table = propose(self._inbox.base.run, self._inbox.base.round, verified.values(), self._book.current)
-        self._remember(proposal, table)
+        self._remember(proposal, table, self._bench.signer.peer)
         self._mine = proposal.result
         await self._publish(PROPOSAL, encode(proposal))
         await self._attest(proposal.result, self._bench.signer.peer)
@@ -110,7 +119,7 @@ class Agreement:
             if isinstance(answer, Refused):
                 self._tell_refusal(poster, answer)
                 continue
-            self._remember(proposal, answer.table)
+            self._remember(proposal, answer.table, poster)
             await self._attest(answer.result, poster)
 
     def _required(self) -> list[ContentId]:
@@ -118,8 +127,8 @@ class Agreement:
         latest = self._bench.now() - GRACE_S
         return [checked.content for checked in self._inbox.contributions.values() if checked.arrived_at <= latest]
 
-    def _remember(self, proposal: Proposal, table: CreditTable) -> None:
-        self.contributions[proposal.result.data_hash] = proposal.contributions
+    def _remember(self, proposal: Proposal, table: CreditTable, poster: PeerId) -> None:
+        self.proposed[proposal.result.data_hash] = Proposed(proposal, poster)
         self._book.keep(table)
 
     async def _attest(self, result: RoundResult, poster: PeerId) -> None:

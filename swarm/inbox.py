@@ -36,6 +36,7 @@ class CheckedBatch(msgspec.Struct, frozen=True):
     batch: RolloutBatch
     scores: Scores
     arrived_at: float
+    took_s: float
 
     @property
     def scores_milli(self) -> tuple[int, ...]:
@@ -137,7 +138,7 @@ class Inbox:
         return self.view_of(self._me, None)
 
     def view_of(self, peer: PeerId, contents: Collection[ContentId] | None) -> RoundView:
-        """The view of ``peer``'s cohort that shows the batches named by ``contents`` (all received ones for ``None``)."""
+        """The view of ``peer``'s cohort that shows the batches named by ``contents`` (``None``: all received ones)."""
         view = self._views[peer]
         for stage in STAGES[:-1]:
             shown: Batches = {
@@ -159,6 +160,10 @@ class Inbox:
                 if peer in self.base.cohort
             )
         )
+
+    def holds(self, contents: Collection[ContentId]) -> bool:
+        """Whether all these batches are here."""
+        return all(content in self._by_content for content in contents)
 
     def cohorts(self) -> set[tuple[PeerId, ...]]:
         """All cohorts of the round."""
@@ -207,7 +212,7 @@ class Inbox:
         if not task.done():
             return None
         blob = task.result()
-        if any(content not in self._by_content for content in header.consumed):
+        if not self.holds(header.consumed):
             return None  # what it builds on may still arrive; it is not counted before
         return self._check_batch(envelope, header, blob)
 
@@ -215,12 +220,15 @@ class Inbox:
         return self._transport.fetch(header.blob, provider)
 
     def _check_batch(self, envelope: Envelope, header: BatchHeader, blob: bytes) -> CheckedBatch:
+        started_at = self._now()
         batch = decode(blob, RolloutBatch, cap=BLOB_CAP)
         if (batch.stage, batch.peer) != (header.stage, envelope.peer):
             raise BadRecord("wrong_rollouts", "The batch is of another stage or peer than its record.")
         view = self.view_of(envelope.peer, header.consumed)
         check_batch(batch, view, text_of=self._text_of)
-        return CheckedBatch(content_id(blob), header, batch, rescore(batch, view, self._task), self._now())
+        scores = rescore(batch, view, self._task)
+        now = self._now()
+        return CheckedBatch(content_id(blob), header, batch, scores, arrived_at=now, took_s=now - started_at)
 
     def _accept(self, checked: CheckedBatch, peer: PeerId) -> None:
         self.batches[checked.header.stage][peer] = checked

@@ -1,4 +1,4 @@
-"""Why this module exists: how a newcomer learns where the swarm is, from a file, a token, or addresses and an RPC URL."""
+"""Why this module exists: a newcomer learns where the swarm is from a file, a token, or addresses and an RPC URL."""
 
 from __future__ import annotations
 

@@ -39,6 +39,12 @@ class Produced(msgspec.Struct, frozen=True):
     stage: Stage
 
 
+class Skipped(msgspec.Struct, frozen=True):
+    """I was too late for ``stage``: most of the cohort is further already."""
+
+    stage: Stage
+
+
 class Received(msgspec.Struct, frozen=True):
     """``peer``'s batch of ``stage`` is here, checked and scored."""
 
@@ -67,7 +73,7 @@ class Tick(msgspec.Struct, frozen=True):
     """Time passed."""
 
 
-Happening = Produced | Received | Trained | Contributed | Recorded | Tick
+Happening = Produced | Skipped | Received | Trained | Contributed | Recorded | Tick
 
 
 # --- what to do ------------------------------------------------------------------------------------------------------
@@ -126,6 +132,7 @@ class RoundState(msgspec.Struct, frozen=True):
     phase: Phase
     closes_at: float
     produced: frozenset[Stage] = frozenset()
+    skipped: frozenset[Stage] = frozenset()
     received: frozenset[tuple[Stage, PeerId]] = frozenset()
     contributed: frozenset[PeerId] = frozenset()
     agree_since: float = 0.0
@@ -177,6 +184,8 @@ def advance(state: RoundState, happening: Happening, now: float) -> tuple[RoundS
             return _close(state, settled, included)
         case Produced(stage=stage):
             state = msgspec.structs.replace(state, produced=state.produced | {stage})
+        case Skipped(stage=stage):
+            state = msgspec.structs.replace(state, produced=state.produced | {stage}, skipped=state.skipped | {stage})
         case Received(stage=stage, peer=peer) if peer != state.me:
             state = msgspec.structs.replace(state, received=state.received | {(stage, peer)})
         case Contributed(peer=peer):
@@ -205,10 +214,10 @@ def _stage(state: RoundState, stage: Stage, now: float) -> tuple[RoundState, lis
     others = expected(state, stage)
     received = frozenset(peer for peer in state.cohort if (stage, peer) in state.received)
     waiting_for = others - received
-    if waiting_for and now < state.closes_at:
+    if waiting_for and now < state.closes_at and stage not in state.skipped:
         return state, []
     missing = state.cohort - {state.me} - received
-    if now >= state.closes_at + state.rules.stage_s:
+    if stage in state.skipped or now >= state.closes_at + state.rules.stage_s:
         outcome = Outcome.LATE
     elif missing and not received:
         outcome = Outcome.ALONE

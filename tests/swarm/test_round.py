@@ -21,6 +21,7 @@ from swarm.round import (
     Received,
     Recorded,
     RoundState,
+    Skipped,
     Tick,
     Train,
     Trained,
@@ -97,6 +98,13 @@ def test_own_work_much_later_than_the_deadline_is_a_late_stage() -> None:
     state, actions = play(state, (11, Tick()), (25, Produced(Stage.ANSWER)))
     assert isinstance(actions[0], EndStage)
     assert actions[0].outcome is Outcome.LATE
+
+
+def test_a_stage_that_the_cohort_has_left_behind_is_skipped_at_once() -> None:
+    state, _ = begin(ANN, ALL, (ANN,), RULES, now=0)
+    state, actions = play(state, (1, Received(Stage.ANSWER, BOB)), (1, Skipped(Stage.ANSWER)))
+    assert actions[0] == EndStage(Stage.ANSWER, Outcome.LATE, (BOB,), (EVE,))
+    assert state.phase is Phase.CRITIQUE
 
 
 def test_the_second_poster_takes_over_when_the_first_is_silent() -> None:

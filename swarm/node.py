@@ -1,0 +1,294 @@
+"""Why this module exists: the life of a peer, from registering to the last claim, is one readable loop.
+
+    register, enrol  ->  take up the included state  ->  [ wait for a round -> play it -> keep or undo its step ]  ->  claim
+
+Everything it needs is handed in (``swarm.app`` builds it); everything that happens is an event in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from chain.base import ZERO_ROOT, Chain, ClockView, Enrol
+from identity.registration import register_and_enrol
+from protocol.codec import content_id_of
+from protocol.errors import BadRecord, ChainError, ChainUnreachable, ConfigError, NetworkError
+from protocol.events import (
+    CreditsChanged,
+    Evaluated,
+    Outcome,
+    Progress,
+    RecordRejected,
+    Registered,
+    RoundEnded,
+    RoundSettled,
+    TransactionSent,
+)
+from protocol.ids import ContentId, PeerId
+from protocol.messages import CreditTable
+from rewards.ledger import credits_tree, row_of
+from rewards.outbox import Outbox
+from swarm.exam import Exam
+from swarm.game.cohort import split_cohorts
+from swarm.game.round_view import RoundView, round_questions
+from swarm.inbox import Inbox
+from swarm.ledger_book import LedgerBook
+from swarm.play import RoundPlay, RoundVanished
+from swarm.settling import Settler
+from swarm.tasks.base import Task
+from swarm.timing import Activity
+from swarm.troubles import Troubles
+from swarm.work import Bench
+
+CHAIN_WAIT_S = 0.25
+"""Seconds between looks at the chain while waiting for a round to open."""
+
+
+class Node:
+    """One peer. ``run`` returns when ``num_rounds`` rounds were played; cancelling it stops the peer at any point."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        chain: Chain,
+        task: Task,
+        outbox: Outbox,
+        settler: Settler,
+        troubles: Troubles,
+        exam: Exam,
+        *,
+        eval_every: int,
+        claim_every: int,
+        set_members: Callable[[list[PeerId]], None] | None = None,
+    ) -> None:
+        self._bench = bench
+        self._chain = chain
+        self._task = task
+        self._outbox = outbox
+        self._settler = settler
+        self._troubles = troubles
+        self._exam = exam
+        self._eval_every = eval_every
+        self._claim_every = claim_every
+        self._set_members = set_members
+        self._book = LedgerBook(bench.run, bench.journal, bench.transport)
+        self._played = 0
+
+    async def run(self, num_rounds: int | None) -> None:
+        """Play. Raises ``IdentityError``, ``ChainError`` or ``ConfigError`` when this peer cannot take part at all."""
+        await self._register()
+        await self._take_up_state()
+        last = -1
+        while num_rounds is None or self._played < num_rounds:
+            view = await self._wait_for_round(last)
+            is_final = num_rounds is not None and self._played + 1 == num_rounds
+            try:
+                await self._play(view, is_final=is_final)
+            except RoundVanished as error:
+                self._bench.events.append(Progress(f"{error} Starting that round again."))
+                last = -1
+                continue
+            last = view.round
+            self._played += 1
+            if self._claim_every and self._played % self._claim_every == 0 and not is_final:
+                await self._claim()
+        await self._settler.drain(timeout_s=20.0)
+        await self._claim()
+
+    # --- joining ---------------------------------------------------------------------------------------------------
+
+    async def _register(self) -> None:
+        """Bind the identity to the wallet and enrol it; both are no-ops for a peer that is back."""
+        done = await register_and_enrol(self._chain, self._bench.signer)
+        events = self._bench.events
+        for purpose, receipt in (("register", done.registered), ("enrol", done.enrolled)):
+            if receipt.transaction:
+                events.append(TransactionSent(purpose, receipt.transaction, receipt.gas))
+        events.append(Registered(self._bench.signer.wallet, done.registered.transaction))
+
+    async def _take_up_state(self) -> None:
+        """Continue from the state that the chain included last; a newcomer continues from the run's genesis."""
+        bench = self._bench
+        view = await self._chain.clock()
+        if not await self._book.sync(
+            view, [member.peer for member in view.members if member.peer != bench.signer.peer]
+        ):
+            raise NetworkError(
+                f"Nobody serves the credit table of round {view.settled_round}.",
+                "Without it this peer cannot agree to any result, so it would earn nothing.",
+                "Try again when more peers are online.",
+            )
+        state = self._book.state_of(bench.signer.peer)
+        genesis = await bench.room.call(bench.engine.state_hash)
+        if genesis != bench.run.model:
+            raise ConfigError(
+                "This model is not the one that the run started from.",
+                "Its work would be rejected by everyone.",
+                f"Use the model whose state hash is {bench.run.model}.",
+            )
+        if bench.checkpoints.head() is None:
+            bench.checkpoints.include(await bench.room.call(bench.checkpoints.save, bench.engine), 0)
+            await self._evaluate(0)
+        if state != genesis:
+            if not bench.checkpoints.has(state):
+                raise ConfigError(
+                    f"The state that this peer's work ended in ({state[:16]}…) is not on this machine.",
+                    "Its next contribution would be rejected, so nothing was started. Its credits are safe.",
+                    "Put back the peer's whole directory, not only its swarm.pem.",
+                )
+            await bench.room.call(bench.checkpoints.restore, bench.engine, state)
+
+    # --- rounds ----------------------------------------------------------------------------------------------------
+
+    async def _wait_for_round(self, last: int) -> ClockView:
+        """The chain's view of the next round that this peer is a member of, once its seed is known."""
+        told = ""
+        since = self._bench.now()
+        self._bench.watch.switch(Activity.CHAIN)
+        while True:
+            try:
+                view = await self._chain.clock()
+                self._troubles.over(ChainUnreachable)
+            except ChainUnreachable as error:
+                self._troubles.report(error)
+                await asyncio.sleep(1.0)
+                continue
+            is_member = any(member.peer == self._bench.signer.peer for member in view.members)
+            if view.round != last and view.seed and is_member:
+                return view
+            waiting_for = self._waiting_for(view, is_member)
+            if waiting_for != told:
+                told = waiting_for
+                self._bench.events.append(Progress(waiting_for))
+            await self._settler.flush()
+            if view.round > 0 and not is_member and self._bench.now() - since > CHAIN_WAIT_S * 8:
+                await self._enrol_again()
+                since = self._bench.now()
+            await asyncio.sleep(CHAIN_WAIT_S)
+
+    def _waiting_for(self, view: ClockView, is_member: bool) -> str:
+        if view.round == 0:
+            return "waiting for enough peers to enrol"
+        if not is_member:
+            return f"waiting for round {view.round + 1}: enrolled during round {view.round}"
+        return f"waiting for round {view.round} to open" if not view.seed else f"waiting for round {view.round + 1}"
+
+    async def _enrol_again(self) -> None:
+        try:
+            receipt = await self._chain.send(Enrol(self._bench.signer.peer))
+        except ChainError as error:
+            self._troubles.report(error)
+            return
+        if receipt.transaction:
+            self._bench.events.append(TransactionSent("enrol", receipt.transaction, receipt.gas))
+
+    async def _play(self, view: ClockView, *, is_final: bool) -> None:
+        bench, me = self._bench, self._bench.signer.peer
+        members = [member.peer for member in view.members]
+        if self._set_members is not None:
+            self._set_members(members)
+        await self._book.sync(view, [peer for peer in members if peer != me])
+        before = self._book.current
+        inbox = Inbox(
+            me,
+            self._views(view, members),
+            self._task,
+            bench.transport,
+            bench.engine.text_of,
+            self._book.state_of,
+            self._rejection(view.round),
+            bench.now,
+        )
+        due = is_final or bool(self._eval_every and (self._played + 1) % self._eval_every == 0)
+        exam = (lambda: self._evaluate(view.round)) if due else None
+        play = RoundPlay(bench, self._chain, inbox, view, self._book, self._outbox, self._settler, self._troubles, exam)
+        outcome = await play.run()
+        await self._conclude(view, play, before, outcome)
+
+    def _views(self, view: ClockView, members: list[PeerId]) -> dict[PeerId, RoundView]:
+        run = self._bench.run
+        seed = ContentId(view.seed)
+        questions = round_questions(self._task, run.id, view.round, seed, run.game.num_questions)
+        return {
+            peer: RoundView(run.id, view.round, seed, run.game, cohort, questions)
+            for cohort in split_cohorts(seed, members, run.game.cohort_size)
+            for peer in cohort
+        }
+
+    def _rejection(self, round_number: int) -> Callable[[BadRecord, PeerId, str], None]:
+        def tell(bad: BadRecord, peer: PeerId, kind: str) -> None:
+            self._bench.events.append(RecordRejected(round_number, peer, kind, bad.reason, bad.what))
+
+        return tell
+
+    async def _conclude(self, view: ClockView, play: RoundPlay, before: CreditTable | None, outcome: Outcome) -> None:
+        """Keep the round's step if the chain included it, undo it if not; then tell how the round ended."""
+        bench, me = self._bench, self._bench.signer.peer
+        table = self._book.current
+        state_after = play.state_after()
+        if state_after is not None:
+            if self._book.state_of(me) == state_after:
+                bench.checkpoints.include(state_after, view.round)
+            else:
+                await bench.room.call(bench.checkpoints.restore, bench.engine, self._book.state_of(me))
+        if table is not None and table.round == view.round:
+            self._tell_settled(play, before, table)
+        record = await self._claimed_so_far()
+        row = row_of(table, me)
+        bench.events.append(CreditsChanged(row.micro_credits if row else 0, record))
+        bench.journal.forget_old(view.round)
+        total_s, parts = bench.watch.lap()
+        bench.events.append(
+            RoundEnded(
+                round=view.round,
+                outcome=outcome,
+                stages_played=tuple(play.stages_played),
+                total_s=total_s,
+                generate_s=parts[Activity.GENERATE],
+                train_s=parts[Activity.TRAIN],
+                wait_s=parts[Activity.WAIT],
+                network_s=parts[Activity.NETWORK],
+                chain_s=parts[Activity.CHAIN],
+            )
+        )
+
+    def _tell_settled(self, play: RoundPlay, before: CreditTable | None, table: CreditTable) -> None:
+        earned: dict[PeerId, int] = {}
+        for row in table.rows:
+            old = row_of(before, row.peer)
+            if old is None or row.rounds > old.rounds:
+                earned[row.peer] = row.micro_credits - (old.micro_credits if old else 0)
+        agreed = play.agreed(content_id_of(table))
+        self._bench.events.append(
+            RoundSettled(
+                round=table.round,
+                contributions_root=agreed.proposal.result.contributions_root if agreed else ZERO_ROOT,
+                credits_root=credits_tree(table).root,
+                contributions=agreed.proposal.contributions if agreed else (),
+                micro_credits=earned,
+                poster=agreed.poster if agreed else PeerId(""),
+            )
+        )
+
+    async def _claimed_so_far(self) -> int:
+        try:
+            record = await self._chain.peer(self._bench.signer.peer)
+        except ChainError as error:
+            self._troubles.report(error)
+            return 0
+        return record.claimed_micro if record is not None else 0
+
+    # --- the rest --------------------------------------------------------------------------------------------------
+
+    async def _evaluate(self, round_number: int) -> None:
+        started_at = self._bench.now()
+        num_correct = await self._bench.room.call(self._exam.take, self._bench.engine)
+        took_s = self._bench.now() - started_at
+        self._bench.events.append(Evaluated(round_number, self._exam.num_questions, num_correct, took_s))
+
+    async def _claim(self) -> None:
+        me = self._bench.signer.peer
+        if await self._settler.claim(me, self._book.current):
+            row = row_of(self._book.current, me)
+            self._bench.events.append(CreditsChanged(row.micro_credits if row else 0, await self._claimed_so_far()))

@@ -1,0 +1,322 @@
+"""Why this module exists: the pure round machine says what to do; this performs it and tells the machine what happened.
+
+One ``RoundPlay`` is one peer in one round, from the opening on the chain to the chain's moving on. It decides nothing:
+phases, time-outs and turns are the machine's (``swarm.round``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+
+from chain.base import Advance, Chain, ClockView
+from protocol.codec import decode
+from protocol.errors import BadRecord, ChainUnreachable, NetworkError
+from protocol.events import BatchSeen, ContributionSeen, Outcome, Progress, RoundOpened, StageEnded, StageStarted
+from protocol.ids import STAGES, ContentId, PeerId, Stage
+from protocol.messages import BatchHeader
+from rewards.ledger import row_of
+from rewards.outbox import Outbox
+from rewards.settlement import poster_order
+from swarm import round as machine
+from swarm.agreement import Agreement, Proposed
+from swarm.game.recap import Scored, recap
+from swarm.inbox import CONTRIBUTION, CheckedBatch, CheckedContribution, Inbox
+from swarm.ledger_book import LedgerBook
+from swarm.round import Phase, RoundState
+from swarm.settling import Settler
+from swarm.timing import Activity
+from swarm.troubles import Troubles
+from swarm.work import Bench, Work
+
+POLL_S = 0.2
+CHAIN_POLL_S = 2.0
+"""Seconds between looks at the chain while nothing depends on it."""
+
+PATIENCE_S = 15.0
+"""How long a restarted peer looks for the batches that its kept one was built on."""
+
+
+class RoundVanished(Exception):
+    """The chain went back behind this round, or gave it another seed: a killed dev chain forgets its last second."""
+
+
+class RoundPlay:
+    """``run()`` plays the round; afterwards ``outcome``, ``included`` and ``settled`` say how it ended."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        chain: Chain,
+        inbox: Inbox,
+        view: ClockView,
+        book: LedgerBook,
+        outbox: Outbox,
+        settler: Settler,
+        troubles: Troubles,
+        after_contributing: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._bench = bench
+        self._chain = chain
+        self._inbox = inbox
+        self._view = view
+        self._book = book
+        self._settler = settler
+        self._troubles = troubles
+        self._after_contributing = after_contributing
+        self._work = Work(bench, inbox, book.state_of(bench.signer.peer))
+        self._agreement = Agreement(bench, inbox, view, book, outbox)
+        self._looked_at_chain = 0.0
+        self._spare: asyncio.Task[None] | None = None
+        self.outcome = Outcome.COMPLETE
+        self.stages_played: list[Stage] = []
+
+    async def run(self) -> Outcome:
+        """Play until the chain leaves the round. Raises ``RoundVanished`` when the chain forgot it."""
+        state, actions = self._open()
+        queue = deque(actions)
+        try:
+            while state.phase is not Phase.CLOSED:
+                happenings: Sequence[machine.Happening]
+                if queue:
+                    happenings = await self._perform(queue.popleft())
+                else:
+                    happenings = await self._observe(state)
+                for happening in happenings:
+                    state, new = machine.advance(state, happening, self._bench.now())
+                    queue.extend(new)
+            for action in queue:
+                await self._perform(action)
+            if self._spare is not None:
+                with self._bench.watch.during(Activity.GENERATE):
+                    await self._spare
+        finally:
+            if self._spare is not None:
+                self._spare.cancel()
+            await self._inbox.close()
+        return self.outcome
+
+    def state_after(self) -> ContentId | None:
+        """The state that this peer's contribution of the round ends in; ``None`` when it signed none."""
+        return self._work.state_after()
+
+    def agreed(self, data_hash: ContentId) -> Proposed | None:
+        """The proposal behind a recorded credit table, where this peer recomputed it."""
+        return self._agreement.proposed.get(data_hash)
+
+    # --- opening ---------------------------------------------------------------------------------------------------
+
+    def _open(self) -> tuple[RoundState, list[machine.Action]]:
+        bench, base, view = self._bench, self._inbox.base, self._view
+        members = tuple(member.peer for member in view.members)
+        posters = poster_order(base.run, base.round, base.seed, members)
+        bench.events.append(
+            RoundOpened(
+                round=base.round,
+                seed=base.seed,
+                members=members,
+                cohort=base.cohort,
+                opened_at=view.opened_at,
+                closes_at=view.closes_at,
+            )
+        )
+        kept = bench.journal.read(base.round, CONTRIBUTION)
+        start = machine.resume if kept is not None else machine.begin
+        return start(bench.signer.peer, frozenset(base.cohort), posters, bench.run.time, bench.now())
+
+    # --- performing ------------------------------------------------------------------------------------------------
+
+    async def _perform(self, action: machine.Action) -> list[machine.Happening]:
+        match action:
+            case machine.Generate(stage=stage, closes_at=closes_at):
+                return await self._generate(stage, closes_at)
+            case machine.EndStage():
+                self._end_stage(action)
+            case machine.Train():
+                self._bench.events.append(Progress("training"))
+                await self._work.train()
+                return [machine.Trained()]
+            case machine.Contribute():
+                await self._persist(self._work.contribute)
+                if self._after_contributing is not None:
+                    self._spare = asyncio.ensure_future(self._after_contributing())
+                return [machine.Contributed(self._bench.signer.peer)]
+            case machine.Propose():
+                view = await self._look_at_chain()
+                if view is not None:
+                    await self._persist(lambda: self._agreement.propose(view))
+            case machine.Finish(outcome=outcome):
+                self.outcome = outcome
+        return []
+
+    async def _generate(self, stage: Stage, closes_at: float) -> list[machine.Happening]:
+        bench = self._bench
+        bench.events.append(StageStarted(self._inbox.base.round, stage, closes_at))
+        kept = bench.journal.read(self._inbox.base.round, stage)
+        if kept is not None:
+            await self._wait_for(decode(kept[0].payload, BatchHeader))
+        else:
+            await self._poll([*STAGES[STAGES.index(stage) + 1 :]])
+            if self._inbox.overtaken(stage):
+                return [machine.Skipped(stage)]
+        try:
+            await self._persist(lambda: self._work.produce(stage))
+        except BadRecord as bad:  # a kept batch stands on batches that nobody serves any more
+            self._troubles.report(bad)
+            return [machine.Skipped(stage)]
+        self.stages_played.append(stage)
+        return [machine.Produced(stage)]
+
+    async def _wait_for(self, header: BatchHeader) -> None:
+        """Collect what a kept batch was built on, as far as it is still served."""
+        deadline = self._bench.now() + PATIENCE_S
+        with self._bench.watch.during(Activity.NETWORK):
+            while not self._inbox.holds(header.consumed) and self._bench.now() < deadline:
+                await self._poll(STAGES)
+                await asyncio.sleep(POLL_S)
+
+    def _end_stage(self, action: machine.EndStage) -> None:
+        base = self._inbox.base
+        waited_s = max(0.0, self._bench.now() - self._produced_at(action.stage))
+        self._bench.events.append(
+            StageEnded(base.round, action.stage, action.outcome, action.received, action.missing, waited_s)
+        )
+        if action.stage is STAGES[-1]:
+            answers, critiques, decisions = (self._scored(stage) for stage in STAGES)
+            self._bench.events.append(recap(self._inbox.view(), 0, answers, critiques, decisions))
+
+    def _produced_at(self, stage: Stage) -> float:
+        own = self._inbox.batches[stage].get(self._bench.signer.peer)
+        return own.arrived_at if own is not None else self._bench.now()
+
+    def _scored(self, stage: Stage) -> Scored:
+        return {
+            peer: (checked.batch, checked.scores)
+            for peer, checked in self._inbox.batches[stage].items()
+            if peer in self._inbox.base.cohort
+        }
+
+    async def _persist(self, doing: Callable[[], Awaitable[object]]) -> None:
+        """Do something that publishes; while the network cannot be reached, say so and try again."""
+        while True:
+            try:
+                await doing()
+            except NetworkError as error:
+                self._troubles.report(error)
+                await asyncio.sleep(1.0)
+            else:
+                self._troubles.over(NetworkError)
+                return
+
+    # --- observing -------------------------------------------------------------------------------------------------
+
+    async def _observe(self, state: RoundState) -> list[machine.Happening]:
+        agreeing = state.phase is Phase.AGREE
+        with self._bench.watch.during(Activity.CHAIN if agreeing else Activity.WAIT):
+            happenings = await self._poll(self._kinds(state))
+            if agreeing or self._bench.now() - self._looked_at_chain >= CHAIN_POLL_S:
+                view = await self._look_at_chain()
+                if view is not None:
+                    recorded = await self._follow_chain(state, view)
+                    if recorded is not None:
+                        return [*happenings, recorded]
+            if not happenings:
+                await asyncio.sleep(POLL_S)
+        return happenings or [machine.Tick()]
+
+    def _kinds(self, state: RoundState) -> list[str]:
+        """Record kinds worth asking for now: the stages reached so far that somebody has not published, and later on
+        contributions."""
+        members = {member.peer for member in self._view.members}
+        stages = STAGES
+        if state.phase in (Phase.ANSWER, Phase.CRITIQUE, Phase.DECIDE):
+            stages = STAGES[: STAGES.index(Stage(state.phase.value)) + 1]
+        kinds: list[str] = [stage for stage in stages if members - self._inbox.batches[stage].keys()]
+        if state.phase in (Phase.CONTRIBUTE, Phase.AGREE) and members - self._inbox.contributions.keys():
+            kinds.append(CONTRIBUTION)
+        return kinds
+
+    async def _poll(self, kinds: Sequence[str]) -> list[machine.Happening]:
+        try:
+            accepted = await self._inbox.poll(kinds)
+        except NetworkError as error:
+            self._troubles.report(error)
+            return []
+        self._troubles.over(NetworkError)
+        happenings: list[machine.Happening] = []
+        for checked in accepted:
+            if isinstance(checked, CheckedBatch):
+                happenings.append(machine.Received(checked.header.stage, checked.batch.peer))
+                self._tell_batch(checked)
+            else:
+                happenings.append(machine.Contributed(checked.contribution.peer))
+                self._tell_contribution(checked)
+        return happenings
+
+    def _tell_batch(self, checked: CheckedBatch) -> None:
+        if checked.batch.peer == self._bench.signer.peer:
+            return
+        self._bench.events.append(
+            BatchSeen(
+                round=checked.batch.round,
+                stage=checked.header.stage,
+                peer=checked.batch.peer,
+                num_rollouts=len(checked.scores_milli),
+                mean_score_milli=checked.mean_score_milli,
+                correct_milli=checked.correct_milli,
+                took_s=checked.took_s,
+            )
+        )
+
+    def _tell_contribution(self, checked: CheckedContribution) -> None:
+        earned = self._agreement.verified().get(checked.content)
+        if checked.contribution.peer != self._bench.signer.peer and earned is not None:
+            self._bench.events.append(
+                ContributionSeen(
+                    checked.contribution.round, checked.contribution.peer, checked.content, earned.micro_credits
+                )
+            )
+
+    # --- the chain -------------------------------------------------------------------------------------------------
+
+    async def _look_at_chain(self) -> ClockView | None:
+        self._looked_at_chain = self._bench.now()
+        try:
+            view = await self._chain.clock()
+        except ChainUnreachable as error:
+            self._troubles.report(error)
+            return None
+        self._troubles.over(ChainUnreachable)
+        base = self._inbox.base
+        if view.round < base.round or (view.round == base.round and view.seed not in ("", base.seed)):
+            raise RoundVanished(f"The chain is back in round {view.round}.")
+        return view
+
+    async def _follow_chain(self, state: RoundState, view: ClockView) -> machine.Recorded | None:
+        base = self._inbox.base
+        if view.round > base.round:
+            return await self._recorded(view)
+        if state.phase is not Phase.AGREE:
+            return None
+        try:
+            await self._agreement.poll(view)
+        except NetworkError as error:
+            self._troubles.report(error)
+        waited_s = self._bench.now() - state.agree_since
+        if waited_s > 2 * self._bench.run.time.poster_s:
+            self._agreement.take_over()
+        await self._settler.flush()
+        turn_s = state.posters.index(state.me) * self._bench.run.time.poster_s if state.me in state.posters else 0
+        if view.block_at >= view.closes_at and self._bench.now() >= view.closes_at + turn_s:
+            await self._settler.send_now(Advance(base.round))
+        return None
+
+    async def _recorded(self, view: ClockView) -> machine.Recorded:
+        settled = view.settled_round >= self._inbox.base.round
+        others: list[PeerId] = [member.peer for member in self._view.members]
+        if not await self._book.sync(view, others):
+            return machine.Recorded(settled=settled, included=False)
+        row = row_of(self._book.current, self._bench.signer.peer)
+        included = settled and row is not None and row.state == self.state_after()
+        return machine.Recorded(settled=settled, included=included)

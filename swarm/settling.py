@@ -1,0 +1,97 @@
+"""Why this module exists: everything that a peer sends to the chain goes through its outbox, and is told in events."""
+
+from __future__ import annotations
+
+import asyncio
+
+from chain.base import Advance, Chain, Claim, Intent, Receipt, Settle
+from protocol.errors import ChainError, ChainUnreachable
+from protocol.events import Claimed, TransactionSent
+from protocol.ids import Address, PeerId
+from protocol.messages import CreditTable
+from rewards.outbox import Outbox
+from rewards.settlement import claim_intent
+from swarm.observe.eventlog import EventLog
+from swarm.troubles import Troubles
+
+LOST_RACES = frozenset({"RoundAlreadySettled", "PreviousRootStale", "RoundNotCurrent", "RoundStillOpen"})
+"""Refusals that only mean that somebody else was quicker."""
+
+
+class Settler:
+    """Flushes the outbox and claims. ``wallet`` is where tokens arrive."""
+
+    def __init__(self, chain: Chain, outbox: Outbox, wallet: Address, events: EventLog, troubles: Troubles) -> None:
+        self._chain = chain
+        self._outbox = outbox
+        self._wallet = wallet
+        self._events = events
+        self._troubles = troubles
+
+    async def flush(self) -> None:
+        """Send what is due. A chain that is away or refuses is told, never raised."""
+        if not self._outbox.pending:
+            return
+        flushed = await self._outbox.flush(self._chain)
+        for intent, receipt in flushed.sent:
+            self._tell(intent, receipt)
+        for _, error in flushed.refused:
+            if error.reason not in LOST_RACES:
+                self._troubles.report(error)
+        if flushed.unreachable is not None:
+            self._troubles.report(flushed.unreachable)
+        else:
+            self._troubles.over(ChainUnreachable)
+
+    async def drain(self, *, timeout_s: float) -> bool:
+        """Flush until nothing is pending; returns whether that was reached in time. What is left stays on disk."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._outbox.pending:
+                    await self.flush()
+                    await asyncio.sleep(0.3)
+        except TimeoutError:
+            return False
+        return True
+
+    async def send_now(self, intent: Advance) -> None:
+        """Send something that need not survive a crash, because anybody may send it at any time."""
+        try:
+            receipt = await self._chain.send(intent)
+        except ChainError as error:
+            if error.reason not in LOST_RACES:
+                self._troubles.report(error)
+            return
+        self._tell(intent, receipt)
+
+    async def claim(self, peer: PeerId, table: CreditTable | None, *, timeout_s: float = 30.0) -> int:
+        """Claim everything settled and unpaid; returns the amount in wei (0: nothing was due or the chain is away)."""
+        if table is None:
+            return 0
+        try:
+            record = await self._chain.peer(peer)
+            intent = claim_intent(table, peer, record.claimed_micro) if record is not None else None
+            if record is None or intent is None:
+                return 0
+            before = await self._chain.balance(self._wallet)
+            self._outbox.put(intent)
+            await self.drain(timeout_s=timeout_s)
+            after = await self._chain.balance(self._wallet)
+        except ChainError as error:
+            self._troubles.report(error)
+            return 0
+        amount_wei = after.token_wei - before.token_wei
+        if amount_wei > 0:
+            self._events.append(Claimed(amount_wei, after.token_wei, self._last_claim))
+        return amount_wei
+
+    _last_claim = ""
+
+    def _tell(self, intent: Intent, receipt: Receipt) -> None:
+        if not receipt.transaction:
+            return
+        if isinstance(intent, Claim):
+            self._last_claim = receipt.transaction
+        round_number = intent.result.round if isinstance(intent, Settle) else getattr(intent, "round", 0)
+        purpose = type(intent).__name__.lower()
+        self._events.append(TransactionSent(purpose, receipt.transaction, receipt.gas, round_number))
