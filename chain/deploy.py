@@ -52,9 +52,9 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def deploy(url: str, account: LocalAccount, file: Path, parameters: Parameters | None = None) -> Deployment:
     """The run's contracts on the chain at ``url``: those that ``file`` names, or new ones that are then written there.
 
-    Does nothing when they are there. A chain that does not know of the deployment at all (killed in its last second, or
-    its state removed) gets the same contracts at the same addresses. Raises ``ConfigError`` when the file cannot be read
-    or belongs to another chain or other parameters, ``ChainError`` when the deployment is refused.
+    Does nothing when they are there. A chain that does not know of the deployment at all (killed in its last second,
+    or its state removed) gets the same contracts at the same addresses. Raises ``ConfigError`` when the file cannot be
+    read or belongs to another chain or other parameters, ``ChainError`` when the deployment is refused.
     """
     rpc = Rpc([url])
     try:

@@ -103,13 +103,9 @@ def sign_digest(private_key: bytes, digest: bytes) -> bytes:
 def recover_signer(digest: bytes, signature: bytes) -> Address:
     """The account whose key made ``signature`` over ``digest``.
 
-    Raises ``BadRecord('wrong_signature')`` for anything that the contracts would refuse too: other lengths, v outside
-    {27, 28}, a high s (a second signature for the same digest), or no such point.
+    Raises ``BadRecord('wrong_signature')`` for anything that the contracts would refuse too.
     """
-    if len(signature) != 65 or signature[64] not in (27, 28):
-        raise BadRecord("wrong_signature", "A signature has 65 bytes, the last one 27 or 28.")
-    if int.from_bytes(signature[32:64], "big") > _CURVE_ORDER // 2:
-        raise BadRecord("wrong_signature", "The signature's s is in the upper half of the curve order.")
+    _require_canonical(signature)
     try:
         recovered = PublicKey.from_signature_and_message(
             signature[:64] + bytes([signature[64] - 27]), digest, hasher=None
@@ -117,3 +113,18 @@ def recover_signer(digest: bytes, signature: bytes) -> Address:
     except ValueError as error:
         raise BadRecord("wrong_signature", "The signature belongs to no key.") from error
     return checksum_address(keccak(recovered.format(compressed=False)[1:])[12:])
+
+
+def compact_signature(signature: bytes) -> tuple[bytes, bytes]:
+    """The two words (r, s with the parity on top) of ERC-2098. Raises ``BadRecord('wrong_signature')``."""
+    _require_canonical(signature)
+    s_and_parity = int.from_bytes(signature[32:64], "big") | (signature[64] - 27) << 255
+    return signature[:32], s_and_parity.to_bytes(32, "big")
+
+
+def _require_canonical(signature: bytes) -> None:
+    """65 bytes, v in {27, 28}, and a low s: a high one would be a second signature for the same digest."""
+    if len(signature) != 65 or signature[64] not in (27, 28):
+        raise BadRecord("wrong_signature", "A signature has 65 bytes, the last one 27 or 28.")
+    if int.from_bytes(signature[32:64], "big") > _CURVE_ORDER // 2:
+        raise BadRecord("wrong_signature", "The signature's s is in the upper half of the curve order.")

@@ -1,8 +1,8 @@
 """Why this module exists: the six verbs of ``Chain`` on a real EVM chain, through its JSON-RPC endpoints (web3 8).
 
 What is polled often (``clock``) is one call to one view, hence one block; the members of a round never change once it
-is open and are read once. Every intent is checked against the chain before it is sent and, when refused, once more: what
-somebody else already did counts as done.
+is open and are read once. Every intent is checked against the chain before it is sent and, when refused, once more:
+what somebody else already did counts as done.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from chain.base import (
     Register,
     Settle,
 )
-from chain.keys import checksum_address, peer_key, public_key_xy, recover_signer, rsa_modulus, secp256k1_of_peer
+from chain.keys import checksum_address, compact_signature, peer_key, public_key_xy, rsa_modulus, secp256k1_of_peer
 from chain.rpc import Ask, Rpc, RpcRefused, gather
 from chain.sender import Sender, contract_error
 from chain.typed_data import round_result_hash
@@ -141,7 +141,7 @@ class Web3Chain:
         await self._rpc.close()
 
     async def _members_of(self, round: int, seed: str) -> tuple[Member, ...]:
-        """Read once per round. The seed is part of the key: a chain that lost its last blocks may open the round anew."""
+        """Read once per round. The seed is in the key: a chain that lost its last blocks may open the round anew."""
         if self._members_key == (round, seed):
             return self._members
         length = await self._read(self._contracts.clock, function("RoundClock", "rosterLength"))
@@ -281,13 +281,11 @@ def _register_data(intent: Register) -> str:
 
 
 def _compact(signature: bytes) -> tuple[bytes, bytes]:
-    """ERC-2098 form of a 65-byte signature. Raises ``ChainError('ProofRejected')`` for what no contract accepts."""
+    """ERC-2098 form of a signature. Raises ``ChainError('ProofRejected')`` for what no contract accepts."""
     try:
-        recover_signer(bytes(32), signature)
+        return compact_signature(signature)
     except BadRecord as error:
         raise ChainError(error.what, "Nothing was sent.", "Sign again.", reason="ProofRejected") from error
-    s_and_parity = int.from_bytes(signature[32:64], "big") | (signature[64] - 27) << 255
-    return signature[:32], s_and_parity.to_bytes(32, "big")
 
 
 def _address(text: str) -> Address:
