@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
-from hivemind.p2p import P2P, P2PDaemonError
+from hivemind.p2p import P2P
+from hivemind.p2p.p2p_daemon_bindings.control import P2PDaemonError
 from hivemind.utils.logging import use_hivemind_log_handler
 
 from protocol.errors import ConfigError, IdentityError, NetworkError

@@ -18,7 +18,8 @@ from typing import Any
 
 from hivemind.dht.node import DHTNode
 from hivemind.dht.routing import DHTID
-from hivemind.p2p import P2P, PeerID, StreamInfo
+from hivemind.p2p import P2P, PeerID
+from hivemind.p2p.p2p_daemon_bindings.datastructures import StreamInfo
 
 from protocol.codec import RECORD_CAP, encode
 from protocol.errors import BadRecord, IdentityError, NetworkError, SwarmError
@@ -95,7 +96,7 @@ class Libp2pTransport:
     @property
     def health(self) -> Health:
         return Health(
-            num_peers=len(self._node.protocol.routing_table),
+            num_peers=self._num_known,
             num_daemon_restarts=self._num_restarts,
             rejected=dict(self.book.rejected),
             last_words=tuple(last_words.lines),
@@ -206,6 +207,10 @@ class Libp2pTransport:
         await self._p2p.add_binary_stream_handler(self._blob_protocol, self._serve)
 
     @property
+    def _num_known(self) -> int:
+        return len(self._node.protocol.routing_table.uid_to_peer_id)
+
+    @property
     def _blob_protocol(self) -> str:
         return f"{namespace_of(self._run)}/blob"
 
@@ -221,7 +226,7 @@ class Libp2pTransport:
     async def _keepers(self, slot: bytes) -> list[PeerID]:
         """The nodes nearest to a slot. A swarm that fits into the routing table needs no search."""
         key, table, count = DHTID.from_bytes(slot), self._node.protocol.routing_table, self._settings.replicas
-        if len(table) <= count:
+        if self._num_known <= count:
             return [peer for _, peer in table.get_nearest_neighbors(key, count, exclude=self._node.node_id)]
         found = await self._node.find_nearest_nodes([key], k_nearest=count, exclude_self=True)
         return list(found[key].values())
@@ -246,7 +251,7 @@ class Libp2pTransport:
     def _require_network(self) -> None:
         if not daemon_is_alive(self._p2p):
             raise NetworkError("The libp2p daemon has ended.", NO_CREDITS_LOST, "It is started again by itself.")
-        if self._bootnodes and not len(self._node.protocol.routing_table):
+        if self._bootnodes and not self._num_known:
             raise NetworkError(
                 "No peer of the swarm answers any more.", NO_CREDITS_LOST, "The bootnodes are dialled again by itself."
             )
