@@ -10,8 +10,7 @@ from typing import Any
 
 from protocol import events as e
 from protocol.events import Outcome
-from swarm.observe.stores import name_of
-from swarm.observe.text import credits_text, plain, seconds_text, short_id
+from swarm.observe.text import credits_text, name_of, plain, seconds_text, short_id
 
 _OUTCOMES = {
     Outcome.COMPLETE: "complete",

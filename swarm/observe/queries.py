@@ -16,8 +16,8 @@ import msgspec
 from protocol.events import Outcome
 from protocol.ids import STAGES
 from swarm.observe.store import Store
-from swarm.observe.stores import Alive, Stores, is_running, name_of
-from swarm.observe.text import plain
+from swarm.observe.stores import Alive, Stores, is_running
+from swarm.observe.text import name_of, plain
 from swarm.observe.views import (
     MICRO,
     TIME_PARTS,

@@ -5,14 +5,16 @@ A snapshot is made from the peer's own log alone: what it shows of other peers i
 
 from __future__ import annotations
 
+import sqlite3
+
 import msgspec
 
 from protocol.events import Outcome, QuestionPlayed, Said
 from protocol.ids import STAGES
 from swarm.observe.queries import peer_status, round_times
 from swarm.observe.store import Store
-from swarm.observe.stores import Alive, name_of
-from swarm.observe.text import plain
+from swarm.observe.stores import Alive
+from swarm.observe.text import name_of, plain
 from swarm.observe.views import PeerStatus, TimeSplit, View
 
 NUM_TIMED_ROUNDS = 10
@@ -55,7 +57,7 @@ class StageView(View, frozen=True):
 class KnownPeer(View, frozen=True):
     """A peer of the swarm as this one knows it; itself included (``me``). ``scores``: (round, mean score in milli).
 
-    ``here``: its contribution to this round (or, before any arrived, the last) was seen. ``cohort``: plays with us now.
+    ``cohort``: plays with this peer now. ``num_rejected``: its records that were dropped, the last at ``last_rejected_at``.
     """
 
     peer: str
@@ -68,6 +70,7 @@ class KnownPeer(View, frozen=True):
     scores: tuple[tuple[int, int], ...]
     micro_credits: int
     num_rejected: int
+    last_rejected_at: float | None
 
 
 class Custody(View, frozen=True):
@@ -155,7 +158,8 @@ def _peers(store: Store, status: PeerStatus, cohort: list[str]) -> tuple[KnownPe
         for row in store.rows("SELECT peer, sum(micro_credits) AS total FROM credits GROUP BY peer")
     }
     rejected = {
-        row["peer"]: row["num"] for row in store.rows("SELECT peer, sum(count) AS num FROM rejections GROUP BY peer")
+        row["peer"]: (row["num"], row["last_at"])
+        for row in store.rows("SELECT peer, sum(count) AS num, max(last_at) AS last_at FROM rejections GROUP BY peer")
     }
     words = {row["peer"]: row for row in store.rows("SELECT * FROM peers_seen")}
     known = {peer for peer in (status.peer, *words, *scores, *credits, *rejected, *cohort) if peer}
@@ -173,7 +177,8 @@ def _peers(store: Store, status: PeerStatus, cohort: list[str]) -> tuple[KnownPe
                 cohort=peer in cohort,
                 scores=tuple(scores.get(peer, ())),
                 micro_credits=credits.get(peer, 0),
-                num_rejected=rejected.get(peer, 0),
+                num_rejected=rejected.get(peer, (0, None))[0],
+                last_rejected_at=rejected.get(peer, (0, None))[1],
             )
         )
     return tuple(sorted(peers, key=lambda one: (not one.me, not one.cohort, -one.micro_credits, one.nickname)))
@@ -216,5 +221,5 @@ def _custody(store: Store) -> Custody | None:
     return Custody(number, own["produced_at"] is not None, attested is not None, settled is not None, others)
 
 
-def _rejection(row) -> str:  # type: ignore[no-untyped-def]
+def _rejection(row: sqlite3.Row) -> str:
     return f"{plain(row['kind'], 32)} of {name_of(row['peer'])}: {plain(row['reason'], 32).replace('_', ' ')}"

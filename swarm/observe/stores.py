@@ -9,11 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from identity.names import nickname
-from protocol.errors import BadRecord
-from protocol.ids import PeerId
 from swarm.observe.store import Store
-from swarm.observe.text import plain, short_id
 
 EVENTS = "events.jsonl"
 _SKEW_S = 5.0
@@ -75,14 +71,6 @@ def is_running(pid: int, started_at: float) -> bool:
         return bool(born_before and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
-
-
-def name_of(peer: str) -> str:
-    """The nickname of a peer id; something that is no peer id (a stranger may claim anything) is shortened instead."""
-    try:
-        return nickname(PeerId(peer))
-    except (BadRecord, ValueError, OverflowError):
-        return short_id(plain(peer, 64)) or "(nobody)"
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

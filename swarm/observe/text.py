@@ -8,6 +8,10 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from identity.names import nickname
+from protocol.errors import BadRecord
+from protocol.ids import PeerId
+
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]?"  # CSI: colours, cursor moves
     r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC, DCS, SOS, PM, APC: titles, links, clipboard
@@ -56,6 +60,14 @@ def short_id(identifier: str) -> str:
         return identifier
     head = 6 if identifier.startswith("0x") else 4
     return f"{identifier[:head]}{_CUT}{identifier[-6:]}"
+
+
+def name_of(peer: str) -> str:
+    """The nickname of a peer id; something that is no peer id (a stranger may claim anything) is shortened instead."""
+    try:
+        return nickname(PeerId(peer))
+    except (BadRecord, ValueError, OverflowError):
+        return short_id(plain(peer, 64)) or "(nobody)"
 
 
 def credits_text(micro_credits: int) -> str:

@@ -1,0 +1,5 @@
+"""One module per screen.
+
+overview   everything about one peer at a glance
+help       what every number means
+"""

@@ -1,0 +1,80 @@
+"""Why this module exists: every panel draws itself from the selected peer's snapshot and the time, and nothing else."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.widgets import Static
+
+from swarm.observe.snapshot import Snapshot
+
+
+class Panel(Static):
+    """A piece of a screen. Subclasses implement ``draw``; text from outside goes through ``Content.styled`` only, which
+    does not interpret markup."""
+
+    ALLOW_SELECT = False
+
+    def __init__(self, *, id: str, title: str = "") -> None:
+        super().__init__(id=id)
+        self.border_title = title
+        self.shown: Snapshot | None = None
+        self.now = 0.0
+
+    @property
+    def wide(self) -> bool:
+        return self.screen.has_class("-wide")
+
+    @property
+    def tall(self) -> bool:
+        return self.screen.has_class("-tall")
+
+    def show(self, shown: Snapshot | None, now: float) -> None:
+        """Take the peer to show (None: there is none yet)."""
+        self.shown, self.now = shown, now
+        self.redraw()
+
+    def redraw(self) -> None:
+        if self.is_mounted and self.size.width > 0:
+            self.update(self.draw(self.size.width, self.size.height))
+
+    def on_resize(self) -> None:
+        self.redraw()
+
+    def draw(self, width: int, height: int) -> Content:
+        """The panel's content for ``width`` x ``height`` cells."""
+        raise NotImplementedError
+
+
+def styled(text: str, style: str = "") -> Content:
+    """Plain ``text`` in ``style``; never interpreted as markup."""
+    return Content.styled(text, style) if style else Content(text)
+
+
+def row(*parts: Content | tuple[str, str] | str) -> Content:
+    """Parts side by side."""
+    return Content.assemble(*(part if isinstance(part, Content) else _part(part) for part in parts))
+
+
+def _part(part: tuple[str, str] | str) -> Content:
+    return styled(part) if isinstance(part, str) else styled(*part)
+
+
+def rows(*lines: Content) -> Content:
+    """Lines below each other."""
+    return Content("\n").join(lines)
+
+
+def fit(content: Content, width: int) -> Content:
+    """Cut or padded to exactly ``width`` cells."""
+    return content.truncate(max(0, width), ellipsis=True, pad=True)
+
+
+def ends(left: Content, right: Content, width: int) -> Content:
+    """``left`` and ``right`` at the two ends of a line of ``width`` cells; the left side is cut first."""
+    room = max(0, width - right.cell_length - 1)
+    return row(fit(left, room), " ", right)
+
+
+def score_style(milli: int) -> str:
+    """Colour of a score: good, middling, poor."""
+    return "$success" if milli >= 800 else "$warning" if milli >= 400 else "$error"
