@@ -37,7 +37,7 @@ INPUTS = ("constraints.txt", "pyproject.toml", "packaging/pycosat/pycosat.py", "
 NEEDED_BYTES = 4 * 10**9
 """Free space that a first set-up asks for; `.venv` takes 2.3 GB of it with PyTorch's CPU build (see README.md)."""
 
-PLATFORMS = "Linux on x86_64 or arm64 with glibc 2.35 or newer, macOS 14 or newer on Apple silicon, Windows through WSL 2"
+PLATFORMS = "Linux (x86_64, arm64) with glibc 2.35 or newer, macOS 14 or newer on Apple silicon, Windows through WSL 2"
 """Where every part has a build: PyTorch 2.13 has none for Intel Macs or musl, anvil none for older glibc."""
 
 EXIT_MACHINE = 2
@@ -47,7 +47,7 @@ NO_SPACE = re.compile(r"No space left on device|Errno 28|Disk quota exceeded")
 NO_NETWORK = re.compile(
     r"NewConnectionError|NameResolutionError|name resolution|Failed to establish|Max retries exceeded|ConnectTimeout"
     r"|ReadTimeout|Read timed out|ProxyError|Network is unreachable|Connection (?:broken|refused|reset|aborted)"
-    r"|IncompleteRead|CERTIFICATE_VERIFY_FAILED"
+    r"|IncompleteRead|CERTIFICATE_VERIFY_FAILED|SELF_SIGNED_CERT|ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT"
 )
 
 

@@ -99,7 +99,7 @@ class RunSpec(WireStruct, frozen=True):
     learn: LearnRules
     time: TimeRules
     seed: Natural
-    wire_version: int = WIRE_VERSION
+    wire_version: Natural = WIRE_VERSION
 
     @property
     def id(self) -> ContentId:

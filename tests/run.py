@@ -36,7 +36,8 @@ def run(name: str, command: list[str | Path]) -> int:
     print(f"\n== {name}", flush=True)
     started = time.monotonic()
     code = subprocess.run(command, cwd=ROOT, check=False).returncode
-    print(f"== {name}: {'passed' if code == 0 else f'FAILED ({code})'} in {time.monotonic() - started:.0f} s", flush=True)
+    verdict = "passed" if code == 0 else f"FAILED ({code})"
+    print(f"== {name}: {verdict} in {time.monotonic() - started:.0f} s", flush=True)
     return code
 
 
