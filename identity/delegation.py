@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from chain.base import Contracts
-from chain.keys import address_of_public_key, peer_of_rsa, rsa_modulus
+from chain.keys import address_of_public_key, checksum_address, peer_of_rsa, rsa_modulus
 from chain.typed_data import registration_digest
 from identity.keyfile import RSA_EXPONENT, IdentityKey, KeyType
 from protocol.errors import BadRecord
-from protocol.ids import Address, PeerId
+from protocol.ids import Address, PeerId, parse_address
 from protocol.messages import Delegation
 
 _CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -60,6 +60,14 @@ def delegate(key: IdentityKey, contracts: Contracts, wallet: Address, nonce: int
     )
 
 
+def is_canonical(address: str) -> bool:
+    """Whether ``address`` is written the one way that counts in signed records (EIP-55)."""
+    try:
+        return address == checksum_address(bytes.fromhex(parse_address(address)[2:]))
+    except BadRecord:
+        return False
+
+
 @lru_cache(maxsize=4096)
 def check_delegation(delegation: Delegation, peer: PeerId, contracts: Contracts) -> None:
     """Whether ``peer`` itself delegated to ``delegation.signer``. Successes are remembered.
@@ -68,12 +76,14 @@ def check_delegation(delegation: Delegation, peer: PeerId, contracts: Contracts)
     ``wrong_signature``.
     """
     modulus = rsa_modulus(delegation.public_key)
+    if not (is_canonical(delegation.signer) and is_canonical(delegation.wallet)):
+        raise BadRecord("malformed", "The delegation's accounts are not addresses with their checksum.")
     if peer_of_rsa(delegation.public_key) != peer:
         raise BadRecord("wrong_owner", "The delegation was made by another identity.")
     try:
         digest = registration_digest(contracts, peer, delegation.signer, delegation.wallet, delegation.nonce)
-    except (ValueError, OverflowError) as error:
-        raise BadRecord("malformed", "The delegation's accounts or nonce do not fit.") from error
+    except OverflowError as error:
+        raise BadRecord("malformed", "The delegation's nonce does not fit.") from error
     try:
         rsa = RSAPublicNumbers(RSA_EXPONENT, int.from_bytes(modulus, "big")).public_key()
         rsa.verify(delegation.signature, digest, PKCS1v15(), SHA256())

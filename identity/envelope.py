@@ -33,10 +33,10 @@ def verify(
     """Check that the envelope's peer signed it on this chain, and that it is what was expected; returns nothing then.
 
     ``run``, ``kind``, ``round``, ``peer``: where it was found; ``None`` leaves that to the caller. Raises
-    ``BadRecord``, in this order: ``wrong_version``, ``wrong_run``, ``wrong_round`` (a replay), ``wrong_owner`` (claims to be, or
-    delegates for, somebody else), ``malformed`` (filed under another kind, or fields that are none), ``unsigned`` (no
-    signature, or an RSA identity without delegation), ``wrong_signature``. Does not decode or judge the payload, and
-    does not know who is a member.
+    ``BadRecord``, in this order: ``wrong_version``, ``wrong_run``, ``wrong_round`` (a replay), ``wrong_owner`` (claims
+    to be, or delegates for, somebody else), ``malformed`` (filed under another kind, or fields that are none),
+    ``unsigned`` (no signature, or an RSA identity without delegation), ``wrong_signature``. Does not decode or judge
+    the payload, and does not know who is a member.
     """
     if envelope.version != WIRE_VERSION:
         raise BadRecord("wrong_version", f"It is of wire version {envelope.version}, not {WIRE_VERSION}.")

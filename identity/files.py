@@ -26,7 +26,7 @@ def create_private(path: Path, data: bytes, what: str) -> None:
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make_folder(path.parent)
         try:
             _write_new(temporary, data)
             try:
@@ -64,24 +64,13 @@ def read_private(path: Path, what: str, *, cap: int) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise _unreadable(path, what, error) from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise IdentityError(
-                f"{what} at {path} is not a regular file.",
-                "Without it this peer has no name and earns nothing.",
-                "Point to the file itself.",
-            )
-        if status.st_mode & 0o077:
-            raise IdentityError(
-                f"{what} at {path} can be read or changed by other users (mode {stat.S_IMODE(status.st_mode):04o}).",
-                "Whoever copied it can act as you and take your credits.",
-                f"Run: chmod 600 '{path}' (and make a new one if others use this machine).",
-            )
-        try:
-            data = file.read(cap + 1)
-        except OSError as error:
-            raise _unreadable(path, what, error) from error
+    try:
+        _require_private(path, what, os.fstat(descriptor))
+        data = os.read(descriptor, cap + 1)
+    except OSError as error:
+        raise _unreadable(path, what, error) from error
+    finally:
+        os.close(descriptor)
     if not data:
         raise IdentityError(
             f"{what} at {path} is empty.",
@@ -97,12 +86,34 @@ def read_private(path: Path, what: str, *, cap: int) -> bytes:
     return data
 
 
+def _require_private(path: Path, what: str, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise IdentityError(
+            f"{what} at {path} is not a regular file.",
+            "Without it this peer has no name and earns nothing.",
+            "Point to the file itself.",
+        )
+    if status.st_mode & 0o077:
+        raise IdentityError(
+            f"{what} at {path} can be read or changed by other users (mode {stat.S_IMODE(status.st_mode):04o}).",
+            "Whoever copied it can act as you and take your credits.",
+            f"Run: chmod 600 '{path}' (and make a new one if others use this machine).",
+        )
+
+
 def _unreadable(path: Path, what: str, error: OSError) -> IdentityError:
     return IdentityError(
         f"{what} at {path} cannot be read: {error.strerror}.",
         "Without it this peer has no name and earns nothing.",
         "Check the path and that the file belongs to the user who runs this program.",
     )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, "a part of the path is a file", str(folder)) from error
 
 
 def _write_new(path: Path, data: bytes) -> None:

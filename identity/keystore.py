@@ -13,13 +13,15 @@ from uuid import UUID
 
 import coincurve
 import msgspec
+from Crypto.Protocol.KDF import scrypt as pycryptodome_scrypt
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 from eth_hash.auto import keccak
 
-from chain.keys import address_of_public_key
-from protocol.ids import Address
+from chain.keys import address_of_public_key, checksum_address
+from protocol.errors import BadRecord
+from protocol.ids import Address, parse_address
 
 KEYSTORE_CAP = 16 * 1024
 """Bytes."""
@@ -112,8 +114,13 @@ def keystore_address(data: bytes) -> Address | None:
 
     Only a label until the file was opened. Raises ``NotAKeystore``.
     """
-    text = _parse(data).address.removeprefix("0x").lower()
-    return Address("0x" + text) if text else None
+    text = _parse(data).address
+    if not text:
+        return None
+    try:
+        return checksum_address(bytes.fromhex(parse_address("0x" + text.lower().removeprefix("0x"))[2:]))
+    except BadRecord as error:
+        raise NotAKeystore("its label is not an account") from error
 
 
 def open_key(data: bytes, password: str) -> bytes:
@@ -159,7 +166,7 @@ def _derive(kdf: str, parameters: _KdfParameters, password: str, salt: bytes) ->
         raise NotAKeystore("its key derivation parameters make no sense")
     if kdf == "scrypt":
         n, r, p = parameters.n, parameters.r, parameters.p
-        if n < 2 or n & (n - 1) or r < 1 or p < 1:
+        if not 2 <= n < 2**32 or n & (n - 1) or not 1 <= r < 2**32 or not 1 <= p < 2**32:
             raise NotAKeystore("its scrypt parameters make no sense")
         if 128 * n * r > MAX_SCRYPT_BYTES or 128 * n * r * p > _MAX_SCRYPT_WORK:
             raise NotAKeystore(f"opening it would take {128 * n * r >> 20} MB of memory, {p} times over")
@@ -172,6 +179,8 @@ def _derive(kdf: str, parameters: _KdfParameters, password: str, salt: bytes) ->
 
 
 def _scrypt(password: str, salt: bytes, n: int, r: int, p: int, length: int) -> bytes:
+    if n >= 1 << 16 * r:  # OpenSSL keeps to RFC 7914's limit; the definition's own test vector and old files do not
+        return pycryptodome_scrypt(password.encode(), salt, length, n, r, p)  # type: ignore[arg-type, return-value]
     try:
         memory = 128 * r * (n + p + 2) + (1 << 20)
         return hashlib.scrypt(password.encode(), salt=salt, n=n, r=r, p=p, maxmem=memory, dklen=length)

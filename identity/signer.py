@@ -9,12 +9,12 @@ from __future__ import annotations
 import coincurve
 
 from chain.base import Contracts, Register
-from chain.keys import address_of_public_key, sign_digest
+from chain.keys import address_of_public_key, checksum_address, sign_digest
 from chain.typed_data import record_digest, registration_digest, round_result_digest
 from identity.delegation import delegate, signing_secret
 from identity.keyfile import IdentityKey, KeyType
 from protocol.codec import content_id
-from protocol.ids import Address, ContentId, PeerId
+from protocol.ids import Address, ContentId, PeerId, parse_address
 from protocol.messages import WIRE_VERSION, Attestation, Delegation, Envelope, RoundResult
 
 
@@ -23,7 +23,7 @@ class Signer:
 
     def __init__(self, key: IdentityKey, wallet: Address) -> None:
         self.peer: PeerId = key.peer
-        self.wallet = wallet
+        self.wallet = checksum_address(bytes.fromhex(parse_address(wallet)[2:]))
         self._key = key
         self._secret = signing_secret(key)
         self.address: Address = address_of_public_key(coincurve.PrivateKey(self._secret).public_key.format())
