@@ -68,9 +68,7 @@ FAMILIES: dict[str, Family] = {
     "count_bits": Family(_always("number"), caps={"min_n": 2**63, "max_n": 2**63}),
     "decimal_arithmetic": Family(_always("number"), _decimal_places, caps={"precision": 50}),
     "decimal_chain_sum": Family(_always("number")),
-    "fraction_simplification": Family(
-        _always("fraction"), caps={**_VALUES, "min_factor": 10**6, "max_factor": 10**6}
-    ),
+    "fraction_simplification": Family(_always("fraction"), caps={**_VALUES, "min_factor": 10**6, "max_factor": 10**6}),
     "gcd": Family(_always("number"), caps=_VALUES),
     "lcm": Family(_always("number"), caps=_VALUES),
     "leg_counting": Family(_always("number"), caps={"min_instances": 1000, "max_instances": 1000}),

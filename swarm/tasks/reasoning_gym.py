@@ -17,7 +17,7 @@ from protocol.codec import content_id_of
 from protocol.errors import ConfigError
 from protocol.run import FamilySpec, TaskSpec
 from protocol.seeds import derive_bytes, derive_seed
-from rewards.scoring.verifiers import VERIFIER_VERSION, verify
+from rewards.scoring.verifiers import FULL, VERIFIER_VERSION, verify
 from swarm.tasks.base import Question
 from swarm.tasks.families import DEFAULT_CAP, FAMILIES, Item
 
@@ -103,7 +103,9 @@ class ReasoningGymTask:
         if len(text) > QUESTION_CAP:
             return None
         payload = f"{row.verifier(item)} {row.payload(item, self._parameters[family])}".strip()
-        return Question(text=text, truth=row.truth(item), family=family, payload=payload)
+        question = Question(text=text, truth=row.truth(item), family=family, payload=payload)
+        # Some generators give up and name a wrong example; who asks must know at least one right answer.
+        return question if self.score(question, question.truth) == FULL else None
 
     def _family(self, number: int) -> str:
         ticket = number % sum(family.weight for family in self.spec.families)

@@ -1,7 +1,7 @@
 """Why this module exists: ``--task NAME`` names a file; what the file says becomes part of the run's id.
 
-    sums, base_conversion, mix, ...  ->  configs/tasks/NAME.yaml
-    anything with a slash or .yaml   ->  that file
+sums, base_conversion, mix, ...  ->  configs/tasks/NAME.yaml
+anything with a slash or .yaml   ->  that file
 """
 
 from __future__ import annotations
