@@ -28,8 +28,8 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 OpenStream = Callable[[PeerId], Awaitable[Streams]]
 """Opens a stream to a peer's blob service; any exception means that the peer cannot be reached."""
 
+HEADER_BYTES = 9
 _FOUND, _UNKNOWN, _BUSY = 0, 1, 2
-_HEADER_BYTES = 9
 _HASH_INLINE_BYTES = 1024 * 1024
 
 
@@ -90,6 +90,11 @@ class BlobExchange:
         self._fetching: dict[tuple[BlobRef, PeerId], asyncio.Task[bytes]] = {}
         self._streams: Counter[PeerId] = Counter()
         self._served: dict[PeerId, tuple[float, int]] = {}
+
+    @property
+    def num_streams(self) -> int:
+        """Streams that are being served now."""
+        return self._streams.total()
 
     def offer(self, blob: bytes) -> BlobRef:
         """Serve ``blob`` until newer ones push it out. Raises ``BadRecord('oversized')`` above ``BLOB_CAP``."""
@@ -214,7 +219,7 @@ class BlobExchange:
             raise BadRecord("unavailable", f"{provider} cannot be reached: {error}.") from error
         try:
             writer.write(bytes.fromhex(ref.content))
-            header = await self._read(reader, _HEADER_BYTES, provider)
+            header = await self._read(reader, HEADER_BYTES, provider)
             status, size = header[0], int.from_bytes(header[1:], "big")
             if status == _BUSY:
                 return None

@@ -1,15 +1,15 @@
 """Why this module exists: no child outlives its owner, even when the owner is killed with -9.
 
-A long-running command (launcher, host, peer) calls ``start_guardian`` once. That puts a token into its environment, which
-every program it starts inherits, and starts a small watching process that holds one end of a pipe. When the pipe closes,
-the owner is gone, however it went: the guardian ends every process whose environment carries the token, first politely,
-then for certain, clears the sockets that they left in the scratch place, and ends itself. Owners nest: a peer under a
-launcher carries the launcher's token and adds its own.
+A long-running command (launcher, host, peer) calls ``start_guardian`` once. That puts a token into its environment,
+which every program it starts inherits, and starts a small watching process that holds one end of a pipe. When the pipe
+closes, the owner is gone, however it went: the guardian ends every process whose environment carries the token, first
+politely, then for certain, clears the sockets that they left in the scratch place, and ends itself. Owners nest: a peer
+under a launcher carries the launcher's token and adds its own.
 
 The guardian runs in a session of its own, so that Ctrl-C in the terminal does not reach it. It finds programs that were
 *executed* by the owner or its descendants (subprocesses of any depth, re-parented ones too); a process that only forked
-has its parent's original environment and is not seen. This file is run as a script, with the standard library and psutil
-alone, and imports nothing of ours.
+has its parent's original environment and is not seen. This file is run as a script, with the standard library and
+psutil alone, and imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ TOKENS = "RLSWARM_GUARD_TOKENS"
 
 _SCRATCH = "/tmp/rlswarm-"
 _POLL_S = 0.05
+_READY = b"watching"
 _FALLBACK_TAG = secrets.token_hex(6)
+_watching: list[Guardian] = []  # a handle that nobody keeps must not close its pipe
 
 
 def scratch_prefix() -> str:
@@ -57,7 +59,7 @@ class Guardian:
     def release(self, timeout_s: float = 10.0) -> None:
         """Orderly end: call it after ending one's children. Whatever is left of them is ended, then the guardian is.
 
-        Raises ``subprocess.TimeoutExpired`` when a child cannot be ended within ``timeout_s``. A second call is harmless.
+        Raises ``subprocess.TimeoutExpired`` when a child cannot be ended in ``timeout_s``. A second call is harmless.
         """
         if self.process.stdin is not None and not self.process.stdin.closed:
             self.process.stdin.close()
@@ -76,9 +78,10 @@ class Guardian:
 
 
 def start_guardian(*, grace_s: float = 1.2) -> Guardian:
-    """Watch over everything that this process starts from now on. ``grace_s``: between asking children to end and killing.
+    """Watch over everything that this process starts from now on; returns when the watch is on.
 
-    Raises ``OSError`` when the guardian cannot be started. Call before starting children; from one thread.
+    ``grace_s``: time that children get between being asked to end and being killed. Raises ``OSError`` when the
+    guardian cannot be started. Changes ``os.environ``: call it before other threads start programs.
     """
     outer = os.environ.get(TOKENS, "")
     token = secrets.token_hex(6)
@@ -86,14 +89,20 @@ def start_guardian(*, grace_s: float = 1.2) -> Guardian:
     process = subprocess.Popen(
         [sys.executable, "-I", os.path.abspath(__file__), token, str(os.getpid()), str(grace_s)],
         stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=environment,
         cwd="/",
         start_new_session=True,
     )
+    assert process.stdout is not None
+    with process.stdout as ready:
+        if ready.read() != _READY:
+            raise OSError("the guardian process ended at once")
     os.environ[TOKENS] = f"{outer}:{token}" if outer else token
-    return Guardian(process, token, outer)
+    guardian = Guardian(process, token, outer)
+    _watching.append(guardian)
+    return guardian
 
 
 def wards(token: str) -> Iterator[psutil.Process]:
@@ -147,6 +156,8 @@ def main() -> None:
     token, owner_pid, grace_s = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
+    os.write(1, _READY)
+    os.close(1)
     _wait_for_owner(owner_pid)
     end_wards(token, grace_s=grace_s)
     clear_scratch(token)

@@ -1,9 +1,9 @@
 """Why this module exists: p2pd, the libp2p daemon under hivemind, starts or says in words why it does not.
 
-Hivemind's own start has a fixed 15 s limit in a second, hidden daemon that checks whether the identity is in use, prints
-the daemon's log over the user's terminal, makes a new identity when the file is missing, and shares a taken port with
-whoever holds it (``SO_REUSEPORT``), so that peers reach one or the other at random. Here: one daemon, one limit, its
-last words kept, and file and port checked before it starts.
+Hivemind's own start has a fixed 15 s limit in a second, hidden daemon that checks whether the identity is in use,
+prints the daemon's log over the user's terminal, makes a new identity when the file is missing, and shares a taken port
+with whoever holds it (``SO_REUSEPORT``), so that peers reach one or the other at random. Here: one daemon, one limit,
+its last words kept, and file and port checked before it starts.
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ class _Daemon(P2P):
 async def start_daemon(
     identity: Path, host: str, port: int, *, announce: Sequence[str] = (), timeout_s: float = 30.0
 ) -> P2P:
-    """A running p2pd with the identity in ``identity``, listening on ``host`` (an IP address) and ``port`` (0: any free).
+    """A running p2pd with the identity in ``identity``, listening on ``host`` (IP address) and ``port`` (0: any free).
 
     ``announce``: multiaddresses to tell others instead of the ones it listens on. It knows no other peer yet.
-    Raises ``ConfigError`` (host or announced address unusable, port taken), ``IdentityError`` (file missing or refused),
-    ``NetworkError`` (no start within ``timeout_s``, or p2pd cannot run here).
+    Raises ``ConfigError`` (host or announced address unusable, port taken), ``IdentityError`` (file missing or
+    refused), ``NetworkError`` (no start within ``timeout_s``, or p2pd cannot run here).
     """
     if not identity.is_file():
         raise IdentityError(
@@ -101,6 +101,14 @@ async def start_daemon(
     except BaseException:
         _end_new_daemons(children_before)
         raise
+
+
+def _check_identity_there(identity: Path) -> None:
+    """hivemind would make a new one in silence."""
+    if not identity.is_file():
+        raise IdentityError(
+            f"There is no identity file {identity}.", NO_CREDITS_LOST, "Restore swarm.pem from its backup."
+        )
 
 
 def _listen_address(host: str, port: int) -> str:

@@ -1,7 +1,7 @@
 """Why this module exists: "cannot reach the bootnode" is not an error message. Which one, and how far did it get?
 
-Every bootnode is tried at once, in steps: address, TCP, handshake (libp2p: is it who it should be?), DHT (does it play in
-this run?). Each ends in a ``BootnodeReport``; one that answers is enough to join.
+All bootnodes are tried at once, in steps: TCP, handshake (libp2p: is it who it should be?), DHT (does it play in this
+run?). Each ends in a ``BootnodeReport``; one that answers is enough to join.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Why this module exists: the real network, in the caller's own event loop.
 
-One p2pd process (``daemon``), one hivemind DHT node (``overlay``) and one blob service per peer; a bootnode is the same
-thing with nobody to dial. All records that were ever seen and are still valid are in one ``RecordBook``: publishing puts
-a record there and on the nodes nearest to its key, collecting asks those nodes now and then and answers from the book.
-A watch over the whole starts the daemon again when it dies, and dials bootnodes that were lost.
+One p2pd process (``daemon``), one hivemind DHT node (``overlay``) and one blob service per peer; a bootnode is the
+same with nobody to dial. All records that were seen and still count are in one ``RecordBook``: publishing puts a record
+there and on the nodes nearest to its key, collecting asks those nodes now and then and answers from the book. A watch
+over the whole starts the daemon again when it dies, and dials bootnodes that were lost.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Libp2pSettings:
 
     ``bootnodes``: whom to dial, none for the first node of a swarm. ``announce``: addresses to tell others when they
     differ from the ones listened on. ``start_s``: for everything until the DHT answers. ``replicas``: nodes that are
-    asked to keep a record. ``lookup_every_s``: how often, at most, the network is asked for one key; ``patience_s``: how
-    long a caller waits for that. ``watch_every_s``: how often daemon and bootnodes are looked after.
+    asked to keep a record. ``lookup_every_s``: how often, at most, the network is asked for one key; ``patience_s``:
+    how long a caller waits for that. ``watch_every_s``: how often daemon and bootnodes are looked after.
     """
 
     identity: Path
@@ -61,7 +61,7 @@ class Libp2pSettings:
 
 @dataclass(frozen=True)
 class Health:
-    """For displays: peers in the routing table, restarts of the daemon, rejected records by reason, the daemon's words."""
+    """For displays: peers known, restarts of the daemon, rejected records by reason, the daemon's last words."""
 
     num_peers: int
     num_daemon_restarts: int
@@ -269,7 +269,7 @@ class Libp2pTransport:
                 last_words.lines.append(f"watch {type(error).__name__}: {error}")
 
     async def _revive(self) -> None:
-        """A daemon that was killed (out of memory, by hand) comes back on the same port with everything that is known."""
+        """A daemon that was killed comes back on the same port, with everything that is known."""
         with contextlib.suppress(Exception):
             await stop_daemon(self._p2p)
         self._p2p = await self._start_daemon()

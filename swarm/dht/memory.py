@@ -1,7 +1,7 @@
 """Why this module exists: the network's rules without a network, so that everything above it is tested in milliseconds.
 
-``MemoryTransport`` keeps its records in the same ``RecordBook`` and speaks the same blob protocol as the real transport,
-over socket pairs; only the wire is missing. ``Faults`` make a peer drop, delay, corrupt or stall what it sends.
+``MemoryTransport`` keeps its records in the same ``RecordBook`` and speaks the same blob protocol as the real one, over
+socket pairs; only the wire is missing. ``Faults`` make a peer drop, delay, corrupt or stall what it sends.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from protocol.codec import RECORD_CAP, encode
 from protocol.errors import BadRecord, NetworkError
 from protocol.ids import ContentId, PeerId
 from protocol.messages import BlobRef, Envelope
-from swarm.blobs import BlobExchange, BlobLimits, Streams
+from swarm.blobs import HEADER_BYTES, BlobExchange, BlobLimits, Streams
 from swarm.dht.book import BookLimits, RecordBook, Verdict
 from swarm.dht.records import Gate, OnRejected, Verify, key_of, subkey_of
 from swarm.dht.transport import RecordKey
@@ -169,11 +169,20 @@ class MemoryTransport:
             writer.close()
             return
         if faults.corrupt_blobs:
-            send = writer.write
-
-            def flipped(chunk: bytes) -> None:
-                # the nine bytes of the header arrive whole, so that the damage is found by the hash alone
-                send(chunk if len(chunk) == 9 else bytes(byte ^ 1 for byte in chunk))
-
-            writer.write = flipped  # type: ignore[method-assign,assignment]
+            writer = _Flipping(writer)  # type: ignore[assignment]
         await self._blobs.serve(remote, reader, writer)
+
+
+class _Flipping:
+    """A stream writer that damages what follows the header: sizes stay true, so that only the hash can tell."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._num_written = 0
+        self.drain = writer.drain
+        self.close = writer.close
+
+    def write(self, data: bytes) -> None:
+        header = max(0, min(len(data), HEADER_BYTES - self._num_written))
+        self._num_written += len(data)
+        self._writer.write(bytes(data[:header]) + bytes(byte ^ 1 for byte in data[header:]))

@@ -1,8 +1,8 @@
-"""Why this module exists: two peers with one identity break each other's streams; the second one should be told at once.
+"""Why this module exists: two peers with one identity break each other's streams; the second one is told at once.
 
 libp2p cannot tell (it takes both for the same peer), and hivemind's own check costs a second daemon. A running peer
-announces itself every few seconds, with addresses: one that is not ours and still accepts connections is another holder.
-A peer that was killed and started again does not trip over its own last announcement, because nobody listens there.
+announces itself every few seconds, with addresses: one that is not ours and still accepts connections is another
+holder. A peer that was killed and started again does not trip over its own last words, because nobody listens there.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Peers for tests: real keys and real signatures, with a scheme small enough to read (the chain's is tested elsewhere)."""
+"""Peers for tests: real keys and real signatures, in a scheme small enough to read (the chain's has its own tests)."""
 
 from __future__ import annotations
 

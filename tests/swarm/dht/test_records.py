@@ -37,7 +37,9 @@ def test_a_signed_record_in_its_own_place_is_opened() -> None:
 def test_a_slot_is_the_sha1_of_run_kind_round_and_version() -> None:
     assert slot_of(key()) == hashlib.sha1(slot_name(key())).digest()
     assert len({slot_of(key()), slot_of(key(round=2)), slot_of(key(kind="critique"))}) == 3
-    assert slot_of(key()).hex() == "d390c47fd0b27c1fb44db6200590770631480516"  # golden: changing it cuts peers off from each other
+    assert (
+        slot_of(key()).hex() == "d390c47fd0b27c1fb44db6200590770631480516"
+    )  # golden: changing it cuts peers off from each other
 
 
 def test_revisable_kinds_have_a_subkey_per_payload_and_one_owner() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +15,7 @@ import pytest_asyncio
 
 from protocol.codec import RECORD_CAP, encode
 from protocol.errors import BadRecord
-from protocol.messages import BlobRef, Envelope
+from protocol.messages import BlobRef
 from swarm.blobs import BlobLimits
 from swarm.dht.memory import MemoryNetwork, MemoryTransport
 from swarm.dht.records import slot_of
@@ -30,7 +29,7 @@ BLOBS = BlobLimits(stall_s=2.0, total_s=8.0)
 
 
 class Swarm(Protocol):
-    """Peers of one network, and what a hostile one may send: any bytes, under any key and subkey, straight to a peer."""
+    """Peers of one network, and what a hostile one may send: any bytes, under any key and subkey, to any peer."""
 
     async def join(self, person: Person, rejections: Rejections | None = None): ...
 
@@ -89,9 +88,10 @@ async def swarm(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 async def eventually(found: Callable[[], Awaitable[bool]], within_s: float = 5.0) -> None:
-    async with asyncio.timeout(within_s):
-        while not await found():
-            await asyncio.sleep(0.01)
+    deadline = time.monotonic() + within_s
+    while not await found():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        await asyncio.sleep(0.01)
 
 
 async def test_what_one_publishes_the_others_collect(swarm: Swarm) -> None:
