@@ -57,7 +57,7 @@ class StageView(View, frozen=True):
 class KnownPeer(View, frozen=True):
     """A peer of the swarm as this one knows it; itself included (``me``). ``scores``: (round, mean score in milli).
 
-    ``cohort``: plays with this peer now. ``num_rejected``: its records that were dropped, the last at ``last_rejected_at``.
+    ``cohort``: plays with this peer now. ``num_rejected``: its dropped records, the last at ``last_rejected_at``.
     """
 
     peer: str

@@ -28,6 +28,13 @@ class Panel(Static):
     def tall(self) -> bool:
         return self.screen.has_class("-tall")
 
+    def caption(self, title: str, note: Content | None = None) -> None:
+        """The panel's title, and a note: on the lower border of a box, else behind the title."""
+        name = Content(title)
+        boxed = self.wide and self.tall
+        self.border_subtitle = note or "" if boxed else ""
+        self.border_title = row(name, "  ", note.stylize_before("not bold")) if note is not None and not boxed else name
+
     def show(self, shown: Snapshot | None, now: float) -> None:
         """Take the peer to show (None: there is none yet)."""
         self.shown, self.now = shown, now

@@ -36,9 +36,9 @@ class PeersPanel(Panel):
 
     def draw(self, width: int, height: int) -> Content:
         peers = self.shown.peers if self.shown else ()
-        self.border_title = f"Peers {len(peers)}" if peers else "Peers"
         dropped = self.shown.num_rejected if self.shown else 0
-        self.border_subtitle = row((f"{dropped} records dropped", "$warning")) if dropped else ""
+        note = row((f"{dropped} records dropped", "$warning")) if dropped else None
+        self.caption(f"Peers {len(peers)}" if peers else "Peers", note)
         if not peers:
             return row((" Nobody seen yet.", "$faint"))
         columns = _columns(width - 1)
@@ -51,12 +51,9 @@ class PeersPanel(Panel):
         return rows(*lines)
 
     def _head(self, columns: Columns) -> Content:
-        text = "   " + "name".ljust(columns.name) + "doing".ljust(columns.doing)[: columns.doing]
-        text += (
-            "trend".rjust(columns.trend)[-columns.trend - 1 :]
-            if columns.trend
-            else "" + "score".rjust(_SCORE) + "credits".rjust(_CREDITS)
-        )
+        trend = "trend".rjust(columns.trend) if columns.trend >= 5 else " " * columns.trend
+        text = "   " + "name".ljust(columns.name) + "doing".ljust(columns.doing)[: columns.doing] + trend
+        text += "score".rjust(_SCORE) + "credits".rjust(_CREDITS)
         return row((text, "$faint"))
 
     def _line(self, peer: KnownPeer, columns: Columns) -> Content:

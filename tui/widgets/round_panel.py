@@ -31,11 +31,10 @@ class RoundPanel(Panel):
     def draw(self, width: int, height: int) -> Content:
         shown = self.shown
         if shown is None:
-            self.border_title, self.border_subtitle = "Round", ""
+            self.caption("Round")
             return rows(*self._busy(self.host_progress, "Waiting for the first peer to start…", width))
         me = shown.status
-        self.border_title = f"Round {me.round}" if me.round else "Round"
-        self.border_subtitle = self._last(shown)
+        self.caption(f"Round {me.round}" if me.round else "Round", self._last(shown))
         if me.progress is not None and me.phase not in STEPS:
             return rows(*self._busy(me.progress, "", width))
         return rows(self._steps(shown, width), self._time(shown, width))
@@ -87,9 +86,9 @@ class RoundPanel(Panel):
         first = ends(row((f" {busy.what}", "bold $foreground")), took, width)
         return first, row(" ", bar(share, width - done.cell_length - 1, "$accent"), done)
 
-    def _last(self, shown: Snapshot) -> Content | str:
+    def _last(self, shown: Snapshot) -> Content | None:
         if shown.last_outcome is None:
-            return ""
+            return None
         words = outcome_words(shown.last_outcome) if self.wide else shown.last_outcome.value.replace("_", " ")
         style = "$success" if shown.last_outcome is Outcome.COMPLETE else "$warning"
         return row((f"round {shown.last_round} ", "$faint"), (words, style))

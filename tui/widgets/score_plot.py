@@ -26,7 +26,7 @@ class ScorePlot(Panel):
     def draw(self, width: int, height: int) -> Content:
         shown = self.shown
         curves = _curves(shown) if shown else []
-        self.border_subtitle = _legend(shown, self.wide) if shown else ""
+        self.caption("Learning", _legend(shown, self.wide) if shown and curves else None)
         if not curves:
             return fit(row((" Curves appear here as rounds are played.", "$faint")), width)
         last = max(_FIRST_ROUNDS, *(int(curve.points[-1][0]) for curve in curves))

@@ -25,12 +25,12 @@ class TimeSplitPanel(Panel):
     def draw(self, width: int, height: int) -> Content:
         split = self.shown.time if self.shown else None
         if split is None or split.total_s <= 0:
-            self.border_title, self.border_subtitle = "Time", ""
+            self.caption("Time")
             return row((" No round has ended yet.", "$faint"))
         overhead = split.overhead_share
-        self.border_title = f"Time of the last {NUM_TIMED_ROUNDS} rounds" if self.wide else "Time, %"
         style = "$success" if overhead < _GOOD_OVERHEAD else "$warning"
-        self.border_subtitle = row(("overhead ", "$faint"), (f"{100 * overhead:.0f} %", style))
+        note = row(("overhead ", "$faint"), (f"{100 * overhead:.0f} %", style))
+        self.caption(f"Time of the last {NUM_TIMED_ROUNDS} rounds" if self.wide else "Time, %", note)
         room = width - 2
         bar, used, legend = row(" "), 0, row(" ")
         total = 0.0
@@ -41,9 +41,9 @@ class TimeSplitPanel(Panel):
             used += cells
             bar = row(bar, ("█" * cells, style))
             if share >= 0.005:
-                percent = f"{100 * share:.0f}%"
+                percent = f"{100 * share:.0f}" + ("%" if self.wide else "")
                 if width >= _ROOMY:
                     legend = row(legend, ("■ ", style), (f"{name} ", "$faint"), (f"{percent}  ", "$foreground"))
                 else:
-                    legend = row(legend, (f"{_SHORT.get(name, name)} ", style), (f"{percent[:-1]} ", "$foreground"))
+                    legend = row(legend, (f"{_SHORT.get(name, name)} ", style), (f"{percent} ", "$foreground"))
         return rows(bar, legend) if height > 1 else legend

@@ -1,0 +1,138 @@
+"""Why this module exists: ``swarm status``, ``rounds``, ``peers`` and ``credits`` for people, as plain tables.
+
+Renderables only: the caller prints them. Every cell is a ``Text``, so nothing in it is read as markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from swarm.observe.lines import outcome_words, percent
+from swarm.observe.text import credits_text, seconds_text, short_id
+from swarm.observe.views import TIME_PARTS, CreditRow, PeerStatus, RoundView, SeenPeer, State
+
+_STATE_STYLES = {State.RUNNING: "green", State.STOPPED: "dim", State.DIED: "bold red", State.NEW: "dim"}
+
+
+def status_table(peers: Sequence[PeerStatus], now: float) -> RenderableType:
+    """Who runs here, what it is doing, what it earned, and what is wrong with it."""
+    if not peers:
+        return Text("No peer has run in this home yet. Start some with `swarm local`.")
+    table = _table(
+        "peer", "state", "round", "stage", ">time left", ">done", ">settled", ">claimed", "peer id", "wallet"
+    )
+    for one in peers:
+        table.add_row(
+            Text(one.nickname, "bold"),
+            Text(one.state.value, _STATE_STYLES[one.state]),
+            _text(one.round or "–"),
+            _text(one.phase or "–"),
+            _text("–" if one.time_left_s is None else seconds_text(one.time_left_s)),
+            _text(one.rounds_completed),
+            _text(credits_text(one.credits.settled_micro)),
+            _text(credits_text(one.credits.claimed_micro)),
+            _text(short_id(one.peer)),
+            _text(short_id(one.address)),
+        )
+    return Group(table, *(_problem(one, now) for one in peers if one.problem and one.problem.recovered_at is None))
+
+
+def rounds_table(rounds: Sequence[RoundView]) -> RenderableType:
+    """Outcome and time split of each round; shares are of the peers' time together."""
+    if not rounds:
+        return Text("No round has been played in this home yet.")
+    table = _table(
+        ">round", "outcome", ">time", *(f">{part}" for part in TIME_PARTS), ">overhead", ">score", ">settled", ">credits",
+        ">dropped",
+    )  # fmt: skip
+    for one in rounds:
+        scores = [milli for peer in one.peers for milli in peer.scores_milli.values()]
+        known = one.time.total_s > 0
+        table.add_row(
+            _text(one.round),
+            Text(one.outcome.value.replace("_", " "), "green" if one.outcome == "complete" else "yellow")
+            if one.outcome
+            else Text("being played", "dim"),
+            _text(seconds_text(one.time.total_s) if known else "–"),
+            *(_text(f"{100 * one.time.shares[part]:.0f} %" if known else "–") for part in TIME_PARTS),
+            _text(f"{100 * one.time.overhead_share:.0f} %" if known else "–"),
+            _text(percent(sum(scores) // len(scores)) if scores else "–"),
+            _text(f"{one.num_settled} of {one.num_members}" if one.settled else "–"),
+            _text(credits_text(one.micro_credits)),
+            _text(one.num_rejected),
+        )
+    odd = {one.outcome for one in rounds if one.outcome is not None and one.outcome != "complete"}
+    return Group(table, *(Text(f"  {outcome_words(outcome)}", "dim") for outcome in sorted(odd)))
+
+
+def peers_table(peers: Sequence[SeenPeer], now: float) -> RenderableType:
+    """Every peer that was heard of, and the rules it broke."""
+    if not peers:
+        return Text("No peer has been heard of in this home yet.")
+    table = _table(
+        "peer", "", "doing", ">round", ">last seen", ">score", ">contributions", ">credits", "dropped", "peer id"
+    )
+    for one in peers:
+        dropped = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in one.rejected.items())
+        table.add_row(
+            Text(one.nickname, "bold" if one.local else ""),
+            Text("here" if one.running else "here, not running" if one.local else "", "dim"),
+            _text(one.phase or "–"),
+            _text(one.round or "–"),
+            _text("–" if one.last_seen_at is None else f"{seconds_text(now - one.last_seen_at)} ago"),
+            _text("–" if one.mean_score_milli is None else percent(one.mean_score_milli)),
+            _text(one.num_contributions),
+            _text(credits_text(one.micro_credits)),
+            Text(dropped or "–", "red" if dropped else ""),
+            _text(short_id(one.peer)),
+        )
+    return table
+
+
+def credits_table(rows: Sequence[CreditRow]) -> RenderableType:
+    """What each local peer earned, settled and claimed; one credit is one token."""
+    if not rows:
+        return Text("No peer has run in this home yet.")
+    table = _table("peer", ">earned", ">settled", ">claimed", ">unclaimed", ">claims", ">wallet holds", "wallet")
+    for one in rows:
+        table.add_row(
+            Text(one.nickname, "bold"),
+            _text(credits_text(one.credits.earned_micro)),
+            _text(credits_text(one.credits.settled_micro)),
+            _text(credits_text(one.credits.claimed_micro)),
+            _text(credits_text(one.credits.settled_micro - one.credits.claimed_micro)),
+            _text(len(one.claims)),
+            _text("–" if one.balance_wei is None else credits_text(int(one.balance_wei) // 10**12)),
+            _text(one.address),
+        )
+    return table
+
+
+def _table(*columns: str) -> Table:
+    """A table; a column that starts with ``>`` is right-aligned."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    for column in columns:
+        right = column.startswith(">")
+        table.add_column(column.removeprefix(">"), justify="right" if right else "left", no_wrap=True)
+    return table
+
+
+def _problem(one: PeerStatus, now: float) -> Text:
+    problem = one.problem
+    assert problem is not None
+    words: Iterable[tuple[str, str]] = (
+        (f"{one.nickname}: ", "bold"),
+        (problem.what, "red"),
+        (f" ({seconds_text(now - problem.at)} ago) {problem.so_what} ", ""),
+        (problem.next_step, "yellow"),
+    )
+    return Text.assemble(*words)
+
+
+def _text(value: object) -> Text:
+    return Text(str(value))
