@@ -1,7 +1,7 @@
 """Why this module exists: sampling takes most of a peer's time, so it has its own loop around the model's forward.
 
 Requests are sorted by prompt length and cut into batches that fit a memory budget. In a batch every distinct prompt is
-computed once and its cache repeated for its samples; then one token per row and pass, with finished rows taken out.
+computed once for all of its samples; then one token per row and pass, with finished rows taken out.
 
 Shapes: P prompts, B rows, L padded prompt length, T new tokens, V vocabulary. Prompts are padded on the left.
 """
@@ -15,11 +15,14 @@ from typing import Any
 import torch
 
 from swarm.policy.base import Sampling
-from swarm.policy.cache import new_cache
+from swarm.policy.cache import RepeatedPromptCache, SharedPromptCache
 from swarm.policy.load import LoadedModel
 from swarm.policy.sample import draw, uniforms
 
 Ids = tuple[int, ...]
+
+_MASK_IN_CACHE = torch.ones((1, 1, 1, 1), dtype=torch.bool)
+"""Four dimensions tell the model not to build a mask: while decoding, the shared cache knows what each row reads."""
 
 _COMPACT_BELOW = 0.75
 """Rows are copied to leave finished ones behind when at most this share of them is still alive."""
@@ -66,27 +69,26 @@ def cache_bytes_per_token(config: Any) -> int:
 def _batches(loaded: LoadedModel, prompts: Sequence[Ids], sampling: Sampling, limits: Limits) -> Iterator[list[int]]:
     """Row numbers of each batch: sorted by prompt length, so little is padded; equal prompts stay together."""
     order = sorted(range(len(prompts)), key=lambda row: (-len(prompts[row]), prompts[row], row))
-    bytes_per_token = cache_bytes_per_token(loaded.model.config)
+    tokens_that_fit = limits.max_cache_bytes // cache_bytes_per_token(loaded.model.config)
     batch: list[int] = []
-    distinct: set[Ids] = set()
-    longest = 0
+    num_distinct, longest = 0, 0
     for row in order:
-        prompt = prompts[row]
-        longest = longest or len(prompt)  # sorted: the first prompt of a batch is its longest
-        rows_that_fit = limits.max_cache_bytes // (bytes_per_token * (longest + sampling.max_new_tokens))
-        too_many_rows = len(batch) >= max(1, min(limits.max_rows, rows_that_fit))
-        too_many_tokens = prompt not in distinct and (len(distinct) + 1) * longest > limits.max_prompt_tokens
-        if batch and (too_many_rows or too_many_tokens):
+        is_new = not batch or prompts[row] != prompts[batch[-1]]
+        longest = longest or len(prompts[row])  # sorted: the first prompt of a batch is its longest
+        num_prompts = num_distinct + is_new if loaded.plain_attention else len(batch) + 1
+        num_tokens = num_prompts * longest + (len(batch) + 1) * sampling.max_new_tokens
+        too_many_prompts = (num_distinct + is_new) * longest > limits.max_prompt_tokens
+        if batch and (len(batch) >= limits.max_rows or too_many_prompts or num_tokens > tokens_that_fit):
             yield batch
-            batch, distinct, longest = [], set(), len(prompt)
+            batch, num_distinct, longest, is_new = [], 0, len(prompts[row]), True
         batch.append(row)
-        distinct.add(prompt)
+        num_distinct += is_new
     if batch:
         yield batch
 
 
 class _Batch:
-    """The state of one batch while it is drawn. Rows of the tensors are the completions that are still computed."""
+    """One batch while it is drawn. Its rows come sorted by prompt."""
 
     def __init__(self, loaded: LoadedModel, prompts: list[Ids], seeds: list[int], sampling: Sampling) -> None:
         self._loaded, self._sampling = loaded, sampling
@@ -98,60 +100,63 @@ class _Batch:
         self._uniforms_BT = uniforms(seeds, sampling.max_new_tokens).to(device)
         self._ends = torch.tensor(loaded.end_ids, device=device, dtype=torch.long)
         self._width = max(len(prompt) for prompt in self._distinct)
-        self._cache = new_cache(loaded, self._width + sampling.max_new_tokens)
+        config = loaded.model.config
+        self._cache = (
+            SharedPromptCache(config.get_text_config(decoder=True).num_hidden_layers)
+            if loaded.plain_attention
+            else RepeatedPromptCache(config=config)
+        )
 
     def run(self) -> list[Drawn]:
+        """Draw every row to its end. Rows of the tensors below are the completions that are still computed."""
         num_rows, num_new = self._uniforms_BT.shape
-        logits_BV = self._prefill().index_select(0, self._prompt_of_row)
-        self._cache.reorder_cache(self._prompt_of_row)
-        out_BT = torch.zeros((num_rows, num_new), dtype=torch.long, device=logits_BV.device)
-        length_B = torch.zeros(num_rows, dtype=torch.long, device=logits_BV.device)
-        row_B = torch.arange(num_rows, device=logits_BV.device)
-        position_B1 = self._prompt_length.index_select(0, self._prompt_of_row)[:, None]
-        self._mask = self._decode_mask()
-        uniforms_BT = self._uniforms_BT
-        alive_B = torch.ones(num_rows, dtype=torch.bool, device=logits_BV.device)
-        for step in range(num_new):
-            token_B = draw(logits_BV, uniforms_BT[:, step], self._sampling)
-            out_BT[row_B, step] = token_B
-            length_B[row_B] += alive_B
-            alive_B = alive_B & ~torch.isin(token_B, self._ends)
-            num_alive = int(alive_B.sum())
-            if num_alive == 0 or step == num_new - 1:
-                break
-            if num_alive <= _COMPACT_BELOW * len(alive_B):
-                kept = alive_B.nonzero()[:, 0]
-                self._cache.reorder_cache(kept)
-                self._mask = self._mask.index_select(0, kept)
-                row_B, token_B, position_B1 = row_B[kept], token_B[kept], position_B1[kept]
-                uniforms_BT, alive_B = uniforms_BT[kept], alive_B[kept]
-            logits_BV = self._forward(token_B[:, None], position_B1 + step, self._mask_until(self._width + step + 1))
+        logits_BV, real_PL = self._prefill()
+        logits_BV = logits_BV.index_select(0, self._prompt_of_row)
+        self._cache.start(self._prompt_of_row, real_PL, num_new)
+        device = logits_BV.device
+        out_BT = torch.zeros((num_rows, num_new), dtype=torch.long, device=device)
+        length_B = torch.zeros(num_rows, dtype=torch.long, device=device)
+        row_B = torch.arange(num_rows, device=device)
+        alive_B = torch.ones(num_rows, dtype=torch.bool, device=device)
+        with self._cache.decoding():
+            for step in range(num_new):
+                token_B = draw(logits_BV, self._uniforms_BT[row_B, step], self._sampling)
+                out_BT[row_B, step] = token_B
+                length_B[row_B] += alive_B
+                alive_B = alive_B & ~torch.isin(token_B, self._ends)
+                num_alive = int(alive_B.sum())
+                if num_alive == 0 or step == num_new - 1:
+                    break
+                if num_alive <= _COMPACT_BELOW * len(alive_B):
+                    kept = alive_B.nonzero()[:, 0]
+                    self._cache.keep(kept)
+                    row_B, token_B, alive_B = row_B[kept], token_B[kept], alive_B[kept]
+                prompt_B = self._prompt_of_row[row_B]
+                mask = self._decode_mask(real_PL, prompt_B, step + 1)
+                logits_BV = self._forward(token_B[:, None], self._prompt_length[prompt_B, None] + step, mask)
         return self._collect(out_BT, length_B)
 
-    def _prefill(self) -> torch.Tensor:
-        """Logits [P, V] of the first new token of each distinct prompt."""
+    def _prefill(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits [P, V] of the first new token of each distinct prompt, and where its columns [P, L] are no padding."""
         ids_PL = torch.zeros((len(self._distinct), self._width), dtype=torch.long)
         for row, prompt in enumerate(self._distinct):
             ids_PL[row, self._width - len(prompt) :] = torch.tensor(prompt)
         column_L = torch.arange(self._width, device=self._loaded.device)
         start_P1 = self._width - self._prompt_length[:, None]
-        self._real_PL = column_L >= start_P1
+        real_PL = column_L >= start_P1
         position_PL = (column_L - start_P1).clamp_(min=0)
-        mask = self._real_PL.long()
+        mask = real_PL.long()
         if self._loaded.plain_attention:
             before_LL = column_L[:, None] >= column_L[None, :]
             itself_LL = column_L[:, None] == column_L[None, :]  # padding must attend to something
-            mask = ((before_LL & self._real_PL[:, None, :]) | itself_LL)[:, None]
-        return self._forward(ids_PL.to(self._loaded.device), position_PL, mask)
+            mask = ((before_LL & real_PL[:, None, :]) | itself_LL)[:, None]
+        return self._forward(ids_PL.to(self._loaded.device), position_PL, mask), real_PL
 
-    def _decode_mask(self) -> torch.Tensor:
-        """Which columns of the cache each row reads: its prompt without padding, and every new token."""
-        real_BL = self._real_PL.index_select(0, self._prompt_of_row)
-        return torch.nn.functional.pad(real_BL, (0, self._sampling.max_new_tokens), value=True)
-
-    def _mask_until(self, num_columns: int) -> torch.Tensor:
-        mask = self._mask[:, :num_columns]
-        return mask[:, None, None] if self._loaded.plain_attention else mask.long()
+    def _decode_mask(self, real_PL: torch.Tensor, prompt_B: torch.Tensor, num_new: int) -> torch.Tensor:
+        """Which columns each row reads: its prompt without padding, and its new tokens."""
+        if self._loaded.plain_attention:
+            return _MASK_IN_CACHE.to(real_PL.device)
+        return torch.nn.functional.pad(real_PL[prompt_B].long(), (0, num_new), value=1)
 
     def _forward(self, ids: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         output = self._loaded.model(

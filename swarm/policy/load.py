@@ -67,7 +67,12 @@ def load_model(name_or_path: str | Path, device: str = "cpu") -> LoadedModel:
     if missing:
         raise _refusal(f"The weights of {name} lack {len(missing)} tensors, among them {missing[0]}.")
     model.eval().to(target)
-    return _describe(model, tokenizer, target)
+    loaded = _describe(model, tokenizer, target)
+    if loaded.plain_attention:
+        from swarm.policy.cache import ATTENTION_NAME
+
+        model.set_attn_implementation(ATTENTION_NAME)
+    return loaded
 
 
 def _locate(name_or_path: str | Path) -> tuple[str, bool]:
@@ -157,6 +162,7 @@ def _has_plain_attention(model: Any, config: Any) -> bool:
     return (
         accepts_positions
         and all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
+        and model._supports_attention_backend
         and model.config._attn_implementation == "sdpa"
         and not getattr(config, "alibi", False)
     )
