@@ -46,6 +46,8 @@ ALLOWED_METHODS: dict[str, int] = {
 """Method and the most parameters it may have: ``eth_call``'s third one would override state."""
 
 FAUCET_METHOD = "swarm_faucet"
+TOKEN_METHOD = "swarm_token"
+"""Answers with the join token of the swarm behind this gate, for newcomers who know only the URL."""
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -110,6 +112,7 @@ class Gate:
         self._slots = asyncio.Semaphore(self._limits.concurrent_calls)
         self._session: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
+        self.join_token = ""
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
         """Listen on ``host``; port 0 picks a free one. Raises ``ConfigError`` when it is taken."""
@@ -164,6 +167,8 @@ class Gate:
             return _error(number, INVALID_REQUEST, "method must be a string and params a list")
         if not self._meter.allows(client, time.monotonic()):
             return _error(number, LIMIT_EXCEEDED, "too many calls from this address; slow down")
+        if method == TOKEN_METHOD and self.join_token:
+            return {"jsonrpc": "2.0", "id": number, "result": self.join_token}
         if method == FAUCET_METHOD and self._faucet is not None:
             return await self._give(number, params)
         if method not in ALLOWED_METHODS:

@@ -25,9 +25,9 @@ class Child:
 
     def __init__(self, name: str, command: Sequence[str], log_file: Path, on_event: Callable[[str], None]) -> None:
         self.name = name
+        self.log_file = log_file
         self.exit_code: int | None = None
         self._command = command
-        self._log_file = log_file
         self._on_event = on_event
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
@@ -68,14 +68,14 @@ class Child:
     def last_words(self, num_lines: int = 6) -> str:
         """The end of the child's log, for an error message."""
         try:
-            lines = self._log_file.read_text(errors="replace").strip().splitlines()
+            lines = self.log_file.read_text(errors="replace").strip().splitlines()
         except FileNotFoundError:
             return ""
         return "\n".join(lines[-num_lines:])
 
     async def _run_once(self) -> int:
-        self._log_file.parent.mkdir(parents=True, exist_ok=True)
-        with self._log_file.open("ab") as log:
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        with self.log_file.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
                 stdin=asyncio.subprocess.DEVNULL,

@@ -32,6 +32,9 @@ RoundsOption = Annotated[int | None, typer.Option("--rounds", min=1, help="Stop 
 PasswordOption = Annotated[Path | None, typer.Option("--password-file", help="File with the wallet's password.")]
 
 
+PrivateOption = Annotated[bool, typer.Option("--private", help="As part of `swarm local`.", hidden=True)]
+
+
 @app.command()
 def local(
     peers: Annotated[int, typer.Option("--peers", min=1, max=64, help="How many peers play.")] = 3,
@@ -47,8 +50,19 @@ def local(
     """A private swarm on this machine: dev chain, bootnode, peers, dashboard."""
     from swarm import app as root
 
-    settings = root.settings(config, home=home, model=model, task=task, seed=seed)
-    raise typer.Exit(root.local(settings, num_peers=peers, num_rounds=rounds, tui=not no_tui, as_json=as_json))
+    given = {"--model": model, "--task": task, "--seed": seed, "--config": config, "--min-peers": peers}
+    host_options = [text for name, value in given.items() if value is not None for text in (name, str(value))]
+    chosen = root.settings("local", config, home=home, run__model=model, run__task=task, run__seed=seed)
+    code = root.local(
+        chosen,
+        num_peers=peers,
+        num_rounds=rounds,
+        tui=not no_tui,
+        as_json=as_json,
+        host_options=["--private", *host_options],
+        peer_options=["--private", *(["--config", str(config)] if config else [])],
+    )
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -60,16 +74,26 @@ def host(
     config: ConfigOption = None,
     listen: Annotated[str | None, typer.Option("--listen", help="Address to listen on, e.g. 0.0.0.0.")] = None,
     announce: Annotated[str | None, typer.Option("--announce", help="Public address for the token.")] = None,
-    members: Annotated[int | None, typer.Option("--min-peers", min=1, help="Round 1 waits for so many.")] = None,
+    min_peers: Annotated[int | None, typer.Option("--min-peers", min=1, help="Round 1 waits for so many.")] = None,
+    private: PrivateOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Bootnode, chain and gate for others; prints one join token."""
     from swarm import app as root
 
-    settings = root.settings(
-        config, home=home, model=model, task=task, seed=seed, listen=listen, announce=announce, min_peers=members
+    chosen = root.settings(
+        "local" if private else "join",
+        config,
+        home=home,
+        run__model=model,
+        run__task=task,
+        run__seed=seed,
+        run__min_peers=min_peers,
+        network__host=listen,
+        chain__gate_host=listen,
+        network__announce=announce,
     )
-    raise typer.Exit(root.host(settings, as_json=as_json))
+    raise typer.Exit(root.host(chosen, as_json=as_json))
 
 
 @app.command()
@@ -82,13 +106,15 @@ def run(
     model: ModelOption = None,
     config: ConfigOption = None,
     password_file: PasswordOption = None,
+    private: PrivateOption = False,
     wait_s: Annotated[float, typer.Option("--wait", help="Seconds to wait for HOME/join.yaml.", hidden=True)] = 0.0,
 ) -> None:
     """One peer in somebody's swarm."""
     from swarm import app as root
 
-    settings = root.settings(config, home=home, model=model, password_file=password_file)
-    raise typer.Exit(root.run(settings, name=peer, join=join or [], rpc=rpc or [], num_rounds=rounds, wait_s=wait_s))
+    profile = "local" if private else "join"
+    chosen = root.settings(profile, config, home=home, run__model=model, wallet__password_file=password_file)
+    raise typer.Exit(root.run(chosen, name=peer, join=join or [], rpc=rpc or [], num_rounds=rounds, wait_s=wait_s))
 
 
 @app.command()
@@ -138,8 +164,8 @@ def claim(
     """Turn settled credits into tokens in the wallet."""
     from swarm import app as root
 
-    settings = root.settings(config, home=home, password_file=password_file)
-    raise typer.Exit(root.claim(settings, peer, as_json=as_json))
+    chosen = root.settings("join", config, home=home, wallet__password_file=password_file)
+    raise typer.Exit(root.claim(chosen, peer, as_json=as_json))
 
 
 def main() -> NoReturn:
@@ -147,9 +173,9 @@ def main() -> NoReturn:
     try:
         app(standalone_mode=True)
     except SwarmError as error:
-        for part in (f"error: {error.what}", error.so_what, error.next_step):
-            if part:
-                print(part, file=sys.stderr)
+        from swarm.process import print_error
+
+        print_error(error)
         if "--json" in sys.argv:
             words = {"what": error.what, "so_what": error.so_what, "next": error.next_step}
             print(json.dumps({"error": type(error).__name__, **words}))

@@ -157,6 +157,8 @@ class ChainSettings(Section):
     """Address on which the dev chain's gate listens."""
     gate_port: Port = 0
     """Port of the gate; 0 takes a free one."""
+    claim_every: Count = Field(10, ge=0, le=1_000_000)
+    """Claim settled credits after every so many rounds, and at the end; 0: at the end only."""
 
 
 class WalletSettings(Section):

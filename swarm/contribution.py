@@ -37,7 +37,7 @@ def build_contribution(
     engine: str,
     profile: str,
 ) -> Contribution:
-    """The record of a round's work. ``batches``: own ones in stage order; ``consumed``: others' that were trained on."""
+    """The record of a round's work. ``batches``: own ones in stage order; ``consumed``: others' it trained on."""
     return Contribution(
         run=run,
         round=round_number,

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import platformdirs
 
+from protocol.ids import ContentId
+
 
 @dataclass(frozen=True)
 class PeerHome:
@@ -34,20 +36,22 @@ class PeerHome:
         return self.root / "wallet.json"
 
     @property
-    def password_file(self) -> Path:
-        return self.root / "wallet.password"
-
-    @property
-    def lock_file(self) -> Path:
-        return self.root / "lock"
-
-    @property
     def events_file(self) -> Path:
         return self.root / "events.jsonl"
 
     @property
     def log_file(self) -> Path:
         return self.root / "peer.log"
+
+    def run(self, run: ContentId) -> RunHome:
+        return RunHome(self.root / "runs" / run[:16])
+
+
+@dataclass(frozen=True)
+class RunHome:
+    """Paths of what one peer has in one run."""
+
+    root: Path
 
     @property
     def states(self) -> Path:
@@ -59,7 +63,7 @@ class PeerHome:
 
     @property
     def outbox_file(self) -> Path:
-        return self.root / "outbox.jsonl"
+        return self.root / "outbox.log"
 
 
 @dataclass(frozen=True)

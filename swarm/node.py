@@ -1,6 +1,6 @@
 """Why this module exists: the life of a peer, from registering to the last claim, is one readable loop.
 
-    register, enrol  ->  take up the included state  ->  [ wait for a round -> play it -> keep or undo its step ]  ->  claim
+    register, enrol -> take up the included state -> [ wait for a round -> play it -> keep or undo its step ] -> claim
 
 Everything it needs is handed in (``swarm.app`` builds it); everything that happens is an event in the log.
 """
