@@ -67,7 +67,7 @@ class Outbox:
         self._next = 1
         self._flushing = asyncio.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._rewrite(self._read())
+        self._compact()
 
     @property
     def pending(self) -> tuple[Intent, ...]:
@@ -98,6 +98,8 @@ class Outbox:
             try:
                 head = (await chain.clock()).block if self._pending else 0
                 for seq, intent in list(self._pending.items()):
+                    if seq not in self._pending:
+                        continue  # replaced while an earlier one was being sent
                     try:
                         receipt = await chain.send(intent)
                     except ChainUnreachable:
@@ -136,17 +138,40 @@ class Outbox:
                 raise
             size = before + len(data)
         if size > COMPACT_BYTES:
-            self._rewrite(self._read())
+            self._compact()
 
-    def _read(self) -> list[_Line]:
-        raw = self._path.read_bytes() if self._path.exists() else b""
+    def _compact(self) -> None:
+        """Read the file, and replace it in one step by its pending lines only, unless it holds nothing else already.
+
+        So a torn tail never gets a successor, and a new file's name is durable before anything is put into it.
+        """
+        raw = self._path.read_bytes() if self._path.exists() else None
+        lines = self._read(raw or b"")
+        self._pending = _replay(lines)
+        self._next = max([self._next, *(line.seq + 1 for line in lines)])
+        compact = b"".join(_format(_Line(seq=seq, intent=intent)) for seq, intent in self._pending.items())
+        if compact == raw:
+            return
+        temporary = self._path.with_name(self._path.name + ".new")
+        with temporary.open("wb") as file:
+            file.write(compact)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)  # else a power cut brings the old file back, without what is appended from now on
+        finally:
+            os.close(folder)
+
+    def _read(self, raw: bytes) -> list[_Line]:
         lines: list[_Line] = []
-        damaged_at: int | None = None
+        damaged_at = 0
         for number, piece in enumerate(raw.split(b"\n"), 1):
             line = _parse(piece)
             if line is None:
-                damaged_at = damaged_at or (number if piece else None)
-            elif damaged_at is not None:
+                damaged_at = damaged_at or (number if piece else 0)
+            elif damaged_at:
                 raise SwarmError(
                     f"The outbox {self._path} is damaged in line {damaged_at}.",
                     "Some transaction of this peer may not have been sent; credits already earned stay earned.",
@@ -156,29 +181,17 @@ class Outbox:
                 lines.append(line)
         return lines
 
-    def _rewrite(self, lines: list[_Line]) -> None:
-        """Replace the file by one with the pending lines only, in one step: a torn tail never gets a successor."""
-        pending: dict[int, Intent] = {}
-        for line in lines:
-            if line.intent is None:
-                pending.pop(line.seq, None)
-            else:
-                for old in [old for old, other in pending.items() if key_of(other) == key_of(line.intent)]:
-                    del pending[old]
-                pending[line.seq] = line.intent
-            self._next = max(self._next, line.seq + 1)
-        temporary = self._path.with_name(self._path.name + ".new")
-        with temporary.open("wb") as file:
-            file.writelines(_format(_Line(seq=seq, intent=intent)) for seq, intent in pending.items())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)  # else a power cut brings the old file back, without what is appended from now on
-        finally:
-            os.close(folder)
-        self._pending = pending
+
+def _replay(lines: list[_Line]) -> dict[int, Intent]:
+    pending: dict[int, Intent] = {}
+    for line in lines:
+        if line.intent is None:
+            pending.pop(line.seq, None)
+        else:
+            for old in [old for old, other in pending.items() if key_of(other) == key_of(line.intent)]:
+                del pending[old]
+            pending[line.seq] = line.intent
+    return pending
 
 
 def _format(line: _Line) -> bytes:

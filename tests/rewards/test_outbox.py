@@ -1,0 +1,273 @@
+import asyncio
+import os
+
+import pytest
+
+from chain.base import ZERO_ROOT as ZERO
+from chain.base import Advance, Claim, Enrol, Receipt, Settle
+from protocol.errors import ChainError, ChainUnreachable, SwarmError
+from protocol.messages import RoundResult
+from rewards.outbox import COMPACT_BYTES, Outbox, key_of
+
+PEER = "16Uiu2HAmEWQnHq2jLKJypwVnVoQeFCULuyop6atvq2eWjYSUjzNi"
+SETTLE = Settle(RoundResult(3, ZERO, ZERO, ZERO, ZERO, 5), (b"\x01" * 65, b"\xff" * 65))
+
+
+def claim(micro: int) -> Claim:
+    return Claim(PEER, micro, (ZERO, "ab" * 32))
+
+
+class Head:
+    def __init__(self, block):
+        self.block = block
+
+
+class Ledger:
+    """A chain that mines one block per transaction, does nothing twice, and can lose blocks, refuse or go away."""
+
+    def __init__(self):
+        self.block, self.mined, self.failures, self.num_sends = 100, {}, {}, 0
+
+    async def clock(self):
+        self._fail("clock")
+        return Head(self.block)
+
+    async def send(self, intent):
+        self.num_sends += 1
+        await asyncio.sleep(0)
+        self._fail(type(intent).__name__)
+        if intent in self.mined:
+            return Receipt("", 0, self.block)
+        self.block += 1
+        self.mined[intent] = self.block
+        return Receipt(f"0x{self.block}", 21_000, self.block)
+
+    def _fail(self, name):
+        if name in self.failures:
+            raise self.failures[name]
+
+    def lose(self, num_blocks):
+        self.block -= num_blocks
+        self.mined = {intent: block for intent, block in self.mined.items() if block <= self.block}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "state" / "outbox.jsonl"
+
+
+@pytest.mark.asyncio
+async def test_an_intent_leaves_only_when_enough_blocks_follow(path):
+    chain, outbox = Ledger(), Outbox(path)
+    outbox.put(SETTLE)
+    first = await outbox.flush(chain, depth=2)
+    assert [intent for intent, _ in first.sent] == [SETTLE]
+    assert first.sent[0][1].transaction == "0x101"
+    assert outbox.pending == (SETTLE,)
+    chain.block += 1
+    assert (await outbox.flush(chain, depth=2)).sent == ()
+    assert outbox.pending == (SETTLE,)
+    chain.block += 1
+    assert (await outbox.flush(chain, depth=2)).sent == ()
+    assert outbox.pending == ()
+    assert Outbox(path).pending == ()
+
+
+@pytest.mark.asyncio
+async def test_blocks_that_the_chain_forgot_are_sent_again(path):
+    chain, outbox = Ledger(), Outbox(path)
+    outbox.put(SETTLE)
+    await outbox.flush(chain, depth=5)
+    chain.lose(1)
+    again = await outbox.flush(chain, depth=5)
+    assert [intent for intent, _ in again.sent] == [SETTLE]
+    chain.block += 5
+    await outbox.flush(chain, depth=5)
+    assert outbox.pending == ()
+    assert SETTLE in chain.mined
+
+
+@pytest.mark.asyncio
+async def test_a_restart_between_sending_and_confirming_sends_nothing_twice(path):
+    chain = Ledger()
+    outbox = Outbox(path)
+    outbox.put(claim(7))
+    await outbox.flush(chain)
+    restarted = Outbox(path)
+    assert restarted.pending == (claim(7),)
+    assert (await restarted.flush(chain)).sent == ()
+    assert chain.block == 101
+    chain.block += 2
+    await restarted.flush(chain)
+    assert restarted.pending == ()
+
+
+@pytest.mark.asyncio
+async def test_a_chain_that_is_away_loses_nothing(path):
+    chain, outbox = Ledger(), Outbox(path)
+    for intent in (SETTLE, claim(7)):
+        outbox.put(intent)
+    chain.failures["clock"] = ChainUnreachable("away")
+    assert (await outbox.flush(chain)).unreachable is chain.failures["clock"]
+    chain.failures = {"Claim": ChainUnreachable("away again")}
+    partly = await outbox.flush(chain)
+    assert [intent for intent, _ in partly.sent] == [SETTLE]
+    assert partly.unreachable is chain.failures["Claim"]
+    assert outbox.pending == Outbox(path).pending == (SETTLE, claim(7))
+
+
+@pytest.mark.asyncio
+async def test_what_a_contract_refuses_is_taken_out_and_the_rest_goes_on(path):
+    chain, outbox = Ledger(), Outbox(path)
+    chain.failures["Settle"] = ChainError("no", reason="PreviousRootStale")
+    for intent in (SETTLE, claim(7)):
+        outbox.put(intent)
+    outcome = await outbox.flush(chain)
+    assert outcome.refused == ((SETTLE, chain.failures["Settle"]),)
+    assert [intent for intent, _ in outcome.sent] == [claim(7)]
+    assert outbox.pending == Outbox(path).pending == (claim(7),)
+
+
+@pytest.mark.asyncio
+async def test_what_fails_before_any_contract_is_asked_is_kept(path):
+    chain, outbox = Ledger(), Outbox(path)
+    chain.failures["Claim"] = ChainError("no money for gas")
+    outbox.put(claim(7))
+    outcome = await outbox.flush(chain)
+    assert outcome.held == ((claim(7), chain.failures["Claim"]),)
+    assert outbox.pending == Outbox(path).pending == (claim(7),)
+
+
+@pytest.mark.asyncio
+async def test_an_empty_outbox_asks_nothing_of_the_chain(path):
+    chain = Ledger()
+    chain.failures["clock"] = ChainUnreachable("away")
+    assert (await Outbox(path).flush(chain)).unreachable is None
+
+
+@pytest.mark.asyncio
+async def test_two_flushes_at_once_send_each_intent_once(path):
+    chain, outbox = Ledger(), Outbox(path)
+    outbox.put(SETTLE)
+    results = await asyncio.gather(outbox.flush(chain), outbox.flush(chain))
+    assert sum(len(result.sent) for result in results) == 1
+
+
+@pytest.mark.asyncio
+async def test_an_intent_replaced_while_it_is_sent_does_not_take_its_successor_with_it(path):
+    chain, outbox = Ledger(), Outbox(path)
+    outbox.put(claim(7))
+    flushing = asyncio.create_task(outbox.flush(chain, depth=0))
+    await asyncio.sleep(0)
+    outbox.put(claim(9))
+    await flushing
+    assert outbox.pending == Outbox(path).pending == (claim(9),)
+
+
+def test_a_newer_intent_about_the_same_thing_replaces_the_older(path):
+    outbox = Outbox(path)
+    for intent in (claim(7), Advance(3), Advance(4), SETTLE, claim(9), SETTLE, Enrol(PEER)):
+        outbox.put(intent)
+    expected = (Advance(3), Advance(4), SETTLE, claim(9), Enrol(PEER))
+    assert outbox.pending == Outbox(path).pending == expected
+    assert [key_of(intent) for intent in expected] == [
+        ("Advance", 3, ""),
+        ("Advance", 4, ""),
+        ("Settle", 3, ""),
+        ("Claim", 0, PEER),
+        ("Enrol", 0, PEER),
+    ]
+
+
+@pytest.mark.asyncio
+async def test_cut_at_any_byte_the_outbox_is_what_it_was_after_some_step(path, monkeypatch):
+    """What ``kill -9`` or a power cut may leave: a beginning of the file. Nothing put and synced before it is lost."""
+    chain, outbox = Ledger(), Outbox(path)
+    states, sizes = [()], [0]
+
+    def note():
+        states.append(outbox.pending)
+        sizes.append(path.stat().st_size)
+
+    for intent in (Claim(PEER, 7, ()), Advance(3), Claim(PEER, 9, ()), Enrol(PEER)):
+        outbox.put(intent)
+        note()
+    chain.failures = {"Advance": ChainError("no", reason="No")}
+    await outbox.flush(chain)
+    note()
+    whole = path.read_bytes()
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # what is on the disk is given here
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == len(whole)
+    for length in range(len(whole) + 1):
+        path.write_bytes(whole[:length])
+        reopened = Outbox(path)
+        step = max(i for i, size in enumerate(sizes) if size - 1 <= length)  # a line is whole without its newline
+        assert reopened.pending == states[step], length
+        reopened.put(Advance(8))
+        assert Outbox(path).pending == (*states[step], Advance(8)), length
+
+
+@pytest.mark.parametrize("tail", [b"\0" * 40, b"garbage", b"garbage\n", b"00000000 {}\n", b"\xff\xfe\n\0\n"])
+def test_a_tail_of_rubbish_is_cut_off(path, tail):
+    outbox = Outbox(path)
+    outbox.put(SETTLE)
+    path.write_bytes(path.read_bytes() + tail)
+    reopened = Outbox(path)
+    reopened.put(Advance(4))
+    assert Outbox(path).pending == (SETTLE, Advance(4))
+
+
+def test_damage_in_the_middle_is_told_and_changes_nothing(path):
+    outbox = Outbox(path)
+    for intent in (SETTLE, Advance(4)):
+        outbox.put(intent)
+    raw = bytearray(path.read_bytes())
+    raw[30] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(SwarmError, match="damaged in line 1") as caught:
+        Outbox(path)
+    assert caught.value.next_step
+    assert path.read_bytes() == raw
+
+
+def test_a_line_that_the_disk_refused_does_not_spoil_the_next(path, monkeypatch):
+    outbox = Outbox(path)
+    outbox.put(SETTLE)
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            outbox.put(Advance(4))
+    assert outbox.pending == (SETTLE,)
+    outbox.put(Advance(5))
+    assert Outbox(path).pending == (SETTLE, Advance(5))
+
+
+def test_the_file_stays_small(path):
+    outbox = Outbox(path)
+    big = "ab" * 32
+    for micro in range(1, 300):
+        outbox.put(Claim(PEER, micro, (big,) * 20))
+    assert path.stat().st_size < COMPACT_BYTES + 4096
+    assert outbox.pending == Outbox(path).pending == (Claim(PEER, 299, (big,) * 20),)
+    assert path.stat().st_size < 4096
+
+
+def test_a_new_file_of_a_new_outbox_is_durable_too(path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    outbox = Outbox(path)
+    assert synced == [path.stat().st_ino, path.parent.stat().st_ino]
+    outbox.put(SETTLE)
+    assert synced[2:] == [path.stat().st_ino]
+
+
+def test_a_leftover_of_an_interrupted_rewrite_is_ignored(path):
+    outbox = Outbox(path)
+    outbox.put(SETTLE)
+    path.with_name("outbox.jsonl.new").write_bytes(b"half")
+    assert Outbox(path).pending == (SETTLE,)

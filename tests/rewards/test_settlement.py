@@ -1,0 +1,298 @@
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chain.base import ZERO_ROOT, Claim
+from chain.keys import peer_key, recover_signer
+from chain.typed_data import round_result_digest
+from protocol.codec import content_id, encode
+from protocol.errors import BadRecord
+from protocol.messages import Attestation
+from rewards.ledger import Verified, apply, credits_tree, round_result
+from rewards.merkle import verify
+from rewards.settlement import (
+    Agreed,
+    Refused,
+    Why,
+    adopt_table,
+    check_proposal,
+    claim_intent,
+    collect,
+    poster_order,
+    posters_due,
+    propose,
+    quorum,
+)
+
+replace = msgspec.structs.replace
+
+
+def works(players, number=1, micro=300_000) -> dict:
+    done = [
+        Verified(p.peer, content_id(f"{number}/{p.peer}".encode()), micro + i, content_id(f"s{number}{i}".encode()))
+        for i, p in enumerate(players)
+    ]
+    return {work.content: work for work in done}
+
+
+@pytest.fixture
+def round_one(players, run):
+    verified = works(players)
+    proposal, table = propose(run, 1, verified.values(), None)
+    return verified, proposal, table
+
+
+def settled(view, proposal, next_round=2):
+    """The chain after it recorded ``proposal``."""
+    result = proposal.result
+    return replace(
+        view,
+        round=next_round,
+        settled_round=result.round,
+        credits_root=result.credits_root,
+        data_hash=result.data_hash,
+    )
+
+
+def test_an_honest_proposal_is_recomputed_and_agreed(round_one, run, view):
+    verified, proposal, table = round_one
+    agreed = check_proposal(proposal, run=run, verified=verified, previous=None, view=view)
+    assert agreed == Agreed(proposal.result, table)
+    assert list(proposal.contributions) == sorted(verified)
+    assert proposal.table.size == len(encode(table))
+    assert proposal.result.total_micro_credits == sum(work.micro_credits for work in verified.values())
+
+
+def test_a_later_round_chains_on_the_table_before(round_one, players, run, view):
+    _, first, table = round_one
+    verified = works(players[:3], 2)
+    second, _ = propose(run, 2, verified.values(), table)
+    agreed = check_proposal(second, run=run, verified=verified, previous=table, view=settled(view, first))
+    assert isinstance(agreed, Agreed)
+    assert agreed.result.previous_credits_root == first.result.credits_root
+    assert agreed.result.total_micro_credits == first.result.total_micro_credits + 3 * 300_000 + 3
+
+
+def test_a_round_that_ended_without_a_result_is_skipped_over(round_one, players, run, view):
+    _, first, table = round_one
+    verified = works(players, 4)
+    late, _ = propose(run, 4, verified.values(), table)
+    now = settled(view, first, next_round=5)  # rounds 2 and 3 have no result, 4 is posted late
+    assert isinstance(check_proposal(late, run=run, verified=verified, previous=table, view=now), Agreed)
+
+
+def refusal(proposal, run, verified, previous, view, **kwargs) -> Why:
+    outcome = check_proposal(proposal, run=run, verified=verified, previous=previous, view=view, **kwargs)
+    assert isinstance(outcome, Refused)
+    assert outcome.what
+    return outcome.reason
+
+
+def test_every_number_of_a_result_is_checked(round_one, run, view):
+    verified, proposal, _ = round_one
+    other = content_id(b"other")
+    for change in (
+        {"contributions_root": other},
+        {"data_hash": other},
+        {"credits_root": other},
+        {"total_micro_credits": proposal.result.total_micro_credits + 1},
+    ):
+        bad = replace(proposal, result=replace(proposal.result, **change))
+        assert refusal(bad, run, verified, None, view) is Why.DIFFERENT
+    for table in ({"size": 1}, {"content": other}):
+        bad = replace(proposal, table=replace(proposal.table, **table))
+        assert refusal(bad, run, verified, None, view) is Why.DIFFERENT
+
+
+def test_a_refusal_names_the_numbers_that_differ(round_one, run, view):
+    verified, proposal, _ = round_one
+    greedy = replace(proposal, result=replace(proposal.result, total_micro_credits=7))
+    outcome = check_proposal(greedy, run=run, verified=verified, previous=None, view=view)
+    assert outcome.what == "Computed here: total_micro_credits 1500010 instead of 7."
+
+
+def test_a_poster_cannot_raise_its_own_pay(round_one, players, run, view):
+    verified, _, _ = round_one
+    mine = next(iter(verified))
+    greedy = {**verified, mine: replace(verified[mine], micro_credits=1_000_000)}
+    proposal, _ = propose(run, 1, greedy.values(), None)
+    assert refusal(proposal, run, verified, None, view) is Why.DIFFERENT
+
+
+def test_contributions_that_were_not_verified_here_are_not_signed(round_one, run, view):
+    verified, proposal, _ = round_one
+    fewer = dict(list(verified.items())[1:])
+    assert refusal(proposal, run, fewer, None, view) is Why.UNVERIFIED
+
+
+def test_leaving_out_what_was_in_time_is_refused_and_leaving_out_what_was_late_is_not(round_one, run, view):
+    verified, _, _ = round_one
+    _left_out, *rest = verified
+    proposal, _ = propose(run, 1, [verified[content] for content in rest], None)
+    assert refusal(proposal, run, verified, None, view, required=verified) is Why.OMITTED
+    assert isinstance(
+        check_proposal(proposal, run=run, verified=verified, previous=None, view=view, required=rest), Agreed
+    )
+
+
+def test_wrong_rounds_and_stale_or_unknown_ledgers_are_told_apart(round_one, players, run, view):
+    verified, proposal, table = round_one
+    assert refusal(proposal, run, verified, None, replace(view, round=0)) is Why.WRONG_ROUND
+    assert refusal(proposal, run, verified, table, settled(view, proposal)) is Why.WRONG_ROUND
+    second, _ = propose(run, 2, works(players, 2).values(), table)
+    now = settled(view, proposal)
+    assert refusal(second, run, works(players, 2), None, now) is Why.BEHIND
+    assert refusal(second, run, works(players, 2), apply(table, run, 2, []), now) is Why.BEHIND
+    forked = replace(second, result=replace(second.result, previous_credits_root=ZERO_ROOT))
+    assert refusal(forked, run, works(players, 2), table, now) is Why.STALE
+
+
+def test_empty_unsorted_and_doubled_lists_are_refused(round_one, players, run, view):
+    verified, proposal, _ = round_one
+    contents = proposal.contributions
+    assert refusal(replace(proposal, contributions=()), run, verified, None, view) is Why.EMPTY
+    assert refusal(replace(proposal, contributions=contents[::-1]), run, verified, None, view) is Why.DISORDERED
+    assert (
+        refusal(replace(proposal, contributions=contents + contents[-1:]), run, verified, None, view) is Why.DISORDERED
+    )
+    twice = replace(verified[contents[0]], content="ff" * 32)
+    both = {**verified, twice.content: twice}
+    double = replace(proposal, contributions=(*contents, twice.content))
+    assert refusal(double, run, both, None, view) is Why.DISORDERED
+
+
+@given(st.lists(st.text(max_size=70), max_size=4), st.integers(), st.text(max_size=70), st.integers())
+def test_nothing_that_a_poster_writes_raises(round_one_shared, contents, number, root, total):
+    run, view, verified, proposal = round_one_shared
+    result = replace(proposal.result, round=number, credits_root=root, total_micro_credits=total)
+    for bad in (replace(proposal, result=result, contributions=tuple(contents)), replace(proposal, result=result)):
+        assert isinstance(check_proposal(bad, run=run, verified=verified, previous=None, view=view), Refused)
+
+
+@pytest.fixture(scope="module")
+def round_one_shared(players, run):
+    from chain.base import ClockView
+
+    verified = works(players)
+    proposal, _ = propose(run, 1, verified.values(), None)
+    members = tuple(player.member for player in players)
+    view = ClockView(9, 1000, 1, 990, 1050, "ab" * 32, members, 0, ZERO_ROOT, ZERO_ROOT)
+    return run, view, verified, replace(proposal, result=replace(proposal.result, data_hash="00" * 32))
+
+
+# --- posters and signatures ------------------------------------------------------------------------------------------
+
+
+def test_a_quorum_is_more_than_half():
+    assert [quorum(n) for n in (1, 2, 3, 4, 5, 100)] == [1, 2, 2, 3, 3, 51]
+    with pytest.raises(ValueError, match="members"):
+        quorum(0)
+
+
+def test_posters_are_drawn_by_the_seed_and_take_over_in_turn(players, run):
+    peers = [player.peer for player in players]
+    order = poster_order(run, 1, "ab" * 32, peers)
+    assert sorted(order) == sorted(peers)
+    assert order == poster_order(run, 1, "ab" * 32, reversed(peers))
+    assert len({poster_order(run, number, "ab" * 32, peers)[0] for number in range(40)}) == len(peers)
+    assert posters_due(order, 0, 5) == order[:1]
+    assert posters_due(order, 4.9, 5) == order[:1]
+    assert posters_due(order, 5, 5) == order[:2]
+    assert posters_due(order, -1, 5) == order[:1]
+    assert posters_due(order, 10**9, 5) == order
+
+
+def test_signatures_are_ordered_by_account_and_make_a_majority(round_one, players, domain):
+    result = round_one[1].result
+    members = [player.member for player in players]
+    attestations = [player.attest(result, domain) for player in players]
+    two = collect(result, attestations[:2], members, domain)
+    assert (two.enough, two.needed, len(two.attested)) == (False, 3, 2)
+    full = collect(result, attestations[::-1], members, domain)
+    assert full.enough
+    digest = round_result_digest(domain, result)
+    accounts = [int(recover_signer(digest, signature), 16) for signature in full.settle.signatures]
+    assert accounts == sorted(accounts)
+    assert [int(m.signer, 16) for peer in full.attested for m in members if m.peer == peer] == accounts
+    assert full.settle.result == result
+    assert full.dropped == ()
+
+
+def test_bad_attestations_are_dropped_and_counted_and_repeated_ones_count_once(round_one, players, domain):
+    result = round_one[1].result
+    *insiders, outsider = players
+    other = replace(result, total_micro_credits=1)
+    good = insiders[0].attest(result, domain)
+    attestations = [
+        good,
+        good,
+        outsider.attest(result, domain),
+        insiders[1].attest(other, domain),
+        Attestation(result, insiders[1].attest(other, domain).signature),
+        Attestation(result, b""),
+        Attestation(result, b"\xff" * 65),
+        insiders[2].attest(result, replace(domain, chain_id=1)),
+    ]
+    outcome = collect(result, attestations, [player.member for player in insiders], domain)
+    assert outcome.attested == (insiders[0].peer,)
+    assert not outcome.enough
+    assert [bad.reason for bad in outcome.dropped] == [
+        "not_a_member",
+        "hash_mismatch",
+        "not_a_member",
+        "wrong_signature",
+        "wrong_signature",
+        "not_a_member",
+    ]
+
+
+# --- claims and catching up ------------------------------------------------------------------------------------------
+
+
+def test_a_claim_proves_the_unpaid_total(round_one, players):
+    _, proposal, table = round_one
+    claim = claim_intent(table, players[2].peer, 0)
+    assert isinstance(claim, Claim)
+    assert claim.micro_credits == 300_002
+    assert verify(proposal.result.credits_root, peer_key(claim.peer), claim.micro_credits, claim.proof)
+    assert claim_intent(table, players[2].peer, 300_001) == claim
+
+
+def test_there_is_nothing_to_claim_when_all_is_paid_or_nothing_was_earned(round_one, players, run):
+    table = round_one[2]
+    assert claim_intent(table, players[2].peer, 300_002) is None
+    assert claim_intent(table, players[2].peer, 10**9) is None
+    assert claim_intent(apply(None, run, 1, []), players[2].peer, 0) is None
+
+
+def test_a_newcomer_adopts_exactly_the_table_that_the_chain_names(round_one, run, view):
+    _, proposal, table = round_one
+    now = settled(view, proposal)
+    assert adopt_table(encode(table), run, now) == table
+    for blob in (b"", encode(table) + b"\0", encode(replace(table, round=2))):
+        with pytest.raises(BadRecord) as caught:
+            adopt_table(blob, run, now)
+        assert caught.value.reason == "hash_mismatch"
+
+
+def test_a_table_whose_hash_fits_is_still_checked(round_one, run, view):
+    _, proposal, table = round_one
+    now = settled(view, proposal)
+
+    def reason(blob, **changes) -> str:
+        with pytest.raises(BadRecord) as caught:
+            adopt_table(blob, run, replace(now, data_hash=content_id(blob), **changes))
+        return caught.value.reason
+
+    assert reason(b"\x00") == "malformed"
+    assert reason(encode(replace(table, rows=table.rows[::-1]))) == "malformed"
+    assert reason(encode(replace(table, run=content_id(b"other")))) == "wrong_run"
+    assert reason(encode(replace(table, rows=table.rows[:2]))) == "hash_mismatch"
+    assert reason(encode(table), settled_round=2) == "hash_mismatch"
+
+
+def test_the_example_adds_up(round_one, run):
+    verified, proposal, table = round_one
+    assert credits_tree(table).root == proposal.result.credits_root
+    assert round_result(table, verified.values(), None) == proposal.result
