@@ -142,7 +142,8 @@ class _OneKeyEach(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is written twice", key.start_mark)
+            if not isinstance(key, yaml.ScalarNode) or key.value in seen:
+                problem = "a key is written twice" if isinstance(key, yaml.ScalarNode) else "a key is not plain text"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)

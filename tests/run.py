@@ -22,7 +22,7 @@ BIN = Path(sys.executable).parent
 CHECKS = {
     "style": [BIN / "ruff", "check", "."],
     "types": [BIN / "mypy"],
-    "architecture": [BIN / "lint-imports"],
+    "architecture": [BIN / "lint-imports", "--no-logo"],
 }
 PYTEST = [sys.executable, "-m", "pytest"]
 SUITES = {
