@@ -17,7 +17,7 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from chain.rpc import NODE_DOWN, RESPONSE_CAP
+from chain.rpc import MOVED_ON, NODE_DOWN, RESPONSE_CAP
 from chain.sender import METHOD_NOT_FOUND, Sender
 from protocol.errors import BadRecord, ChainError, ConfigError
 from protocol.ids import Address, parse_address
@@ -46,6 +46,7 @@ ALLOWED_METHODS: dict[str, int] = {
 """Method and the most parameters it may have: ``eth_call``'s third one would override state."""
 
 FAUCET_METHOD = "swarm_faucet"
+ATTEMPTS_WHEN_MOVED_ON = 5
 TOKEN_METHOD = "swarm_token"
 """Answers with the join token of the swarm behind this gate, for newcomers who know only the URL."""
 
@@ -179,14 +180,14 @@ class Gate:
             return await self._pass_on(number, method, params)
 
     async def _pass_on(self, number: int | str, method: str, params: list[Any]) -> dict[str, Any]:
-        assert self._session is not None
         call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         try:
-            async with self._session.post(self._upstream_url, json=call) as response:
-                body = await response.content.read(RESPONSE_CAP)
-                if not response.content.at_eof():
+            for _ in range(ATTEMPTS_WHEN_MOVED_ON):
+                answer = await self._ask_node(call)
+                if answer is None:
                     return _error(number, LIMIT_EXCEEDED, f"the answer has more than {RESPONSE_CAP} bytes")
-                answer = json.loads(body)
+                if not _moved_on(answer):
+                    break
         except TimeoutError:
             return _error(number, NODE_DOWN, f"the chain node did not answer in {self._limits.call_timeout_s:g} s")
         except (aiohttp.ClientError, OSError, ValueError):
@@ -194,6 +195,17 @@ class Gate:
         if not isinstance(answer, dict):
             return _error(number, NODE_DOWN, "the chain node does not speak JSON-RPC")
         return answer | {"id": number}
+
+    async def _ask_node(self, call: dict[str, Any]) -> Any:
+        """The node's answer, ``None`` when it is too long."""
+        assert self._session is not None
+        async with self._session.post(self._upstream_url, json=call) as response:
+            body = bytearray()
+            async for chunk in response.content.iter_chunked(64 * 1024):
+                body += chunk
+                if len(body) > RESPONSE_CAP:
+                    return None
+            return json.loads(body)
 
     async def _give(self, number: int | str, params: list[Any]) -> dict[str, Any]:
         assert self._faucet is not None
@@ -227,6 +239,10 @@ class _Meter:
         if len(self._buckets) > self.MAX_CLIENTS:
             self._buckets.popitem(last=False)
         return allowed
+
+
+def _moved_on(answer: Any) -> bool:
+    return isinstance(answer, dict) and "error" in answer and MOVED_ON in json.dumps(answer["error"])
 
 
 def _error(number: int | str | None, code: int, message: str) -> dict[str, Any]:

@@ -25,6 +25,10 @@ REQUEST_TIMEOUT_S = 10.0
 NODE_DOWN = -32050
 """JSON-RPC error code of our gate when the node behind it does not answer."""
 
+MOVED_ON = "BlockOutOfRangeError"
+"""anvil without history says this when a block is mined between choosing the latest one and reading its state; asking
+again helps (foundry-rs/foundry#10709)."""
+
 Ask = Callable[..., Awaitable[Any]]
 
 
@@ -122,6 +126,8 @@ class _Provider(AsyncHTTPProvider):
         code = details.get("code") if isinstance(details.get("code"), int) else 0
         if code == NODE_DOWN:
             raise _NotAnswering("the node behind the gate does not answer")
+        if MOVED_ON in str(details.get("message")):
+            raise _NotAnswering("the node moved on to its next block while answering")
         data = details.get("data")
         raise RpcRefused(cast(int, code), str(details.get("message")), data if isinstance(data, str) else "")
 

@@ -1,0 +1,129 @@
+"""Why this module exists: the same behaviour tests run against the fake chain and against the real contracts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from eth_account.signers.local import LocalAccount
+
+from chain.base import Chain, Contracts, Enrol
+from chain.deploy import Parameters, deploy
+from chain.devchain import DevChain
+from chain.fake import FakeChain, FakeWorld
+from chain.gate import Faucet, Gate
+from chain.rpc import Rpc
+from chain.sender import Sender
+from chain.web3_chain import Web3Chain
+from protocol.ids import Address
+from tests.chain.players import Player
+
+PARAMETERS = Parameters(
+    round_s=100, start_members=3, absence_rounds=2, round_emission_micro=10_000_000, total_emission_micro=50_000_000
+)
+BLOCK_TIME_S = 0.1
+
+
+class Bench:
+    """A fresh run of the contracts' rules: chains for wallets, and time that moves on command."""
+
+    contracts: Contracts
+
+    def chain_for(self, account: LocalAccount) -> Chain:
+        raise NotImplementedError
+
+    async def pass_time(self, seconds: int) -> None:
+        raise NotImplementedError
+
+    async def close(self) -> None: ...
+
+    def chain(self, player: Player) -> Chain:
+        return self.chain_for(player.account)
+
+    async def join(self, *players: Player) -> None:
+        """Register and enrol, one after the other."""
+        for player in players:
+            chain = self.chain(player)
+            await chain.send(player.registration(self.contracts))
+            await chain.send(Enrol(player.peer))
+
+
+class FakeBench(Bench):
+    def __init__(self, parameters: Parameters = PARAMETERS) -> None:
+        self.world = FakeWorld(parameters)
+        self.contracts = self.world.contracts
+
+    def chain_for(self, account: LocalAccount) -> FakeChain:
+        return FakeChain(self.world, Address(account.address))
+
+    async def pass_time(self, seconds: int) -> None:
+        self.world.pass_time(seconds)
+
+
+class AnvilBench(Bench):
+    """The real contracts, deployed afresh on the session's dev chain, reached through a gate with a faucet."""
+
+    def __init__(self, dev_chain: DevChain) -> None:
+        self.dev_chain = dev_chain
+        self.rpc = Rpc([dev_chain.url])
+        self._chains: dict[str, Web3Chain] = {}
+
+    async def open(self, folder: Path, parameters: Parameters = PARAMETERS) -> None:
+        deployment = await deploy(self.dev_chain.url, self.dev_chain.account, folder / "deployment.json", parameters)
+        self.contracts = deployment.contracts
+        self.gate = Gate(
+            self.dev_chain.url, faucet=Faucet(Sender(self.rpc, self.dev_chain.account, self.contracts.chain_id))
+        )
+        self.url = await self.gate.start()
+
+    def chain_for(self, account: LocalAccount) -> Web3Chain:
+        if account.address not in self._chains:
+            self._chains[account.address] = Web3Chain([self.url], self.contracts, account)
+        return self._chains[account.address]
+
+    async def pass_time(self, seconds: int) -> None:
+        await self.rpc.request("evm_increaseTime", hex(seconds))
+        await self.rpc.request("evm_mine")
+
+    async def close(self) -> None:
+        for chain in self._chains.values():
+            await chain.close()
+        await self.gate.stop()
+        await self.rpc.close()
+
+
+@pytest.fixture(scope="session")
+def dev_chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevChain]:
+    """One anvil for the session; tests deploy their own contracts on it."""
+    chain = asyncio.run(DevChain.start(tmp_path_factory.mktemp("devchain"), block_time_s=BLOCK_TIME_S))
+    yield chain
+    asyncio.run(chain.stop())
+
+
+@pytest_asyncio.fixture
+async def anvil(dev_chain: DevChain, tmp_path: Path) -> AsyncIterator[AnvilBench]:
+    bench = AnvilBench(dev_chain)
+    await bench.open(tmp_path)
+    yield bench
+    await bench.close()
+
+
+@pytest.fixture(params=["fake", pytest.param("anvil", marks=pytest.mark.integration)])
+def maybe_dev_chain(request: pytest.FixtureRequest) -> DevChain | None:
+    """The dev chain for tests on the real contracts; it is only started when such a test is selected."""
+    return request.getfixturevalue("dev_chain") if request.param == "anvil" else None
+
+
+@pytest_asyncio.fixture
+async def bench(maybe_dev_chain: DevChain | None, tmp_path: Path) -> AsyncIterator[Bench]:
+    """Both kinds, one after the other."""
+    if maybe_dev_chain is None:
+        yield FakeBench()
+        return
+    anvil = AnvilBench(maybe_dev_chain)
+    await anvil.open(tmp_path)
+    yield anvil
+    await anvil.close()
