@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -102,3 +103,19 @@ def test_a_forked_child_does_not_keep_its_parents_identity(tmp_path, machine):
 def test_a_folder_that_cannot_be_locked_is_told_in_words(tmp_path, machine):
     (tmp_path / "file").write_text("")
     assert "cannot be opened" in refusal(tmp_path / "file", PEER, machine)
+
+
+def test_the_machines_folder_is_private_and_a_planted_one_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    folder = tmp_path / f"rl-swarm-{os.getuid()}"
+    with IdentityLock(tmp_path / "a", PEER):
+        assert (folder / f"{PEER}.lock").exists()
+        assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o777)
+    with pytest.raises(IdentityError, match="changed by others"):
+        IdentityLock(tmp_path / "a", PEER).acquire()
+    folder.rename(tmp_path / "real")
+    (tmp_path / "real").chmod(0o700)
+    folder.symlink_to(tmp_path / "real")
+    with pytest.raises(IdentityError, match="belongs to somebody else"):
+        IdentityLock(tmp_path / "a", PEER).acquire()

@@ -3,9 +3,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.base import ZERO_ROOT, Claim
-from chain.keys import peer_key, recover_signer
-from chain.typed_data import round_result_digest
+from chain.base import ZERO_ROOT, Claim, ClockView, Enrol, Register
+from chain.deploy import Parameters
+from chain.fake import FakeChain, FakeWorld
+from chain.keys import peer_key, recover_signer, sign_digest
+from chain.typed_data import registration_digest, round_result_digest
 from protocol.codec import content_id, encode
 from protocol.errors import BadRecord
 from protocol.messages import Attestation
@@ -172,8 +174,6 @@ def test_nothing_that_a_poster_writes_raises(round_one_shared, contents, number,
 
 @pytest.fixture(scope="module")
 def round_one_shared(players, run):
-    from chain.base import ClockView
-
     verified = works(players)
     proposal, _ = propose(run, 1, verified.values(), None)
     members = tuple(player.member for player in players)
@@ -296,3 +296,38 @@ def test_the_example_adds_up(round_one, run):
     verified, proposal, table = round_one
     assert credits_tree(table).root == proposal.result.credits_root
     assert round_result(table, verified.values(), None) == proposal.result
+
+
+# --- the whole way, on the shipped fake of the contracts -------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_two_rounds_are_settled_by_their_members_and_paid_to_their_wallets(players, run):
+    world = FakeWorld(Parameters(start_members=len(players)))
+    wallets = {player.peer: FakeChain(world, player.member.owner) for player in players}
+    for player in players:
+        chain = wallets[player.peer]
+        digest = registration_digest(world.contracts, player.peer, player.member.signer, chain.wallet, 0)
+        await chain.send(Register(player.peer, 0, sign_digest(player.secret, digest)))
+        await chain.send(Enrol(player.peer))
+    previous = None
+    for number in (1, 2):
+        view = world.view()
+        assert (view.round, len(view.members)) == (number, len(players))
+        verified = works(players, number)
+        poster = poster_order(run, number, view.seed, [player.peer for player in players])[0]
+        proposal, _ = propose(run, number, verified.values(), previous)
+        agreed = [check_proposal(proposal, run=run, verified=verified, previous=previous, view=view) for _ in players]
+        attestations = [player.attest(agreed[0].result, world.contracts) for player in players[:3]]
+        collected = collect(proposal.result, attestations, view.members, world.contracts)
+        assert collected.enough
+        assert (await wallets[poster].send(collected.settle)).transaction
+        previous = agreed[0].table
+        assert adopt_table(encode(previous), run, world.view()) == previous
+        for player in players:
+            claimed = world.record(player.peer).claimed_micro
+            await wallets[player.peer].send(claim_intent(previous, player.peer, claimed))
+    for index, player in enumerate(players):
+        assert world.record(player.peer).claimed_micro == 2 * (300_000 + index)
+        assert claim_intent(previous, player.peer, world.record(player.peer).claimed_micro) is None
+        assert (await wallets[player.peer].balance(player.member.owner)).token_wei == 2 * (300_000 + index) * 10**12
