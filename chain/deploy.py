@@ -10,11 +10,11 @@ import os
 from pathlib import Path
 
 import msgspec
-from eth_account.signers.local import LocalAccount
 from eth_hash.auto import keccak
 
 from chain.abi import deployment_data
 from chain.base import Contracts
+from chain.ethereum import LocalAccount
 from chain.keys import checksum_address
 from chain.rpc import Rpc
 from chain.sender import Sender

@@ -21,9 +21,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from eth_account import Account
-from eth_account.signers.local import LocalAccount
-
+from chain.ethereum import Account, LocalAccount
 from chain.install import require_anvil
 from chain.rpc import Rpc
 from protocol.errors import ChainError, ChainUnreachable, ConfigError

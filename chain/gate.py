@@ -190,7 +190,7 @@ class Gate:
                     break
         except TimeoutError:
             return _error(number, NODE_DOWN, f"the chain node did not answer in {self._limits.call_timeout_s:g} s")
-        except (aiohttp.ClientError, OSError, ValueError):
+        except (aiohttp.ClientError, OSError, ValueError, RecursionError):
             return _error(number, NODE_DOWN, "the chain node does not answer")
         if not isinstance(answer, dict):
             return _error(number, NODE_DOWN, "the chain node does not speak JSON-RPC")

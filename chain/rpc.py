@@ -16,6 +16,7 @@ import stamina
 from web3 import AsyncHTTPProvider
 from web3.types import RPCEndpoint
 
+import chain.ethereum  # noqa: F401  (endpoints are hostile: see there)
 from protocol.errors import ChainError, ChainUnreachable
 
 RESPONSE_CAP = 8 * 1024 * 1024
@@ -68,7 +69,12 @@ class Rpc:
         """The result of a call. Raises ``RpcRefused``, ``ChainUnreachable``, or what ``check`` raises."""
         try:
             async for attempt in stamina.retry_context(
-                on=_NotAnswering, attempts=self._num_attempts, timeout=None, wait_initial=0.1, wait_max=1.0
+                on=_NotAnswering,
+                attempts=self._num_attempts,
+                timeout=None,
+                wait_initial=0.1,
+                wait_max=1.0,
+                wait_jitter=0.1,
             ):
                 with attempt:
                     return await self._ask_in_turn(method, params)
@@ -116,7 +122,7 @@ class _Provider(AsyncHTTPProvider):
             response: Any = await self.make_request(RPCEndpoint(method), list(params))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _NotAnswering(f"{type(error).__name__} {error}".strip()) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _NotAnswering("it does not speak JSON-RPC") from error
         if not isinstance(response, dict) or ("result" not in response and "error" not in response):
             raise _NotAnswering("it does not speak JSON-RPC")

@@ -12,9 +12,9 @@ import time
 from typing import Any
 
 import msgspec
-from eth_account.signers.local import LocalAccount
 
 from chain.abi import decode_refusal
+from chain.ethereum import LocalAccount
 from chain.refusals import chain_error
 from chain.rpc import Rpc, RpcRefused, gather
 from protocol.errors import ChainError, ChainUnreachable

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from eth_abi.exceptions import DecodingError
-from eth_account import Account
-from eth_account.signers.local import LocalAccount
 
 from chain.abi import Function, function
 from chain.base import (
@@ -30,6 +28,7 @@ from chain.base import (
     Register,
     Settle,
 )
+from chain.ethereum import Account, LocalAccount
 from chain.keys import checksum_address, compact_signature, peer_key, public_key_xy, rsa_modulus, secp256k1_of_peer
 from chain.rpc import Ask, Rpc, RpcRefused, gather
 from chain.sender import Sender, contract_error
