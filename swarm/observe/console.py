@@ -23,7 +23,7 @@ POLL_S = 0.25
 
 
 class Follower:
-    """New events of all peers and the host of a home, oldest first; events before ``since`` (unix s) are passed over."""
+    """New events of all peers and the host of a home, oldest first; those before ``since`` (unix s) are passed over."""
 
     def __init__(self, home: Path, since: float = 0.0) -> None:
         self._home = Path(home)

@@ -61,6 +61,8 @@ class EventLog:
         """Write ``event`` as the next line and return it with its time and number.
 
         Nothing is buffered: once this returns, the line survives the process (not a power cut: nothing is synced).
+        Raises ``ValueError`` for an event that no reader could read back (an id of another shape, say), and writes
+        nothing; ``SwarmError`` when the file cannot be written.
         """
         with self._lock:
             logged = LoggedEvent(at=self._now(), seq=self._seq + 1, event=event)  # type: ignore[arg-type]
@@ -68,6 +70,7 @@ class EventLog:
             if len(line) > LINE_CAP:
                 logged = _clipped(logged)
                 line = _encode(logged) + b"\n"
+            _decode(line)
             try:
                 self._write(line)
             except OSError as error:

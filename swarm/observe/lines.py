@@ -89,7 +89,7 @@ def _trained(event: e.Trained) -> str:
 
 def _rejected(event: e.RecordRejected) -> str:
     reason = plain(event.reason, 32).replace("_", " ")
-    return f"round {event.round}: dropped a {plain(event.kind, 32)} record of {name_of(event.peer)}: {reason}" + (
+    return f"round {event.round}: dropped the {plain(event.kind, 32)} record of {name_of(event.peer)}: {reason}" + (
         f" ({plain(event.detail, 120)})" if event.detail else ""
     )
 

@@ -47,8 +47,8 @@ def rounds_table(rounds: Sequence[RoundView]) -> RenderableType:
     if not rounds:
         return Text("No round has been played in this home yet.")
     table = _table(
-        ">round", "outcome", ">time", *(f">{part}" for part in TIME_PARTS), ">overhead", ">score", ">settled", ">credits",
-        ">dropped",
+        ">round", "outcome", ">time", *(f">{part}" for part in TIME_PARTS), ">overhead", ">score", ">settled",
+        ">credits", ">dropped",
     )  # fmt: skip
     for one in rounds:
         scores = [milli for peer in one.peers for milli in peer.scores_milli.values()]

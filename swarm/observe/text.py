@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from identity.names import nickname
 from protocol.errors import BadRecord
-from protocol.ids import PeerId
+from protocol.ids import parse_peer_id
 
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]?"  # CSI: colours, cursor moves
@@ -62,11 +63,12 @@ def short_id(identifier: str) -> str:
     return f"{identifier[:head]}{_CUT}{identifier[-6:]}"
 
 
+@lru_cache(maxsize=4096)
 def name_of(peer: str) -> str:
     """The nickname of a peer id; something that is no peer id (a stranger may claim anything) is shortened instead."""
     try:
-        return nickname(PeerId(peer))
-    except (BadRecord, ValueError, OverflowError):
+        return nickname(parse_peer_id(peer))
+    except BadRecord:
         return short_id(plain(peer, 64)) or "(nobody)"
 
 

@@ -1,4 +1,4 @@
-"""A made-up but plausible run, written as the event logs that real peers would leave. For tests and screenshots only."""
+"""A made-up but plausible run, as the event logs that real peers would leave. For tests and screenshots only."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import base58
 
+from identity.names import nickname
 from protocol import events as e
 from protocol.events import Outcome, Said
 from protocol.ids import STAGES, Address, ContentId, PeerId, Stage
@@ -62,20 +63,43 @@ def played(round: int, peers: list[int]) -> e.QuestionPlayed:
         right = wobble("right", peer, round) < skill(peer, round) * 2 - 1 or index == 0
         said = truth if right else str(len(asked) + peer)
         label = "ABCDEFGH"[index]
-        answers.append(Said(peer_id(peer), label, f"<answer>{said}</answer>", 1000 if right else 200,
-                            "right, in the asked format" if right else f"{said} is not {truth}"))
-        critiques.append(Said(peer_id(peer), label, f"A is right: carrying the ones gives {truth}. <pick>A</pick>",
-                              900 if right else 650, "picked a right answer"))
-        decisions.append(Said(peer_id(peer), label, f"<decide>{truth if right else said}</decide>",
-                              1000 if right else 150, "right, agrees with the majority" if right else "wrong"))
+        answers.append(
+            Said(
+                peer_id(peer),
+                label,
+                f"<answer>{said}</answer>",
+                1000 if right else 200,
+                "right, in the asked format" if right else f"{said} is not {truth}",
+            )
+        )
+        critiques.append(
+            Said(
+                peer_id(peer),
+                label,
+                f"A is right: carrying the ones gives {truth}. <pick>A</pick>",
+                900 if right else 650,
+                "picked a right answer",
+            )
+        )
+        decisions.append(
+            Said(
+                peer_id(peer),
+                label,
+                f"<decide>{truth if right else said}</decide>",
+                1000 if right else 150,
+                "right, agrees with the majority" if right else "wrong",
+            )
+        )
     return e.QuestionPlayed(round, asked, truth, tuple(answers), tuple(critiques), tuple(decisions))
 
 
 def start(me: int, peers: list[int]) -> Iterator[Step]:
-    from identity.names import nickname
-
-    yield 0.0, e.PeerStarted(nickname(peer_id(me)), peer_id(me), address(me), "/home/you/swarm", MODEL, "native", "0.1.0",
-                             40_000 + me)
+    yield (
+        0.0,
+        e.PeerStarted(
+            nickname(peer_id(me)), peer_id(me), address(me), "/home/you/swarm", MODEL, "native", "0.1.0", 40_000 + me
+        ),
+    )
     yield 0.4, e.Progress("loading the model", 0, 0)
     yield 1.6, e.Progress("loading the model", 1, 1)
     yield 1.9, e.Joined(("/ip4/127.0.0.1/tcp/31337/p2p/" + peer_id(99),), ("/ip4/127.0.0.1/tcp/4100",), 0.31)
@@ -106,15 +130,24 @@ def one_round(round: int, me: int, peers: list[int], *, degraded: bool = False) 
             yield at + took + 0.3, e.BatchSeen(round, stage, peer_id(peer), 32, seen, min(1000, seen + 40), 0.05)
         if degraded and stage_index == 1:
             stranger = "16Uiu2HAm\x1b[31mevil\u202e"
-            yield at + took + 0.4, e.RecordRejected(round, stranger, stage, "wrong_signature", "signed by somebody else")
-            yield at + took + 0.4, e.RecordRejected(round, peer_id(peers[1]), stage, "oversized", "20000 bytes of 16384")
+            yield (
+                at + took + 0.4,
+                e.RecordRejected(round, stranger, stage, "wrong_signature", "signed by somebody else"),
+            )
+            yield (
+                at + took + 0.4,
+                e.RecordRejected(round, peer_id(peers[1]), stage, "oversized", "20000 bytes of 16384"),
+            )
         outcome = Outcome.PARTIAL if lost is not None else Outcome.COMPLETE
         missing = (peer_id(lost),) if lost is not None else ()
         yield at + took + 0.5, e.StageEnded(round, stage, outcome, tuple(map(peer_id, heard)), missing, 0.5)
         at += took + 0.6
     yield at, played(round, peers)
     loss = None if degraded else 0.31 * math.exp(-round / 8) + 0.01 * wobble("loss", me, round)
-    yield at + 3.8, e.Trained(round, loss, 0.8, 96, 64, 9_200, content("s", me, round - 1), content("s", me, round), 3.8)
+    yield (
+        at + 3.8,
+        e.Trained(round, loss, 0.8, 96, 64, 9_200, content("s", me, round - 1), content("s", me, round), 3.8),
+    )
     at += 4.0
     yield at, e.ContributionSigned(round, content("c", me, round))
     for peer in heard:
@@ -125,10 +158,19 @@ def one_round(round: int, me: int, peers: list[int], *, degraded: bool = False) 
         yield at + 1.0, e.TransactionSent("settle", content("settle", round), 181_004, round)
     settled = tuple(content("c", peer, round) for peer in peers if peer != lost)
     paid = {peer_id(peer): micro(peer, round) for peer in peers if peer != lost}
-    yield at + 1.2, e.RoundSettled(round, content("contributions", round), content("credits", round), settled, paid,
-                                   peer_id(poster))
-    yield at + 1.3, e.CreditsChanged(sum(micro(me, past) for past in range(1, round + 1)),
-                                     sum(micro(me, past) for past in range(1, round - round % 5 + 1)))
+    yield (
+        at + 1.2,
+        e.RoundSettled(
+            round, content("contributions", round), content("credits", round), settled, paid, peer_id(poster)
+        ),
+    )
+    yield (
+        at + 1.3,
+        e.CreditsChanged(
+            sum(micro(me, past) for past in range(1, round + 1)),
+            sum(micro(me, past) for past in range(1, round - round % 5 + 1)),
+        ),
+    )
     if round % 5 == 0:
         amount = sum(micro(me, past) for past in range(round - 4, round + 1)) * 10**12
         yield at + 1.5, e.TransactionSent("claim", content("claim", me, round), 92_113, round)
@@ -138,8 +180,20 @@ def one_round(round: int, me: int, peers: list[int], *, degraded: bool = False) 
     total = at + 2.0
     generate = 7.2 + 0.3 * wobble("g", me, round)
     waited, network, chain = 1.5, 0.7, 1.1
-    yield total, e.RoundEnded(round, Outcome.PARTIAL if lost is not None else Outcome.COMPLETE, STAGES, total,
-                              generate, total - generate - waited - network - chain, waited, network, chain)
+    yield (
+        total,
+        e.RoundEnded(
+            round,
+            Outcome.PARTIAL if lost is not None else Outcome.COMPLETE,
+            STAGES,
+            total,
+            generate,
+            total - generate - waited - network - chain,
+            waited,
+            network,
+            chain,
+        ),
+    )
     for peer in heard:
         yield total + 0.1, e.PeerSeen(peer_id(peer), "between rounds", round)
     if degraded:
@@ -182,7 +236,7 @@ def script(me: int, num_peers: int, num_rounds: int, *, degraded: bool = False) 
 def write(
     home: Path, *, num_peers: int = 3, num_rounds: int = 12, until: float | None = None, degraded: bool = False
 ) -> float:
-    """Write ``HOME/peers/peer-N/events.jsonl`` for all peers up to ``until`` (unix s). Returns the last event's time."""
+    """Write ``HOME/peers/peer-N/events.jsonl`` of all peers up to ``until`` (unix s). Returns the last event's time."""
     last = START_AT
     for me in range(num_peers):
         clock = [START_AT]
