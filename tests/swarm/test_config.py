@@ -156,21 +156,21 @@ def test_a_round_too_short_for_its_stages_says_how_long_it_must_be(tmp_path):
     assert "at least 3 * stage_s + contribute_s + poster_s = 370" in error.what
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "run: [seed",
-        "run: {seed: 1}\nrun: {seed: 2}",
-        "run: {seed: 1, seed: 2}",
-        "- run",
-        "run: 7",
-        "!!python/object/apply:os.system [echo]",
-        "\x00",
-        "[" * 5000,
-        "? {a: 1}\n: 2",
-        "#" + "x" * 300_000,
-    ],
-)
+NO_CONFIGURATION = {
+    "cut off": "run: [seed",
+    "a section twice": "run: {seed: 1}\nrun: {seed: 2}",
+    "a key twice": "run: {seed: 1, seed: 2}",
+    "a list": "- run",
+    "a number for a section": "run: 7",
+    "code": "!!python/object/apply:os.system [echo]",
+    "no text": "\x00",
+    "too deep": "[" * 1500,
+    "a mapping for a key": "? {a: 1}\n: 2",
+    "too large": "#" + "x" * 300_000,
+}
+
+
+@pytest.mark.parametrize("text", NO_CONFIGURATION.values(), ids=NO_CONFIGURATION.keys())
 def test_a_file_that_is_no_configuration_is_refused_with_its_name(tmp_path, text):
     file = written(tmp_path / "mine.yaml", text)
     assert str(file) in refused("local", file).what
