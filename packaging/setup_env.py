@@ -269,9 +269,9 @@ def make_ready(lock: int) -> None:
         base = getattr(sys, "_base_executable", sys.executable)
         run_step(f"Making .venv with Python {platform.python_version()}", [base, "-I", "-m", "venv", VENV], lock)
     pins = sum(1 for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
-    # Without --no-compile pip compiles 20,000 files, of which a tenth is ever imported.
+    # Without --no-compile pip compiles 16,000 files, of which a part is ever imported.
     pip = [PYTHON, "-I", "-m", "pip", "install", "--no-compile", "--progress-bar", "off"]
-    say(f"Installing {pins} packages, once: some 600 MB to download, or 3 GB where pip takes PyTorch's CUDA build.")
+    say(f"Installing {pins} packages, once: some 550 MB to download, or 3 GB where pip takes the CUDA build of PyTorch.")
     run_step("Installing packages", [*pip, "./packaging/pycosat", "-e", ".[dev]"], lock, pins)
     run_step("Compiling and checking", [PYTHON, "-I", "-c", "import hivemind, textual, torch, trl, web3"], lock)
     run_step("Getting the dev chain (anvil)", [PYTHON, "-m", "chain.install"], lock)
