@@ -1,0 +1,60 @@
+import queue
+import threading
+
+from protocol.events import Progress
+from swarm.observe.eventlog import EventLog
+from tests.swarm.observe import playback
+from tui.feed import Feed, Observed, Unreadable
+
+
+def watch(home):
+    posted = queue.Queue()
+    feed = Feed(home, posted.put, lambda: playback.START_AT, lambda _pid, _at: True)
+    thread = threading.Thread(target=feed.run)
+    thread.start()
+    return feed, thread, posted
+
+
+def test_it_posts_once_per_change_and_stops_when_told(tmp_path):
+    playback.write(tmp_path, num_rounds=2)
+    feed, thread, posted = watch(tmp_path)
+    first = posted.get(timeout=10)
+    assert isinstance(first, Observed)
+    assert [one.status.round for one in first.peers] == [2, 2, 2]
+    with EventLog(tmp_path / "peers" / "peer-2" / "events.jsonl") as log:
+        log.append(Progress("saving", 1, 2))
+    second = posted.get(timeout=10)
+    assert second.peers[1].status.progress.what == "saving"
+    assert second.peers[0] == first.peers[0]
+    feed.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert posted.empty()
+
+
+def test_the_hosts_progress_is_told_before_there_are_peers(tmp_path):
+    with EventLog(tmp_path / "host" / "events.jsonl") as log:
+        log.append(Progress("deploying the contracts", 2, 5))
+    feed, thread, posted = watch(tmp_path)
+    seen = posted.get(timeout=10)
+    feed.stop()
+    thread.join(10)
+    assert seen.peers == ()
+    assert (seen.host_progress.what, seen.host_progress.done) == ("deploying the contracts", 2)
+
+
+def test_an_unreadable_log_is_reported_and_tried_again(tmp_path):
+    playback.write(tmp_path, num_peers=1, num_rounds=1)
+    log = tmp_path / "peers" / "peer-1" / "events.jsonl"
+    content = log.read_bytes()
+    log.unlink()
+    log.mkdir()
+    feed, thread, posted = watch(tmp_path)
+    assert isinstance(posted.get(timeout=10), Unreadable)
+    log.rmdir()
+    log.write_bytes(content)
+    while isinstance(seen := posted.get(timeout=10), Unreadable):
+        pass
+    feed.stop()
+    thread.join(10)
+    assert seen.peers[0].status.round == 1
