@@ -10,15 +10,13 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from protocol.errors import SwarmError
-from protocol.events import PeerStarted
 from swarm.children import Child, describe_exit
 from swarm.guardian import start_guardian
 from swarm.home import Home
-from swarm.observe.eventlog import START, Position, read_from
-from swarm.observe.lines import line
+from swarm.observe.console import Printer
 
 JOIN_WAIT_S = 120
 LINES_EVERY_S = 0.2
@@ -35,10 +33,12 @@ class Launcher:
         home: Home,
         num_peers: int,
         num_rounds: int | None,
+        started_at: float,
         host_options: Sequence[str],
         peer_options: Sequence[str],
     ) -> None:
         self.home = home
+        self.started_at = started_at
         self.names = [str(number) for number in range(1, num_peers + 1)]
         self.notes: list[str] = []
         rounds = ("--rounds", str(num_rounds)) if num_rounds else ()
@@ -114,39 +114,18 @@ async def _first_failure(playing: Sequence[asyncio.Future[int]]) -> int | None:
     return None
 
 
-def show_lines(stream: TextIO) -> View:
-    """One readable line per event on ``stream``."""
-
-    async def view(launcher: Launcher) -> None:
-        positions: dict[Path, Position] = {}
-        names: dict[Path, str] = {}
-        for name in launcher.names:  # only what happens from now on
-            path = launcher.home.peer(name).events_file
-            while (chunk := read_from(path, positions.get(path, START))).events:
-                positions[path] = chunk.position
+async def show_lines(launcher: Launcher) -> None:
+    """One readable line per event on stderr, with bars for what takes long where stderr is a terminal."""
+    printer = Printer(launcher.home.root, since=launcher.started_at)
+    with printer:
         try:
             while True:
-                _print_new(launcher, positions, names, stream)
+                printer.poll()
+                while launcher.notes:
+                    printer.note(launcher.notes.pop(0))
                 await asyncio.sleep(LINES_EVERY_S)
         finally:
-            _print_new(launcher, positions, names, stream)
-
-    return view
-
-
-def _print_new(launcher: Launcher, positions: dict[Path, Position], names: dict[Path, str], stream: TextIO) -> None:
-    while launcher.notes:
-        print(launcher.notes.pop(0), file=stream, flush=True)
-    for name in launcher.names:
-        path = launcher.home.peer(name).events_file
-        chunk = read_from(path, positions.get(path, START))
-        positions[path] = chunk.position
-        for logged in chunk.events:
-            if isinstance(logged.event, PeerStarted):
-                names[path] = logged.event.nickname
-            text = line(logged.event, names.get(path, f"peer {name}"))
-            if text is not None:
-                print(text, file=stream, flush=True)
+            printer.poll()
 
 
 async def show_dashboard(launcher: Launcher) -> None:

@@ -38,6 +38,8 @@ class Settler:
         for _, error in flushed.refused:
             if error.reason not in LOST_RACES:
                 self._troubles.report(error)
+        for _, error in flushed.held:
+            self._troubles.report(error)
         if flushed.unreachable is not None:
             self._troubles.report(flushed.unreachable)
         else:

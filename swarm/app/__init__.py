@@ -47,8 +47,8 @@ def local(
     home = Home(chosen.home)
     started_at = time.time()
     save_resolved(chosen)
-    launcher = Launcher(home, num_peers, num_rounds, host_options, peer_options)
-    show = show_dashboard if tui and sys.stdout.isatty() else show_lines(sys.stderr if as_json else sys.stdout)
+    launcher = Launcher(home, num_peers, num_rounds, started_at, host_options, peer_options)
+    show = show_dashboard if tui and sys.stdout.isatty() else show_lines
     code = run_until_signal(lambda: launcher.run(show))
     if as_json:
         print(json.dumps(summary(home.root, started_at)), flush=True)
@@ -85,21 +85,26 @@ def run(
 def show(what: str, home: Path | None, as_json: bool, *, count: int = 10) -> None:
     """``status``, ``rounds``, ``peers`` or ``credits`` of a home, from its event logs alone."""
     import msgspec
+    from rich.console import Console
 
     from swarm.observe import queries, tables
 
     root = home or Home.default().root
-    views: dict[str, Callable[[], Any]] = {
-        "status": lambda: queries.status(root),
-        "rounds": lambda: queries.rounds(root, count),
-        "peers": lambda: queries.peers(root),
-        "credits": lambda: queries.credits(root),
+    now = time.time()
+    views: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
+        "status": (lambda: queries.status(root), lambda found: tables.status_table(found, now)),
+        "rounds": (lambda: queries.rounds(root, count), tables.rounds_table),
+        "peers": (lambda: queries.peers(root), lambda found: tables.peers_table(found, now)),
+        "credits": (lambda: queries.credits(root), tables.credits_table),
     }
-    found = views[what]()
+    query, table = views[what]
+    found = query()
     if as_json:
         print(msgspec.json.encode({what: found}).decode(), flush=True)
+    elif found:
+        Console().print(table(found))
     else:
-        tables.show(what, found)
+        print(f"Nothing was recorded in {root} yet. Start a swarm with `swarm local`.", file=sys.stderr)
 
 
 def claim(chosen: Settings, peer: str | None, *, as_json: bool) -> int:

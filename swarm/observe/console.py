@@ -6,7 +6,6 @@ stages) are live bars below the lines; elsewhere they are a few plain lines. Eve
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 from rich.console import Console
@@ -132,13 +131,16 @@ class Printer:
                 num_lines += 1
         return num_lines
 
-    def run(self, stop: threading.Event) -> None:
-        """Print until ``stop`` is set, and then what was written before it."""
-        with self._progress:
-            while not stop.is_set():
-                self.poll()
-                stop.wait(POLL_S)
-            self.poll()
+    def note(self, text: str) -> None:
+        """Print a line of the program itself, between those of the peers."""
+        print_line(self._console, text)
+
+    def __enter__(self) -> Printer:
+        self._progress.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.__exit__()
 
 
 def print_line(console: Console, text: str) -> None:

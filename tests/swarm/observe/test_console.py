@@ -1,5 +1,4 @@
 import io
-import threading
 
 from rich.console import Console
 
@@ -66,10 +65,11 @@ def test_progress_on_a_terminal_leaves_nothing_running_behind():
         assert display._bars.tasks == []
 
 
-def test_a_printer_prints_what_was_written_before_it_was_stopped(tmp_path):
+def test_a_printer_mixes_the_programs_own_notes_with_what_the_peers_wrote(tmp_path):
     playback.write(tmp_path, num_peers=1, num_rounds=1)
     console, out = plain_console()
-    stop = threading.Event()
-    stop.set()
-    Printer(tmp_path, console=console).run(stop)
+    with Printer(tmp_path, console=console) as printer:
+        printer.poll()
+        printer.note("peer 1 is started again")
+    assert out.getvalue().splitlines()[-1] == "peer 1 is started again"
     assert "vital-fair-snail: round 1: complete" in out.getvalue()
