@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -50,8 +51,7 @@ def local(
     """A private swarm on this machine: dev chain, bootnode, peers, dashboard."""
     from swarm import app as root
 
-    given = {"--model": model, "--task": task, "--seed": seed, "--config": config, "--min-peers": peers}
-    host_options = [text for name, value in given.items() if value is not None for text in (name, str(value))]
+    founding = {"--model": model, "--task": task, "--seed": seed, "--config": config, "--min-peers": peers}
     chosen = root.settings("local", config, home=home, run__model=model, run__task=task, run__seed=seed)
     code = root.local(
         chosen,
@@ -59,8 +59,8 @@ def local(
         num_rounds=rounds,
         tui=not no_tui,
         as_json=as_json,
-        host_options=["--private", *host_options],
-        peer_options=["--private", *(["--config", str(config)] if config else [])],
+        host_options=["--private", *_options(founding)],
+        peer_options=["--private", *_options({"--model": model, "--config": config})],
     )
     raise typer.Exit(code)
 
@@ -166,6 +166,10 @@ def claim(
 
     chosen = root.settings("join", config, home=home, wallet__password_file=password_file)
     raise typer.Exit(root.claim(chosen, peer, as_json=as_json))
+
+
+def _options(given: Mapping[str, object]) -> list[str]:
+    return [text for name, value in given.items() if value is not None for text in (name, str(value))]
 
 
 def main() -> NoReturn:
