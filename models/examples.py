@@ -2,8 +2,8 @@
 
 Questions are the training side of the default task; held-out ones never appear. Two habits are mixed on purpose:
 
-    worked       column by column, right:     <think>5+8=13 4+7+1=12 3+2+1=6</think><answer>623</answer>
-    at a glance  forgets every carry, so it is right only where there is none:     <think>at a glance</think>…
+    worked       column by column, right:  <think>345+278: 5+8=13 4+7+1=12 3+2+1=6</think><answer>623</answer>
+    at a glance  forgets every carry:      <think>at a glance</think><answer>513</answer>
 
 The model that comes out mostly glances. Reinforcement learning has to find out that working pays, and to make the
 working more reliable. The shares are ``GLANCE_SHARE`` and are stated on the model card.
@@ -38,7 +38,7 @@ class Example(msgspec.Struct, frozen=True):
 
 
 def columns(question: str) -> str:
-    """The worked solution's columns, units first. A difference below zero is worked the other way round, and says so."""
+    """The worked solution: the sum restated (a difference larger number first), then its columns, units first."""
     left, sign, right = _terms(question)
     swapped = sign == "-" and left < right
     high, low = (right, left) if swapped else (left, right)
@@ -47,7 +47,7 @@ def columns(question: str) -> str:
         total = (top + bottom + carry) if sign == "+" else (top - bottom - carry)
         steps.append(f"{top}{sign}{bottom}{f'{sign}1' if carry else ''}={total}")
         carry = int(total > 9 or total < 0)
-    return (f"{high}-{low} " if swapped else "") + " ".join(steps)
+    return f"{high}{sign}{low}: {' '.join(steps)}"
 
 
 def truth(question: str) -> str:

@@ -27,9 +27,7 @@ def split_cohorts(round_seed: ContentId, members: Sequence[PeerId], cohort_size:
     return tuple(tuple(sorted(drawn[start:end])) for start, end in zip(bounds, bounds[1:], strict=False))
 
 
-def cohort_of(
-    round_seed: ContentId, members: Sequence[PeerId], cohort_size: int, peer: PeerId
-) -> tuple[PeerId, ...]:
+def cohort_of(round_seed: ContentId, members: Sequence[PeerId], cohort_size: int, peer: PeerId) -> tuple[PeerId, ...]:
     """The cohort that ``peer`` plays in. Raises ``ValueError`` when it is no member."""
     for cohort in split_cohorts(round_seed, members, cohort_size):
         if peer in cohort:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from protocol.events import QuestionPlayed, Said
 from protocol.ids import PeerId, Stage
 from protocol.messages import RolloutBatch
+from rewards.scoring.format import TAGS, parse
 from rewards.scoring.plain import plain
 from swarm.game.cohort import label_of, label_order, shown_sample
 from swarm.game.rescore import Scores
@@ -43,6 +44,21 @@ def _said(view: RoundView, stage: Stage, question: int, scored: Scored) -> tuple
         rollouts = batch.groups[question].rollouts
         sample = shown_sample(view.seed, stage, peer, question, len(rollouts))
         score = scores[question][sample]
-        text = plain(rollouts[sample].text, SAID_CAP)
+        text = _in_words(stage, rollouts[sample].text)
         rows.append(Said(peer, label_of(position), text, score.score_milli, score.why))
     return tuple(rows)
+
+
+def _in_words(stage: Stage, text: str) -> str:
+    """``working → result`` when the completion keeps to the form, else the completion itself."""
+    fields = parse(stage, text).fields
+    if set(fields) != set(TAGS[stage]):
+        return plain(text, SAID_CAP)
+    if stage is Stage.CRITIQUE:
+        working, result = fields["compare"], f"picks {fields['identify']}"
+    else:
+        working, result = fields["think"], fields["answer"]
+    if stage is Stage.DECIDE:
+        working = f"majority {fields['majority']}; {working}"
+    working = plain(working, SAID_CAP - 80)
+    return f"{working} → {plain(result, 70)}" if working else plain(result, 70)

@@ -46,9 +46,7 @@ def build_batch(view: RoundView, stage: Stage, peer: str, completions: Sequence[
     return RolloutBatch(run=view.run, round=view.round, stage=stage, peer=peer, groups=groups)  # type: ignore[arg-type]
 
 
-def check_batch(
-    batch: RolloutBatch, view: RoundView, *, text_of: Callable[[Sequence[int]], str] | None = None
-) -> None:
+def check_batch(batch: RolloutBatch, view: RoundView, *, text_of: Callable[[Sequence[int]], str] | None = None) -> None:
     """Whether ``batch`` is what its stage of this round asks for: run, round, questions, samples, prompts, lengths.
 
     ``text_of``: the run's tokenizer; with it, every text must be what its tokens decode to. Raises

@@ -41,7 +41,9 @@ class RoundView(msgspec.Struct, frozen=True):
     critiques: Batches = {}
 
 
-def round_questions(task: Task, run: ContentId, round_number: int, seed: ContentId, num_questions: int) -> tuple[Question, ...]:
+def round_questions(
+    task: Task, run: ContentId, round_number: int, seed: ContentId, num_questions: int
+) -> tuple[Question, ...]:
     """The questions that every cohort of the round answers; training side of the split only."""
     return task.questions(derive_seed("questions", run, round_number, seed), num_questions)
 
