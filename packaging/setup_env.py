@@ -271,7 +271,7 @@ def make_ready(lock: int) -> None:
     pins = sum(1 for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
     # Without --no-compile pip compiles 16,000 files, of which a part is ever imported.
     pip = [PYTHON, "-I", "-m", "pip", "install", "--no-compile", "--progress-bar", "off"]
-    say(f"Installing {pins} packages, once: some 550 MB to download, or 3 GB where pip takes the CUDA build of PyTorch.")
+    say(f"Installing {pins} packages, once: some 550 MB to download (3 GB where pip takes PyTorch for CUDA).")
     run_step("Installing packages", [*pip, "./packaging/pycosat", "-e", ".[dev]"], lock, pins)
     run_step("Compiling and checking", [PYTHON, "-I", "-c", "import hivemind, textual, torch, trl, web3"], lock)
     run_step("Getting the dev chain (anvil)", [PYTHON, "-m", "chain.install"], lock)
