@@ -30,11 +30,15 @@ _COMPACT_BELOW = 0.75
 
 @dataclass(frozen=True)
 class Limits:
-    """What one batch may hold: rows, prompt tokens computed at once, and bytes of key-value cache."""
+    """What a batch may hold while drawing (rows, prompt tokens computed at once, bytes of key-value cache), and roughly
+    what one forward and backward pass of training may keep. The defaults let a peer with a small model stay below
+    700 MB; a GPU wants larger ones. ``max_pass_bytes`` decides the micro-batches, so it is part of a step's arithmetic.
+    """
 
     max_rows: int = 512
-    max_prompt_tokens: int = 16_384
+    max_prompt_tokens: int = 8192
     max_cache_bytes: int = 128 << 20
+    max_pass_bytes: int = 128 << 20
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,11 @@ from swarm.grpo.step import Sample, train
 from swarm.policy.base import Completion, Prompt, SampleRequest, Sampling, StepReport, TrainSample
 from swarm.policy.generate import Limits, generate
 from swarm.policy.load import LoadedModel, load_model
-from swarm.policy.packing import completion_log_probs
+from swarm.policy.packing import completion_log_probs, pass_bytes_per_token
 from swarm.policy.state import genesis_hash, load_state, save_state, state_hash
 from swarm.policy.text import TextCodec
 
-_LOGIT_ELEMENTS_PER_PASS = 1 << 24
-_TOKENS_PER_PASS = 8192
+_LOG_PROBS_AT_ONCE = 16
 
 
 class NativeEngine:
@@ -46,8 +45,7 @@ class NativeEngine:
         self._text = TextCodec(loaded.tokenizer, loaded.vocab_size)
         self._reference = _frozen_copy(loaded) if rules.beta_nano else None
         self._state = TrainState(*_trainable(loaded))
-        # A pass keeps logits and their gradient: a large vocabulary means fewer tokens at once.
-        self._tokens_per_pass = max(64, min(_TOKENS_PER_PASS, _LOGIT_ELEMENTS_PER_PASS // loaded.vocab_size))
+        self._tokens_per_pass = max(64, self._limits.max_pass_bytes // pass_bytes_per_token(loaded))
 
     @classmethod
     def open(
@@ -91,8 +89,8 @@ class NativeEngine:
         encoded = [self._sample(sample) for sample in samples]
         rows: list[list[float]] = []
         with torch.no_grad():
-            for start in range(0, len(encoded), 64):
-                part = encoded[start : start + 64]
+            for start in range(0, len(encoded), _LOG_PROBS_AT_ONCE):
+                part = encoded[start : start + _LOG_PROBS_AT_ONCE]
                 values = self._log_probs(part).tolist()
                 rows += [row[: len(sample.tokens)] for row, sample in zip(values, part, strict=True)]
         return rows
