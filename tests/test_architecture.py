@@ -1,6 +1,7 @@
 """The shape of the tree is a promise to readers, so it is tested like any other behaviour."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -134,3 +135,17 @@ def test_no_tracked_file_names_a_machine_or_a_registry():
 
 def test_nothing_generated_is_tracked():
     assert [shown(path) for path in tracked() if GENERATED & set(path.relative_to(ROOT).parts)] == []
+
+
+def test_links_between_documents_lead_somewhere():
+    dead = []
+    for path in [*ROOT.glob("*.md"), *files("docs", ".md"), *files("configs", ".md"), *files("models", ".md")]:
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text()):
+            if "://" not in target and not (path.parent / target).exists():
+                dead.append(f"{shown(path)}: {target}")
+    assert dead == []
+
+
+def test_the_readme_lists_every_folder_of_the_tree():
+    listed = set(re.findall(r"^(\w+)/ +\S", (ROOT / "README.md").read_text(), re.MULTILINE))
+    assert listed == {path.relative_to(ROOT).parts[0] for path in tracked() if path.parent != ROOT} - {".ci"}
