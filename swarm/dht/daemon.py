@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import os
 import secrets
 import socket
 from collections import deque
@@ -22,6 +23,7 @@ import psutil
 from hivemind.p2p import P2P
 from hivemind.p2p.p2p_daemon_bindings.control import P2PDaemonError
 from hivemind.utils.logging import use_hivemind_log_handler
+from hivemind.utils.multiaddr import Multiaddr
 
 from protocol.errors import ConfigError, IdentityError, NetworkError
 from swarm.guardian import scratch_prefix
@@ -55,12 +57,6 @@ def quiet_hivemind() -> None:
         logger.addHandler(last_words)
 
 
-class _Daemon(P2P):
-    """P2P whose sockets bear our name, so that a guardian may clear them away after a kill."""
-
-    _UNIX_SOCKET_PREFIX = "/unix" + scratch_prefix()
-
-
 async def start_daemon(
     identity: Path, host: str, port: int, *, announce: Sequence[str] = (), timeout_s: float = 30.0
 ) -> P2P:
@@ -70,22 +66,23 @@ async def start_daemon(
     Raises ``ConfigError`` (host or announced address unusable, port taken), ``IdentityError`` (file missing or
     refused), ``NetworkError`` (no start within ``timeout_s``, or p2pd cannot run here).
     """
-    if not identity.is_file():
-        raise IdentityError(
-            f"There is no identity file {identity}.",
-            NO_CREDITS_LOST,
-            "Make one with `swarm init`, or restore a backup.",
-        )
+    _check_identity_there(identity)
     address = _listen_address(host, port)
+    _check_announced(announce)
     if port:
         _check_port_free(host, port)
     quiet_hivemind()
     local = ipaddress.ip_address(host).is_loopback
-    _Daemon._UNIX_SOCKET_PREFIX = f"/unix{scratch_prefix()}{secrets.token_hex(3)}-"
-    children_before = {child.pid for child in psutil.Process().children()}
+    sockets = f"{scratch_prefix()}{secrets.token_hex(3)}-"
+
+    class Daemon(P2P):
+        """P2P whose sockets bear our name, so that a guardian may clear them away after a kill."""
+
+        _UNIX_SOCKET_PREFIX = "/unix" + sockets
+
     try:
         async with asyncio.timeout(timeout_s + 2.0):
-            return await _Daemon.create(
+            return await Daemon.create(
                 host_maddrs=[address],
                 announce_maddrs=list(announce) or None,
                 identity_path=str(identity),
@@ -96,11 +93,19 @@ async def start_daemon(
                 use_relay=not local,
             )
     except (P2PDaemonError, TimeoutError, OSError, ValueError) as error:
-        _end_new_daemons(children_before)
+        _end_daemon_at(sockets)
         raise _in_words(error, identity, host, port, timeout_s) from error
     except BaseException:
-        _end_new_daemons(children_before)
+        _end_daemon_at(sockets)
         raise
+
+
+def _check_identity_there(identity: Path) -> None:
+    """hivemind would make a new one in silence."""
+    if not identity.is_file():
+        raise IdentityError(
+            f"There is no identity file {identity}.", NO_CREDITS_LOST, "Restore swarm.pem from its backup."
+        )
 
 
 def _check_identity_there(identity: Path) -> None:
@@ -121,6 +126,20 @@ def _listen_address(host: str, port: int) -> str:
     if not 0 <= port <= 65535:
         raise ConfigError(f"{port} is not a port.", "Nothing was started.", "Use 1 to 65535, or 0 for any free one.")
     return f"/ip{version}/{host}/tcp/{port}"
+
+
+def _check_announced(addresses: Sequence[str]) -> None:
+    for address in addresses:
+        try:
+            Multiaddr(address)
+            if {"tcp", "udp"} & set(address.split("/")) and "/0" in address[-2:]:
+                raise ValueError("it names no port")
+        except ValueError as error:
+            raise ConfigError(
+                f"{address!r} cannot be announced: {error}.",
+                "Nothing was started.",
+                "It looks like /ip4/203.0.113.7/tcp/38331, with the port that others reach.",
+            ) from error
 
 
 def _check_port_free(host: str, port: int) -> None:
@@ -166,11 +185,11 @@ def _in_words(error: Exception, identity: Path, host: str, port: int, timeout_s:
     )
 
 
-def _end_new_daemons(before: set[int]) -> None:
+def _end_daemon_at(sockets: str) -> None:
     """A start that was given up may have left a daemon that nobody holds."""
     for child in psutil.Process().children():
         with contextlib.suppress(psutil.Error):
-            if child.pid not in before and child.name() == "p2pd":
+            if any(sockets in part for part in child.cmdline()):
                 child.kill()
 
 
@@ -184,6 +203,9 @@ async def stop_daemon(p2p: P2P, *, grace_s: float = 3.0) -> None:
         with contextlib.suppress(ProcessLookupError):
             child.kill()
         await child.wait()
+    for address in (p2p._daemon_listen_maddr, p2p._client_listen_maddr):
+        with contextlib.suppress(FileNotFoundError):  # hivemind leaves them when the daemon died by itself
+            os.unlink(address["unix"])
 
 
 def daemon_is_alive(p2p: P2P) -> bool:

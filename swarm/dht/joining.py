@@ -21,7 +21,11 @@ from protocol.errors import BadRecord, ConfigError, NetworkError
 from protocol.ids import PeerId, parse_peer_id
 from swarm.dht.daemon import NO_CREDITS_LOST
 
+_STEP_S = 5.0
 _RETRY_S = 0.5
+_MOMENT_S = 0.5
+_DIAL_BACKOFF = "dial backoff"  # libp2p's answer to a second attempt; the first one had the reason
+_NO_ANSWER = "no answer in time"
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,16 @@ async def join(node: DHTNode, bootnodes: Sequence[Bootnode], *, timeout_s: float
     that failed.
     """
     deadline = time.monotonic() + timeout_s
+    told: dict[str, BootnodeReport] = {}
     while True:
         left_s = max(0.5, deadline - time.monotonic())
-        reports = await asyncio.gather(*(dial(node, bootnode, timeout_s=left_s) for bootnode in bootnodes))
+        for report in await _first_answer(node, bootnodes, left_s):
+            if report.address not in told or _DIAL_BACKOFF not in report.detail:
+                told[report.address] = report
+        reports = tuple(told[bootnode.text] for bootnode in bootnodes)
         if any(report.ok for report in reports):
             await explore(node)
-            return tuple(reports)
+            return reports
         if time.monotonic() + _RETRY_S >= deadline:
             raise NetworkError(
                 "No bootnode could be reached: " + " ".join(_sentence(report) for report in reports),
@@ -99,10 +107,31 @@ async def join(node: DHTNode, bootnodes: Sequence[Bootnode], *, timeout_s: float
         await asyncio.sleep(_RETRY_S)
 
 
+async def _first_answer(node: DHTNode, bootnodes: Sequence[Bootnode], timeout_s: float) -> list[BootnodeReport]:
+    """Dial all; once one has joined, the others get only a moment more."""
+    dials = {asyncio.create_task(dial(node, bootnode, timeout_s=timeout_s)): bootnode for bootnode in bootnodes}
+    pending = set(dials)
+    try:
+        while pending:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            if any(task.result().ok for task in done):
+                _, pending = await asyncio.wait(pending, timeout=_MOMENT_S) if pending else (done, set())
+                break
+    finally:
+        for task in pending:
+            task.cancel()
+    return [
+        BootnodeReport(bootnode.text, "tcp", "not waited for: another one answered")
+        if task in pending
+        else task.result()
+        for task, bootnode in dials.items()
+    ]
+
+
 async def dial(node: DHTNode, bootnode: Bootnode, *, timeout_s: float) -> BootnodeReport:
     """One attempt to reach one bootnode, step by step. Never raises for what the network does."""
     started = time.monotonic()
-    step, limit_s = "tcp", min(timeout_s, 5.0)
+    step, limit_s = "tcp", min(timeout_s, _STEP_S)
 
     def report(step: str, detail: str = "", **facts: float) -> BootnodeReport:
         took_s = time.monotonic() - started
@@ -116,11 +145,11 @@ async def dial(node: DHTNode, bootnode: Bootnode, *, timeout_s: float) -> Bootno
                 _, writer = await asyncio.open_connection(*bootnode.endpoint)
             writer.close()
         step = "handshake"
-        async with asyncio.timeout(min(timeout_s, 10.0)):
+        async with asyncio.timeout(limit_s):
             peer = PeerID.from_base58(bootnode.peer)
             await _client(node.p2p).connect(peer, [Multiaddr(bootnode.transport)])
         step = "dht"
-        async with asyncio.timeout(min(timeout_s, 10.0)):
+        async with asyncio.timeout(limit_s):
             asked_at = time.time()
             request = dht_pb2.PingRequest(peer=node.protocol.node_info, validate=True)
             answer = await node.protocol.get_stub(peer).rpc_ping(request)
@@ -128,23 +157,16 @@ async def dial(node: DHTNode, bootnode: Bootnode, *, timeout_s: float) -> Bootno
         await node.protocol.call_ping(peer)  # enters the routing table
         return report("joined", reachable=answer.available, ahead=ahead_s)
     except TimeoutError:
-        return report(step, "no answer in time")
+        return report(step, _NO_ANSWER)
     except (OSError, ControlFailure) as error:
         return report(step, _last_cause(str(error)))
-    except (
-        Exception
-    ) as error:  # hivemind raises whatever the daemon said; it is this step's result, not ours to crash on
+    except Exception as error:  # hivemind raises whatever the daemon said, and all of it is this step's result
         return report(step, _last_cause(f"{type(error).__name__}: {error}"))
 
 
 async def explore(node: DHTNode) -> None:
     """Look for this node's own neighbours, which also makes it known to them."""
     await node.find_nearest_nodes([node.node_id])
-
-
-async def connected_peers(p2p: P2P) -> frozenset[str]:
-    """Peer ids that the daemon is connected to now."""
-    return frozenset(info.peer_id.to_base58() for info in await p2p.list_peers())
 
 
 def _client(p2p: P2P):  # type: ignore[no-untyped-def]
@@ -161,17 +183,19 @@ def _last_cause(text: str) -> str:
 _STEP_WORDS = {
     "tcp": "no TCP connection",
     "handshake": "TCP answers, but the libp2p handshake failed",
-    "dht": "it answers as a libp2p node, but not as one of this run",
+    "dht": "it is the right libp2p node, but takes no part in this run",
 }
 
 
 def _sentence(report: BootnodeReport) -> str:
+    if report.step == "dht" and report.detail == _NO_ANSWER:
+        return f"{report.address}: it is the right libp2p node, but hangs ({report.detail})."
     return f"{report.address}: {_STEP_WORDS[report.step]} ({report.detail})."
 
 
 def _advice(reports: Sequence[BootnodeReport]) -> str:
     steps = {report.step for report in reports}
-    if "dht" in steps:
+    if any(report.step == "dht" and report.detail != _NO_ANSWER for report in reports):
         return "Check that host and peer use the same join token and the same version of this program."
     if "handshake" in steps:
         return "Another program or another identity listens there: ask the host for its present address."

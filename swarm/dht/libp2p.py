@@ -22,17 +22,19 @@ from hivemind.p2p import P2P, PeerID
 from hivemind.p2p.p2p_daemon_bindings.datastructures import StreamInfo
 
 from protocol.codec import RECORD_CAP, encode
-from protocol.errors import BadRecord, IdentityError, NetworkError, SwarmError
+from protocol.errors import BadRecord, IdentityError, NetworkError
 from protocol.ids import ContentId, PeerId
 from protocol.messages import BlobRef, Envelope
 from swarm.blobs import BlobExchange, BlobLimits, Streams
 from swarm.dht.book import BookLimits, RecordBook
 from swarm.dht.daemon import NO_CREDITS_LOST, daemon_is_alive, last_words, start_daemon, stop_daemon
-from swarm.dht.joining import Bootnode, BootnodeReport, connected_peers, dial, explore, join, parse_bootnode
+from swarm.dht.joining import Bootnode, BootnodeReport, dial, explore, join, parse_bootnode
 from swarm.dht.overlay import namespace_of, open_node
 from swarm.dht.records import PRESENCE, Gate, OnRejected, Verify, key_of, subkey_of
 from swarm.dht.taken import other_holder
 from swarm.dht.transport import RecordKey
+
+_ACQUAINTED = 64
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,8 @@ class Libp2pTransport:
         self._addresses: tuple[str, ...] = ()
         self._lookups: dict[bytes, tuple[float, asyncio.Task[None]]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._acquainted: list[PeerID] = []
+        self._reconnecting: asyncio.Task[None] | None = None
         self._num_restarts = 0
         self._closed = False
 
@@ -112,11 +116,11 @@ class Libp2pTransport:
             raise BadRecord("oversized", f"A record of {len(data)} bytes; at most {RECORD_CAP} are stored.")
         expires_at = time.time() + ttl_s
         self.book.put_own(envelope, data, expires_at)
+        await self._require_network()
         slot = self.book.watch(key_of(envelope))
         keepers = await self._keepers(slot)
         if not keepers:
-            self._require_network()  # alone and founding: the own book is the swarm's
-            return
+            return  # alone and founding: the own book is the swarm's
         protocol, key = self._node.protocol, DHTID.from_bytes(slot)
         subkey = subkey_of(envelope)
         stores = [
@@ -131,7 +135,7 @@ class Libp2pTransport:
                 f"No node stored the {envelope.kind} record of round {envelope.round}: "
                 f"{refused} of {len(keepers)} answered and refused it.",
                 "Others cannot see this record; work that nobody sees earns nothing.",
-                "It is sent again by itself. If all refuse, they hold another record of yours in that place.",
+                "Check this machine's clock. If others refuse, they hold another record of yours in that place.",
             )
 
     async def collect(self, key: RecordKey) -> dict[PeerId, Envelope]:
@@ -184,6 +188,7 @@ class Libp2pTransport:
             self.book = RecordBook(
                 gate, now=time.time, own=self.peer, on_rejected=on_rejected, limits=self._settings.book
             )
+            self._bootnodes = tuple(bootnode for bootnode in self._bootnodes if bootnode.peer != self.peer)
             await self._open_node()
             if self._bootnodes:
                 left_s = max(1.0, deadline - time.monotonic())
@@ -232,7 +237,7 @@ class Libp2pTransport:
         return list(found[key].values())
 
     async def _look_up(self, slot: bytes) -> None:
-        self._require_network()
+        await self._require_network()
         now = time.monotonic()
         asked_at, task = self._lookups.get(slot, (float("-inf"), None))
         if task is None or (task.done() and now - asked_at >= self._settings.lookup_every_s):
@@ -248,12 +253,18 @@ class Libp2pTransport:
         beam = 2 * self._settings.replicas
         await self._node.find_nearest_nodes([key], k_nearest=beam, beam_size=beam, exclude_self=True)
 
-    def _require_network(self) -> None:
+    async def _require_network(self) -> None:
+        """One lost answer empties a small routing table: whoever was known is asked again before anything is said."""
         if not daemon_is_alive(self._p2p):
             raise NetworkError("The libp2p daemon has ended.", NO_CREDITS_LOST, "It is started again by itself.")
-        if self._bootnodes and not self._num_known:
+        if self._num_known or not (self._bootnodes or self._acquainted):
+            return
+        if self._reconnecting is None or self._reconnecting.done():
+            self._reconnecting = self._spawn(self._reconnect())
+        await asyncio.wait({self._reconnecting}, timeout=self._settings.patience_s)
+        if not self._num_known:
             raise NetworkError(
-                "No peer of the swarm answers any more.", NO_CREDITS_LOST, "The bootnodes are dialled again by itself."
+                "No peer of the swarm answers any more.", NO_CREDITS_LOST, "They are dialled again by itself."
             )
 
     async def _watch(self) -> None:
@@ -263,9 +274,9 @@ class Libp2pTransport:
                 self.book.sweep()
                 if not daemon_is_alive(self._p2p):
                     await self._revive()
-                await self._redial()
+                await self._reconnect()
                 await explore(self._node)
-            except (SwarmError, OSError, asyncio.IncompleteReadError) as error:
+            except Exception as error:  # whatever it was, it must be tried again, and the watch must go on
                 last_words.lines.append(f"watch {type(error).__name__}: {error}")
 
     async def _revive(self) -> None:
@@ -276,12 +287,15 @@ class Libp2pTransport:
         await self._open_node()
         self._num_restarts += 1
 
-    async def _redial(self) -> None:
-        if not self._bootnodes:
-            return
-        connected = await connected_peers(self._p2p)
-        lost = [bootnode for bootnode in self._bootnodes if bootnode.peer not in connected]
-        await asyncio.gather(*(dial(self._node, bootnode, timeout_s=3.0) for bootnode in lost))
+    async def _reconnect(self) -> None:
+        """Dial the bootnodes that are not known any more and, when nobody is, everybody who ever was."""
+        known = self._node.protocol.routing_table.peer_id_to_uid
+        lost = [bootnode for bootnode in self._bootnodes if PeerID.from_base58(bootnode.peer) not in known]
+        calls: list[Coroutine[Any, Any, Any]] = [dial(self._node, bootnode, timeout_s=3.0) for bootnode in lost]
+        if not known:
+            calls += [self._node.protocol.call_ping(peer) for peer in self._acquainted]
+        self._acquainted = list(dict.fromkeys([*known, *self._acquainted]))[:_ACQUAINTED]
+        await asyncio.gather(*calls)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)

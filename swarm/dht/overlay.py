@@ -221,7 +221,7 @@ class SwarmProtocol(DHTProtocol):
         return verdict
 
 
-async def open_node(p2p: P2P, book: RecordBook, run: ContentId, *, wait_s: float = 3.0) -> DHTNode:
+async def open_node(p2p: P2P, book: RecordBook, run: ContentId, *, wait_s: float = 5.0) -> DHTNode:
     """A DHT node of this run on ``p2p``, in the running loop, knowing nobody yet; its protocol is a ``SwarmProtocol``.
 
     Hivemind's caches are off: what it would cache is in the book. A node that does not answer is left out of searches

@@ -120,7 +120,12 @@ class Gate:
             raise BadRecord("wrong_round", f"A {envelope.kind} record of round {envelope.round} under another key.")
         if len(envelope.signature) != SIGNATURE_BYTES:
             raise BadRecord("unsigned", f"A signature of {len(envelope.signature)} bytes, not {SIGNATURE_BYTES}.")
-        self._verify(envelope)
+        try:
+            self._verify(envelope)
+        except BadRecord:
+            raise
+        except Exception as error:  # one entry that trips a key or curve library must not void its neighbours
+            raise BadRecord("malformed", f"Its signature cannot be checked: {error!r:.200}") from error
         return envelope
 
     @staticmethod

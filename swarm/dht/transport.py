@@ -23,7 +23,7 @@ class RecordKey(msgspec.Struct, frozen=True):
 
 
 class Transport(Protocol):
-    """Publish, collect, offer, fetch. Implementations drop bad records, count them, and report each to ``on_rejected``."""
+    """Publish, collect, offer, fetch. Implementations drop bad records, count them, and report each once."""
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -33,6 +33,8 @@ class Transport(Protocol):
     async def publish(self, envelope: Envelope, *, ttl_s: float) -> None:
         """Put this peer's record under (run, kind, round). Publishing the same bytes again is harmless.
 
+        A second, different batch or contribution of a round is ``BadRecord('equivocation')``; proposals and
+        attestations may be published anew; of presences the one with the latest ``at_ms`` counts.
         Raises ``NetworkError`` when no node stored it, ``BadRecord('oversized')`` above the cap.
         """
         ...
@@ -42,13 +44,17 @@ class Transport(Protocol):
         when the network cannot be asked."""
         ...
 
+    async def collect_all(self, key: RecordKey) -> dict[PeerId, tuple[Envelope, ...]]:
+        """Like ``collect``, with every proposal or attestation of a peer, not only the one that was seen last."""
+        ...
+
     def offer(self, blob: bytes) -> BlobRef:
         """Serve ``blob`` to whoever asks, until the process ends or newer blobs push it out of the cache."""
         ...
 
-    async def fetch(self, ref: BlobRef, provider: PeerId) -> bytes:
-        """The blob, from ``provider``. Raises ``BadRecord``: ``unavailable``, ``stalled`` (no chunk in time),
-        ``oversized``, ``hash_mismatch``."""
+    async def fetch(self, ref: BlobRef, provider: PeerId, *others: PeerId) -> bytes:
+        """The blob, from ``provider`` or else from ``others``. Raises ``BadRecord``: ``unavailable``, ``stalled`` (no
+        chunk in time), ``oversized``, ``hash_mismatch``; the caller reports it, with the record that announced it."""
         ...
 
     async def close(self) -> None: ...
