@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from swarm.observe.stores import Alive, Stores
 from swarm.observe.views import ProgressView
 
 POLL_S = 0.25
+_IDLE_TO_BUSY = 20
+"""Long logs take longer to look at; then the feed looks less often, so that it never takes more than 5 % of a core."""
+
 _ALIVE_EVERY = 8
 """Looks between two checks whether the processes still live, for peers that end without a last word."""
 
@@ -55,8 +59,9 @@ class Feed:
     def run(self) -> None:
         stores: Stores | None = None
         last: Observed | None = None
-        look = 0
+        look, trouble = 0, ""
         while not self._stop.is_set():
+            started = time.thread_time()
             try:
                 stores = stores or Stores(self._home)
                 changed = stores.refresh()
@@ -64,12 +69,14 @@ class Feed:
                     now = self._observe(stores)
                     if last is None or (now.peers, now.host_progress) != (last.peers, last.host_progress):
                         self._post(now)
-                        last = now
+                        last, trouble = now, ""
             except (OSError, sqlite3.Error) as error:
-                self._post(Unreadable(str(error)))
-                stores = None
+                if str(error) != trouble:
+                    trouble = str(error)
+                    self._post(Unreadable(trouble))
+                stores, last = None, None
             look += 1
-            self._stop.wait(POLL_S)
+            self._stop.wait(max(POLL_S, _IDLE_TO_BUSY * (time.thread_time() - started)))
         if stores is not None:
             stores.close()
 

@@ -46,7 +46,9 @@ def _seen(db: sqlite3.Connection, peer: PeerId, at: float) -> None:
 
 
 def _phase(db: sqlite3.Connection, logged: LoggedEvent, phase: str, closes_at: float | None = None) -> None:
+    """The peer turned to something else, so whatever long thing it told of before is over."""
     db.execute("UPDATE self SET phase = ?, phase_since = ?, phase_closes_at = ?", (phase, logged.at, closes_at))
+    db.execute("DELETE FROM progress")
 
 
 def _started(db: sqlite3.Connection, logged: LoggedEvent, event: e.PeerStarted) -> None:
@@ -57,7 +59,6 @@ def _started(db: sqlite3.Connection, logged: LoggedEvent, event: e.PeerStarted) 
         (event.nickname, event.peer, event.address, event.model, event.engine, event.version, event.pid, logged.at),
     )
     db.execute("UPDATE problems SET recovered_at = ? WHERE recovered_at IS NULL", (logged.at,))
-    db.execute("DELETE FROM progress")
     _phase(db, logged, "starting")
 
 
@@ -82,7 +83,6 @@ def _round_opened(db: sqlite3.Connection, logged: LoggedEvent, event: e.RoundOpe
         (event.round, event.seed, _json(event.members), _json(event.cohort), event.opened_at, event.closes_at),
     )
     db.execute("UPDATE self SET round = ?", (event.round,))
-    db.execute("DELETE FROM progress")
     _phase(db, logged, "open", event.closes_at)
 
 
@@ -264,7 +264,6 @@ def _stopped(db: sqlite3.Connection, logged: LoggedEvent, event: e.Stopped) -> N
         "UPDATE self SET stopped_at = ?, stop_why = ?, exit_code = ?, peak_mb = max(peak_mb, ?)",
         (logged.at, event.why, event.exit_code, event.peak_mb),
     )
-    db.execute("DELETE FROM progress")
     _phase(db, logged, "stopped")
 
 

@@ -20,6 +20,9 @@ from swarm.observe.views import PeerStatus, TimeSplit, View
 NUM_TIMED_ROUNDS = 10
 """The time split covers the last this many rounds."""
 
+NUM_ROUNDS_SHOWN = 400
+"""Curves cover the last this many rounds; a dashboard has fewer columns than that."""
+
 _TEXT = 600
 
 
@@ -108,7 +111,10 @@ def snapshot(name: str, store: Store, now: float, alive: Alive) -> Snapshot:
     status = peer_status(name, store, now, alive)
     current = store.row("SELECT * FROM rounds WHERE round = ?", status.round)
     ended = store.row("SELECT round, outcome FROM rounds WHERE ended_at IS NOT NULL ORDER BY round DESC LIMIT 1")
-    tests = store.rows("SELECT round, num_questions, num_correct FROM evaluations ORDER BY round")
+    since = status.round - NUM_ROUNDS_SHOWN
+    tests = store.rows(
+        "SELECT round, num_questions, num_correct FROM evaluations WHERE round > ? ORDER BY round", since
+    )
     rejections = store.rows("SELECT * FROM rejections ORDER BY last_at DESC LIMIT 1")
     (num_rejected,) = store.rows("SELECT coalesce(sum(count), 0) FROM rejections")[0]
     return Snapshot(
@@ -127,7 +133,9 @@ def snapshot(name: str, store: Store, now: float, alive: Alive) -> Snapshot:
         num_held_out=tests[-1]["num_questions"] if tests else 0,
         losses=tuple(
             (row["round"], row["loss"])
-            for row in store.rows("SELECT round, loss FROM rounds WHERE loss IS NOT NULL ORDER BY round")
+            for row in store.rows(
+                "SELECT round, loss FROM rounds WHERE loss IS NOT NULL AND round > ? ORDER BY round", since
+            )
         ),
         question=_question(store),
         custody=_custody(store),
@@ -150,8 +158,11 @@ def _stages(store: Store, number: int) -> tuple[StageView, ...]:
 
 def _peers(store: Store, status: PeerStatus, cohort: list[str]) -> tuple[KnownPeer, ...]:
     scores: dict[str, list[tuple[int, int]]] = {}
-    query = "SELECT peer, round, avg(mean_score_milli) AS score FROM batches GROUP BY peer, round ORDER BY round"
-    for row in store.rows(query):
+    query = (
+        "SELECT peer, round, avg(mean_score_milli) AS score FROM batches WHERE round > ? GROUP BY round, peer"
+        " ORDER BY round"
+    )
+    for row in store.rows(query, status.round - NUM_ROUNDS_SHOWN):
         scores.setdefault(row["peer"], []).append((row["round"], round(row["score"])))
     credits = {
         row["peer"]: row["total"]

@@ -29,7 +29,7 @@ def dashboard(root: Path, now: float, *, dead: int = -1, **options) -> SwarmDash
 
 async def settled(pilot) -> None:
     """The feed has had its first look and the screen shows it."""
-    await asyncio.wait_for(pilot.app.first_look.wait(), 10)
+    await asyncio.wait_for(pilot.app.first_look.wait(), 60)
     await pilot.pause()
     await pilot.pause()
 

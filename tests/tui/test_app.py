@@ -11,7 +11,7 @@ from tests.tui.stage import text_of
 from tui.screens.help import Help
 
 
-async def until(pilot, condition, timeout_s=10.0):
+async def until(pilot, condition, timeout_s=60.0):
     async def wait():
         while not condition():
             await pilot.pause(0.02)

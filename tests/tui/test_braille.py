@@ -37,8 +37,10 @@ def test_any_curve_fits_its_frame(points, width, height):
 
 
 def test_the_axis_names_both_ends_and_round_steps_between():
-    assert _axis(12, 40) == "0               5              10     12"
-    assert len(_axis(1000, 37)) == 37
+    assert _axis(0, 12, 40) == "0               5              10     12"
+    assert len(_axis(0, 1000, 37)) == 37
+    assert _axis(612, 1011, 40).split() == ["612", "700", "800", "900", "1011"]
+    assert len(_axis(0, 5, 2)) == 2
 
 
 def test_the_scale_moves_in_steps_and_keeps_within_percent():

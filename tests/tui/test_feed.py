@@ -18,16 +18,16 @@ def watch(home):
 def test_it_posts_once_per_change_and_stops_when_told(tmp_path):
     playback.write(tmp_path, num_rounds=2)
     feed, thread, posted = watch(tmp_path)
-    first = posted.get(timeout=10)
+    first = posted.get(timeout=60)
     assert isinstance(first, Observed)
     assert [one.status.round for one in first.peers] == [2, 2, 2]
     with EventLog(tmp_path / "peers" / "peer-2" / "events.jsonl") as log:
         log.append(Progress("saving", 1, 2))
-    second = posted.get(timeout=10)
+    second = posted.get(timeout=60)
     assert second.peers[1].status.progress.what == "saving"
     assert second.peers[0] == first.peers[0]
     feed.stop()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     assert posted.empty()
 
@@ -36,9 +36,9 @@ def test_the_hosts_progress_is_told_before_there_are_peers(tmp_path):
     with EventLog(tmp_path / "host" / "events.jsonl") as log:
         log.append(Progress("deploying the contracts", 2, 5))
     feed, thread, posted = watch(tmp_path)
-    seen = posted.get(timeout=10)
+    seen = posted.get(timeout=60)
     feed.stop()
-    thread.join(10)
+    thread.join(60)
     assert seen.peers == ()
     assert (seen.host_progress.what, seen.host_progress.done) == ("deploying the contracts", 2)
 
@@ -50,11 +50,11 @@ def test_an_unreadable_log_is_reported_and_tried_again(tmp_path):
     log.unlink()
     log.mkdir()
     feed, thread, posted = watch(tmp_path)
-    assert isinstance(posted.get(timeout=10), Unreadable)
+    assert isinstance(posted.get(timeout=60), Unreadable)
     log.rmdir()
     log.write_bytes(content)
-    while isinstance(seen := posted.get(timeout=10), Unreadable):
+    while isinstance(seen := posted.get(timeout=60), Unreadable):
         pass
     feed.stop()
-    thread.join(10)
+    thread.join(60)
     assert seen.peers[0].status.round == 1

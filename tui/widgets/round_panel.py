@@ -16,6 +16,9 @@ _WAITING = {
     "starting": "starting",
     "joined": "joined the swarm, waiting for a round to open",
     "open": "the round is open",
+    "train": "training on own and shared rollouts",
+    "contribute": "signing and publishing the contribution",
+    "settle": "waiting until the round's result is on the chain",
     "between rounds": "waiting for the next round to open",
     "stopped": "stopped",
 }
@@ -65,6 +68,8 @@ class RoundPanel(Panel):
         me = shown.status
         if me.state is State.DIED:
             return row((" The process is gone; start it again and it goes on where it was.", "$error"))
+        if me.progress is not None and me.closes_at is None:
+            return self._busy(me.progress, "", width)[1 if me.progress.total else 0]
         if me.closes_at is None or me.phase_since is None:
             return row((f" {_WAITING.get(me.phase, me.phase)}", "$faint"), (self._waited(me.phase_since), "$faint"))
         left = max(0.0, me.closes_at - self.now)

@@ -33,12 +33,14 @@ class ScorePlot(Panel):
         low, high = _span([y for curve in curves for _, y in curve.points])
         inner, lines = max(4, width - _MARGIN - 1), max(2, height - 1)
         ticks = {0: high, lines - 1: low} | ({lines // 2: (low + high) / 2} if lines % 2 else {})
-        cells = draw(curves, inner, lines, (0, last), (low, high), list(ticks), "$line")
+        first = min(int(curve.points[0][0]) for curve in curves)
+        first = 0 if first <= 1 else first
+        cells = draw(curves, inner, lines, (first, last), (low, high), list(ticks), "$line")
         drawn = [
             row((f"{ticks[index]:4.0f}% " if index in ticks else " " * _MARGIN, "$faint"), *_runs(line))
             for index, line in enumerate(cells)
         ]
-        return rows(*drawn, row((" " * _MARGIN + _axis(last, inner), "$faint")))
+        return rows(*drawn, row((" " * _MARGIN + _axis(first, last, inner), "$faint")))
 
 
 def _curves(shown: Snapshot) -> list[Curve]:
@@ -67,15 +69,16 @@ def _runs(line: list[Cell]) -> list[tuple[str, str]]:
     return runs
 
 
-def _axis(last: int, width: int) -> str:
+def _axis(first: int, last: int, width: int) -> str:
     """Round numbers under their places: the ends, and round steps between where they fit."""
-    step = next(
-        step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10**12) if last / step <= max(2, width // 8)
-    )
+    span = max(1, last - first)
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 10**12) if span / step <= max(2, width // 8))
     line = [" "] * width
-    for number in (last, *range(0, last, step)):
+    for number in (last, first, *range(-(-first // step) * step, last, step)):
         text = str(number)
-        start = min(width - len(text), max(0, round(number / last * (width - 1)) - len(text) // 2))
+        start = min(width - len(text), max(0, round((number - first) / span * (width - 1)) - len(text) // 2))
+        if start < 0:
+            continue
         around = line[max(0, start - 1) : start + len(text) + 1]
         if all(character == " " for character in around):
             line[start : start + len(text)] = text
