@@ -16,7 +16,7 @@ from chain.abi import deployment_data
 from chain.base import Contracts
 from chain.ethereum import LocalAccount
 from chain.keys import checksum_address
-from chain.rpc import Rpc
+from chain.rpc import Rpc, quantity
 from chain.sender import Sender
 from protocol.errors import ChainError, ConfigError
 from protocol.ids import Address
@@ -58,7 +58,7 @@ async def deploy(url: str, account: LocalAccount, file: Path, parameters: Parame
     """
     rpc = Rpc([url])
     try:
-        chain_id = int(await rpc.request("eth_chainId"), 16)
+        chain_id = quantity(await rpc.request("eth_chainId"))
         sender = Sender(rpc, account, chain_id)
         deployment = read_deployment(file)
         if deployment is not None:

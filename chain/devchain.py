@@ -23,7 +23,7 @@ from pathlib import Path
 
 from chain.ethereum import Account, LocalAccount
 from chain.install import require_anvil
-from chain.rpc import Rpc
+from chain.rpc import Rpc, quantity
 from protocol.errors import ChainError, ChainUnreachable, ConfigError
 
 CHAIN_ID = 31337
@@ -106,7 +106,7 @@ class DevChain:
                         f"Read {log_file}; if its state file is damaged, move {log_file.parent} away.",
                     )
                 with contextlib.suppress(ChainUnreachable):
-                    balance = int(await rpc.request("eth_getBalance", self.account.address, "latest"), 16)
+                    balance = quantity(await rpc.request("eth_getBalance", self.account.address, "latest"))
                     break
                 await asyncio.sleep(0.02)
             if balance < DEV_ACCOUNT_WEI // 2:

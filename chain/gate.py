@@ -17,7 +17,7 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from chain.rpc import MOVED_ON, NODE_DOWN, RESPONSE_CAP
+from chain.rpc import LIMIT_EXCEEDED, MOVED_ON, NODE_DOWN, RESPONSE_CAP
 from chain.sender import METHOD_NOT_FOUND, Sender
 from protocol.errors import BadRecord, ChainError, ConfigError
 from protocol.ids import Address, parse_address
@@ -53,7 +53,6 @@ TOKEN_METHOD = "swarm_token"
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 INVALID_PARAMS = -32602
-LIMIT_EXCEEDED = -32005
 FAUCET_REFUSED = -32051
 
 

@@ -8,6 +8,7 @@ are not.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
@@ -26,9 +27,14 @@ REQUEST_TIMEOUT_S = 10.0
 NODE_DOWN = -32050
 """JSON-RPC error code of our gate when the node behind it does not answer."""
 
+LIMIT_EXCEEDED = -32005
+"""JSON-RPC error code of gates and providers for too many calls: asking later helps."""
+
 MOVED_ON = "BlockOutOfRangeError"
 """anvil without history says this when a block is mined between choosing the latest one and reading its state; asking
 again helps (foundry-rs/foundry#10709)."""
+
+_QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}")
 
 Ask = Callable[..., Awaitable[Any]]
 
@@ -132,6 +138,8 @@ class _Provider(AsyncHTTPProvider):
         code = details.get("code") if isinstance(details.get("code"), int) else 0
         if code == NODE_DOWN:
             raise _NotAnswering("the node behind the gate does not answer")
+        if code == LIMIT_EXCEEDED:
+            raise _NotAnswering("it limits how often it is asked")
         if MOVED_ON in str(details.get("message")):
             raise _NotAnswering("the node moved on to its next block while answering")
         data = details.get("data")
@@ -156,6 +164,30 @@ class _Provider(AsyncHTTPProvider):
                 if len(body) > RESPONSE_CAP:
                     raise aiohttp.ClientPayloadError(f"more than {RESPONSE_CAP} bytes")
             return bytes(body)
+
+
+def quantity(value: Any) -> int:
+    """A JSON-RPC number (``0x`` and hex digits). Raises ``ChainError('BadAnswer')`` for anything else."""
+    if isinstance(value, str) and _QUANTITY.fullmatch(value):
+        return int(value, 16)
+    raise bad_answer(value)
+
+
+def field(value: Any, name: str) -> Any:
+    """A field of a JSON-RPC object. Raises ``ChainError('BadAnswer')`` when there is none."""
+    if isinstance(value, dict) and name in value:
+        return value[name]
+    raise bad_answer(value)
+
+
+def bad_answer(value: Any) -> ChainError:
+    """For an endpoint that speaks JSON-RPC but not Ethereum."""
+    return ChainError(
+        f"The chain's endpoint gave a senseless answer: {str(value)[:80]!r}.",
+        "Nothing was changed; everything pending is kept.",
+        "Use another endpoint with --rpc.",
+        reason="BadAnswer",
+    )
 
 
 async def gather(*calls: Awaitable[Any]) -> list[Any]:

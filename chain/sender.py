@@ -1,8 +1,8 @@
 """Why this module exists: a transaction is only done when it is mined, and much can happen on the way there.
 
-One ``Sender`` per account and process. It sends one transaction at a time: the nonce is read from the node's pool under
-a lock, so a transaction that the node forgot (a restart) leaves no gap, and another process that uses the same wallet
-is at worst a retry. A transaction that is not mined in time is sent again as it was, then with higher fees.
+One ``Sender`` per account and process. Nonces are read from the node's own pool, under a lock until the transaction is
+in it: what the node forgot (a restart) leaves no gap for long, and another process that uses the same wallet is at
+worst a retry. A transaction that is not mined in time is sent again as it was, then with higher fees.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from chain.abi import decode_refusal
 from chain.ethereum import LocalAccount
 from chain.refusals import chain_error
-from chain.rpc import Rpc, RpcRefused, gather
+from chain.rpc import Rpc, RpcRefused, field, gather, quantity
 from protocol.errors import ChainError, ChainUnreachable
 from protocol.ids import Address
 
@@ -26,19 +26,20 @@ RESEND_AFTER_S = 4.0
 RAISE_FEE_AFTER_S = 12.0
 MIN_TIP_WEI = 1_000_000
 METHOD_NOT_FOUND = -32601
+MAX_NONCES = 8
+"""How often a transaction may lose its nonce to another one before this is given up."""
 
 _NONCE_TROUBLE = ("nonce too low", "nonce is too low", "underpriced", "already imported", "nonce too high")
 _KNOWN_ALREADY = ("already known", "already imported", "alreadyknown")
 
 
 class Mined(msgspec.Struct, frozen=True):
-    """A transaction in a block. ``gas`` used, ``succeeded``: not reverted; ``created``: a new contract's address."""
+    """A transaction in a block. ``gas`` used; ``succeeded``: not reverted."""
 
     transaction: str
     gas: int
     block: int
     succeeded: bool
-    created: str
 
 
 class Sender:
@@ -59,7 +60,7 @@ class Sender:
 
     async def nonce(self) -> int:
         """The nonce of this account's next transaction, those waiting in the node's pool included."""
-        return int(await self._rpc.request("eth_getTransactionCount", self.address, "pending"), 16)
+        return quantity(await self._rpc.request("eth_getTransactionCount", self.address, "pending"))
 
     async def send(self, to: str | None, data: str = "0x", value_wei: int = 0) -> Mined:
         """Send a call (or a creation, ``to`` = ``None``) and wait until it is mined.
@@ -68,14 +69,15 @@ class Sender:
         ``ChainUnreachable`` when it is not mined in time: it may still be mined later.
         """
         call = {"from": self.address, "data": data, "value": hex(value_wei)} | ({"to": to} if to else {})
-        async with self._lock:
-            gas_limit = await self._estimate(call)
-            for _ in range(3):
-                fields = await self._price(call, gas_limit)
-                try:
-                    return await self._deliver(fields, call)
-                except _NonceUsed:
-                    continue
+        gas_limit = await self._estimate(call)
+        for _ in range(MAX_NONCES):
+            try:
+                async with self._lock:
+                    fields = await self._price(call, gas_limit)
+                    transaction = await self._broadcast(fields)
+                return await self._wait(fields, transaction, call)
+            except _NonceUsed:
+                continue
         raise ChainUnreachable(
             "Another process keeps sending from the same wallet.",
             "Nothing was lost.",
@@ -84,7 +86,7 @@ class Sender:
 
     async def _estimate(self, call: dict[str, Any]) -> int:
         try:
-            estimate = int(await self._rpc.request("eth_estimateGas", call), 16)
+            estimate = quantity(await self._rpc.request("eth_estimateGas", call))
         except RpcRefused as refused:
             raise contract_error(refused) from refused
         # State may move before it is mined (somebody else's call may make ours open a round): leave room, unused gas
@@ -97,10 +99,11 @@ class Sender:
             self._rpc.request("eth_getBlockByNumber", "latest", False),
             self._rpc.request("eth_getBalance", self.address, "latest"),
         )
-        tip_wei = max(MIN_TIP_WEI, int(block.get("baseFeePerGas", "0x0"), 16) // 10)
-        max_fee_wei = 2 * int(block.get("baseFeePerGas", "0x0"), 16) + tip_wei
+        base_fee_wei = quantity(field(block, "baseFeePerGas"))
+        tip_wei = max(MIN_TIP_WEI, base_fee_wei // 10)
+        max_fee_wei = 2 * base_fee_wei + tip_wei
         needed_wei = int(call["value"], 16) + gas_limit * max_fee_wei
-        if int(balance, 16) < needed_wei:
+        if quantity(balance) < needed_wei:
             await self._ask_faucet(needed_wei)
         return {
             "type": 2,
@@ -116,7 +119,7 @@ class Sender:
     async def _ask_faucet(self, needed_wei: int) -> None:
         try:
             await self._rpc.request("swarm_faucet", self.address)
-            balance = int(await self._rpc.request("eth_getBalance", self.address, "latest"), 16)
+            balance = quantity(await self._rpc.request("eth_getBalance", self.address, "latest"))
         except RpcRefused as refused:
             balance = -1
             why = "this chain has no faucet" if refused.code == METHOD_NOT_FOUND else refused.what
@@ -130,9 +133,9 @@ class Sender:
                 reason="NoGasMoney",
             )
 
-    async def _deliver(self, fields: dict[str, Any], call: dict[str, Any]) -> Mined:
-        """Broadcast and wait; raises ``_NonceUsed`` when another transaction took the nonce."""
-        hashes = [await self._broadcast(fields)]
+    async def _wait(self, fields: dict[str, Any], transaction: str, call: dict[str, Any]) -> Mined:
+        """The receipt; sends again what the node forgot. Raises ``_NonceUsed`` when the nonce went to another one."""
+        hashes = [transaction]
         started = last_sent = time.monotonic()
         while time.monotonic() - started < self._receipt_timeout_s:
             try:
@@ -184,10 +187,9 @@ class Sender:
             if receipt is not None:
                 return Mined(
                     transaction,
-                    int(receipt["gasUsed"], 16),
-                    int(receipt["blockNumber"], 16),
-                    receipt["status"] == "0x1",
-                    receipt.get("contractAddress") or "",
+                    quantity(field(receipt, "gasUsed")),
+                    quantity(field(receipt, "blockNumber")),
+                    field(receipt, "status") == "0x1",
                 )
         return None
 

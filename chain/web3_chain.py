@@ -30,7 +30,7 @@ from chain.base import (
 )
 from chain.ethereum import Account, LocalAccount
 from chain.keys import checksum_address, compact_signature, peer_key, public_key_xy, rsa_modulus, secp256k1_of_peer
-from chain.rpc import Ask, Rpc, RpcRefused, gather
+from chain.rpc import Ask, Rpc, RpcRefused, field, gather, quantity
 from chain.sender import Sender, contract_error
 from chain.typed_data import round_result_hash
 from protocol.errors import BadRecord, ChainError
@@ -89,7 +89,7 @@ class Web3Chain:
         if not seed and block > opened_block:
             # The contract sees the hash of a block only from the next one on; the endpoint can tell it right away.
             header = await self._rpc.request("eth_getBlockByNumber", hex(opened_block + 1), False)
-            seed = str(header["hash"])[2:] if header else ""
+            seed = f"{quantity(field(header, 'hash')):064x}" if header else ""
         members = await self._members_of(round, seed) if num_members else ()
         return ClockView(
             block=block,
@@ -122,7 +122,7 @@ class Web3Chain:
             self._rpc.request("eth_getBalance", address, "latest"),
             self._read(self._contracts.token, function("SwarmToken", "balanceOf"), address),
         )
-        return Balance(int(gas_wei, 16), token_wei)
+        return Balance(quantity(gas_wei), token_wei)
 
     async def send(self, intent: Intent) -> Receipt:
         if await self._is_done(intent):
@@ -149,10 +149,13 @@ class Web3Chain:
             page = await self._read(
                 self._contracts.clock, function("RoundClock", "members"), round, offset, MEMBERS_PER_CALL
             )
-            found += (
-                Member(peer_id_from_bytes(raw_id), _address(signer), _address(owner), joined)
-                for raw_id, signer, owner, joined in page
-            )
+            try:
+                found += (
+                    Member(peer_id_from_bytes(raw_id), _address(signer), _address(owner), joined)
+                    for raw_id, signer, owner, joined in page
+                )
+            except BadRecord as error:
+                raise _foreign_contract(self._contracts.clock) from error
         members = tuple(sorted(found, key=lambda member: member.peer))
         if seed:
             self._members_key, self._members = (round, seed), members
@@ -232,10 +235,10 @@ class Web3Chain:
             raise _foreign_contract(contract) from error
 
     async def _nothing_to_do(self) -> Receipt:
-        return Receipt("", 0, int(await self._rpc.request("eth_blockNumber"), 16))
+        return Receipt("", 0, quantity(await self._rpc.request("eth_blockNumber")))
 
     async def _check_endpoint(self, ask: Ask) -> None:
-        chain_id = int(await ask("eth_chainId"), 16)
+        chain_id = quantity(await ask("eth_chainId"))
         if chain_id != self._contracts.chain_id:
             raise ChainError(
                 f"This endpoint serves chain {chain_id}, the run lives on chain {self._contracts.chain_id}.",

@@ -38,7 +38,7 @@ class Purse:
     async def send(self, to: str, data: str = "0x", value_wei: int = 0) -> Mined:
         await asyncio.sleep(0)
         self.sent.append((to, value_wei))
-        return Mined("0x" + "ab" * 32, 21_000, 1, True, "")
+        return Mined("0x" + "ab" * 32, 21_000, 1, True)
 
 
 class Door:
