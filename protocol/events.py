@@ -196,14 +196,18 @@ class TransactionSent(Event, frozen=True):
 
 
 class RoundSettled(Event, frozen=True):
-    """The chain recorded the round's result. ``micro_credits`` is what each peer earned in this round."""
+    """The chain recorded the round's result. ``micro_credits`` is what each peer earned in this round.
+
+    ``poster``: whose proposal it was, and ``contributions``: what is in it; unknown to a peer that came too late to
+    recompute it.
+    """
 
     round: int
     contributions_root: ContentId
     credits_root: ContentId
     contributions: tuple[ContentId, ...]
     micro_credits: dict[PeerId, int]
-    poster: PeerId
+    poster: PeerId | None
 
 
 class RoundEnded(Event, frozen=True):

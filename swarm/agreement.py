@@ -62,17 +62,19 @@ class Agreement:
         works = [self._earned(peer, checked, unpaid) for peer, checked in self._inbox.contributions.items()]
         return {work.content: work for work in works}
 
-    async def propose(self, now_view: ClockView) -> None:
-        """Publish a result over everything verified, with this peer's own attestation. Nothing to propose is no error:
-        a later call may find something."""
+    async def propose(self, now_view: ClockView) -> bool:
+        """Publish a result over everything verified, with this peer's own attestation.
+
+        Returns whether it did; with nothing verified yet, or without the latest credit table, a later call may."""
         verified = self.verified()
         if not verified or not await self._book.sync(now_view, self._others()):
-            return
+            return False
         proposal, table = propose(self._inbox.base.run, self._inbox.base.round, verified.values(), self._book.current)
         self._remember(proposal, table, self._bench.signer.peer)
         self._mine = proposal.result
         await self._publish(PROPOSAL, encode(proposal))
         await self._attest(proposal.result, self._bench.signer.peer)
+        return True
 
     async def poll(self, now_view: ClockView) -> None:
         """Read proposals and attest those that hold; read attestations and hand a majority's signatures on."""

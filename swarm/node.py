@@ -41,8 +41,8 @@ from swarm.timing import Activity
 from swarm.troubles import Troubles
 from swarm.work import Bench
 
-CHAIN_WAIT_S = 0.25
-"""Seconds between looks at the chain while waiting for a round to open."""
+ENROL_AGAIN_S = 2.0
+"""A peer that is no member of the open round asks so often to be one of the next."""
 
 
 class Node:
@@ -162,10 +162,10 @@ class Node:
                 told = waiting_for
                 self._bench.events.append(Progress(waiting_for))
             await self._settler.flush()
-            if view.round > 0 and not is_member and self._bench.now() - since > CHAIN_WAIT_S * 8:
+            if view.round > 0 and not is_member and self._bench.now() - since > ENROL_AGAIN_S:
                 await self._enrol_again()
                 since = self._bench.now()
-            await asyncio.sleep(CHAIN_WAIT_S)
+            await asyncio.sleep(self._bench.poll_s)
 
     def _waiting_for(self, view: ClockView, is_member: bool) -> str:
         if view.round == 0:
@@ -267,7 +267,7 @@ class Node:
                 credits_root=credits_tree(table).root,
                 contributions=agreed.proposal.contributions if agreed else (),
                 micro_credits=earned,
-                poster=agreed.poster if agreed else PeerId(""),
+                poster=agreed.poster if agreed else None,
             )
         )
 

@@ -30,7 +30,6 @@ from swarm.timing import Activity
 from swarm.troubles import Troubles
 from swarm.work import Bench, Work
 
-POLL_S = 0.2
 CHAIN_POLL_S = 2.0
 """Seconds between looks at the chain while nothing depends on it."""
 
@@ -68,6 +67,7 @@ class RoundPlay:
         self._work = Work(bench, inbox, book.state_of(bench.signer.peer))
         self._agreement = Agreement(bench, inbox, view, book, outbox)
         self._looked_at_chain = 0.0
+        self._my_turn = False
         self._spare: asyncio.Task[None] | None = None
         self.outcome = Outcome.COMPLETE
         self.stages_played: list[Stage] = []
@@ -139,13 +139,12 @@ class RoundPlay:
                 return [machine.Trained()]
             case machine.Contribute():
                 await self._persist(self._work.contribute)
+                await self._poll([CONTRIBUTION])
                 if self._after_contributing is not None:
                     self._spare = asyncio.ensure_future(self._after_contributing())
                 return [machine.Contributed(self._bench.signer.peer)]
             case machine.Propose():
-                view = await self._look_at_chain()
-                if view is not None:
-                    await self._persist(lambda: self._agreement.propose(view))
+                self._my_turn = True
             case machine.Finish(outcome=outcome):
                 self.outcome = outcome
         return []
@@ -174,7 +173,7 @@ class RoundPlay:
         with self._bench.watch.during(Activity.NETWORK):
             while not self._inbox.holds(header.consumed) and self._bench.now() < deadline:
                 await self._poll(STAGES)
-                await asyncio.sleep(POLL_S)
+                await asyncio.sleep(self._bench.poll_s)
 
     def _end_stage(self, action: machine.EndStage) -> None:
         base = self._inbox.base
@@ -222,7 +221,7 @@ class RoundPlay:
                     if recorded is not None:
                         return [*happenings, recorded]
             if not happenings:
-                await asyncio.sleep(POLL_S)
+                await asyncio.sleep(self._bench.poll_s)
         return happenings or [machine.Tick()]
 
     def _kinds(self, state: RoundState) -> list[str]:
@@ -300,6 +299,8 @@ class RoundPlay:
         if state.phase is not Phase.AGREE:
             return None
         try:
+            if self._my_turn:
+                self._my_turn = not await self._agreement.propose(view)
             await self._agreement.poll(view)
         except NetworkError as error:
             self._troubles.report(error)

@@ -49,6 +49,8 @@ class Bench(msgspec.Struct, frozen=True):
     events: EventLog
     watch: Stopwatch
     now: Now
+    poll_s: float = 0.2
+    """Seconds between looks at the network and the chain while waiting for either."""
 
 
 class Work:

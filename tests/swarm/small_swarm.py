@@ -1,0 +1,178 @@
+"""Why this module exists: whole rounds of several real nodes in one process, on the shipped fakes, in a second or two."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from chain.deploy import Parameters
+from chain.fake import FakeChain, FakeWorld
+from identity.envelope import verify
+from identity.keyfile import create_key
+from identity.signer import Signer
+from protocol.events import Event, RecordRejected
+from protocol.ids import Address, PeerId
+from protocol.run import FamilySpec, GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
+from rewards.outbox import Outbox
+from swarm.checkpoint import Checkpoints
+from swarm.dht.memory import MemoryNetwork, MemoryTransport
+from swarm.engine_room import EngineRoom
+from swarm.exam import Exam
+from swarm.home import PeerHome
+from swarm.journal import Journal
+from swarm.node import Node
+from swarm.observe.eventlog import EventLog, read
+from swarm.policy.base import Prompt
+from swarm.policy.fake import FakeEngine
+from swarm.settling import Settler
+from swarm.tasks.base import Question
+from swarm.timing import Stopwatch
+from swarm.troubles import Troubles
+from swarm.work import Bench
+
+Kind = TypeVar("Kind", bound=Event)
+
+
+class Doubling:
+    """A task without a library: twice a number."""
+
+    name, version = "doubling", "1"
+
+    def questions(self, seed: int, count: int, *, held_out: bool = False) -> tuple[Question, ...]:
+        first = seed % 1000
+        return tuple(Question(f"2 * {first + n} = ?", str(2 * (first + n)), "doubling") for n in range(count))
+
+    def score(self, question: Question, answer: str) -> int:
+        return 1000 if answer.strip() == question.truth else 0
+
+
+def pupil(prompt: Prompt, seed: int) -> str:
+    """Says well-formed things; whether they are right depends on the seed."""
+    text = prompt[-1].content
+    number = int(text.split("*")[1].split("=")[0])
+    answer = 2 * number + (0 if seed % 3 else 1)
+    if "<identify>" in prompt[0].content:
+        return f"<compare>looked</compare><identify>{'ABC'[seed % 3]}</identify>"
+    if "<majority>" in prompt[0].content:
+        return f"<majority>A</majority><think>so</think><answer>{answer}</answer>"
+    return f"<think>double</think><answer>{answer}</answer>"
+
+
+def small_run(**times: int) -> RunSpec:
+    time_rules = {"stage_s": 5, "contribute_s": 5, "poster_s": 2, "round_s": 30} | times
+    return RunSpec(
+        name="test",
+        chain_id=31337,
+        model=FakeEngine(pupil).state_hash(),
+        task=TaskSpec("doubling", "1", (FamilySpec("doubling", 1, "{}"),), 8),
+        game=GameRules(3, 2, 120, 120, 160, 1000, 8),
+        learn=LearnRules(2, 1, 1000, 200_000_000, 200_000_000, 0, 0, 0, 10**9),
+        time=TimeRules(**time_rules),
+        seed=7,
+    )
+
+
+@dataclass
+class Seat:
+    """One peer of the small swarm: what survives it on disk and on the chain, and a node while it runs."""
+
+    home: PeerHome
+    signer: Signer
+    wallet: Address
+    swarm: SmallSwarm
+    transport: MemoryTransport | None = None
+
+    @property
+    def peer(self) -> PeerId:
+        return self.signer.peer
+
+    def node(self, script: Callable[[Prompt, int], str] = pupil) -> Node:
+        """A fresh process of this peer, so to speak: everything that is kept comes from disk and chain."""
+        swarm, run_home = self.swarm, self.home.run(self.swarm.run.id)
+        events = EventLog(self.home.events_file)
+
+        def rejected(bad: object, peer: str, kind: str, round_number: int) -> None:
+            events.append(RecordRejected(round_number, peer, kind, bad.reason, bad.what))  # type: ignore[attr-defined]
+
+        self.transport = swarm.network.join(self.peer, on_rejected=rejected)
+        troubles = Troubles(events)
+        chain = FakeChain(swarm.world, self.wallet)
+        outbox = Outbox(run_home.outbox_file)
+        bench = Bench(
+            run=swarm.run,
+            contracts=swarm.world.contracts,
+            signer=self.signer,
+            engine=FakeEngine(script),
+            engine_name="fake",
+            profile="bytes",
+            room=EngineRoom(),
+            transport=self.transport,
+            checkpoints=Checkpoints(run_home.states),
+            journal=Journal(run_home.journal),
+            events=events,
+            watch=Stopwatch(time.time),
+            now=time.time,
+            poll_s=0.01,
+        )
+        return Node(
+            bench,
+            chain,
+            Doubling(),
+            outbox,
+            Settler(chain, outbox, self.wallet, events, troubles),
+            troubles,
+            Exam(Doubling(), swarm.run.id, 4, 120),
+            eval_every=0,
+            claim_every=0,
+            set_members=self.transport.set_members,
+        )
+
+    def told(self, kind: type[Kind]) -> list[Kind]:
+        """Events of one kind that this peer has written so far."""
+        return [logged.event for logged in read(self.home.events_file).events if isinstance(logged.event, kind)]
+
+
+@dataclass
+class SmallSwarm:
+    run: RunSpec
+    world: FakeWorld
+    network: MemoryNetwork
+    seats: list[Seat] = field(default_factory=list)
+
+    def seat(self, folder: Path) -> Seat:
+        """One more peer, with an identity and a wallet of its own."""
+        number = len(self.seats) + 1
+        home = PeerHome(folder / str(number))
+        home.root.mkdir(parents=True)
+        wallet = Address("0x" + f"{number:040x}")
+        key = create_key(home.key_file, secret=bytes([number]) * 32)
+        seat = Seat(home, Signer(key, wallet), wallet, self)
+        self.seats.append(seat)
+        return seat
+
+
+@asynccontextmanager
+async def small_swarm(folder: Path, num_peers: int, **times: int) -> AsyncIterator[SmallSwarm]:
+    """A swarm whose chain mines a block every hundredth of a second while the block runs."""
+    run = small_run(**times)
+    world = FakeWorld(Parameters(round_s=run.time.round_s, start_members=num_peers), now=int(time.time()))
+    network = MemoryNetwork(run.id, lambda envelope: verify(envelope, world.contracts))
+    swarm = SmallSwarm(run, world, network)
+    for _ in range(num_peers):
+        swarm.seat(folder)
+
+    async def mine() -> None:
+        while True:
+            world.pass_time(max(0, int(time.time()) - world.now))
+            await asyncio.sleep(0.01)
+
+    mining = asyncio.ensure_future(mine())
+    try:
+        yield swarm
+    finally:
+        mining.cancel()
