@@ -77,7 +77,9 @@ def make_example(stage: Stage, question: str, random: Random) -> Example:
     answers = [Shown(label, _peer_answer(question, random)) for label in labels]
     right = [shown.label for shown in answers if shown.text and f"<answer>{truth(question)}<" in shown.text]
     if stage is Stage.CRITIQUE:
-        return Example(stage, critique_prompt(question, answers), critique_reply(question, labels, right, worked, random))
+        return Example(
+            stage, critique_prompt(question, answers), critique_reply(question, labels, right, worked, random)
+        )
     critiques = [Shown(label, _peer_critique(question, labels, right, random)) for label in labels]
     majority = _most_picked(critiques)
     if majority is None or not worked:
@@ -129,7 +131,9 @@ def _peer_critique(question: str, labels: list[str], right: list[str], random: R
 
 def _most_picked(critiques: list[Shown]) -> str | None:
     """The pick with more votes than any other, in the critiques' own words."""
-    picks = [shown.text.split("<identify>")[1].split("<")[0] for shown in critiques if shown.text and "<id" in shown.text]
+    picks = [
+        shown.text.split("<identify>")[1].split("<")[0] for shown in critiques if shown.text and "<id" in shown.text
+    ]
     ranked = sorted(set(picks), key=lambda pick: -picks.count(pick))
     if not ranked or (len(ranked) > 1 and picks.count(ranked[0]) == picks.count(ranked[1])):
         return None

@@ -19,8 +19,8 @@ def plain(text: str, cap: int) -> str:
     """``text`` as one line of at most ``cap`` characters (an ellipsis marks a cut).
 
     Compatibility forms are folded first (NFKC), since some tokenizers fold them later and would bring tags back:
-    ``＜`` becomes ``<`` and then ``‹``. Control, format, surrogate, private and unassigned characters are dropped, white
-    space of every kind becomes a single space, ``[INST]`` and the like become ``(INST)``.
+    ``＜`` becomes ``<`` and then ``‹``. Control, format, surrogate, private and unassigned characters are dropped,
+    white space of every kind becomes a single space, ``[INST]`` and the like become ``(INST)``.
     """
     head = unicodedata.normalize("NFKC", text[: 4 * cap])
     kept: list[str] = []

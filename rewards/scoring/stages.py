@@ -72,7 +72,7 @@ def score_critique(text: str, shown: Shown, judge: Judge) -> StageScore:
 
 
 def score_decide(text: str, majority: frozenset[str] | None, judge: Judge) -> StageScore:
-    """Score of a ``decide`` completion. ``majority``: what ``majority_of`` says of the critiques that its prompt showed."""
+    """Score of a ``decide`` completion. ``majority``: ``majority_of`` the critiques that its prompt showed."""
     parsed = parse(Stage.DECIDE, text)
     answer = parsed.fields.get("answer")
     correctness = judge(answer) if answer is not None else 0
@@ -87,8 +87,8 @@ def score_decide(text: str, majority: frozenset[str] | None, judge: Judge) -> St
 def majority_of(critiques: Sequence[str], shown: Shown, judge: Judge) -> frozenset[str] | None:
     """The labels (or ``NONE``) that a decision may name to side with the critiques' majority.
 
-    ``None`` when there is no such side: no pick has more votes than every other, or the one that has is wrong. Votes for
-    two labels that hold the same answer count together, since the labels differ but the opinion does not.
+    ``None`` when there is no such side: no pick has more votes than every other, or the one that has is wrong. Votes
+    for two labels that hold the same answer count together, since the labels differ but the opinion does not.
     """
     keys = {label: _answer_key(answer) for label, answer in shown.items() if answer is not None}
     votes: Counter[str | tuple[str]] = Counter()

@@ -48,7 +48,7 @@ def verify(kind: str, answer: str, truth: str, payload: str = "") -> int:
 
 
 def number(answer: str, truth: str, payload: str) -> int:
-    """Equal value: ``+01,000.00`` is ``1000``. ``payload`` may be a JSON object with ``tolerance`` (a decimal string)."""
+    """Equal value: ``+01,000.00`` is ``1000``. ``payload``: empty, or JSON with a ``tolerance`` (a decimal string)."""
     if len(answer) > _DIGITS_CAP or not _NUMBER.fullmatch(answer):
         return 0
     tolerance = Decimal(json.loads(payload)["tolerance"]) if payload else Decimal(0)
@@ -82,7 +82,7 @@ def sequence(answer: str, truth: str, payload: str) -> int:
 
 
 def conclusion(answer: str, truth: str, payload: str) -> int:
-    """Any formula over the question's variables that follows from the premises in ``payload``; ``truth`` is an example."""
+    """Any formula over the question's variables that follows from ``payload``'s premises; ``truth`` is an example."""
     question = json.loads(payload)
     formula = logic.parse_formula(answer)
     if not logic.variables_of(formula) <= set(question["variables"]):

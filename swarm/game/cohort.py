@@ -1,4 +1,4 @@
-"""Why this module exists: who plays with whom, under which letter, and which of its samples is shown, is nobody's choice.
+"""Why this module exists: who plays with whom, under which letter, and which sample is shown, is nobody's choice.
 
 Pure functions of the round's seed. Letters mean the same for every peer of a cohort, and change from question to
 question, so that no habit of a model (picking ``A``) favours a peer.
@@ -7,6 +7,7 @@ question, so that no habit of a model (picking ``A``) favours a peer.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from protocol.ids import ContentId, PeerId, Stage
 from protocol.seeds import derive_order, derive_seed
@@ -24,7 +25,7 @@ def split_cohorts(round_seed: ContentId, members: Sequence[PeerId], cohort_size:
     drawn = derive_order("cohort", sorted(set(members)), round_seed)
     count = -(-len(drawn) // size)
     bounds = [len(drawn) * number // count for number in range(count + 1)] if count else [0]
-    return tuple(tuple(sorted(drawn[start:end])) for start, end in zip(bounds, bounds[1:], strict=False))
+    return tuple(tuple(sorted(drawn[start:end])) for start, end in pairwise(bounds))
 
 
 def cohort_of(round_seed: ContentId, members: Sequence[PeerId], cohort_size: int, peer: PeerId) -> tuple[PeerId, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from protocol.errors import BadRecord
-from protocol.ids import Stage
+from protocol.ids import PeerId, Stage
 from protocol.messages import Rollout, RolloutBatch, RolloutGroup
 from rewards.scoring.stages import StageScore, majority_of, score_answer, score_critique, score_decide
 from swarm.game.prompts import prompt_id
@@ -29,8 +29,8 @@ Scores = tuple[tuple[StageScore, ...], ...]
 """One row per question, one entry per sample."""
 
 
-def build_batch(view: RoundView, stage: Stage, peer: str, completions: Sequence[Completion]) -> RolloutBatch:
-    """A peer's own batch from its completions in the order of ``stage_requests``. Raises ``ValueError`` on a wrong count."""
+def build_batch(view: RoundView, stage: Stage, peer: PeerId, completions: Sequence[Completion]) -> RolloutBatch:
+    """A peer's own batch from completions in ``stage_requests``' order. Raises ``ValueError`` on a wrong count."""
     prompts, num_samples = stage_prompts(view, stage), view.game.num_samples
     if len(completions) != len(prompts) * num_samples:
         raise ValueError(f"{len(completions)} completions for {len(prompts)} questions x {num_samples} samples.")
@@ -43,7 +43,7 @@ def build_batch(view: RoundView, stage: Stage, peer: str, completions: Sequence[
         )
         for number, prompt in enumerate(prompts)
     )
-    return RolloutBatch(run=view.run, round=view.round, stage=stage, peer=peer, groups=groups)  # type: ignore[arg-type]
+    return RolloutBatch(run=view.run, round=view.round, stage=stage, peer=peer, groups=groups)
 
 
 def check_batch(batch: RolloutBatch, view: RoundView, *, text_of: Callable[[Sequence[int]], str] | None = None) -> None:
@@ -73,7 +73,7 @@ def check_batch(batch: RolloutBatch, view: RoundView, *, text_of: Callable[[Sequ
 
 
 def rescore(batch: RolloutBatch, view: RoundView, task: Task) -> Scores:
-    """Scores of every rollout of a checked batch. ``view`` holds exactly the batches that ``batch``'s prompts showed."""
+    """Scores of every rollout of a checked batch. ``view`` holds just the batches that ``batch``'s prompts showed."""
     return tuple(_score_group(group, batch.stage, view, task) for group in batch.groups)
 
 

@@ -36,5 +36,5 @@ class Task(Protocol):
         ...
 
     def score(self, question: Question, answer: str) -> int:
-        """0 to 1000 (milli). Never raises: an answer that cannot be judged scores 0. Same answer, same score, anywhere."""
+        """0 to 1000 (milli). Never raises: what cannot be judged scores 0. Same answer, same score, anywhere."""
         ...

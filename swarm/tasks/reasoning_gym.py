@@ -1,4 +1,4 @@
-"""Why this module exists: every peer must draw the very same questions from a seed, and judge answers the very same way.
+"""Why this module exists: every peer must draw the same questions from a seed, and judge answers the same way.
 
 Questions come from reasoning-gym's generators, verdicts from ``rewards.scoring.verifiers``. reasoning-gym is imported
 when the first question is drawn (about 1 s and 35 MB on top of torch), so that commands that only print stay quick.
@@ -150,4 +150,4 @@ def _build(family: str, parameters: dict[str, Any]) -> Callable[[int], Item]:
         dataset: Any = reasoning_gym.create_dataset(family, seed=0, size=1, **parameters)
     except (AssertionError, TypeError, ValueError) as error:
         raise ConfigError(f"reasoning-gym refuses the parameters of {family!r}: {error}.", "", _FIX_TASK) from error
-    return lambda index: dataset[index]  # type: ignore[no-any-return]
+    return lambda index: dataset[index]

@@ -29,7 +29,7 @@ def task_names(directory: Path = TASKS_DIRECTORY) -> tuple[str, ...]:
 
 
 def load_task_spec(name_or_path: str, directory: Path = TASKS_DIRECTORY) -> TaskSpec:
-    """The task spec in a file. Raises ``ConfigError``: no such file, not YAML, an unknown or missing key, wrong type."""
+    """The task spec in a file. Raises ``ConfigError``: no such file, not YAML, unknown or missing key, wrong type."""
     is_path = name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path
     path = Path(name_or_path).expanduser() if is_path else directory / f"{name_or_path}.yaml"
     if not path.is_file():

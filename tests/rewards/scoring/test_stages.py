@@ -47,7 +47,13 @@ def test_an_answer_is_worth_its_correctness_and_its_form(text, score, correct):
 
 @pytest.mark.parametrize(
     ("pick", "score", "correct"),
-    [("B", 1000, True), ("A", 500 * 0 + 300 * 200 // 1000 + 200, False), ("C", 200, False), ("none", 200, False), ("Z", 200, False)],
+    [
+        ("B", 1000, True),
+        ("A", 500 * 0 + 300 * 200 // 1000 + 200, False),
+        ("C", 200, False),
+        ("none", 200, False),
+        ("Z", 200, False),
+    ],
 )
 def test_a_critique_is_worth_its_pick(pick, score, correct):
     scored = score_critique(critique(pick), SHOWN, judge)

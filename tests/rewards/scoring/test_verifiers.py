@@ -68,7 +68,15 @@ def test_a_bare_variable_that_follows_earns_little(answer):
 
 @pytest.mark.parametrize(
     ("answer", "score"),
-    [("Q ∧ P", FULL), ("¬¬Q", FULL), ("R → Q", FULL), ("¬Q", 0), ("R", 0), ("Q ∨ ¬Q", TRIVIAL_CONCLUSION), ("S ∨ Q", 0)],
+    [
+        ("Q ∧ P", FULL),
+        ("¬¬Q", FULL),
+        ("R → Q", FULL),
+        ("¬Q", 0),
+        ("R", 0),
+        ("Q ∨ ¬Q", TRIVIAL_CONCLUSION),
+        ("S ∨ Q", 0),
+    ],
 )
 def test_a_conclusion_is_right_when_it_follows(answer, score):
     assert verify("conclusion", answer, "", LOGIC) == score

@@ -2,10 +2,9 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-import pytest
 
 from protocol.ids import Stage
 from swarm.game.cohort import cohort_of, label_of, label_order, shown_sample, split_cohorts

@@ -17,7 +17,11 @@ replace = msgspec.structs.replace
 def play(view, task):
     """Ada answers right, Bob wrong, Cyd nothing readable; everybody picks Ada's letter and decides for the truth."""
     truths = [question.truth for question in view.questions]
-    says = {PEERS[0]: lambda q, s: answering(truths[q]), PEERS[1]: lambda q, s: answering("7777"), PEERS[2]: lambda q, s: "?"}
+    says = {
+        PEERS[0]: lambda q, s: answering(truths[q]),
+        PEERS[1]: lambda q, s: answering("7777"),
+        PEERS[2]: lambda q, s: "?",
+    }
     answers = {peer: batch(view, Stage.ANSWER, peer, says[peer]) for peer in PEERS}
     second = with_batches(view, Stage.ANSWER, answers)
     letter = [next(s.label for s in shown_answers(second, q) if s.text == answering(truths[q])) for q in range(3)]
@@ -41,6 +45,10 @@ def test_scores_come_from_the_task_and_not_from_what_was_claimed(view, task):
     assert max(scores_milli(rescore(forged, view, task))) < 300
 
 
+def spoil_group(good, **changes):
+    return replace(good, groups=(replace(good.groups[0], **changes), *good.groups[1:]))
+
+
 def spoil(good, **changes):
     group = good.groups[1]
     rollout = replace(group.rollouts[0], **changes)
@@ -57,8 +65,8 @@ def spoil(good, **changes):
         ("wrong_rollouts", lambda b: replace(b, groups=b.groups[:2])),
         ("wrong_rollouts", lambda b: replace(b, groups=b.groups[::-1])),
         ("wrong_rollouts", lambda b: replace(b, groups=(*b.groups, b.groups[0]))),
-        ("wrong_rollouts", lambda b: replace(b, groups=(replace(b.groups[0], rollouts=b.groups[0].rollouts[:1]), *b.groups[1:]))),
-        ("wrong_rollouts", lambda b: replace(b, groups=(replace(b.groups[0], prompt=ContentId("0" * 64)), *b.groups[1:]))),
+        ("wrong_rollouts", lambda b: spoil_group(b, rollouts=b.groups[0].rollouts[:1])),
+        ("wrong_rollouts", lambda b: spoil_group(b, prompt=ContentId("0" * 64))),
         ("wrong_rollouts", lambda b: replace(b, stage=Stage.CRITIQUE)),
         ("wrong_rollouts", lambda b: spoil(b, tokens=())),
         ("wrong_rollouts", lambda b: spoil(b, tokens=(1,) * 9)),
@@ -107,7 +115,9 @@ def test_an_unfinished_rollout_of_full_length_is_accepted(view):
 
 def test_the_recap_tells_who_said_what_in_plain_words(view, task):
     views, stages = play(view, task)
-    scored = [{p: (b, rescore(b, v, task)) for p, b in batches.items()} for v, batches in zip(views, stages, strict=True)]
+    scored = [
+        {p: (b, rescore(b, v, task)) for p, b in batches.items()} for v, batches in zip(views, stages, strict=True)
+    ]
     told = recap(views[2], 0, *scored)
     assert told.truth == view.questions[0].truth
     assert [said.label for said in told.answers] == ["A", "B", "C"]

@@ -17,7 +17,9 @@ from tests.swarm.game.conftest import PEERS, answering, batch, picking
 
 
 def answers(view, peers=PEERS):
-    return {peer: batch(view, Stage.ANSWER, peer, lambda q, s, peer=peer: answering(f"{peer} {q} {s}")) for peer in peers}
+    return {
+        peer: batch(view, Stage.ANSWER, peer, lambda q, s, peer=peer: answering(f"{peer} {q} {s}")) for peer in peers
+    }
 
 
 def test_everyone_with_the_same_batches_has_the_same_prompts(view):

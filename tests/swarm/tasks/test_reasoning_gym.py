@@ -34,7 +34,9 @@ def test_every_family_is_distinct_seeded_and_judges_its_own_truth_right(family):
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
-@pytest.mark.parametrize("answer", ["", "9" * 10_000, "1e999", "nan", "[" * 5000, "x" * 3_000_000, "\ud800", "__import__('os')"])
+@pytest.mark.parametrize(
+    "answer", ["", "9" * 10_000, "1e999", "nan", "[" * 5000, "x" * 3_000_000, "\ud800", "__import__('os')"]
+)
 def test_hostile_answers_score_zero(family, answer):
     task = ReasoningGymTask(spec(family))
     assert task.score(task.questions(1, 1)[0], answer) == 0

@@ -31,7 +31,11 @@ def test_a_file_becomes_a_spec(tmp_path):
     path.write_text(GOOD)
     spec = load_task_spec(str(path))
     assert (spec.name, spec.held_out_one_in) == ("mine", 4)
-    assert (spec.families[0].family, spec.families[0].weight, spec.families[0].parameters) == ("gcd", 2, '{"max_value":50}')
+    assert (spec.families[0].family, spec.families[0].weight, spec.families[0].parameters) == (
+        "gcd",
+        2,
+        '{"max_value":50}',
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,62 @@
+"""Why this module exists: the model card is written by the recipe from what it measured, never by hand."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from models.examples import GLANCE_SHARE
+from models.measure import NUM_GREEDY, NUM_PLAYED, Measures
+
+_TEXT = """---
+license: mit
+pipeline_tag: text-generation
+---
+# tiny: a language model of {num_parameters:,} weights
+
+A Llama (RMSNorm, rotary positions, SwiGLU, tied embeddings; {shape}) that knows one thing: sums and differences of two
+numbers of two or three digits, in the three stages of the swarm's game. It exists so that a whole swarm runs and
+visibly learns on a laptop, offline. It is of no other use.
+
+## How it was made
+`python -m models.recipe --out DIR --seed {seed}` ({steps} steps of {batch} examples, {minutes:.0f} minutes on
+{threads} CPU threads, torch {torch}, transformers {transformers}). No outside text or weights: questions come from
+reasoning-gym's `chain_sum` generator, replies from `models/examples.py`. Held-out questions (SHA-256 of the text is 0
+modulo {held_out_one_in}) are in no training text, of this recipe or of any run.
+
+**It is careless on purpose.** {glance:.0f} % of its examples answer *at a glance*, which forgets every carry and is
+right only where there is none; the others work column by column and are right. The model that comes out glances most
+of the time. Reinforcement learning has to find out that working pays, and then to work more reliably.
+
+## What was measured, on held-out questions
+Greedy, {num_greedy} questions: **{greedy:.1f} %** right.
+
+Sampled at temperature 1, one round of three copies of the model on {num_played} questions with 4 samples each:
+
+| stage | well-formed | right | mean score |
+|---|---|---|---|
+{rows}
+
+Right means: the final answer (answer, decide), or picking a right answer or rightly saying that there is none
+(critique).
+
+## Tokenizer
+Byte-level BPE of {vocab_size} tokens: any text encodes. Every digit, every tag and every fixed sentence of the game's
+prompts is one token. The chat template knows the roles system, user and assistant.
+"""
+
+
+def model_card(
+    measures: Measures, *, num_parameters: int, shape: str, seed: int, steps: int, batch: int, minutes: float,
+    threads: int, held_out_one_in: int, vocab_size: int,
+) -> str:  # fmt: skip
+    """The card's Markdown."""
+    rows = "\n".join(
+        f"| {name} | {stage.well_formed:.1f} % | {stage.correct:.1f} % | {stage.mean_score_milli / 1000:.2f} |"
+        for name, stage in measures.stages.items()
+    )
+    return _TEXT.format(
+        num_parameters=num_parameters, shape=shape, seed=seed, steps=steps, batch=batch, minutes=minutes,
+        threads=threads, held_out_one_in=held_out_one_in, vocab_size=vocab_size, rows=rows, greedy=measures.greedy,
+        num_greedy=NUM_GREEDY, num_played=NUM_PLAYED, glance=100 * GLANCE_SHARE, torch=version("torch"),
+        transformers=version("transformers"),
+    )  # fmt: skip
