@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from chain.base import Advance, Chain, ClockView
 from protocol.codec import decode
-from protocol.errors import BadRecord, ChainUnreachable, NetworkError
+from protocol.errors import BadRecord, ChainUnreachable, ConfigError, NetworkError
 from protocol.events import BatchSeen, ContributionSeen, Outcome, Progress, RoundOpened, StageEnded, StageStarted
 from protocol.ids import STAGES, ContentId, PeerId, Stage
 from protocol.messages import BatchHeader
@@ -161,8 +161,9 @@ class RoundPlay:
                 return [machine.Skipped(stage)]
         try:
             await self._persist(lambda: self._work.produce(stage))
-        except BadRecord as bad:  # a kept batch stands on batches that nobody serves any more
-            self._troubles.report(bad)
+        except (BadRecord, ConfigError) as error:
+            # A kept batch stands on batches that nobody serves any more, or a prompt outgrew the model's context.
+            self._troubles.report(error)
             return [machine.Skipped(stage)]
         self.stages_played.append(stage)
         return [machine.Produced(stage)]
