@@ -65,7 +65,7 @@ class SwarmDashboard(App[None]):
         self._on_quit = on_quit
         self._clock = clock
         self._overview = Overview()
-        self._feed = Feed(self.home, self.post_message, clock, alive)
+        self._feed = Feed(self.home, self.post_message, alive)
 
     def on_mount(self) -> None:
         self.push_screen(self._overview)

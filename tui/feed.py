@@ -16,6 +16,7 @@ from textual.message import Message
 
 from swarm.observe.snapshot import Snapshot, snapshot
 from swarm.observe.stores import Alive, Stores
+from swarm.observe.text import plain
 from swarm.observe.views import ProgressView
 
 POLL_S = 0.25
@@ -46,10 +47,9 @@ class Unreadable(Message):
 class Feed:
     """Watches one HOME. ``run`` blocks until ``stop``; call it in a thread of its own."""
 
-    def __init__(self, home: Path, post: Callable[[Message], object], clock: Callable[[], float], alive: Alive) -> None:
+    def __init__(self, home: Path, post: Callable[[Message], object], alive: Alive) -> None:
         self._home = home
         self._post = post
-        self._clock = clock
         self._alive = alive
         self._stop = threading.Event()
 
@@ -84,5 +84,5 @@ class Feed:
         # The countdown is the screen's business: with time frozen here, equal logs give equal snapshots.
         peers = tuple(snapshot(name, store, 0.0, self._alive) for name, store in stores.peers.items())
         busy = stores.host.row("SELECT * FROM progress") if stores.host is not None else None
-        progress = ProgressView(busy["what"], busy["done"], busy["total"], busy["at"]) if busy else None
+        progress = ProgressView(plain(busy["what"], 120), busy["done"], busy["total"], busy["at"]) if busy else None
         return Observed(peers, progress)

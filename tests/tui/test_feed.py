@@ -9,7 +9,7 @@ from tui.feed import Feed, Observed, Unreadable
 
 def watch(home):
     posted = queue.Queue()
-    feed = Feed(home, posted.put, lambda: playback.START_AT, lambda _pid, _at: True)
+    feed = Feed(home, posted.put, lambda _pid, _at: True)
     thread = threading.Thread(target=feed.run)
     thread.start()
     return feed, thread, posted

@@ -13,6 +13,7 @@ from tui.widgets.panel import Panel, ends, row, rows
 
 STEPS = ("answer", "critique", "decide", "train", "contribute", "settle")
 _WAITING = {
+    "": "not started yet",
     "starting": "starting",
     "joined": "joined the swarm, waiting for a round to open",
     "open": "the round is open",
