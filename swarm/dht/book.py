@@ -35,6 +35,7 @@ class Verdict(Enum):
 
     HELD = "held"  # it is in the book, now or already before
     STALE = "stale"  # expired, or a later presence of the same owner is held
+    EARLY = "early"  # by somebody who is not a member yet, for a round that this node has not asked about
     FULL = "full"  # the slot, or its owner's share of it, is full
     DOUBTED = "doubted"  # refused, but an honest node may hold it: not a member here, or one half of an equivocation
     BAD = "bad"  # breaks a rule that every honest node checks
@@ -92,6 +93,7 @@ class RecordBook:
         self._by_owner: dict[str, OrderedDict[tuple[bytes, str], int]] = {}
         self._members: frozenset[str] | None = None
         self._names: OrderedDict[bytes, RecordKey] = OrderedDict()
+        self._latest_round = 0
         self._known_bad: OrderedDict[bytes, Verdict] = OrderedDict()
         self._reports_left = float(self._limits.report_burst)
         self._reports_at = now()
@@ -107,6 +109,7 @@ class RecordBook:
     def watch(self, key: RecordKey) -> bytes:
         """The slot of ``key``, whose name is kept so that junk found there is reported under its kind and round."""
         slot = slot_of(key)
+        self._latest_round = max(self._latest_round, key.round)
         self._names[slot] = key
         self._names.move_to_end(slot)
         while len(self._names) > _NAMED_SLOTS:
@@ -130,7 +133,8 @@ class RecordBook:
         if self._known_bad.get(digest) is Verdict.BAD:
             return Verdict.BAD
         try:
-            self._check_member(slot, subkey, data)
+            if not self._check_member(slot, subkey, data):
+                return Verdict.EARLY
             if held is None and len(owners) >= self._limits.subkeys_per_slot:
                 return Verdict.FULL
             return self._place(slot, subkey, held, self.gate.open(slot, subkey, data), data, expires_at, now)
@@ -179,13 +183,18 @@ class RecordBook:
         for slot, subkey in expired:
             self._drop(slot, subkey)
 
-    def _check_member(self, slot: bytes, subkey: str, data: bytes) -> None:
+    def _check_member(self, slot: bytes, subkey: str, data: bytes) -> bool:
+        """Whether the owner may write here; ``False`` when its round has not begun here, so that nobody can tell yet."""
         owner = owner_of(subkey)
         if self._members is None or owner in self._members or owner == self._own:
-            return
+            return True
         key = self._names.get(slot)
-        if (key.kind if key is not None else claims_of(data)[0]) != PRESENCE:
-            raise BadRecord("not_a_member", f"{owner[:64]} is not a member of this round.")
+        kind, round_number = (key.kind, key.round) if key is not None else claims_of(data)
+        if kind == PRESENCE:
+            return True
+        if round_number > self._latest_round:
+            return False
+        raise BadRecord("not_a_member", f"{owner[:64]} is not a member of this round.")
 
     def _place(
         self,

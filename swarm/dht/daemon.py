@@ -108,14 +108,6 @@ def _check_identity_there(identity: Path) -> None:
         )
 
 
-def _check_identity_there(identity: Path) -> None:
-    """hivemind would make a new one in silence."""
-    if not identity.is_file():
-        raise IdentityError(
-            f"There is no identity file {identity}.", NO_CREDITS_LOST, "Restore swarm.pem from its backup."
-        )
-
-
 def _listen_address(host: str, port: int) -> str:
     try:
         version = ipaddress.ip_address(host).version

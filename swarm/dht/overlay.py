@@ -134,11 +134,12 @@ class SwarmProtocol(DHTProtocol):
     _stub_type = None
     serializer = CappedSerializer
     namespace: str
+    _offences: dict[PeerID, tuple[int, float]]
 
     @classmethod
     async def open(cls, p2p: P2P, book: RecordBook, run: ContentId, *, wait_s: float) -> SwarmProtocol:
         """Start answering calls of this run on ``p2p``. ``wait_s``: how long one call to another node may take."""
-        self = await cls.create(
+        self: SwarmProtocol = await cls.create(
             p2p,
             node_id_of(p2p.peer_id),
             bucket_size=20,
@@ -150,7 +151,7 @@ class SwarmProtocol(DHTProtocol):
         )
         self.namespace = namespace_of(run)
         self.storage = self.cache = BookStorage(book)
-        self._offences: dict[PeerID, tuple[int, float]] = {}
+        self._offences = {}
         self.client_mode = False
         self.node_info = dht_pb2.NodeInfo(node_id=self.node_id.to_bytes())
         await self.add_p2p_handlers(p2p, namespace=self.namespace)
@@ -211,7 +212,7 @@ class SwarmProtocol(DHTProtocol):
         return True
 
     def _judge(self, record: DHTRecord) -> Verdict:
-        verdict = self.record_validator.judge(record)
+        verdict: Verdict = self.record_validator.judge(record)
         source = _source.get()
         if verdict is Verdict.BAD and source is not None:
             count, _ = self._offences.get(source, (0, 0.0))

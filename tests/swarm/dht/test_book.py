@@ -134,6 +134,7 @@ def test_a_full_slot_takes_no_more_owners_and_checks_no_more_signatures() -> Non
 def test_strangers_are_refused_unseen_once_the_members_are_known_but_may_be_present() -> None:
     desk = Desk()
     desk.book.set_members([ANN.peer])
+    desk.book.watch(key(round=1))
     assert desk.put(BOB.says(b"x")) is Verdict.DOUBTED
     assert desk.num_checked == 0
     assert desk.rejections == [("not_a_member", BOB.peer, "answer", 1)]
@@ -142,6 +143,16 @@ def test_strangers_are_refused_unseen_once_the_members_are_known_but_may_be_pres
     assert desk.put(CAT.says(b"x")) is Verdict.HELD  # this node itself, enrolled or not
     desk.book.set_members([ANN.peer, BOB.peer])
     assert desk.put(BOB.says(b"x")) is Verdict.HELD
+
+
+def test_a_newcomer_who_is_a_round_ahead_is_not_blamed() -> None:
+    desk = Desk()
+    desk.book.set_members([ANN.peer])
+    desk.book.watch(key(round=1))
+    assert desk.put(BOB.says(b"x", round=2)) is Verdict.EARLY
+    assert desk.rejections == []
+    desk.book.set_members([ANN.peer, BOB.peer])
+    assert desk.put(BOB.says(b"x", round=2)) is Verdict.HELD
 
 
 def test_an_owner_that_publishes_too_much_pushes_out_its_own_records_only() -> None:

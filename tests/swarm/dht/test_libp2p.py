@@ -316,9 +316,19 @@ async def test_dictionaries_above_the_cap_and_foreign_extensions_are_not_decoded
 
 
 async def test_no_daemon_and_no_socket_outlives_a_killed_peer(tmp_path: Path) -> None:
-    identity = ANN.identity_file(tmp_path)
+    token, daemon = run_and_kill_a_peer(ANN.identity_file(tmp_path))
+
+    async def gone() -> bool:
+        alive = daemon.is_running() and daemon.status() != psutil.STATUS_ZOMBIE
+        return not alive and not sockets_of(token)
+
+    await eventually(gone, 3.0)
+
+
+def run_and_kill_a_peer(identity: Path) -> tuple[str, psutil.Process]:
+    """A guarded peer in a process of its own, killed with -9 once it runs: its guard token and its daemon."""
     code = f"""
-    import asyncio, os
+    import asyncio
     from pathlib import Path
     from swarm.guardian import start_guardian
     guardian = start_guardian()
@@ -335,13 +345,13 @@ async def test_no_daemon_and_no_socket_outlives_a_killed_peer(tmp_path: Path) ->
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", textwrap.dedent(code)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as owner:
+        assert owner.stdout is not None
         token, pid = owner.stdout.readline().split()
         daemon = psutil.Process(int(pid))
-        assert list(Path("/tmp").glob(f"rlswarm-{token}-*"))
+        assert sockets_of(token)
         owner.send_signal(signal.SIGKILL)
+    return token, daemon
 
-    async def gone() -> bool:
-        running = daemon.is_running() and daemon.status() != psutil.STATUS_ZOMBIE
-        return not running and not list(Path("/tmp").glob(f"rlswarm-{token}-*"))
 
-    await eventually(gone, 3.0)
+def sockets_of(token: str) -> list[Path]:
+    return list(Path("/tmp").glob(f"rlswarm-{token}-*"))
