@@ -184,7 +184,7 @@ class RecordBook:
             self._drop(slot, subkey)
 
     def _check_member(self, slot: bytes, subkey: str, data: bytes) -> bool:
-        """Whether the owner may write here; ``False`` when its round has not begun here, so that nobody can tell yet."""
+        """Whether the owner may write here; ``False`` when its round has not begun here and nobody can tell yet."""
         owner = owner_of(subkey)
         if self._members is None or owner in self._members or owner == self._own:
             return True
