@@ -11,10 +11,14 @@ import os
 import resource
 import signal
 import sys
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from protocol.errors import SwarmError
+
+ORDERLY_END_S = 20.0
+"""How long a command may take to end in order after a signal; then it ends anyway, and the guardian ends its children."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -30,6 +34,10 @@ def run_until_signal(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
         def on_signal(number: int) -> None:
             received.append(number)
             task.cancel()
+            # A screen whose terminal is gone can block for ever on the way out.
+            watchdog = threading.Timer(ORDERLY_END_S, os._exit, (128 + number,))
+            watchdog.daemon = True
+            watchdog.start()
 
         for number in _SIGNALS:
             loop.add_signal_handler(number, on_signal, number)
