@@ -1,9 +1,10 @@
 """Why this module exists: a private swarm brings its own EVM chain, which must survive everything that happens to it.
 
 anvil on loopback only: its RPC can move money and forge senders, so other machines talk to it through ``chain.gate``.
-The state is written every second: an orderly end loses nothing, ``kill -9`` at most the last second or two of blocks
-(callers confirm by sending again, see ``chain.base``). Blocks and receipts of the whole run stay readable; state of
-past blocks is not kept, so calls at old blocks fail. History costs about 1.7 kB of disk and 7 kB of memory a block.
+The state is written every second and copied aside: an orderly end loses nothing, ``kill -9`` at most the last seconds
+of blocks, and ``Gate.resend`` gives their transactions back to the restarted chain. Blocks and receipts of the whole
+run stay readable; state of past blocks is not kept, so calls at old blocks fail. History costs about 1.7 kB of disk and
+7 kB of memory a block.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 from chain.ethereum import Account, LocalAccount
 from chain.install import require_anvil
 from chain.rpc import Rpc, quantity
+from chain.state_guard import keep_copies, restore
 from protocol.errors import ChainError, ChainUnreachable, ConfigError
 
 CHAIN_ID = 31337
@@ -31,6 +33,7 @@ HARDFORK = "osaka"
 START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 5.0
 DEV_ACCOUNT_WEI = 10**24
+STATE_FILE = "chain-state.json"
 _PR_SET_PDEATHSIG = 1
 
 
@@ -41,6 +44,7 @@ class DevChain:
         self.url = url
         self.account = account
         self._process = process
+        self._keeper: asyncio.Task[None] | None = None
 
     @classmethod
     async def start(
@@ -61,6 +65,7 @@ class DevChain:
         binary = binary or require_anvil()
         port = port or _free_port()
         _require_free(port)
+        await asyncio.to_thread(restore, folder / STATE_FILE)
         process = _launch(folder, anvil_command(binary, folder, port, block_time_s, chain_id))
         chain = cls(process, f"http://127.0.0.1:{port}", _dev_account(folder / "dev-account.key"))
         try:
@@ -68,6 +73,7 @@ class DevChain:
         except BaseException:
             await chain.stop()
             raise
+        chain._keeper = asyncio.create_task(keep_copies(folder / STATE_FILE))
         return chain
 
     @property
@@ -81,10 +87,13 @@ class DevChain:
 
     async def wait(self) -> int:
         """Wait until the process has ended, for whatever reason; its exit code."""
-        return await asyncio.to_thread(self._process.wait)
+        code = await asyncio.to_thread(self._process.wait)
+        self._stop_keeper()
+        return code
 
     async def stop(self) -> None:
         """End it in an orderly way, the state written; by force when that takes too long."""
+        self._stop_keeper()
         if self._process.poll() is not None:
             return
         self._process.send_signal(signal.SIGTERM)
@@ -93,6 +102,11 @@ class DevChain:
         except subprocess.TimeoutExpired:
             self._process.kill()
             await self.wait()
+
+    def _stop_keeper(self) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+            self._keeper = None
 
     async def _come_up(self, log_file: Path) -> None:
         rpc = Rpc([self.url], num_attempts=1)
@@ -126,7 +140,7 @@ def anvil_command(binary: Path, folder: Path, port: int, block_time_s: float, ch
         *("--hardfork", HARDFORK),
         *("--block-time", f"{block_time_s:g}"),
         *("--accounts", "0"),
-        *("--state", str(folder / "chain-state.json")),
+        *("--state", str(folder / STATE_FILE)),
         *("--state-interval", "1"),
         "--prune-history",
     ]

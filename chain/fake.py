@@ -176,7 +176,10 @@ class FakeWorld:
             _refuse("ProofRejected", peerKey=key, signer=signer)
         if intent.delegation is not None:
             public_key = intent.delegation.public_key
-            modulus = rsa_modulus(public_key)
+            try:
+                modulus = rsa_modulus(public_key)
+            except BadRecord:
+                _refuse("ModulusUnsupported")
             if peer_of_rsa(public_key) != intent.peer or not _rsa_signed(modulus, digest, intent.delegation.signature):
                 _refuse("DelegationRejected", peerKey=key)
         self._peers[intent.peer] = _Peer(wallet, signer)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import Any
 
 import aiohttp
@@ -47,6 +47,8 @@ ALLOWED_METHODS: dict[str, int] = {
 
 FAUCET_METHOD = "swarm_faucet"
 ATTEMPTS_WHEN_MOVED_ON = 5
+REMEMBERED_S = 30.0
+REMEMBERED_TRANSACTIONS = 2000
 TOKEN_METHOD = "swarm_token"
 """Answers with the join token of the swarm behind this gate, for newcomers who know only the URL."""
 
@@ -110,6 +112,7 @@ class Gate:
         self._limits = limits or GateLimits()
         self._meter = _Meter(self._limits.calls_per_s, self._limits.burst)
         self._slots = asyncio.Semaphore(self._limits.concurrent_calls)
+        self._recent: deque[tuple[float, str]] = deque(maxlen=REMEMBERED_TRANSACTIONS)
         self._session: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
         self.join_token = ""
@@ -139,6 +142,19 @@ class Gate:
             await self._runner.cleanup()
         if self._session is not None:
             await self._session.close()
+
+    async def resend(self) -> int:
+        """Give the node the transactions of the last ``REMEMBERED_S`` again; how many it took.
+
+        For a node that was killed and restarted: what it lost of its last seconds is mined once more, in the old order;
+        what it kept it refuses by its nonce.
+        """
+        taken = 0
+        for at_s, raw in list(self._recent):
+            if time.monotonic() - at_s <= REMEMBERED_S:
+                answer = await self._pass_on(0, "eth_sendRawTransaction", [raw])
+                taken += "result" in answer
+        return taken
 
     async def _serve(self, request: web.Request) -> web.Response:
         # A JSON content type cannot be sent across origins without permission: web pages cannot use the gate.
@@ -176,7 +192,10 @@ class Gate:
         if len(params) > ALLOWED_METHODS[method]:
             return _error(number, INVALID_PARAMS, f"{method} takes at most {ALLOWED_METHODS[method]} parameters")
         async with self._slots:
-            return await self._pass_on(number, method, params)
+            answer = await self._pass_on(number, method, params)
+        if method == "eth_sendRawTransaction" and "result" in answer:
+            self._recent.append((time.monotonic(), params[0]))
+        return answer
 
     async def _pass_on(self, number: int | str, method: str, params: list[Any]) -> dict[str, Any]:
         call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}

@@ -12,7 +12,7 @@ from typing import Any
 
 from eth_abi.exceptions import DecodingError
 
-from chain.abi import Function, function
+from chain.abi import Function, Refusal, function
 from chain.base import (
     Advance,
     Balance,
@@ -30,6 +30,7 @@ from chain.base import (
 )
 from chain.ethereum import Account, LocalAccount
 from chain.keys import checksum_address, compact_signature, peer_key, public_key_xy, rsa_modulus, secp256k1_of_peer
+from chain.refusals import chain_error
 from chain.rpc import Ask, Rpc, RpcRefused, field, gather, quantity
 from chain.sender import Sender, contract_error
 from chain.typed_data import round_result_hash
@@ -266,7 +267,11 @@ class Web3Chain:
 def _register_data(intent: Register) -> str:
     r, vs = _compact(intent.proof)
     if intent.delegation is not None:
-        modulus, signer = rsa_modulus(intent.delegation.public_key), intent.delegation.signer
+        signer = intent.delegation.signer
+        try:
+            modulus = rsa_modulus(intent.delegation.public_key)
+        except BadRecord as error:
+            raise chain_error(Refusal("ModulusUnsupported", {})) from error
         return function("PeerRegistry", "registerRsa").call_data(
             modulus, signer, intent.nonce, intent.delegation.signature, r, vs
         )

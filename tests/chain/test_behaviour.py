@@ -74,6 +74,12 @@ async def test_an_rsa_peer_needs_its_own_key_for_the_delegation(bench: Bench) ->
     assert await refused(bench.chain(player).send(forged)) == "DelegationRejected"
 
 
+async def test_other_kinds_of_rsa_keys_are_refused(bench: Bench) -> None:
+    player = RsaPlayer("rsa")
+    player.public_key = player.public_key[:-1]
+    assert await refused(bench.chain(player).send(player.registration(bench.contracts))) == "ModulusUnsupported"
+
+
 async def test_an_rsa_peer_cannot_name_somebody_elses_signing_account(bench: Bench) -> None:
     await bench.chain(ADA).send(ADA.registration(bench.contracts))
     thief = RsaPlayer("thief")

@@ -17,6 +17,7 @@ from chain.devchain import DevChain, anvil_command
 from chain.gate import Faucet, Gate
 from chain.rpc import Rpc
 from chain.sender import Sender
+from chain.state_guard import copies_of
 from chain.web3_chain import Web3Chain
 from protocol.errors import ChainError, ChainUnreachable, ConfigError
 from tests.chain.conftest import PARAMETERS
@@ -60,6 +61,11 @@ def wait_for_two_writes(file: Path) -> None:
         written = file.stat().st_mtime_ns if file.exists() else 0
         while not file.exists() or file.stat().st_mtime_ns == written:
             time.sleep(0.05)
+
+
+def wait_for_newer_copy(state: Path, than_ns: int) -> None:
+    while not any(copy.exists() and copy.stat().st_mtime_ns > than_ns for copy in copies_of(state)):
+        time.sleep(0.05)
 
 
 @pytest.mark.integration
@@ -113,6 +119,60 @@ async def test_an_orderly_stop_keeps_the_very_last_block(tmp_path):
     node = Rpc([chain.url])
     assert int(await node.request("eth_getBalance", ADA.wallet, "latest"), 16) == 5
     assert await node.request("eth_getTransactionReceipt", mined.transaction)
+    await node.close()
+    await chain.stop()
+
+
+@pytest.mark.integration
+@pytest.mark.asyncio
+async def test_a_state_file_cut_in_half_by_a_kill_is_put_back_from_its_copy(tmp_path):
+    chain = await DevChain.start(tmp_path, block_time_s=0.1)
+    node = Rpc([chain.url])
+    await Sender(node, chain.account, 31337).send(ADA.wallet, value_wei=5)
+    state = tmp_path / "chain-state.json"
+    await asyncio.to_thread(wait_for_two_writes, state)
+    written = max((copy.stat().st_mtime_ns for copy in copies_of(state) if copy.exists()), default=0)
+    await asyncio.to_thread(wait_for_newer_copy, state, written)
+    os.kill(chain.pid, signal.SIGKILL)
+    await chain.wait()
+    await node.close()
+    state.write_bytes(state.read_bytes()[: state.stat().st_size // 2])
+    chain = await DevChain.start(tmp_path, block_time_s=0.1)
+    node = Rpc([chain.url])
+    assert int(await node.request("eth_getBalance", ADA.wallet, "latest"), 16) == 5
+    await node.close()
+    await chain.stop()
+
+
+@pytest.mark.integration
+@pytest.mark.asyncio
+async def test_transactions_of_the_lost_seconds_are_given_back_by_the_gate(tmp_path):
+    """The chain is set back to an older state: as if the kill had lost everything since."""
+    chain = await DevChain.start(tmp_path, block_time_s=0.1)
+    port = int(chain.url.rsplit(":", 1)[1])
+    deployment = await deploy(chain.url, chain.account, tmp_path / "deployment.json", PARAMETERS)
+    node = Rpc([chain.url])
+    gate = Gate(chain.url)
+    ada = Web3Chain([await gate.start()], deployment.contracts, ADA.account)
+    await Sender(node, chain.account, 31337).send(ADA.wallet, value_wei=10**18)
+    await chain.stop()
+    before = (tmp_path / "chain-state.json").read_bytes()
+    chain = await DevChain.start(tmp_path, port=port, block_time_s=0.1)
+    await ada.send(ADA.registration(deployment.contracts))
+    await ada.send(Enrol(ADA.peer))
+    os.kill(chain.pid, signal.SIGKILL)
+    await chain.wait()
+    (tmp_path / "chain-state.json").write_bytes(before)
+    chain = await DevChain.start(tmp_path, port=port, block_time_s=0.1)
+    assert await ada.peer(ADA.peer) is None
+    assert await gate.resend() == 2
+    await Sender(node, chain.account, 31337).send(ADA.wallet)  # mined after the two
+    record = await ada.peer(ADA.peer)
+    assert record is not None
+    assert record.enrolled
+    assert await gate.resend() == 0
+    await ada.close()
+    await gate.stop()
     await node.close()
     await chain.stop()
 

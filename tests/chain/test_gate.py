@@ -193,6 +193,23 @@ async def test_a_node_that_moved_on_is_asked_again(door):
     assert (await door.call("eth_blockNumber"))["result"] == "0x2"
 
 
+async def test_a_restarted_node_gets_the_recent_transactions_again_in_order(door):
+    door.node.answers["eth_sendRawTransaction"] = lambda raw: "0x" + "00" * 32
+    for raw in ("0x01", "0x02"):
+        await door.call("eth_sendRawTransaction", raw)
+
+    def refuse(raw: str) -> str:
+        raise Refuses(-32003, "nonce too low")
+
+    door.node.answers["eth_sendRawTransaction"] = refuse
+    await door.call("eth_sendRawTransaction", "0x03")
+    assert await door.gate.resend() == 0
+    door.node.calls.clear()
+    door.node.answers["eth_sendRawTransaction"] = lambda raw: "0x" + "00" * 32
+    assert await door.gate.resend() == 2
+    assert door.node.calls == [("eth_sendRawTransaction", [raw]) for raw in ("0x01", "0x02")]
+
+
 async def test_the_faucet_gives_up_to_its_caps(door):
     for _ in range(2):
         assert (await door.call("swarm_faucet", ADA.wallet))["result"] == "0x" + "ab" * 32
@@ -213,6 +230,12 @@ async def test_the_faucets_cap_holds_for_requests_at_the_same_time(door):
 async def test_the_faucet_wants_an_address(door, params):
     assert code(await door.call("swarm_faucet", *params)) == INVALID_PARAMS
     assert door.purse.sent == []
+
+
+async def test_the_join_token_is_told_when_there_is_one(door):
+    assert code(await door.call("swarm_token")) == METHOD_NOT_FOUND
+    door.gate.join_token = "swarm1-abc"
+    assert (await door.call("swarm_token"))["result"] == "swarm1-abc"
 
 
 async def test_a_gate_without_a_faucet_does_not_know_it():
