@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +17,11 @@ FATAL_EXIT_CODES = frozenset({0, 2, 3})
 """Exit codes that starting again cannot change: done, configuration, identity."""
 
 MAX_RESTARTS = 5
+"""How often in a row a child may crash before it is given up."""
+
+STEADY_S = 60.0
+"""A child that ran for so long had started well: an earlier crash is no reason to expect the next one."""
+
 STOP_GRACE_S = 8.0
 """How long a child may take to end after SIGTERM."""
 
@@ -41,7 +47,10 @@ class Child:
         restarts = 0
         while True:
             self.exit_code = None
+            started_at = time.monotonic()
             code = await self._run_once()
+            if time.monotonic() - started_at > STEADY_S:
+                restarts = 0
             if self._stopping or code in FATAL_EXIT_CODES or restarts >= MAX_RESTARTS:
                 self.exit_code = code
                 return code

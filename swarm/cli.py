@@ -6,6 +6,7 @@ stdout is data, stderr is diagnostics. Nothing heavy is imported before a comman
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -108,13 +109,22 @@ def run(
     password_file: PasswordOption = None,
     private: PrivateOption = False,
     wait_s: Annotated[float, typer.Option("--wait", help="Seconds to wait for HOME/join.yaml.", hidden=True)] = 0.0,
+    since: Annotated[float, typer.Option("--since", help="Count --rounds from this time on.", hidden=True)] = math.inf,
 ) -> None:
     """One peer in somebody's swarm."""
     from swarm import app as root
 
     profile = "local" if private else "join"
-    chosen = root.settings(profile, config, home=home, run__model=model, wallet__password_file=password_file)
-    raise typer.Exit(root.run(chosen, name=peer, join=join or [], rpc=rpc or [], num_rounds=rounds, wait_s=wait_s))
+    chosen = root.settings(
+        profile,
+        config,
+        home=home,
+        run__model=model,
+        wallet__password_file=password_file,
+        network__port=0 if private else None,  # a fixed port is the host's; its peers on this machine take free ones
+    )
+    code = root.run(chosen, name=peer, join=join or [], rpc=rpc or [], num_rounds=rounds, wait_s=wait_s, since=since)
+    raise typer.Exit(code)
 
 
 @app.command()

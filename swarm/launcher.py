@@ -41,7 +41,7 @@ class Launcher:
         self.started_at = started_at
         self.names = [str(number) for number in range(1, num_peers + 1)]
         self.notes: list[str] = []
-        rounds = ("--rounds", str(num_rounds)) if num_rounds else ()
+        rounds = ("--rounds", str(num_rounds), "--since", str(started_at)) if num_rounds else ()
         self._host = self._child("host", home.host / "host.log", ["host", *host_options])
         self._peers = [
             self._child(

@@ -44,9 +44,16 @@ from swarm.work import Bench
 ENROL_AGAIN_S = 2.0
 """A peer that is no member of the open round asks so often to be one of the next."""
 
+FORGOTTEN_S = 5.0
+"""A chain that shows a round which it had left for so long is not just late: it lost its last blocks."""
+
+
+def _final_round(num_rounds: int | None, first_round: int | None) -> int | None:
+    return None if num_rounds is None or first_round is None else first_round + num_rounds - 1
+
 
 class Node:
-    """One peer. ``run`` returns when ``num_rounds`` rounds were played; cancelling it stops the peer at any point."""
+    """One peer. ``run`` returns when its rounds are over; cancelling it stops the peer at any point."""
 
     def __init__(
         self,
@@ -75,19 +82,26 @@ class Node:
         self._book = LedgerBook(bench.run, bench.journal, bench.transport)
         self._played = 0
 
-    async def run(self, num_rounds: int | None) -> None:
-        """Play. Raises ``IdentityError``, ``ChainError`` or ``ConfigError`` when this peer cannot take part at all."""
+    async def run(self, num_rounds: int | None, first_round: int | None = None) -> None:
+        """Play ``num_rounds`` rounds, missed ones included, counted from ``first_round``: that of an earlier process of
+        this peer which was killed (``None``: the first one played now).
+
+        Raises ``IdentityError``, ``ChainError`` or ``ConfigError`` when this peer cannot take part at all.
+        """
         await self._register()
         await self._take_up_state()
-        last = -1
-        while num_rounds is None or self._played < num_rounds:
+        final, last = _final_round(num_rounds, first_round), 0
+        while final is None or last < final:
             view = await self._wait_for_round(last)
-            is_final = num_rounds is not None and self._played + 1 == num_rounds
+            final = final or _final_round(num_rounds, view.round)
+            if final is not None and view.round > final:
+                break
+            is_final = view.round == final
             try:
                 await self._play(view, is_final=is_final)
             except RoundVanished as error:
                 self._bench.events.append(Progress(f"{error} Starting that round again."))
-                last = -1
+                last = 0
                 continue
             last = view.round
             self._played += 1
@@ -130,21 +144,30 @@ class Node:
         if bench.checkpoints.head() is None:
             bench.checkpoints.include(await bench.room.call(bench.checkpoints.save, bench.engine), 0)
             await self._evaluate(0)
-        if state != genesis:
-            if not bench.checkpoints.has(state):
-                raise ConfigError(
-                    f"The state that this peer's work ended in ({state[:16]}…) is not on this machine.",
-                    "Its next contribution would be rejected, so nothing was started. Its credits are safe.",
-                    "Put back the peer's whole directory, not only its swarm.pem.",
-                )
+        if state != genesis and not bench.checkpoints.has(state):
+            raise ConfigError(
+                f"The state that this peer's work ended in ({state[:16]}…) is not on this machine.",
+                "Its next contribution would be rejected, so nothing was started. Its credits are safe.",
+                "Put back the peer's whole directory, not only its swarm.pem.",
+            )
+        await self._use_included_state()
+
+    async def _use_included_state(self) -> None:
+        """Make the engine's state the one that the chain included last, whatever happened since: a step that was not
+        included, a round that vanished, a contribution that an earlier process of this peer signed."""
+        bench, state = self._bench, self._book.state_of(self._bench.signer.peer)
+        if await bench.room.call(bench.engine.state_hash) != state:
             await bench.room.call(bench.checkpoints.restore, bench.engine, state)
 
     # --- rounds ----------------------------------------------------------------------------------------------------
 
     async def _wait_for_round(self, last: int) -> ClockView:
-        """The chain's view of the next round that this peer is a member of, once its seed is known."""
+        """The chain's view of the next round that this peer is a member of, once its seed is known.
+
+        A chain that stays in a round that it had left forgot how it ended: that round is played once more.
+        """
         told = ""
-        since = self._bench.now()
+        since = began_at = self._bench.now()
         self._bench.watch.switch(Activity.CHAIN)
         while True:
             try:
@@ -155,7 +178,8 @@ class Node:
                 await asyncio.sleep(1.0)
                 continue
             is_member = any(member.peer == self._bench.signer.peer for member in view.members)
-            if view.round != last and view.seed and is_member:
+            is_new = view.round > last or self._bench.now() - began_at > FORGOTTEN_S
+            if is_new and view.seed and is_member:
                 return view
             waiting_for = self._waiting_for(view, is_member)
             if waiting_for != told:
@@ -189,6 +213,7 @@ class Node:
         if self._set_members is not None:
             self._set_members(members)
         await self._book.sync(view, [peer for peer in members if peer != me])
+        await self._use_included_state()
         before = self._book.current
         inbox = Inbox(
             me,
@@ -223,15 +248,12 @@ class Node:
         return tell
 
     async def _conclude(self, view: ClockView, play: RoundPlay, before: CreditTable | None, outcome: Outcome) -> None:
-        """Keep the round's step if the chain included it, undo it if not; then tell how the round ended."""
+        """Keep the round's step if the chain included it (else the next round undoes it); tell how the round ended."""
         bench, me = self._bench, self._bench.signer.peer
         table = self._book.current
         state_after = play.state_after()
-        if state_after is not None:
-            if self._book.state_of(me) == state_after:
-                bench.checkpoints.include(state_after, view.round)
-            else:
-                await bench.room.call(bench.checkpoints.restore, bench.engine, self._book.state_of(me))
+        if state_after is not None and self._book.state_of(me) == state_after:
+            bench.checkpoints.include(state_after, view.round)
         if table is not None and table.round == view.round:
             self._tell_settled(play, before, table)
         record = await self._claimed_so_far()

@@ -36,6 +36,9 @@ CHAIN_POLL_S = 2.0
 PATIENCE_S = 15.0
 """How long a restarted peer looks for the batches that its kept one was built on."""
 
+SURE_BLOCKS = 2
+"""A dev chain that is killed forgets its last second or two; see ``rewards.outbox`` for the same depth."""
+
 
 class RoundVanished(Exception):
     """The chain went back behind this round, or gave it another seed: a killed dev chain forgets its last second."""
@@ -64,10 +67,12 @@ class RoundPlay:
         self._settler = settler
         self._troubles = troubles
         self._after_contributing = after_contributing
-        self._work = Work(bench, inbox, book.state_of(bench.signer.peer))
+        self._work = Work(bench, inbox, book.state_of(bench.signer.peer), self._round_is_sure)
         self._agreement = Agreement(bench, inbox, view, book, outbox)
         self._looked_at_chain = 0.0
+        self._is_sure = False
         self._my_turn = False
+        self._heard: list[machine.Happening] = []
         self._spare: asyncio.Task[None] | None = None
         self.outcome = Outcome.COMPLETE
         self.stages_played: list[Stage] = []
@@ -78,13 +83,12 @@ class RoundPlay:
         queue = deque(actions)
         try:
             while state.phase is not Phase.CLOSED:
-                happenings: Sequence[machine.Happening]
-                if queue:
-                    happenings = await self._perform(queue.popleft())
-                else:
-                    happenings = await self._observe(state)
-                for happening in happenings:
+                own = await (self._perform(queue.popleft()) if queue else self._observe(state))
+                heard, self._heard = self._heard, []
+                for happening in (*heard, *own):
                     state, new = machine.advance(state, happening, self._bench.now())
+                    if new and state.phase is Phase.CLOSED:
+                        queue.clear()  # what was still to be done has no round any more
                     queue.extend(new)
             for action in queue:
                 await self._perform(action)
@@ -214,16 +218,16 @@ class RoundPlay:
     async def _observe(self, state: RoundState) -> list[machine.Happening]:
         agreeing = state.phase is Phase.AGREE
         with self._bench.watch.during(Activity.CHAIN if agreeing else Activity.WAIT):
-            happenings = await self._poll(self._kinds(state))
+            await self._poll(self._kinds(state))
             if agreeing or self._bench.now() - self._looked_at_chain >= CHAIN_POLL_S:
                 view = await self._look_at_chain()
                 if view is not None:
                     recorded = await self._follow_chain(state, view)
                     if recorded is not None:
-                        return [*happenings, recorded]
-            if not happenings:
+                        return [recorded]
+            if not self._heard:
                 await asyncio.sleep(self._bench.poll_s)
-        return happenings or [machine.Tick()]
+        return [machine.Tick()]
 
     def _kinds(self, state: RoundState) -> list[str]:
         """Record kinds worth asking for now: the stages reached so far that somebody has not published, and later on
@@ -237,22 +241,21 @@ class RoundPlay:
             kinds.append(CONTRIBUTION)
         return kinds
 
-    async def _poll(self, kinds: Sequence[str]) -> list[machine.Happening]:
+    async def _poll(self, kinds: Sequence[str]) -> None:
+        """Look for new records. The inbox names each only once, so it is kept until the machine has heard of it."""
         try:
             accepted = await self._inbox.poll(kinds)
         except NetworkError as error:
             self._troubles.report(error)
-            return []
+            return
         self._troubles.over(NetworkError)
-        happenings: list[machine.Happening] = []
         for checked in accepted:
             if isinstance(checked, CheckedBatch):
-                happenings.append(machine.Received(checked.header.stage, checked.batch.peer))
+                self._heard.append(machine.Received(checked.header.stage, checked.batch.peer))
                 self._tell_batch(checked)
             else:
-                happenings.append(machine.Contributed(checked.contribution.peer))
+                self._heard.append(machine.Contributed(checked.contribution.peer))
                 self._tell_contribution(checked)
-        return happenings
 
     def _tell_batch(self, checked: CheckedBatch) -> None:
         if checked.batch.peer == self._bench.signer.peer:
@@ -293,6 +296,19 @@ class RoundPlay:
             raise RoundVanished(f"The chain is back in round {view.round}.")
         return view
 
+    async def _round_is_sure(self) -> None:
+        """Wait until the block that seeds this round is deep enough to survive a crash of the chain's node.
+
+        Nothing is signed before: what is signed once for a round could not be signed again for the same round opened
+        anew, with another seed and so other questions. Sampling the answers usually takes longer than this.
+        """
+        with self._bench.watch.during(Activity.CHAIN):
+            while not self._is_sure:
+                view = await self._look_at_chain()
+                self._is_sure = view is not None and view.block >= self._view.block + SURE_BLOCKS
+                if not self._is_sure:
+                    await asyncio.sleep(self._bench.poll_s)
+
     async def _follow_chain(self, state: RoundState, view: ClockView) -> machine.Recorded | None:
         base = self._inbox.base
         if view.round > base.round:
@@ -309,8 +325,10 @@ class RoundPlay:
         if waited_s > 2 * self._bench.run.time.poster_s:
             self._agreement.take_over()
         await self._settler.flush()
+        # A round may be past its deadline when it begins here (the swarm was off): it gets its chance to agree first.
         turn_s = state.posters.index(state.me) * self._bench.run.time.poster_s if state.me in state.posters else 0
-        if view.block_at >= view.closes_at and self._bench.now() >= view.closes_at + turn_s:
+        had_its_chance = waited_s >= 2 * self._bench.run.time.poster_s + turn_s
+        if had_its_chance and view.block_at >= view.closes_at and self._bench.now() >= view.closes_at + turn_s:
             await self._settler.send_now(Advance(base.round))
         return None
 

@@ -5,6 +5,8 @@ Before anything is published it is in the journal; what is found there is sent a
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import msgspec
 
 from chain.base import Contracts
@@ -56,10 +58,13 @@ class Bench(msgspec.Struct, frozen=True):
 class Work:
     """One peer's own work in one round."""
 
-    def __init__(self, bench: Bench, inbox: Inbox, state_before: ContentId) -> None:
+    def __init__(
+        self, bench: Bench, inbox: Inbox, state_before: ContentId, round_is_sure: Callable[[], Awaitable[None]]
+    ) -> None:
         self._bench = bench
         self._inbox = inbox
         self._state_before = state_before
+        self._round_is_sure = round_is_sure
         self._trained: Trained | None = None
 
     async def produce(self, stage: Stage) -> CheckedBatch:
@@ -76,11 +81,11 @@ class Work:
         with bench.watch.during(Activity.GENERATE):
             completions = await bench.room.call(bench.engine.generate, requests, stage_sampling(view.game, stage))
         took_s = bench.now() - started_at
+        await self._round_is_sure()
         blob = encode(build_batch(view, stage, bench.signer.peer, completions))
         header = BatchHeader(stage, bench.transport.offer(blob), consumed)
         envelope = self._seal(stage, encode(header))
         bench.journal.write(envelope, blob)
-        await self._publish(envelope, None)
         checked = self._inbox.add_own(envelope, blob)
         bench.events.append(
             BatchProduced(
@@ -93,6 +98,7 @@ class Work:
                 took_s=took_s,
             )
         )
+        await self._publish(envelope, None)
         return checked
 
     async def train(self) -> None:
@@ -159,8 +165,8 @@ class Work:
         )
         envelope = self._seal(CONTRIBUTION, encode(contribution))
         bench.journal.write(envelope)
-        await self._publish(envelope, None)
         bench.events.append(ContributionSigned(base.round, content_id(envelope.payload)))
+        await self._publish(envelope, None)
 
     def state_after(self) -> ContentId | None:
         """The state that this round's signed contribution ends in, from the journal; ``None`` before it is signed."""

@@ -65,16 +65,23 @@ def host(chosen: Settings, *, as_json: bool) -> int:
 
 
 def run(
-    chosen: Settings, *, name: str, join: Sequence[str], rpc: Sequence[str], num_rounds: int | None, wait_s: float
+    chosen: Settings,
+    *,
+    name: str,
+    join: Sequence[str],
+    rpc: Sequence[str],
+    num_rounds: int | None,
+    wait_s: float,
+    since: float,
 ) -> int:
-    """One peer, until it has played ``num_rounds`` or a signal ends it."""
+    """One peer, until ``num_rounds`` rounds since ``since`` (unix seconds) are over or a signal ends it."""
     from swarm.process import leave, print_error, run_until_signal
 
     if not name or name != Path(name).name or name.startswith("."):
         raise ConfigError(f"A peer cannot be called {name!r}.", "Nothing was started.", "Use letters and digits.")
     find = _token_finder(chosen, join, rpc, wait_s)
     try:
-        code = run_until_signal(lambda: _peer(chosen, name, find, num_rounds))
+        code = run_until_signal(lambda: _peer(chosen, name, find, num_rounds, since))
     except SwarmError as error:
         print_error(error)
         code = error.exit_code
@@ -185,13 +192,16 @@ async def _host(chosen: Settings, as_json: bool) -> int:
     return 0
 
 
-async def _peer(chosen: Settings, name: str, find: Callable[[], JoinToken], num_rounds: int | None) -> int:
+async def _peer(
+    chosen: Settings, name: str, find: Callable[[], JoinToken], num_rounds: int | None, since: float
+) -> int:
     from swarm.app.building import open_peer
     from swarm.guardian import start_guardian
+    from swarm.observe.eventlog import first_round_since
 
     with start_guardian():
         async with open_peer(chosen, name, find, os.environ.get(PASSWORD_VARIABLE)) as peer:
-            await peer.run(num_rounds)
+            await peer.run(num_rounds, first_round_since(Home(chosen.home).peer(name).events_file, since))
     return 0
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from protocol.errors import SwarmError
-from protocol.events import Event, LoggedEvent
+from protocol.events import Event, LoggedEvent, RoundOpened
 
 LINE_CAP = 1 << 20
 """Bytes. Longer lines are never written; a reader skips them without holding them in memory."""
@@ -166,6 +166,16 @@ def read(path: Path) -> Chunk:
         num_garbage += chunk.num_garbage
         position, more = chunk.position, chunk.more
     return Chunk(tuple(events), position, num_garbage)
+
+
+def first_round_since(path: Path, since: float) -> int | None:
+    """The first round that opened for this log's peer at or after ``since`` (unix seconds), if any did."""
+    rounds = (logged.event.round for logged in read(path).events if _opens_round(logged, since))
+    return next(rounds, None)
+
+
+def _opens_round(logged: LoggedEvent, since: float) -> bool:
+    return isinstance(logged.event, RoundOpened) and logged.at >= since
 
 
 def follow(path: Path, stop: threading.Event, position: Position = START, poll_s: float = 0.25) -> Iterator[Chunk]:
