@@ -60,6 +60,7 @@ class StageView(View, frozen=True):
 class KnownPeer(View, frozen=True):
     """A peer of the swarm as this one knows it; itself included (``me``). ``scores``: (round, mean score in milli).
 
+    ``phase``: what its newest work of this round belongs to, else what it says it does.
     ``cohort``: plays with this peer now. ``num_rejected``: its dropped records, the last at ``last_rejected_at``.
     """
 
@@ -172,6 +173,12 @@ def _peers(store: Store, status: PeerStatus, cohort: list[str]) -> tuple[KnownPe
         row["peer"]: (row["num"], row["last_at"])
         for row in store.rows("SELECT peer, sum(count) AS num, max(last_at) AS last_at FROM rejections GROUP BY peer")
     }
+    work = {
+        row["peer"]: row["stage"]
+        for row in store.rows("SELECT peer, stage, max(at) FROM batches WHERE round = ? GROUP BY peer", status.round)
+    }
+    done = store.rows("SELECT peer FROM contributions WHERE round = ? AND own = 0", status.round)
+    work |= {row["peer"]: "contribute" for row in done}
     words = {row["peer"]: row for row in store.rows("SELECT * FROM peers_seen")}
     known = {peer for peer in (status.peer, *words, *scores, *credits, *rejected, *cohort) if peer}
     peers = []
@@ -182,7 +189,7 @@ def _peers(store: Store, status: PeerStatus, cohort: list[str]) -> tuple[KnownPe
                 peer=plain(peer, 128),
                 nickname=status.nickname if me else name_of(peer),
                 me=me,
-                phase=status.phase if me else plain(word["phase"], 40) if word else "",
+                phase=status.phase if me else work.get(peer) or (plain(word["phase"], 40) if word else ""),
                 round=status.round if me else word["round"] if word else 0,
                 last_seen_at=status.last_event_at if me else word["last_at"] if word else None,
                 cohort=peer in cohort,

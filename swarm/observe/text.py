@@ -79,6 +79,13 @@ def credits_text(micro_credits: int) -> str:
     return f"{sign}{whole}.{rest:06d}".rstrip("0").rstrip(".")
 
 
+def credits_short(micro_credits: int) -> str:
+    """Micro-credits in at most seven characters or so, for tables: ``0.0053``, ``8.04``, ``1,234``."""
+    amount = micro_credits / 1_000_000
+    decimals = 0 if amount >= 1000 else 2 if amount >= 1 or micro_credits == 0 else 4
+    return f"{amount:,.{decimals}f}"
+
+
 def seconds_text(seconds: float) -> str:
     """A duration for people: ``0.4 s``, ``12 s``, ``3 m 05 s``, ``2 h 07 m``, ``3 d 04 h``."""
     seconds = max(0.0, seconds)

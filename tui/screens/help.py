@@ -41,7 +41,7 @@ WORDS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         ("trend", "the score of the last rounds, oldest left"),
     )),
     ("Peers", (
-        ("doing", "the stage that the peer says it is in; silent: nothing heard for a while"),
+        ("doing", "the stage of its newest work that arrived here; silent: nothing heard for a while"),
         ("dropped", "records of this peer that broke a rule (size, signature, round, scores) and were ignored"),
         ("credits", "what the settled rounds in this log paid to that peer"),
     )),

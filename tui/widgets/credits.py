@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from textual.content import Content
 
+from swarm.observe.text import credits_short
 from tui.widgets.panel import Panel, fit, row, rows
+
+_ROOMY = 50
 
 
 class CreditsPanel(Panel):
@@ -17,11 +20,15 @@ class CreditsPanel(Panel):
         if self.shown is None:
             return row((" Nothing earned yet.", "$faint"))
         money = self.shown.status.credits
+        roomy = width >= _ROOMY
         numbers = row(" ")
-        for name, amount, style in (("earned", money.earned, "bold $foreground"),
-                                    ("settled", money.settled, "bold $primary"),
-                                    ("claimed", money.claimed, "bold $success")):  # fmt: skip
-            numbers = row(numbers, (f"{amount:,.2f}", style), (f" {name}" + (" " if width < 50 else "   "), "$faint"))
+        for name, micro, style in (
+            ("earned", money.earned_micro, "bold $foreground"),
+            ("settled", money.settled_micro, "bold $primary"),
+            ("claimed", money.claimed_micro, "bold $success"),
+        ):
+            if roomy or name != "earned" or micro != money.settled_micro:
+                numbers = row(numbers, (credits_short(micro), style), (f" {name}" + "  " * (1 + roomy), "$faint"))
         lines = [numbers, self._custody()] if height > 1 else [numbers]
         return rows(*(fit(line, width) for line in lines))
 

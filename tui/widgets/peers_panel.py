@@ -7,7 +7,7 @@ from typing import NamedTuple
 from textual.content import Content
 
 from swarm.observe.snapshot import KnownPeer
-from swarm.observe.text import seconds_text
+from swarm.observe.text import credits_short, seconds_text
 from tui.widgets.panel import Panel, fit, row, rows, score_style
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -69,7 +69,7 @@ class PeersPanel(Panel):
             " ", mark, " ",
             fit(row((peer.nickname, style)), columns.name - 1), " ",
             fit(row(self._doing(peer, silent)), columns.doing),
-            (trend, "$primary"), score, (f"{peer.micro_credits / 1e6:{_CREDITS}.2f}", "$foreground"),
+            (trend, "$primary"), score, (credits_short(peer.micro_credits).rjust(_CREDITS), "$foreground"),
         )  # fmt: skip
 
     def _breaks_rules(self, peer: KnownPeer) -> bool:

@@ -9,7 +9,7 @@ from textual.content import Content
 from swarm.observe.snapshot import SaidView
 from tui.widgets.panel import Panel, ends, fit, row, rows, score_style
 
-_TAG = re.compile(r"</?[A-Za-z_]{1,20}>")
+_TAG = re.compile(r"[<‹]/?[A-Za-z_]{1,20}[>›]")  # peers' own tags are shown escaped, in single guillemets
 _STAGES = ("answers", "critiques", "decisions")
 
 

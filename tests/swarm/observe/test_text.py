@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm.observe.text import credits_text, name_of, plain, seconds_text, short_id
+from swarm.observe.text import credits_short, credits_text, name_of, plain, seconds_text, short_id
 from tests.swarm.observe.playback import peer_id
 
 
@@ -54,6 +54,12 @@ def test_amounts_and_durations_read_well():
     ]  # fmt: skip
     assert [seconds_text(seconds) for seconds in (-1, 0.44, 9.94, 59.4, 185, 7620, 273600)] == [
         "0.0 s", "0.4 s", "9.9 s", "59 s", "3 m 05 s", "2 h 07 m", "3 d 04 h",
+    ]  # fmt: skip
+
+
+def test_short_amounts_keep_what_matters():
+    assert [credits_short(amount) for amount in (0, 5_015, 999_999, 8_040_000, 999_990_000, 1_234_567_890)] == [
+        "0.00", "0.0050", "1.0000", "8.04", "999.99", "1,235",
     ]  # fmt: skip
 
 
