@@ -79,7 +79,7 @@ class Agreement:
     async def poll(self, now_view: ClockView) -> None:
         """Read proposals and attest those that hold; read attestations and hand a majority's signatures on."""
         await self._read_proposals(now_view)
-        for envelope in (await self._collect(ATTESTATION)).values():
+        for _, envelope in await self._collect(ATTESTATION):
             try:
                 attestation = decode(envelope.payload, Attestation)
             except BadRecord:
@@ -101,7 +101,7 @@ class Agreement:
             self._outbox.put(collected.settle)
 
     async def _read_proposals(self, now_view: ClockView) -> None:
-        for poster, envelope in (await self._collect(PROPOSAL)).items():
+        for poster, envelope in await self._collect(PROPOSAL):
             try:
                 proposal = decode(envelope.payload, Proposal)
             except BadRecord:
@@ -174,10 +174,11 @@ class Agreement:
     def _others(self) -> list[PeerId]:
         return [member.peer for member in self._view.members if member.peer != self._bench.signer.peer]
 
-    async def _collect(self, kind: str) -> dict[PeerId, Envelope]:
-        found = await self._bench.transport.collect(RecordKey(self._inbox.base.run, kind, self._inbox.base.round))
+    async def _collect(self, kind: str) -> list[tuple[PeerId, Envelope]]:
+        """Every record of ``kind`` that a member signed; one member may have signed several."""
+        found = await self._bench.transport.collect_all(RecordKey(self._inbox.base.run, kind, self._inbox.base.round))
         members = {member.peer for member in self._view.members}
-        return {peer: envelope for peer, envelope in found.items() if peer in members}
+        return [(peer, envelope) for peer, signed in found.items() if peer in members for envelope in signed]
 
     async def _publish(self, kind: str, payload: bytes) -> None:
         base = self._inbox.base

@@ -67,8 +67,8 @@ class LedgerBook:
 
     async def _find(self, view: ClockView, others: list[PeerId]) -> bytes | None:
         key = RecordKey(self._run.id, PROPOSAL, view.settled_round)
-        found = await self._transport.collect(key)
-        for poster, envelope in found.items():
+        found = await self._transport.collect_all(key)
+        for poster, envelope in ((poster, envelope) for poster, signed in found.items() for envelope in signed):
             try:
                 proposal = decode(envelope.payload, Proposal)
             except BadRecord:

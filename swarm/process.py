@@ -18,7 +18,7 @@ from typing import Any
 from protocol.errors import SwarmError
 
 ORDERLY_END_S = 20.0
-"""How long a command may take to end in order after a signal; then it ends anyway, and the guardian ends its children."""
+"""How long a command may take to end in order after a signal; then it ends anyway, its guardian ends its children."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -25,7 +25,7 @@ from identity.lock import IdentityLock
 from identity.names import nickname
 from identity.signer import Signer
 from identity.wallet import open_wallet
-from protocol.errors import BadRecord
+from protocol.errors import BadRecord, ConfigError
 from protocol.events import Joined, PeerStarted, Progress, RecordRejected, Stopped, TransactionSent
 from protocol.run import JoinToken, RunContracts, RunSpec, format_token
 from rewards.outbox import Outbox
@@ -135,13 +135,12 @@ async def _bootnode(
     home = Home(chosen.home)
     key_file = home.host / "bootnode" / "swarm.pem"
     open_key(key_file)
-    announced = () if chosen.network.announce is None else (chosen.network.announce,)
     transport = await start_libp2p(
         Libp2pSettings(
             identity=key_file,
             host=chosen.network.host,
             port=chosen.network.port or recalled.network,
-            announce=_announce_addresses(announced, chosen.network.port or recalled.network),
+            announce=_announced_addresses(chosen, chosen.network.port or recalled.network),
             start_s=chosen.network.start_timeout_s,
         ),
         run=spec.id,
@@ -157,8 +156,18 @@ async def _bootnode(
     )
 
 
-def _announce_addresses(hosts: tuple[str, ...], port: int) -> tuple[str, ...]:
-    return tuple(host if host.startswith("/") else f"/ip4/{host}/tcp/{port}" for host in hosts)
+def _announced_addresses(chosen: Settings, port: int) -> tuple[str, ...]:
+    """``network.announce`` as a multiaddress, or nothing where it is not set. Raises ``ConfigError`` without a port."""
+    address = chosen.network.announce
+    if address is None or address.startswith("/"):
+        return () if address is None else (address,)
+    if not port:
+        raise ConfigError(
+            f"To announce {address}, others must know the port.",
+            "Nothing was started.",
+            "Set network.port to a fixed port that is open to them.",
+        )
+    return (f"/ip4/{address}/tcp/{port}",)
 
 
 def _announced(url: str, chosen: Settings) -> str:
@@ -263,7 +272,7 @@ async def _build_node(
             bootnodes=token.bootnodes,
             host=chosen.network.host,
             port=chosen.network.port,
-            announce=() if chosen.network.announce is None else (chosen.network.announce,),
+            announce=_announced_addresses(chosen, chosen.network.port),
             start_s=chosen.network.start_timeout_s,
         ),
         run=run.id,
