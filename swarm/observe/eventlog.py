@@ -170,12 +170,8 @@ def read(path: Path) -> Chunk:
 
 def first_round_since(path: Path, since: float) -> int | None:
     """The first round that opened for this log's peer at or after ``since`` (unix seconds), if any did."""
-    rounds = (logged.event.round for logged in read(path).events if _opens_round(logged, since))
-    return next(rounds, None)
-
-
-def _opens_round(logged: LoggedEvent, since: float) -> bool:
-    return isinstance(logged.event, RoundOpened) and logged.at >= since
+    events = (logged.event for logged in read(path).events if logged.at >= since)
+    return next((event.round for event in events if isinstance(event, RoundOpened)), None)
 
 
 def follow(path: Path, stop: threading.Event, position: Position = START, poll_s: float = 0.25) -> Iterator[Chunk]:
