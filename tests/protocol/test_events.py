@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from protocol.events import EVENT_TYPES, AnyEvent, Claimed, Event, LoggedEvent, Outcome, Said, Stopped
 from protocol.ids import Address, ContentId, PeerId
 
-
 NAMES = {
     PeerId: [PeerId("QmA"), PeerId("16Uiu2HAm"), PeerId("z" * 128)],
     ContentId: [ContentId("0" * 64), ContentId("9f" * 32)],
@@ -52,7 +51,7 @@ def value_of(hint: typing.Any) -> st.SearchStrategy[typing.Any]:
     if typing.get_origin(hint) is dict:
         key, value = typing.get_args(hint)
         return st.dictionaries(value_of(key), value_of(value), max_size=3)
-    if typing.get_origin(hint) is types.UnionType:
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
         return st.one_of(*(value_of(member) for member in typing.get_args(hint)))
     if hint is Said:
         return st.builds(Said, st.just(PeerId("QmA")), st.text(), st.text(), st.integers(0, 1000), st.text())
