@@ -27,6 +27,8 @@ from swarm.layers import Layers, read_layers
 REPOSITORY = Path(__file__).resolve().parents[1]
 CONFIGS = REPOSITORY / "configs"
 MODELS = REPOSITORY / "models"
+BUNDLED_MODELS = frozenset({"tiny"})
+"""Names of ``run.model`` that always mean a folder of models/, even where it is missing: never a download by surprise."""
 
 Profile = Literal["local", "join"]
 """``local``: a private swarm on this machine; ``join``: hosting for others, or playing in somebody's swarm."""
@@ -151,8 +153,8 @@ class NetworkSettings(Section):
 class ChainSettings(Section):
     rpc: Texts = ()
     """RPC endpoints, tried in order, instead of those of the join token."""
-    block_time_s: Count = Field(1, ge=1, le=600)
-    """Seconds between blocks of the dev chain."""
+    block_time_s: Real = Field(0.5, ge=0.1, le=600)
+    """Seconds between blocks of the dev chain; longer ones save a long-lived host disk and memory."""
     gate_host: str = Field("127.0.0.1", min_length=1)
     """Address on which the dev chain's gate listens."""
     gate_port: Port = 0
@@ -216,9 +218,9 @@ class Settings(Section):
 
     def model_location(self) -> str:
         """Directory of a bundled model, or ``run.model`` as it is (a directory or a hub name)."""
-        bundled = MODELS / self.run.model
-        is_bundled = "/" not in self.run.model and (bundled / "config.json").is_file()
-        return str(bundled) if is_bundled else str(Path(self.run.model).expanduser())
+        if self.run.model in BUNDLED_MODELS:
+            return str(MODELS / self.run.model)
+        return str(Path(self.run.model).expanduser())
 
 
 def _scaled(name: str, value: float, digits: int) -> int:
