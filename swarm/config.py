@@ -28,7 +28,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 CONFIGS = REPOSITORY / "configs"
 MODELS = REPOSITORY / "models"
 BUNDLED_MODELS = frozenset({"tiny"})
-"""Names of ``run.model`` that always mean a folder of models/, even where it is missing: never a download by surprise."""
+"""Names of ``run.model`` that always mean a folder of models/, even where that is missing, and never a download."""
 
 Profile = Literal["local", "join"]
 """``local``: a private swarm on this machine; ``join``: hosting for others, or playing in somebody's swarm."""
