@@ -187,7 +187,7 @@ class Node:
                 self._bench.events.append(Progress(waiting_for))
             await self._settler.flush()
             if view.round > 0 and not is_member and self._bench.now() - since > ENROL_AGAIN_S:
-                await self._enrol_again()
+                await self._renew_presence()
                 since = self._bench.now()
             await asyncio.sleep(self._bench.poll_s)
 
@@ -198,7 +198,8 @@ class Node:
             return f"waiting for round {view.round + 1}: enrolled during round {view.round}"
         return f"waiting for round {view.round} to open" if not view.seed else f"waiting for round {view.round + 1}"
 
-    async def _enrol_again(self) -> None:
+    async def _renew_presence(self) -> None:
+        """Remind the chain that this member is there, which costs a transaction only when it is about to forget."""
         try:
             receipt = await self._chain.send(Enrol(self._bench.signer.peer))
         except ChainError as error:
@@ -256,6 +257,7 @@ class Node:
             bench.checkpoints.include(state_after, view.round)
         if table is not None and table.round == view.round:
             self._tell_settled(play, before, table)
+        await self._renew_presence()
         record = await self._claimed_so_far()
         row = row_of(table, me)
         bench.events.append(CreditsChanged(row.micro_credits if row else 0, record))

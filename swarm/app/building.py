@@ -61,9 +61,10 @@ class Host:
     """A running dev chain, gate and bootnode. ``serve`` keeps the chain alive until cancelled."""
 
     def __init__(
-        self, start_chain: Callable[[], Any], chain: DevChain, parts: AsyncExitStack, token: JoinToken
+        self, start_chain: Callable[[], Any], chain: DevChain, gate: Gate, parts: AsyncExitStack, token: JoinToken
     ) -> None:
         self.token_text = format_token(token)
+        self._gate = gate
         self._start_chain = start_chain
         self._chain = chain
         self._parts = parts
@@ -74,6 +75,7 @@ class Host:
 
         async def restart() -> None:
             self._chain = await self._start_chain()
+            await self._gate.resend()
 
         await keep_alive(wait, restart, say)
 
@@ -114,7 +116,7 @@ async def build_host(chosen: Settings) -> Host:
         await parts.aclose()
         await chain.stop()
         raise
-    return Host(partial(start_chain, port=_port(chain.url)), chain, parts, token)
+    return Host(partial(start_chain, port=_port(chain.url)), chain, gate, parts, token)
 
 
 def run_spec(chosen: Settings) -> RunSpec:

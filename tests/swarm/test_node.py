@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from protocol.events import ContributionSeen, Outcome, RoundEnded, RoundSettled, StageEnded, Trained
+from protocol.events import ContributionSeen, ContributionSigned, Outcome, RoundEnded, RoundSettled, StageEnded, Trained
 from protocol.ids import STAGES
 from tests.swarm.small_swarm import Seat, small_swarm
 
@@ -58,19 +58,21 @@ async def test_a_peer_that_dies_in_a_round_comes_back_as_itself_and_goes_on(tmp_
 
 
 async def test_a_peer_killed_after_signing_sends_the_same_contribution_again(tmp_path: Path) -> None:
-    async with small_swarm(tmp_path, 3) as swarm:
+    async with small_swarm(tmp_path, 3, stage_s=1) as swarm:
         ann, bob, eve = swarm.seats
-        swarm.world.reachable = True
-        nodes = [asyncio.ensure_future(seat.node().run(1)) for seat in (ann, bob)]
-        dying = asyncio.ensure_future(eve.node().run(1))
-        await until(eve, Trained)
+        nodes = [asyncio.ensure_future(seat.node().run(2)) for seat in (ann, bob)]
+        dying = asyncio.ensure_future(eve.node().run(2))
+        await until(eve, ContributionSigned)
         dying.cancel()
+        await asyncio.gather(dying, return_exceptions=True)
+        (kept,) = eve.home.run(swarm.run.id).journal.glob("000001/contribution.envelope")
+        signed = kept.read_bytes()
         back = asyncio.ensure_future(eve.node().run(1))
         async with asyncio.timeout(30):
             await asyncio.gather(*nodes, back)
-        assert not [event for event in ann.told(RoundSettled) if eve.peer not in event.micro_credits]
-        signed = list((eve.home.run(swarm.run.id).journal).glob("*/contribution.envelope"))
-        assert len(signed) == 1
+        assert kept.read_bytes() == signed
+        assert eve.peer in ann.told(RoundSettled)[0].micro_credits
+        assert eve.told(RoundEnded)[-1].outcome is Outcome.COMPLETE
 
 
 async def test_a_chain_that_is_away_for_a_while_costs_time_and_nothing_else(tmp_path: Path) -> None:
