@@ -35,7 +35,7 @@ LOG = VENV / "setup.log"
 INPUTS = ("constraints.txt", "pyproject.toml", "packaging/pycosat/pycosat.py", "chain/install.py")
 
 NEEDED_BYTES = 4 * 10**9
-"""Free space that a first set-up asks for; `.venv` takes 2 GB of it, compiled later 2.3 GB, with PyTorch's CPU build (see README.md)."""
+"""Free space that a first set-up asks for; with the CPU build of PyTorch `.venv` takes 2 GB of it."""
 
 PLATFORMS = "Linux (x86_64, arm64) with glibc 2.35 or newer, macOS 14 or newer on Apple silicon, Windows through WSL 2"
 """Where every part has a build: PyTorch 2.13 has none for Intel Macs or musl, anvil none for older glibc."""
