@@ -1,14 +1,16 @@
 """Why this module exists: ``swarm status``, ``rounds``, ``peers`` and ``credits`` for people, as plain tables.
 
-Renderables only: the caller prints them. Every cell is a ``Text``, so nothing in it is read as markup.
+Renderables only: the caller prints them. Every cell is a ``Text``, so nothing in it is read as markup. A table that is
+wider than the screen leaves out its least important columns, whole, and says which; nothing is squeezed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -23,9 +25,10 @@ def status_table(peers: Sequence[PeerStatus], now: float) -> RenderableType:
     """Who runs here, what it is doing, what it earned, and what is wrong with it."""
     if not peers:
         return Text("No peer has run in this home yet. Start some with `swarm local`.")
-    table = _table(
-        "peer", "state", "round", "stage", ">time left", ">done", ">settled", ">claimed", "peer id", "wallet"
-    )
+    table = FittingTable(
+        "peer", "state", ">round", "stage", ">time left", ">done", ">settled", ">claimed", "peer id", "wallet",
+        spare=("peer id", "wallet", "time left", "done", "claimed", "settled"),
+    )  # fmt: skip
     for one in peers:
         table.add_row(
             Text(one.nickname, "bold"),
@@ -46,9 +49,10 @@ def rounds_table(rounds: Sequence[RoundView]) -> RenderableType:
     """Outcome and time split of each round; shares are of the peers' time together."""
     if not rounds:
         return Text("No round has been played in this home yet.")
-    table = _table(
+    table = FittingTable(
         ">round", "outcome", ">time", *(f">{part}" for part in TIME_PARTS), ">overhead", ">score", ">settled",
         ">credits", ">dropped",
+        spare=("network", "chain", "wait", "train", "generate", "dropped", "settled", "overhead", "time"),
     )  # fmt: skip
     for one in rounds:
         scores = [milli for peer in one.peers for milli in peer.scores_milli.values()]
@@ -74,14 +78,15 @@ def peers_table(peers: Sequence[SeenPeer], now: float) -> RenderableType:
     """Every peer that was heard of, and the rules it broke."""
     if not peers:
         return Text("No peer has been heard of in this home yet.")
-    table = _table(
-        "peer", "", "doing", ">round", ">last seen", ">score", ">contributions", ">credits", "dropped", "peer id"
-    )
+    table = FittingTable(
+        "peer", "where", "doing", ">round", ">last seen", ">score", ">contributions", ">credits", "dropped", "peer id",
+        spare=("peer id", "contributions", "last seen", "round", "where", "doing", "score"),
+    )  # fmt: skip
     for one in peers:
         dropped = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in one.rejected.items())
         table.add_row(
             Text(one.nickname, "bold" if one.local else ""),
-            Text("here" if one.running else "here, not running" if one.local else "", "dim"),
+            Text("here" if one.running else "here, stopped" if one.local else "elsewhere", "dim"),
             _text(one.phase or "–"),
             _text(one.round or "–"),
             _text("–" if one.last_seen_at is None else f"{seconds_text(now - one.last_seen_at)} ago"),
@@ -98,7 +103,10 @@ def credits_table(rows: Sequence[CreditRow]) -> RenderableType:
     """What each local peer earned, settled and claimed; one credit is one token."""
     if not rows:
         return Text("No peer has run in this home yet.")
-    table = _table("peer", ">earned", ">settled", ">claimed", ">unclaimed", ">claims", ">wallet holds", "wallet")
+    table = FittingTable(
+        "peer", ">earned", ">settled", ">claimed", ">unclaimed", ">claims", ">wallet holds", "wallet",
+        spare=("wallet", "claims", "earned", "unclaimed"),
+    )  # fmt: skip
     for one in rows:
         table.add_row(
             Text(one.nickname, "bold"),
@@ -113,13 +121,45 @@ def credits_table(rows: Sequence[CreditRow]) -> RenderableType:
     return table
 
 
-def _table(*columns: str) -> Table:
-    """A table; a column that starts with ``>`` is right-aligned."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
-    for column in columns:
-        right = column.startswith(">")
-        table.add_column(column.removeprefix(">"), justify="right" if right else "left", no_wrap=True)
-    return table
+class FittingTable:
+    """A table of ``columns``; one that starts with ``>`` is right-aligned.
+
+    ``spare``: columns that may be left out where the screen is narrower than the table, the first of them first. The
+    rest wraps where even that is too wide.
+    """
+
+    def __init__(self, *columns: str, spare: Sequence[str]) -> None:
+        self._names = [column.removeprefix(">") for column in columns]
+        self._right = [column.startswith(">") for column in columns]
+        self._spare = spare
+        self._rows: list[tuple[Text, ...]] = []
+
+    def add_row(self, *cells: Text) -> None:
+        assert len(cells) == len(self._names)
+        self._rows.append(cells)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        left_out: list[str] = []
+        while True:
+            table = self._without(left_out)
+            if Measurement.get(console, options.update(max_width=10_000), table).maximum <= options.max_width:
+                break
+            if len(left_out) == len(self._spare):
+                break
+            left_out = list(self._spare[: len(left_out) + 1])
+        yield table
+        if left_out:
+            hidden = ", ".join(name for name in self._names if name in left_out)
+            yield Text(f"Not shown for want of width: {hidden}. A wider window or --json has them.", "dim")
+
+    def _without(self, left_out: Sequence[str]) -> Table:
+        kept = [index for index, name in enumerate(self._names) if name not in left_out]
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+        for index in kept:
+            table.add_column(self._names[index], justify="right" if self._right[index] else "left", overflow="fold")
+        for row in self._rows:
+            table.add_row(*(row[index] for index in kept))
+        return table
 
 
 def _problem(one: PeerStatus, now: float) -> Text:

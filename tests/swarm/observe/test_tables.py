@@ -1,4 +1,5 @@
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -49,3 +50,50 @@ def test_markup_in_a_problem_is_only_text(tmp_path):
     with EventLog(tmp_path / "peers" / "peer-1" / "events.jsonl") as log:
         log.append(Problem("X", "[red]what[/nope]", "", ""))
     assert "[red]what[/nope]" in shown(tables.status_table(queries.status(tmp_path, NOW), NOW))
+
+
+def renders(home):
+    return (
+        tables.status_table(queries.status(home, NOW, alive=lambda _p, _a: True), NOW),
+        tables.rounds_table(queries.rounds(home, 10)),
+        tables.peers_table(queries.peers(home), NOW),
+        tables.credits_table(queries.credits(home)),
+    )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    playback.write(home, num_rounds=12, degraded=True)
+    return home
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140, 300])
+@pytest.mark.parametrize("which", range(4))
+def test_nothing_is_cut_at_any_usual_width(home, which, width):
+    text = shown(renders(home)[which], width)
+    assert not re.search(r"…(\s|$)", text), "an id is shortened in its middle; a cell that ends so was cut"
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert len([line for line in text.splitlines() if " ─" in line]) == 1
+
+
+def test_a_narrow_screen_drops_whole_columns_and_says_which(home):
+    text = shown(renders(home)[0], 80)
+    header = text.splitlines()[1]
+    assert header.split()[:3] == ["peer", "state", "round"]
+    assert "wallet" not in header
+    assert playback.address(0)[:6] not in text
+    assert "Not shown for want of width: time left, done, peer id, wallet." in text
+    assert re.search(r"limber-steady-seal +running +12 +between rounds +8.651723 +6.957567", text)
+    assert "8.651723" in text
+
+
+def test_the_rounds_keep_what_matters_most(home):
+    header = shown(renders(home)[1], 80).splitlines()[1].split()
+    assert header == ["round", "outcome", "time", "overhead", "score", "settled", "credits", "dropped"]
+    assert shown(renders(home)[1], 50).splitlines()[1].split() == ["round", "outcome", "time", "score", "credits"]
+
+
+def test_a_wide_screen_shows_everything_and_no_note(home):
+    for table in renders(home):
+        assert "Not shown" not in shown(table, 300)
