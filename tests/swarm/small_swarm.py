@@ -1,4 +1,4 @@
-"""Why this module exists: whole rounds of several real nodes in one process, on the shipped fakes, in a second or two."""
+"""Why this module exists: whole rounds of several real nodes in one process, on the shipped fakes, in seconds."""
 
 from __future__ import annotations
 

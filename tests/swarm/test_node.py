@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio
 
 async def until(seat: Seat, kind: type, count: int = 1) -> None:
     async with asyncio.timeout(20):
-        while len(seat.told(kind)) < count:
+        while len(seat.told(kind)) < count:  # noqa: ASYNC110 - a log on disk has nothing to wait on
             await asyncio.sleep(0.01)
 
 
@@ -49,7 +49,7 @@ async def test_a_peer_that_dies_in_a_round_comes_back_as_itself_and_goes_on(tmp_
         back = asyncio.ensure_future(eve.node().run(1))
         async with asyncio.timeout(30):
             await asyncio.gather(*others, back)
-        assert [event.outcome for event in ann.told(RoundEnded)][0] is Outcome.COMPLETE
+        assert ann.told(RoundEnded)[0].outcome is Outcome.COMPLETE
         first, last = eve.told(Trained)[0], eve.told(Trained)[-1]
         assert last.state_before == first.state_after
         assert eve.told(RoundEnded)[-1].outcome is Outcome.COMPLETE
