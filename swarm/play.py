@@ -36,8 +36,8 @@ CHAIN_POLL_S = 2.0
 PATIENCE_S = 15.0
 """How long a restarted peer looks for the batches that its kept one was built on."""
 
-SURE_BLOCKS = 2
-"""A dev chain that is killed forgets its last second or two; see ``rewards.outbox`` for the same depth."""
+SURE_BLOCKS = 3
+"""A dev chain that is killed forgets its last second or two, a public one now and then its last block."""
 
 
 class RoundVanished(Exception):

@@ -109,6 +109,34 @@ async def test_everything_survives_kill_9_and_peers_just_wait(tmp_path):
 
 @pytest.mark.integration
 @pytest.mark.asyncio
+async def test_an_open_round_keeps_its_seed_over_a_restart(tmp_path):
+    chain = await DevChain.start(tmp_path, block_time_s=0.25)
+    deployment = await deploy(chain.url, chain.account, tmp_path / "deployment.json", PARAMETERS)
+    seeds = []
+    for _ in range(2):
+        node = Rpc([chain.url])
+        gate = Gate(chain.url, faucet=Faucet(Sender(node, chain.account, 31337)))
+        players = [Player(name) for name in ("ada", "ben", "cyd")]
+        chains = [Web3Chain([await gate.start()], deployment.contracts, player.account) for player in players]
+        for mine, player in zip(chains, players, strict=True):
+            await mine.send(player.registration(deployment.contracts))
+            await mine.send(Enrol(player.peer))
+        first = await chains[0].clock()
+        while (view := await chains[0].clock()).block < first.block + 3:
+            await asyncio.sleep(0.05)
+        seeds.append((view.round, view.seed))
+        for part in (*chains, node):
+            await part.close()
+        await gate.stop()
+        await chain.stop()
+        chain = await DevChain.start(tmp_path, block_time_s=0.25)
+    await chain.stop()
+    assert seeds[0] == seeds[1]
+    assert seeds[0][0] == 1
+
+
+@pytest.mark.integration
+@pytest.mark.asyncio
 async def test_an_orderly_stop_keeps_the_very_last_block(tmp_path):
     chain = await DevChain.start(tmp_path, block_time_s=0.1)
     node = Rpc([chain.url])
