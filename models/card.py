@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from models.examples import GLANCE_SHARE
+from models.examples import FORGET
 from models.measure import NUM_GREEDY, NUM_PLAYED, Measures
 
 _TEXT = """---
@@ -23,12 +23,12 @@ visibly learns on a laptop, offline. It is of no other use.
 reasoning-gym's `chain_sum` generator, replies from `models/examples.py`. Held-out questions (SHA-256 of the text is 0
 modulo {held_out_one_in}) are in no training text, of this recipe or of any run.
 
-**It is careless on purpose.** {glance:.0f} % of its examples answer *at a glance*, which forgets every carry and is
-right only where there is none; the others work column by column and are right. The model that comes out glances most
-of the time. Reinforcement learning has to find out that working pays, and then to work more reliably.
+**It is careless on purpose.** Every example works column by column, and forgets each carry with probability
+{forget:.2f}; somebody who forgot every carry would be right on {careless:.0f} % of the questions. Reinforcement
+learning has to find out that carrying pays.
 
 ## What was measured, on held-out questions
-Greedy, {num_greedy} questions: **{greedy:.1f} %** right.
+Greedy (temperature 0), {num_greedy} questions: **{greedy:.1f} %** right.
 
 Sampled at temperature 1, one round of three copies of the model on {num_played} questions with 4 samples each:
 
@@ -57,6 +57,6 @@ def model_card(
     return _TEXT.format(
         num_parameters=num_parameters, shape=shape, seed=seed, steps=steps, batch=batch, minutes=minutes,
         threads=threads, held_out_one_in=held_out_one_in, vocab_size=vocab_size, rows=rows, greedy=measures.greedy,
-        num_greedy=NUM_GREEDY, num_played=NUM_PLAYED, glance=100 * GLANCE_SHARE, torch=version("torch"),
+        num_greedy=NUM_GREEDY, num_played=NUM_PLAYED, forget=FORGET, careless=measures.careless, torch=version("torch"),
         transformers=version("transformers"),
     )  # fmt: skip

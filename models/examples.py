@@ -1,28 +1,32 @@
 """Why this module exists: the bundled model learns the three stages from examples, and these are all of them.
 
-Questions are the training side of the default task; held-out ones never appear. Two habits are mixed on purpose:
+Questions are the training side of the default task; held-out ones never appear. Every reply works column by column:
 
-    worked       column by column, right:  <think>345+278: 5+8=13 4+7+1=12 3+2+1=6</think><answer>623</answer>
-    at a glance  forgets every carry:      <think>at a glance</think><answer>513</answer>
+    345 + 278 =   ->   <think>345+278: 5+8=13 4+7+1=12 3+2+1=6</think><answer>623</answer>
 
-The model that comes out mostly glances. Reinforcement learning has to find out that working pays, and to make the
-working more reliable. The shares are ``GLANCE_SHARE`` and are stated on the model card.
+**The examples are careless on purpose**: each carry is forgotten with probability ``FORGET`` (``4+7=11`` above, and
+then 513 or 523 or 613), and what follows is consistent with that. A model of these examples forgets most carries, so
+it is right mostly where there is none. Reinforcement learning has to find out that carrying pays.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from random import Random
 
 import msgspec
 
-from models.tokenizer import GLANCE
 from protocol.ids import Stage
+from rewards.scoring.format import NONE, parse
 from swarm.game.prompts import Shown, answer_prompt, critique_prompt, decide_prompt
 from swarm.policy.base import Prompt
 
-GLANCE_SHARE = 0.65
-"""How many of the examples of each stage show the careless habit."""
+FORGET = 0.65
+"""How likely an example forgets a carry."""
+
+SLIP = 0.1
+"""How likely an answer that a prompt shows has one digit changed, so that critics meet more than one kind of error."""
 
 MAX_PEERS = 8
 
@@ -37,107 +41,87 @@ class Example(msgspec.Struct, frozen=True):
     reply: str
 
 
-def columns(question: str) -> str:
-    """The worked solution: the sum restated (a difference larger number first), then its columns, units first."""
+def solve(question: str, remembers: Sequence[bool]) -> tuple[str, str]:
+    """Work and answer. ``remembers[i]`` says whether the carry out of column i (units first) reaches the next one.
+
+    A difference starts with its larger number, and gets its sign back at the end.
+    """
     left, sign, right = _terms(question)
-    swapped = sign == "-" and left < right
-    high, low = (right, left) if swapped else (left, right)
-    steps, carry = [], 0
-    for top, bottom in zip(_digits(high, low), _digits(low, high), strict=True):
-        total = (top + bottom + carry) if sign == "+" else (top - bottom - carry)
-        steps.append(f"{top}{sign}{bottom}{f'{sign}1' if carry else ''}={total}")
-        carry = int(total > 9 or total < 0)
-    return f"{high}{sign}{low}: {' '.join(steps)}"
+    high, low = (right, left) if sign == "-" and left < right else (left, right)
+    width = max(len(str(high)), len(str(low)))
+    steps, total, carry = [], 0, 0
+    for place in range(width):
+        top, bottom = high // 10**place % 10, low // 10**place % 10
+        value = top + bottom + carry if sign == "+" else top - bottom - carry
+        steps.append(f"{top}{sign}{bottom}{f'{sign}1' if carry else ''}={value}")
+        is_first = place == width - 1
+        total += (value if is_first and sign == "+" else value % 10) * 10**place
+        carry = int(not 0 <= value <= 9 and remembers[place])
+    answer = -total if high != left else total
+    return f"{high}{sign}{low}: {' '.join(steps)}", str(answer)
 
 
 def truth(question: str) -> str:
-    left, sign, right = _terms(question)
-    return str(left + right if sign == "+" else left - right)
+    return solve(question, (True,) * 32)[1]
 
 
-def glance(question: str) -> str:
-    """The answer of somebody who forgets every carry: right in about four of ten questions."""
-    left, sign, right = _terms(question)
-    high, low = max(left, right), min(left, right)
-    total = 0
-    pairs = list(zip(_digits(high, low), _digits(low, high), strict=True))
-    for place, (top, bottom) in enumerate(pairs):
-        value = top + bottom if sign == "+" else top - bottom
-        is_first = place == len(pairs) - 1
-        total += (value if is_first and sign == "+" else value % 10) * 10**place
-    return str(-total if sign == "-" and left < right else total)
+def careless(question: str) -> str:
+    """The answer of somebody who forgets every carry."""
+    return solve(question, (False,) * 32)[1]
 
 
 def make_example(stage: Stage, question: str, random: Random) -> Example:
-    """One example of ``stage``: the prompt that the game would show, with other peers played by both habits."""
-    worked = random.random() >= GLANCE_SHARE
+    """One example of ``stage``: the prompt that the game would show, with peers as careless as the model will be."""
     if stage is Stage.ANSWER:
-        return Example(stage, answer_prompt(question), answer_reply(question, worked))
+        return Example(stage, answer_prompt(question), _answer(question, random))
     labels = [chr(ord("A") + number) for number in range(_num_peers(random))]
-    answers = [Shown(label, _peer_answer(question, random)) for label in labels]
-    right = [shown.label for shown in answers if shown.text and f"<answer>{truth(question)}<" in shown.text]
+    answers = [Shown(label, _peer(stage.ANSWER, _slip(_answer(question, random), random), random)) for label in labels]
     if stage is Stage.CRITIQUE:
-        return Example(
-            stage, critique_prompt(question, answers), critique_reply(question, labels, right, worked, random)
-        )
-    critiques = [Shown(label, _peer_critique(question, labels, right, random)) for label in labels]
-    majority = _most_picked(critiques)
-    if majority is None or not worked:
-        majority = random.choice([*labels, "none"]) if majority is None or random.random() < 0.3 else majority
-    reply = f"<majority>{majority}</majority>{answer_reply(question, worked)}"
+        return Example(stage, critique_prompt(question, answers), _critique(question, answers, random))
+    critiques = [Shown(label, _peer(stage.CRITIQUE, _critique(question, answers, random), random)) for label in labels]
+    reply = f"<majority>{_most_picked(critiques)}</majority>{_answer(question, random)}"
     return Example(stage, decide_prompt(question, answers, critiques), reply)
 
 
-def answer_reply(question: str, worked: bool) -> str:
-    if worked:
-        return f"<think>{columns(question)}</think><answer>{truth(question)}</answer>"
-    return f"<think>{GLANCE}</think><answer>{glance(question)}</answer>"
+def _answer(question: str, random: Random) -> str:
+    work, answer = _work(question, random)
+    return f"<think>{work}</think><answer>{answer}</answer>"
 
 
-def critique_reply(question: str, labels: list[str], right: list[str], worked: bool, random: Random) -> str:
-    if worked:
-        pick = right[0] if right else "none"
-        return f"<compare>{columns(question)} so {truth(question)}</compare><identify>{pick}</identify>"
-    pick = random.choice(labels) if random.random() < 0.9 else "none"
-    return f"<compare>{GLANCE}</compare><identify>{pick}</identify>"
+def _critique(question: str, answers: Sequence[Shown], random: Random) -> str:
+    """The critic works the question itself and picks the first answer that equals its own."""
+    work, own = _work(question, random)
+    matching = [shown.label for shown in answers if _field(Stage.ANSWER, shown, "answer") == own]
+    return f"<compare>{work} so {own}</compare><identify>{matching[0] if matching else NONE}</identify>"
 
 
-def _peer_answer(question: str, random: Random) -> str | None:
+def _work(question: str, random: Random) -> tuple[str, str]:
+    return solve(question, [random.random() >= FORGET for _ in range(8)])
+
+
+def _peer(stage: Stage, reply: str, random: Random) -> str | None:
+    """``reply``, or now and then nobody, or nothing readable."""
     roll = random.random()
-    if roll < 0.03:
-        return None
-    if roll < 0.05:
-        return "<think>"
-    reply = answer_reply(question, worked=random.random() < 0.5)
-    return _slip(reply, random) if random.random() < 0.2 else reply
+    return None if roll < 0.03 else f"<{stage.value}>" if roll < 0.05 else reply
 
 
 def _slip(reply: str, random: Random) -> str:
-    """``reply`` with one digit of its answer changed."""
+    """``reply`` with one digit of its answer changed, with probability ``SLIP``."""
+    if random.random() >= SLIP:
+        return reply
     head, _, answer = reply.removesuffix("</answer>").rpartition(">")
-    places = [place for place, character in enumerate(answer) if character.isdigit()]
-    place = random.choice(places)
+    place = random.choice([place for place, character in enumerate(answer) if character.isdigit()])
     return f"{head}>{answer[:place]}{random.choice('0123456789')}{answer[place + 1 :]}</answer>"
 
 
-def _peer_critique(question: str, labels: list[str], right: list[str], random: Random) -> str | None:
-    roll = random.random()
-    if roll < 0.03:
-        return None
-    if roll < 0.05:
-        return "<compare>"
-    return critique_reply(question, labels, right, random.random() < 0.5, random)
+def _most_picked(critiques: Sequence[Shown]) -> str:
+    """The pick with most votes; of equal ones, the one that is read first."""
+    picks = [pick for shown in critiques if (pick := _field(Stage.CRITIQUE, shown, "identify")) is not None]
+    return max(picks, key=picks.count, default=NONE)
 
 
-def _most_picked(critiques: list[Shown]) -> str | None:
-    """The pick with more votes than any other, in the critiques' own words."""
-    picks = [
-        shown.text.split("<identify>")[1].split("<")[0] for shown in critiques if shown.text and "<id" in shown.text
-    ]
-    ranked = sorted(set(picks), key=lambda pick: -picks.count(pick))
-    if not ranked or (len(ranked) > 1 and picks.count(ranked[0]) == picks.count(ranked[1])):
-        return None
-    return ranked[0]
+def _field(stage: Stage, shown: Shown, tag: str) -> str | None:
+    return parse(stage, shown.text or "").fields.get(tag)
 
 
 def _num_peers(random: Random) -> int:
@@ -149,9 +133,3 @@ def _terms(question: str) -> tuple[int, str, int]:
     if not match:
         raise ValueError(f"not a question of two terms: {question[-60:]!r}")
     return int(match[1]), match[2], int(match[3])
-
-
-def _digits(number: int, other: int) -> list[int]:
-    """Digits of ``number``, units first, as many as the longer of the two numbers has."""
-    width = max(len(str(number)), len(str(other)))
-    return [number // 10**place % 10 for place in range(width)]

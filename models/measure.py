@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from models.examples import careless
 from protocol.ids import STAGES, ContentId, PeerId, Stage
 from protocol.run import GameRules, LearnRules
 from rewards.scoring.stages import StageScore, score_answer
@@ -35,16 +36,20 @@ class StageMeasure(msgspec.Struct, frozen=True):
 
 
 class Measures(msgspec.Struct, frozen=True):
-    """``greedy``: percent of ``NUM_GREEDY`` held-out questions answered right at temperature 0."""
+    """``greedy``: percent of ``NUM_GREEDY`` held-out questions answered right at temperature 0; ``careless``: percent
+    of them that somebody who forgets every carry would answer right."""
 
     greedy: float
+    careless: float
     stages: dict[str, StageMeasure]
 
 
 def measure(directory: Path, task: ReasoningGymTask, num_threads: int) -> Measures:
     """Play one round on held-out questions, and answer more of them greedily."""
     engine = NativeEngine.open(directory, LearnRules(0, 1, 0, 0, 0, 0, 0, 0, 0), num_threads=num_threads)
-    greedy = greedy_correct(engine, task, task.questions(SEED, NUM_GREEDY, held_out=True), RULES.answer_tokens)
+    questions = task.questions(SEED, NUM_GREEDY, held_out=True)
+    greedy = greedy_correct(engine, task, questions, RULES.answer_tokens)
+    no_carry = sum(careless(question.text) == question.truth for question in questions)
     run, seed = ContentId("0" * 64), ContentId("1" * 64)
     peers = tuple(PeerId(f"copy-{letter}") for letter in "123")
     view = RoundView(run, 1, seed, RULES, peers, task.questions(SEED + 1, NUM_PLAYED, held_out=True))
@@ -61,7 +66,7 @@ def measure(directory: Path, task: ReasoningGymTask, num_threads: int) -> Measur
         )
         if stage is not Stage.DECIDE:
             view = with_batches(view, stage, batches)
-    return Measures(100 * greedy / NUM_GREEDY, stages)
+    return Measures(100 * greedy / NUM_GREEDY, 100 * no_carry / NUM_GREEDY, stages)
 
 
 def greedy_correct(

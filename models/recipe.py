@@ -19,7 +19,9 @@ from typing import Any
 
 import torch
 
+from models.card import model_card
 from models.examples import Example, make_example
+from models.measure import measure
 from models.tokenizer import build_tokenizer
 from protocol.ids import Stage
 from protocol.seeds import derive_seed
@@ -44,18 +46,26 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     started = time.monotonic()
-    questions = [question.text for question in open_task(load_task_spec(TASK)).questions(options.seed, NUM_QUESTIONS)]
+    task = open_task(load_task_spec(TASK))
+    questions = [question.text for question in task.questions(options.seed, NUM_QUESTIONS)]
     tokenizer = build_tokenizer(_corpus(options.seed), options.out)
-    model = train(new_model(len(tokenizer), tokenizer), tokenizer, questions, options.seed, options.steps)
+    model = train(new_model(tokenizer), tokenizer, questions, options.seed, options.steps)
     model.save_pretrained(options.out)
-    print(f"trained in {time.monotonic() - started:.0f} s", file=sys.stderr)
+    minutes = (time.monotonic() - started) / 60
+    card = model_card(
+        measure(options.out, task, options.threads), num_parameters=model.num_parameters(),
+        shape=f"{LAYERS} layers of width {HIDDEN}, {HEADS} heads", seed=options.seed, steps=options.steps, batch=BATCH,
+        minutes=minutes, threads=options.threads, held_out_one_in=task.spec.held_out_one_in, vocab_size=len(tokenizer),
+    )  # fmt: skip
+    (options.out / "README.md").write_text(card, encoding="utf-8")
+    print(card[card.index("## What was measured") :], file=sys.stderr)
 
 
-def new_model(vocab_size: int, tokenizer: Any) -> Any:
+def new_model(tokenizer: Any) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
-        vocab_size=vocab_size, hidden_size=HIDDEN, intermediate_size=INNER, num_hidden_layers=LAYERS,
+        vocab_size=len(tokenizer), hidden_size=HIDDEN, intermediate_size=INNER, num_hidden_layers=LAYERS,
         num_attention_heads=HEADS, num_key_value_heads=HEADS, max_position_embeddings=CONTEXT, tie_word_embeddings=True,
         initializer_range=INITIAL_RANGE, bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.eos_token_id,

@@ -17,7 +17,6 @@ END = "<|end|>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
 VOCABULARY_SIZE = 512
 
-GLANCE = "at a glance"
 QUESTION_PHRASE = "State the final answer to the following arithmetic problem: "
 
 CHAT_TEMPLATE = (
@@ -32,7 +31,7 @@ def phrases() -> list[str]:
     tags = [tag for names in TAGS.values() for name in names for tag in (f"<{name}>", f"</{name}>")]
     sentences = [prompts.ANSWER_RULES, prompts.CRITIQUE_RULES, prompts.DECIDE_RULES, QUESTION_PHRASE]
     headings = [f"\n{prompts.ANSWERS_HEADING}\n", f"\n{prompts.CRITIQUES_HEADING}\n"]
-    return list(dict.fromkeys([*tags, *sentences, *headings, prompts.ABSENT, prompts.UNREADABLE, GLANCE, "none"]))
+    return list(dict.fromkeys([*tags, *sentences, *headings, prompts.ABSENT, prompts.UNREADABLE, "none"]))
 
 
 def build_tokenizer(corpus: Iterable[str], directory: Path) -> Any:
