@@ -35,7 +35,8 @@ _HASH_INLINE_BYTES = 1024 * 1024
 
 @dataclass(frozen=True)
 class BlobLimits:
-    """Seconds for ``_s``, bytes for ``_bytes``. ``stall_s`` bounds one chunk, ``total_s`` one fetch from one provider.
+    """Seconds for ``_s``, bytes for ``_bytes``. ``stall_s`` bounds one chunk; one fetch from one provider may take
+    ``total_s`` and the time that its size needs at ``least_bytes_per_s``: who drips is not waited for.
 
     ``peer_bytes_per_minute``: what one peer is served; ``offered_bytes`` and ``fetched_bytes``: what is kept in memory
     of one's own blobs and of others', oldest first out.
@@ -43,7 +44,8 @@ class BlobLimits:
 
     chunk_bytes: int = 256 * 1024
     stall_s: float = 5.0
-    total_s: float = 60.0
+    total_s: float = 10.0
+    least_bytes_per_s: int = 256 * 1024
     streams: int = 32
     streams_per_peer: int = 4
     peer_bytes_per_minute: int = 512 * 1024 * 1024
@@ -129,15 +131,19 @@ class BlobExchange:
         raise BadRecord(failures[0].reason, " ".join(error.what for error in failures))
 
     async def serve(self, remote: PeerId, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request of ``remote`` and close the stream. Misbehaviour ends the stream and nothing else."""
-        self._streams[remote] += 1
+        """Answer one request of ``remote`` and close the stream. Misbehaviour ends the stream and nothing else.
+
+        A stream too many is not counted: who opens hundreds takes no place from the others.
+        """
+        is_admitted = self._streams[remote] < self._limits.streams_per_peer and self.num_streams < self._limits.streams
+        self._streams[remote] += is_admitted
         try:
             with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
                 async with asyncio.timeout(self._limits.stall_s):
                     request = await reader.readexactly(32)
-                await self._answer(remote, ContentId(request.hex()), writer)
+                await self._answer(remote, ContentId(request.hex()) if is_admitted else None, writer)
         finally:
-            self._streams[remote] -= 1
+            self._streams[remote] -= is_admitted
             if not self._streams[remote]:
                 del self._streams[remote]
             writer.close()
@@ -153,9 +159,10 @@ class BlobExchange:
         offered = self._offered.get(content)
         return offered if offered is not None else self._fetched.get(content)
 
-    async def _answer(self, remote: PeerId, content: ContentId, writer: asyncio.StreamWriter) -> None:
-        blob = self._known(content)
-        if self._streams[remote] > self._limits.streams_per_peer or self._streams.total() > self._limits.streams:
+    async def _answer(self, remote: PeerId, content: ContentId | None, writer: asyncio.StreamWriter) -> None:
+        """Send the blob ``content``; ``None``: this stream is one too many."""
+        blob = self._known(content) if content is not None else None
+        if content is None:
             status = _BUSY
         elif blob is None:
             status = _UNKNOWN
@@ -198,13 +205,14 @@ class BlobExchange:
 
     async def _fetch_from(self, ref: BlobRef, provider: PeerId) -> bytes:
         patience_s = 0.1
+        total_s = self._limits.total_s + ref.size / self._limits.least_bytes_per_s
         try:
-            async with asyncio.timeout(self._limits.total_s):
+            async with asyncio.timeout(total_s):
                 while (blob := await self._attempt(ref, provider)) is None:
                     await asyncio.sleep(patience_s)
                     patience_s = min(2.0, 2 * patience_s)
         except TimeoutError as error:
-            what = f"{provider} did not deliver {ref.size} bytes within {self._limits.total_s:g} s."
+            what = f"{provider} did not deliver {ref.size} bytes within {total_s:.3g} s."
             raise BadRecord("stalled", what) from error
         return blob
 

@@ -122,7 +122,8 @@ Action = Generate | EndStage | Train | Contribute | Propose | Finish
 class RoundState(msgspec.Struct, frozen=True):
     """One peer's view of one round. ``posters``: all members in the drawn order of whose turn it is to propose.
 
-    ``closes_at``: when the current phase stops waiting for others. ``worst``: the least good stage outcome so far.
+    ``closes_at``: when the current phase stops waiting for others. ``missed``: who made me wait until then, in a stage
+    that I had ``produced_at`` an earlier moment. ``worst``: the least good stage outcome so far.
     """
 
     me: PeerId
@@ -135,6 +136,8 @@ class RoundState(msgspec.Struct, frozen=True):
     skipped: frozenset[Stage] = frozenset()
     received: frozenset[tuple[Stage, PeerId]] = frozenset()
     contributed: frozenset[PeerId] = frozenset()
+    produced_at: float = 0.0
+    missed: frozenset[PeerId] = frozenset()
     agree_since: float = 0.0
     proposed: bool = False
     worst: Outcome = Outcome.COMPLETE
@@ -167,8 +170,11 @@ def resume(
 
 
 def expected(state: RoundState, stage: Stage) -> frozenset[PeerId]:
-    """The others whose batch of ``stage`` is worth waiting for: who missed a stage is not waited for in the next."""
-    others = state.cohort - {state.me}
+    """The others whose batch of ``stage`` is worth waiting for: who missed a stage is not waited for in the next.
+
+    Not even when its batch came after all: whoever is always a moment late would cost the others every stage's time.
+    """
+    others = state.cohort - {state.me} - state.missed
     if stage is Stage.ANSWER:
         return others
     before = STAGES[STAGES.index(stage) - 1]
@@ -183,7 +189,7 @@ def advance(state: RoundState, happening: Happening, now: float) -> tuple[RoundS
         case Recorded(settled=settled, included=included):
             return _close(state, settled, included)
         case Produced(stage=stage):
-            state = msgspec.structs.replace(state, produced=state.produced | {stage})
+            state = msgspec.structs.replace(state, produced=state.produced | {stage}, produced_at=now)
         case Skipped(stage=stage):
             state = msgspec.structs.replace(state, produced=state.produced | {stage}, skipped=state.skipped | {stage})
         case Received(stage=stage, peer=peer) if peer != state.me:
@@ -216,6 +222,8 @@ def _stage(state: RoundState, stage: Stage, now: float) -> tuple[RoundState, lis
     waiting_for = others - received
     if waiting_for and now < state.closes_at and stage not in state.skipped:
         return state, []
+    if stage not in state.skipped and state.produced_at < state.closes_at:  # whoever is late itself blames nobody
+        state = msgspec.structs.replace(state, missed=state.missed | waiting_for)
     missing = state.cohort - {state.me} - received
     if stage in state.skipped or now >= state.closes_at + state.rules.stage_s:
         outcome = Outcome.LATE

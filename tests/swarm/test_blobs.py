@@ -210,6 +210,19 @@ async def test_one_peer_gets_so_many_streams_and_bytes_and_the_rest_hears_busy()
     assert [await answer(wire) for _ in range(3)] == [0, 0, 2]
 
 
+async def test_hundreds_of_idle_streams_of_one_peer_take_no_place_from_the_others() -> None:
+    wire = Wire()
+    server = wire.honest(ANN, replace(QUICK, streams=8, stall_s=1.0))
+    server.offer(BLOB)
+    idle = [await wire.open(ANN) for _ in range(50)]  # all of them are BOB's
+    await asyncio.sleep(0.05)
+    assert server.num_streams == 4
+    wire.handlers[ANN] = lambda reader, writer: server.serve(ANN, reader, writer)
+    assert await answer(wire) == 0
+    for _, writer in idle:
+        writer.close()
+
+
 async def answer(wire: Wire) -> int:
     reader, writer = await wire.open(ANN)
     writer.write(bytes.fromhex(REF.content))

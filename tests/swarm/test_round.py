@@ -81,6 +81,27 @@ def test_who_missed_a_stage_is_not_waited_for_in_the_next() -> None:
     assert state.phase is Phase.DECIDE
 
 
+def test_who_is_always_a_moment_late_costs_one_stages_time_and_no_more() -> None:
+    state, _ = begin(ANN, ALL, (ANN,), RULES, now=0)
+    state, _ = play(state, (1, Produced(Stage.ANSWER)), (1, Received(Stage.ANSWER, BOB)), (10, Tick()))
+    state, _ = play(state, (11, Received(Stage.ANSWER, EVE)), (12, Produced(Stage.CRITIQUE)))
+    state, actions = play(state, (13, Received(Stage.CRITIQUE, BOB)))
+    assert actions[0] == EndStage(Stage.CRITIQUE, Outcome.PARTIAL, (BOB,), (EVE,))
+    state, _ = play(state, (14, Received(Stage.CRITIQUE, EVE)), (15, Produced(Stage.DECIDE)))
+    state, _ = play(state, (16, Received(Stage.DECIDE, BOB)))
+    assert state.phase is Phase.TRAIN
+
+
+def test_a_peer_that_is_late_itself_does_not_hold_it_against_the_others() -> None:
+    state, _ = begin(ANN, ALL, (ANN,), RULES, now=0)
+    state, actions = play(state, (12, Produced(Stage.ANSWER)), (13, Received(Stage.ANSWER, BOB)))
+    assert actions[0] == EndStage(Stage.ANSWER, Outcome.ALONE, (), (BOB, EVE))
+    state, actions = play(state, (14, Produced(Stage.CRITIQUE)))
+    assert actions == []
+    state, actions = play(state, (15, Received(Stage.CRITIQUE, BOB)))
+    assert actions[0] == EndStage(Stage.CRITIQUE, Outcome.PARTIAL, (BOB,), (EVE,))
+
+
 def test_a_peer_that_nobody_answers_plays_alone_and_says_so() -> None:
     state, _ = begin(ANN, ALL, (ANN,), RULES, now=0)
     _, actions = play(state, (1, Produced(Stage.ANSWER)), (10, Tick()))
