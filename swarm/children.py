@@ -1,7 +1,7 @@
 """Why this module exists: the launcher and the host own other processes, and must never lose or leak one.
 
 A ``Child`` runs in a session of its own (Ctrl-C in the terminal reaches only its owner), writes to its own log file,
-is started again after a crash with growing pauses, and is ended with SIGTERM, then SIGKILL.
+is started again after a crash with growing pauses unless that cannot help, and is ended with SIGTERM, then SIGKILL.
 """
 
 from __future__ import annotations
@@ -13,28 +13,49 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-FATAL_EXIT_CODES = frozenset({0, 2, 3})
+from protocol.errors import SwarmError
+from swarm.failures import from_json
+
+FINAL_EXIT_CODES = frozenset({0, 2, 3})
 """Exit codes that starting again cannot change: done, configuration, identity."""
 
 MAX_RESTARTS = 5
-"""How often in a row a child may crash before it is given up."""
+"""How often in a row a child may end before it is given up."""
+
+MAX_SAME_FAILURES = 2
+"""How often in a row a child may fail with the very same words: then starting again does not help either."""
 
 STEADY_S = 60.0
-"""A child that ran for so long had started well: an earlier crash is no reason to expect the next one."""
+"""A child that ran for so long had started well: an earlier failure is no reason to expect the next one."""
 
 STOP_GRACE_S = 8.0
 """How long a child may take to end after SIGTERM."""
 
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+_TAIL_BYTES = 32 * 1024
+
 
 class Child:
-    """One supervised process. ``on_event`` hears one line in words per start, crash and end."""
+    """One supervised process. ``on_event`` hears a line in words per restart; ``before_restart`` tidies up after it.
 
-    def __init__(self, name: str, command: Sequence[str], log_file: Path, on_event: Callable[[str], None]) -> None:
+    A command that ends its output with its error as JSON (``--json``) is understood: see ``error``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        log_file: Path,
+        on_event: Callable[[str], None],
+        before_restart: Callable[[], None] = lambda: None,
+    ) -> None:
         self.name = name
         self.log_file = log_file
         self.exit_code: int | None = None
         self._command = command
         self._on_event = on_event
+        self._before_restart = before_restart
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
 
@@ -44,19 +65,27 @@ class Child:
 
     async def supervise(self) -> int:
         """Run until the child ends for good; returns its exit code (negative: the signal that ended it)."""
-        restarts = 0
+        num_restarts = num_same = 0
+        last_words = ""
         while True:
             self.exit_code = None
             started_at = time.monotonic()
             code = await self._run_once()
+            self.exit_code = code
             if time.monotonic() - started_at > STEADY_S:
-                restarts = 0
-            if self._stopping or code in FATAL_EXIT_CODES or restarts >= MAX_RESTARTS:
-                self.exit_code = code
+                num_restarts, last_words = 0, ""
+            error = self.error()
+            words = error.what if error is not None else ""
+            num_same = num_same + 1 if words and words == last_words else 1
+            is_hopeless = code in FINAL_EXIT_CODES or num_same >= MAX_SAME_FAILURES or num_restarts >= MAX_RESTARTS
+            if self._stopping or is_hopeless:
                 return code
-            pause_s = min(30.0, 0.5 * 2**restarts)
-            restarts += 1
-            self._on_event(f"{self.name} ended with {describe_exit(code)}; starting it again in {pause_s:g} s.")
+            last_words = words
+            pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**num_restarts)
+            num_restarts += 1
+            told = f"{self.name} ended with {describe_exit(code)}{f' ({words})' if words else ''}"
+            self._on_event(f"{told}; starting it again in {pause_s:g} s.")
+            self._before_restart()
             await asyncio.sleep(pause_s)
 
     async def stop(self) -> None:
@@ -74,17 +103,27 @@ class Child:
                 process.kill()
             await process.wait()
 
+    def error(self) -> SwarmError | None:
+        """The error that the child ended with, if its last line tells one."""
+        return from_json(next(reversed(self._tail()), ""))
+
     def last_words(self, num_lines: int = 6) -> str:
         """The end of the child's log, for an error message."""
+        return "\n".join(self._tail()[-num_lines:])
+
+    def _tail(self) -> list[str]:
         try:
-            lines = self.log_file.read_text(errors="replace").strip().splitlines()
-        except FileNotFoundError:
-            return ""
-        return "\n".join(lines[-num_lines:])
+            with self.log_file.open("rb") as log:
+                log.seek(max(0, log.seek(0, 2) - _TAIL_BYTES))
+                return log.read().decode(errors="replace").strip().splitlines()
+        except OSError:
+            return []
 
     async def _run_once(self) -> int:
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
+            log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')}\n".encode())
+            log.flush()
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
                 stdin=asyncio.subprocess.DEVNULL,

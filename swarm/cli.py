@@ -5,24 +5,19 @@ stdout is data, stderr is diagnostics. Nothing heavy is imported before a comman
 
 from __future__ import annotations
 
-import json
 import math
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from protocol.errors import SwarmError
+from protocol.errors import ConfigError
 
-app = typer.Typer(
-    name="swarm",
-    help="A peer in a swarm of small language models that teach each other.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(name="swarm", add_completion=False, pretty_exceptions_enable=False)
+UsageError: type[typer.BadParameter] = typer.BadParameter.__base__  # type: ignore[assignment]  # not exported itself
 
 HomeOption = Annotated[Path | None, typer.Option("--home", help="Where this swarm keeps its files.")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="A YAML file over the defaults.")]
@@ -32,9 +27,17 @@ TaskOption = Annotated[str | None, typer.Option("--task", help="A task of config
 SeedOption = Annotated[int | None, typer.Option("--seed", help="The run's own salt: another seed, another run.")]
 RoundsOption = Annotated[int | None, typer.Option("--rounds", min=1, help="Stop after this many rounds.")]
 PasswordOption = Annotated[Path | None, typer.Option("--password-file", help="File with the wallet's password.")]
-
-
 PrivateOption = Annotated[bool, typer.Option("--private", help="As part of `swarm local`.", hidden=True)]
+JoinOption = Annotated[list[str] | None, typer.Option("--join", help="A join token, or multiaddresses of peers.")]
+RpcOption = Annotated[list[str] | None, typer.Option("--rpc", help="RPC endpoint, with --join MULTIADDR.")]
+
+
+@app.callback(invoke_without_command=True)
+def swarm(context: typer.Context) -> None:
+    """A peer in a swarm of small language models that teach each other."""
+    if context.invoked_subcommand is None:
+        context.get_help()
+        raise typer.Exit(ConfigError.exit_code)
 
 
 @app.command()
@@ -60,8 +63,8 @@ def local(
         num_rounds=rounds,
         tui=not no_tui,
         as_json=as_json,
-        host_options=["--private", *_options(founding)],
-        peer_options=["--private", *_options({"--model": model, "--config": config})],
+        host_options=["--private", "--json", *_options(founding)],
+        peer_options=["--private", "--json", *_options({"--model": model, "--config": config})],
     )
     raise typer.Exit(code)
 
@@ -99,8 +102,8 @@ def host(
 
 @app.command()
 def run(
-    join: Annotated[list[str] | None, typer.Option("--join", help="A join token, or multiaddresses of peers.")] = None,
-    rpc: Annotated[list[str] | None, typer.Option("--rpc", help="RPC endpoint, with --join MULTIADDR.")] = None,
+    join: JoinOption = None,
+    rpc: RpcOption = None,
     peer: Annotated[str, typer.Option("--peer", help="Which of this home's peers to run.")] = "1",
     rounds: RoundsOption = None,
     home: HomeOption = None,
@@ -109,7 +112,9 @@ def run(
     password_file: PasswordOption = None,
     private: PrivateOption = False,
     wait_s: Annotated[float, typer.Option("--wait", help="Seconds to wait for HOME/join.yaml.", hidden=True)] = 0.0,
+    fresh_since: Annotated[float, typer.Option("--fresh-since", help="… written after this.", hidden=True)] = 0.0,
     since: Annotated[float, typer.Option("--since", help="Count --rounds from this time on.", hidden=True)] = math.inf,
+    as_json: Annotated[bool, typer.Option("--json", help="An error as one JSON object, too.", hidden=True)] = False,
 ) -> None:
     """One peer in somebody's swarm."""
     from swarm import app as root
@@ -123,8 +128,8 @@ def run(
         wallet__password_file=password_file,
         network__port=0 if private else None,  # a fixed port is the host's; its peers on this machine take free ones
     )
-    code = root.run(chosen, name=peer, join=join or [], rpc=rpc or [], num_rounds=rounds, wait_s=wait_s, since=since)
-    raise typer.Exit(code)
+    find = root.token_finder(chosen, join or [], rpc or [], wait_s=wait_s, fresh_since=fresh_since)
+    raise typer.Exit(root.run(chosen, find, name=peer, num_rounds=rounds, since=since, lines=not private))
 
 
 @app.command()
@@ -166,6 +171,8 @@ def credits(home: HomeOption = None, as_json: JsonOption = False) -> None:
 @app.command()
 def claim(
     peer: Annotated[str | None, typer.Option("--peer", help="Only this peer of the home (default: all).")] = None,
+    join: JoinOption = None,
+    rpc: RpcOption = None,
     home: HomeOption = None,
     config: ConfigOption = None,
     password_file: PasswordOption = None,
@@ -175,26 +182,44 @@ def claim(
     from swarm import app as root
 
     chosen = root.settings("join", config, home=home, wallet__password_file=password_file)
-    raise typer.Exit(root.claim(chosen, peer, as_json=as_json))
+    find = root.token_finder(chosen, join or [], rpc or [])
+    raise typer.Exit(root.claim(chosen, find, peer, as_json=as_json))
 
 
 def _options(given: Mapping[str, object]) -> list[str]:
     return [text for name, value in given.items() if value is not None for text in (name, str(value))]
 
 
-def main() -> NoReturn:
-    """Entry point of the ``swarm`` command; turns every typed error into words and its exit code."""
-    try:
-        app(standalone_mode=True)
-    except SwarmError as error:
-        from swarm.process import print_error
+def execute(arguments: Sequence[str]) -> int:
+    """Run one ``swarm`` command; every failure is told in words, and with ``--json`` as the last line of stdout.
 
-        print_error(error)
-        if "--json" in sys.argv:
-            words = {"what": error.what, "so_what": error.so_what, "next": error.next_step}
-            print(json.dumps({"error": type(error).__name__, **words}))
-        sys.exit(error.exit_code)
-    sys.exit(0)
+    Returns the exit code.
+    """
+    from swarm.failures import report
+
+    try:
+        return int(app(list(arguments), prog_name="swarm", standalone_mode=False) or 0)
+    except (KeyboardInterrupt, typer.Abort):
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        return 128 + signal.SIGPIPE  # whoever reads the output has seen enough
+    except Exception as error:
+        return report(_usage_in_words(error), as_json="--json" in arguments)
+
+
+def _usage_in_words(error: Exception) -> Exception:
+    """What is wrong with the command line, as an error like any other."""
+    if not isinstance(error, UsageError):
+        return error
+    command = error.ctx.command_path if error.ctx is not None else "swarm"
+    return ConfigError(error.format_message().rstrip("."), "Nothing was started.", f"See `{command} --help`.")
+
+
+def main() -> NoReturn:
+    """Entry point of the ``swarm`` command. It ends at once, without waiting for threads."""
+    from swarm.process import leave
+
+    leave(execute(sys.argv[1:]))
 
 
 if __name__ == "__main__":

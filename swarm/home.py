@@ -14,6 +14,7 @@ from pathlib import Path
 
 import platformdirs
 
+from protocol.errors import ConfigError
 from protocol.ids import ContentId
 
 
@@ -95,6 +96,23 @@ class Home:
 
     def peer(self, name: str) -> PeerHome:
         return PeerHome(self.peers / name)
+
+
+def require_writable(home: Path) -> None:
+    """Make the home directory. Raises ``ConfigError`` when it cannot be made or written to."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        problem = "" if os.access(home, os.W_OK | os.X_OK) else "it cannot be written to"
+    except FileExistsError:
+        problem = "it is not a directory"
+    except OSError as error:
+        problem = error.strerror or str(error)
+    if problem:
+        raise ConfigError(
+            f"The home directory {home} cannot be used: {problem}.",
+            "Nothing was started: identity, credits and models are kept there.",
+            "Correct its owner or mode, or choose another one with --home DIR.",
+        )
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:

@@ -1,6 +1,7 @@
 """Why this module exists: `swarm local` is a host, some peers and a view of them, each in a process of its own.
 
-The launcher owns the processes and reads their event logs; it computes nothing and imports nothing heavy.
+The launcher owns the processes and reads their event logs; it computes nothing and imports nothing heavy. When one of
+them cannot go on, the launcher ends with that process's own error and exit code.
 """
 
 from __future__ import annotations
@@ -8,18 +9,18 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from protocol.errors import SwarmError
 from swarm.children import Child, describe_exit
+from swarm.failures import CUT_SHORT
 from swarm.guardian import start_guardian
 from swarm.home import Home
-from swarm.observe.console import Printer
+from swarm.watching import print_events
 
-JOIN_WAIT_S = 120
-LINES_EVERY_S = 0.2
+JOIN_WAIT_S = 600
+"""How long a peer waits for the host's join file; a host that fails ends the swarm, and the waiting with it."""
 
 View = Callable[["Launcher"], Awaitable[None]]
 """Shows the swarm until the person quits (returns) or the swarm ends (is cancelled)."""
@@ -42,65 +43,64 @@ class Launcher:
         self.names = [str(number) for number in range(1, num_peers + 1)]
         self.notes: list[str] = []
         rounds = ("--rounds", str(num_rounds), "--since", str(started_at)) if num_rounds else ()
-        self._host = self._child("host", home.host / "host.log", ["host", *host_options])
+        join = ("--wait", str(JOIN_WAIT_S), "--fresh-since", str(started_at))
+        self._host = self._child("host", home.host / "host.log", ["host", *host_options], self._forget_host)
         self._peers = [
             self._child(
-                f"peer {name}",
-                home.peer(name).log_file,
-                ["run", "--peer", name, "--wait", str(JOIN_WAIT_S), *rounds, *peer_options],
+                f"peer {name}", home.peer(name).log_file, ["run", "--peer", name, *join, *rounds, *peer_options]
             )
             for name in self.names
         ]
 
     async def run(self, view: View) -> int:
-        self.home.join_file.unlink(missing_ok=True)
+        """Raises the error of the process that could not go on, or what ``view`` raises."""
         with start_guardian():
             showing = asyncio.ensure_future(view(self))
             hosting = asyncio.ensure_future(self._host.supervise())
             playing = [asyncio.ensure_future(child.supervise()) for child in self._peers]
+            everybody = asyncio.ensure_future(_first_failure(playing))
             try:
-                return await self._until_over(showing, hosting, playing)
+                await asyncio.wait({showing, hosting, everybody}, return_when=asyncio.FIRST_COMPLETED)
+                if hosting.done():
+                    raise _failure(self._host, hosting.result())
+                if everybody.done():
+                    failed = everybody.result()
+                    if failed is not None:
+                        raise _failure(self._peers[failed], playing[failed].result())
+                else:
+                    showing.result()
+                return 0
             finally:
                 await asyncio.shield(self._stop())
-                showing.cancel()
-                with suppress(asyncio.CancelledError):
-                    await showing
-                for task in (hosting, *playing):
-                    task.cancel()
-
-    async def _until_over(
-        self, showing: asyncio.Future[None], hosting: asyncio.Future[int], playing: Sequence[asyncio.Future[int]]
-    ) -> int:
-        everybody = asyncio.ensure_future(_first_failure(playing))
-        watched: set[asyncio.Future[Any]] = {showing, hosting, everybody}
-        done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
-        if hosting in done:
-            raise self._failed(self._host, hosting.result())
-        if everybody in done:
-            failed = everybody.result()
-            if failed is not None:
-                raise self._failed(self._peers[failed], playing[failed].result())
-            return 0
-        everybody.cancel()
-        await showing
-        return 0
+                await _end(everybody, *playing, hosting, showing)
 
     async def _stop(self) -> None:
         await asyncio.gather(*(child.stop() for child in self._peers))
         await self._host.stop()
 
-    def _failed(self, child: Child, code: int) -> SwarmError:
-        error = SwarmError(
-            f"{child.name} ended with {describe_exit(code)}: {child.last_words()}",
-            "The swarm was stopped; what was earned is kept.",
-            f"Its whole log is in {child.log_file}.",
-        )
-        error.exit_code = code if code > 0 else 1  # type: ignore[misc]
-        return error
+    def _forget_host(self) -> None:
+        """A peer that starts while the host is away waits for the new join file instead of dialling nobody."""
+        self.home.join_file.unlink(missing_ok=True)
 
-    def _child(self, name: str, log_file: Path, arguments: Sequence[str]) -> Child:
+    def _child(
+        self, name: str, log_file: Path, arguments: Sequence[str], before_restart: Callable[[], None] = lambda: None
+    ) -> Child:
         command = [sys.executable, "-m", "swarm.cli", *arguments, "--home", str(self.home.root)]
-        return Child(name, command, log_file, self.notes.append)
+        return Child(name, command, log_file, self.notes.append, before_restart)
+
+
+def _failure(child: Child, code: int) -> SwarmError:
+    """The error that ended ``child``, in its own words and with its own exit code."""
+    error = child.error()
+    if error is None:
+        words = child.last_words()
+        return SwarmError(
+            f"{child.name} ended with {describe_exit(code)}{f': {words}' if words else '.'}",
+            CUT_SHORT,
+            f"Its whole log is {child.log_file}.",
+        )
+    next_step = error.next_step if error.exit_code != SwarmError.exit_code else f"Its whole log is {child.log_file}."
+    return type(error)(f"{child.name}: {error.what}", error.so_what or CUT_SHORT, next_step)
 
 
 async def _first_failure(playing: Sequence[asyncio.Future[int]]) -> int | None:
@@ -114,18 +114,16 @@ async def _first_failure(playing: Sequence[asyncio.Future[int]]) -> int | None:
     return None
 
 
+async def _end(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel what still runs and wait for it; what it raises now was told already or no longer matters."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def show_lines(launcher: Launcher) -> None:
     """One readable line per event on stderr, with bars for what takes long where stderr is a terminal."""
-    printer = Printer(launcher.home.root, since=launcher.started_at)
-    with printer:
-        try:
-            while True:
-                printer.poll()
-                while launcher.notes:
-                    printer.note(launcher.notes.pop(0))
-                await asyncio.sleep(LINES_EVERY_S)
-        finally:
-            printer.poll()
+    await print_events(launcher.home.root, launcher.started_at, launcher.notes)
 
 
 async def show_dashboard(launcher: Launcher) -> None:

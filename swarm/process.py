@@ -7,15 +7,16 @@ once, without waiting for a computation that is still running on the engine's th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
 import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, NoReturn
 
-from protocol.errors import SwarmError
+from swarm.failures import report
 
 ORDERLY_END_S = 20.0
 """How long a command may take to end in order after a signal; then it ends anyway, its guardian ends its children."""
@@ -24,8 +25,12 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run_until_signal(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
-    """Run ``main`` in a fresh event loop; returns its exit code, or 128 + n when signal n ended it."""
+    """Run ``main`` in a fresh event loop; returns its exit code, or 128 + n when signal n ended it.
+
+    A second signal cancels what is left of the orderly end. Raises what ``main`` raises, unless a signal came first.
+    """
     received: list[int] = []
+    watchdogs: list[threading.Timer] = []
 
     async def supervised() -> int:
         loop = asyncio.get_running_loop()
@@ -38,6 +43,7 @@ def run_until_signal(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
             watchdog = threading.Timer(ORDERLY_END_S, os._exit, (128 + number,))
             watchdog.daemon = True
             watchdog.start()
+            watchdogs.append(watchdog)
 
         for number in _SIGNALS:
             loop.add_signal_handler(number, on_signal, number)
@@ -46,7 +52,14 @@ def run_until_signal(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
         except asyncio.CancelledError:
             if not received:
                 raise
-            return 128 + received[0]
+        except Exception as error:
+            if not received:
+                raise
+            report(error)
+        finally:
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
+        return 128 + received[0]
 
     loop = asyncio.new_event_loop()
     try:
@@ -54,20 +67,16 @@ def run_until_signal(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
         return loop.run_until_complete(supervised())
     finally:
         asyncio.set_event_loop(None)
+        for watchdog in watchdogs:
+            watchdog.cancel()
 
 
-def leave(exit_code: int) -> None:
+def leave(exit_code: int) -> NoReturn:
     """End this process now, with its output written, without waiting for threads."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # whoever read it may be gone
+            stream.flush()
     os._exit(exit_code)
-
-
-def print_error(error: SwarmError) -> None:
-    """What, so what, what next: a line each on stderr."""
-    for part in (f"error: {error.what}", error.so_what, error.next_step):
-        if part:
-            print(part, file=sys.stderr, flush=True)
 
 
 def peak_mb() -> int:

@@ -11,16 +11,20 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from protocol.errors import ConfigError, SwarmError
-from protocol.run import JoinToken, parse_token
+from swarm.app.finding import Find, token_finder
 from swarm.config import Settings, load_settings, save_resolved
-from swarm.home import Home
-from swarm.joining import is_multiaddress, read_join_file, with_addresses
+from swarm.home import Home, require_writable
+
+__all__ = ["claim", "host", "local", "run", "settings", "show", "token_finder"]
 
 PASSWORD_VARIABLE = "SWARM_WALLET_PASSWORD"
+HOME_VARIABLE = "SWARM_HOME"
+PIPE_WIDTH = 1000
 
 
 def settings(profile: str, config: Path | None, **overrides: Any) -> Settings:
@@ -46,6 +50,7 @@ def local(
 
     home = Home(chosen.home)
     started_at = time.time()
+    require_writable(home.root)
     save_resolved(chosen)
     launcher = Launcher(home, num_peers, num_rounds, started_at, host_options, peer_options)
     show = show_dashboard if tui and sys.stdout.isatty() else show_lines
@@ -57,36 +62,23 @@ def local(
 
 def host(chosen: Settings, *, as_json: bool) -> int:
     """Chain, gate and bootnode for others, until a signal; prints the join token."""
-    from swarm.process import leave, run_until_signal
+    from swarm.process import run_until_signal
 
-    code = run_until_signal(lambda: _host(chosen, as_json))
-    leave(code)
-    return code
+    require_writable(chosen.home)
+    return run_until_signal(lambda: _host(chosen, as_json))
 
 
-def run(
-    chosen: Settings,
-    *,
-    name: str,
-    join: Sequence[str],
-    rpc: Sequence[str],
-    num_rounds: int | None,
-    wait_s: float,
-    since: float,
-) -> int:
-    """One peer, until ``num_rounds`` rounds since ``since`` (unix seconds) are over or a signal ends it."""
-    from swarm.process import leave, print_error, run_until_signal
+def run(chosen: Settings, find: Find, *, name: str, num_rounds: int | None, since: float, lines: bool) -> int:
+    """One peer, until ``num_rounds`` rounds since ``since`` (unix seconds) are over or a signal ends it.
+
+    ``lines``: tell on stderr what happens.
+    """
+    from swarm.process import run_until_signal
 
     if not name or name != Path(name).name or name.startswith("."):
         raise ConfigError(f"A peer cannot be called {name!r}.", "Nothing was started.", "Use letters and digits.")
-    find = _token_finder(chosen, join, rpc, wait_s)
-    try:
-        code = run_until_signal(lambda: _peer(chosen, name, find, num_rounds, since))
-    except SwarmError as error:
-        print_error(error)
-        code = error.exit_code
-    leave(code)
-    return code
+    require_writable(chosen.home)
+    return run_until_signal(lambda: _peer(chosen, name, find, num_rounds, since, lines))
 
 
 def show(what: str, home: Path | None, as_json: bool, *, count: int = 10) -> None:
@@ -96,7 +88,8 @@ def show(what: str, home: Path | None, as_json: bool, *, count: int = 10) -> Non
 
     from swarm.observe import queries, tables
 
-    root = home or Home.default().root
+    named = os.environ.get(HOME_VARIABLE)
+    root = home or (Path(named).expanduser() if named else Home.default().root)
     now = time.time()
     views: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
         "status": (lambda: queries.status(root), lambda found: tables.status_table(found, now)),
@@ -109,73 +102,26 @@ def show(what: str, home: Path | None, as_json: bool, *, count: int = 10) -> Non
     if as_json:
         print(msgspec.json.encode({what: found}).decode(), flush=True)
     elif found:
-        Console().print(table(found))
+        console = Console()
+        # A pipe has no width: whoever reads it gets every column.
+        console.print(table(found), width=None if console.is_terminal or "COLUMNS" in os.environ else PIPE_WIDTH)
     else:
         print(f"Nothing was recorded in {root} yet. Start a swarm with `swarm local`.", file=sys.stderr)
 
 
-def claim(chosen: Settings, peer: str | None, *, as_json: bool) -> int:
+def claim(chosen: Settings, find: Find, peer: str | None, *, as_json: bool) -> int:
     """Claim what is settled for one peer or all peers of the home."""
     from swarm.process import run_until_signal
 
-    token = read_join_file(Home(chosen.home).join_file)
-    return run_until_signal(lambda: _claim(chosen, token, peer, as_json))
-
-
-# --- building --------------------------------------------------------------------------------------------------------
-
-
-def _token_finder(chosen: Settings, join: Sequence[str], rpc: Sequence[str], wait_s: float) -> Callable[[], JoinToken]:
-    """How this peer learns where the swarm is. Checks what can be checked at once; the file may still be written."""
-    addresses = [text for text in join if is_multiaddress(text)]
-    tokens = [text for text in join if not is_multiaddress(text)]
-    endpoints = tuple(rpc) or chosen.chain.rpc
-    if len(tokens) > 1 or (tokens and addresses):
+    names = [peer] if peer else sorted(path.parent.name for path in Home(chosen.home).peers.glob("*/swarm.pem"))
+    if not names:
         raise ConfigError(
-            "--join was given several things.", "Nothing was started.", "Give one token, or only multiaddresses."
+            f"No peer has ever run in {chosen.home}.", "There is nothing to claim.", "Name the peer's --home."
         )
-    if tokens:
-        token = with_addresses(parse_token(tokens[0]), chosen.network.bootnodes, endpoints)
-        return lambda: token
-    if addresses:
-        if not endpoints:
-            raise ConfigError(
-                "Addresses alone do not say which chain and run to join.",
-                "Nothing was started.",
-                "Add --rpc URL of the host's gate, or use the join token that `swarm host` printed.",
-            )
-        return lambda: with_addresses(_ask_gate(endpoints[0]), addresses, endpoints)
-    path = Home(chosen.home).join_file
-
-    def from_file() -> JoinToken:
-        deadline = time.monotonic() + wait_s
-        while not path.exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        return with_addresses(read_join_file(path), chosen.network.bootnodes, endpoints)
-
-    return from_file
+    return run_until_signal(lambda: _claim(chosen, find, names, as_json))
 
 
-def _ask_gate(url: str) -> JoinToken:
-    import asyncio
-
-    from chain.rpc import Rpc
-
-    async def ask() -> Any:
-        rpc = Rpc([url])
-        try:
-            return await rpc.request("swarm_token")
-        finally:
-            await rpc.close()
-
-    answer = asyncio.run(ask())
-    if not isinstance(answer, str):
-        raise ConfigError(
-            f"{url} hands out no join token.",
-            "Nothing was started.",
-            "Ask the host for its token, and use --join TOKEN.",
-        )
-    return parse_token(answer)
+# --- running ---------------------------------------------------------------------------------------------------------
 
 
 async def _host(chosen: Settings, as_json: bool) -> int:
@@ -186,34 +132,48 @@ async def _host(chosen: Settings, as_json: bool) -> int:
         hosting = await build_host(chosen)
         try:
             print(json.dumps({"token": hosting.token_text}) if as_json else hosting.token_text, flush=True)
+            if sys.stdout.isatty():
+                print("Others join with `swarm run --join` and this line. Ctrl-C ends the host.", file=sys.stderr)
             await hosting.serve()
         finally:
             await hosting.close()
     return 0
 
 
-async def _peer(
-    chosen: Settings, name: str, find: Callable[[], JoinToken], num_rounds: int | None, since: float
-) -> int:
+async def _peer(chosen: Settings, name: str, find: Find, num_rounds: int | None, since: float, lines: bool) -> int:
     from swarm.app.building import open_peer
     from swarm.guardian import start_guardian
     from swarm.observe.eventlog import first_round_since
+    from swarm.watching import events_printed
 
+    home = Home(chosen.home)
+    password = os.environ.get(PASSWORD_VARIABLE)
     with start_guardian():
-        async with open_peer(chosen, name, find, os.environ.get(PASSWORD_VARIABLE)) as peer:
-            await peer.run(num_rounds, first_round_since(Home(chosen.home).peer(name).events_file, since))
+        async with (
+            events_printed(home.root, time.time()) if lines else nullcontext(),
+            open_peer(chosen, name, find, password) as peer,
+        ):
+            await peer.run(num_rounds, first_round_since(home.peer(name).events_file, since))
     return 0
 
 
-async def _claim(chosen: Settings, token: JoinToken, only: str | None, as_json: bool) -> int:
+async def _claim(chosen: Settings, find: Find, names: Sequence[str], as_json: bool) -> int:
+    """Every peer that can claim does; the first failure is raised after that."""
     from swarm.app.building import claim_for
 
-    homes = sorted(path for path in Home(chosen.home).peers.glob("*") if (path / "swarm.pem").exists())
-    names = [only] if only else [path.name for path in homes]
-    claims = [await claim_for(chosen, name, token, os.environ.get(PASSWORD_VARIABLE)) for name in names]
+    token = await find()
+    claims: list[dict[str, Any]] = []
+    failures: list[SwarmError] = []
+    for name in names:
+        try:
+            claims.append(await claim_for(chosen, name, token, os.environ.get(PASSWORD_VARIABLE)))
+        except SwarmError as error:
+            failures.append(error)
     if as_json:
         print(json.dumps({"claims": claims}), flush=True)
     else:
         for row in claims:
             print(f"{row['nickname']}: {row['claimed_now']} tokens claimed, {row['balance']} in the wallet")
+    if failures:
+        raise failures[0]
     return 0

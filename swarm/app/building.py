@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from chain.base import Contracts
@@ -29,6 +30,7 @@ from protocol.errors import BadRecord, ConfigError
 from protocol.events import Joined, PeerStarted, Progress, RecordRejected, Stopped, TransactionSent
 from protocol.run import JoinToken, RunContracts, RunSpec, format_token
 from rewards.outbox import Outbox
+from swarm.app.finding import Find
 from swarm.app.settle_only import claim_settled
 from swarm.checkpoint import Checkpoints
 from swarm.config import Settings
@@ -61,9 +63,16 @@ class Host:
     """A running dev chain, gate and bootnode. ``serve`` keeps the chain alive until cancelled."""
 
     def __init__(
-        self, start_chain: Callable[[], Any], chain: DevChain, gate: Gate, parts: AsyncExitStack, token: JoinToken
+        self,
+        start_chain: Callable[[], Any],
+        chain: DevChain,
+        gate: Gate,
+        parts: AsyncExitStack,
+        token: JoinToken,
+        lock: IdentityLock,
     ) -> None:
         self.token_text = format_token(token)
+        self._lock = lock
         self._gate = gate
         self._start_chain = start_chain
         self._chain = chain
@@ -81,42 +90,61 @@ class Host:
 
     async def close(self) -> None:
         """Everything in order: bootnode, gate, then the chain with its state written."""
-        await self._parts.aclose()
-        await self._chain.stop()
+        try:
+            await self._parts.aclose()
+        finally:
+            await self._chain.stop()
+            self._lock.release()
 
 
 async def build_host(chosen: Settings) -> Host:
-    """Start chain, contracts, gate and bootnode; the join file is written last, when all of it answers."""
+    """Start chain, contracts, gate and bootnode; the join file is written last, when all of it answers.
+
+    Raises ``IdentityError`` when this home's host already runs: two would write one chain's state.
+    """
     home = Home(chosen.home)
+    lock = IdentityLock(home.host, open_key(_bootnode_key(home)).peer)
+    lock.acquire()
     home.join_file.unlink(missing_ok=True)
-    ports_book = PortBook(home.host / "ports.json")
-    recalled = ports_book.recall()
-    events = EventLog(home.host / "events.jsonl")
-    block_time_s = chosen.chain.block_time_s
-    start_chain = partial(DevChain.start, home.host / "chain", block_time_s=block_time_s)
+    spec = await asyncio.to_thread(run_spec, chosen)
+    recalled = PortBook(home.host / "ports.json").recall()
+    start_chain = partial(DevChain.start, home.host / "chain", block_time_s=chosen.chain.block_time_s)
     chain = await start_chain(port=recalled.chain)
     parts = AsyncExitStack()
     try:
-        spec = await asyncio.to_thread(run_spec, chosen)
-        parameters = Parameters(round_s=chosen.time.round_s, start_members=chosen.run.min_peers)
-        deployment = await deploy(chain.url, chain.account, home.host / f"deployment-{spec.id[:16]}.json", parameters)
-        if deployment.transaction:
-            events.append(TransactionSent("deploy", deployment.transaction, deployment.gas))
-        rpc = Rpc([chain.url])
-        parts.push_async_callback(rpc.close)
-        gate = Gate(chain.url, faucet=Faucet(Sender(rpc, chain.account, deployment.contracts.chain_id)))
-        gate_url = await gate.start(chosen.chain.gate_host, chosen.chain.gate_port or recalled.gate)
-        parts.push_async_callback(gate.stop)
-        token = await _bootnode(chosen, spec, deployment.contracts, _announced(gate_url, chosen), recalled, parts)
-        gate.join_token = format_token(token)
-        ports_book.remember(Ports(_port(chain.url), _port(gate_url), _multiaddress_port(token.bootnodes[0])))
-        write_join_file(home.join_file, token)
-        parts.callback(events.close)
+        token, gate = await _open_to_others(chosen, spec, chain, recalled, parts)
     except BaseException:
         await parts.aclose()
         await chain.stop()
         raise
-    return Host(partial(start_chain, port=_port(chain.url)), chain, gate, parts, token)
+    return Host(partial(start_chain, port=_port(chain.url)), chain, gate, parts, token, lock)
+
+
+async def _open_to_others(
+    chosen: Settings, spec: RunSpec, chain: DevChain, recalled: Ports, parts: AsyncExitStack
+) -> tuple[JoinToken, Gate]:
+    """Contracts, gate, bootnode, join file on a running chain; what must be closed goes into ``parts``."""
+    home = Home(chosen.home)
+    events = parts.enter_context(EventLog(home.host / "events.jsonl"))
+    parameters = Parameters(round_s=chosen.time.round_s, start_members=chosen.run.min_peers)
+    deployment = await deploy(chain.url, chain.account, home.host / f"deployment-{spec.id[:16]}.json", parameters)
+    if deployment.transaction:
+        events.append(TransactionSent("deploy", deployment.transaction, deployment.gas))
+    rpc = Rpc([chain.url])
+    parts.push_async_callback(rpc.close)
+    gate = Gate(chain.url, faucet=Faucet(Sender(rpc, chain.account, deployment.contracts.chain_id)))
+    gate_url = await gate.start(chosen.chain.gate_host, chosen.chain.gate_port or recalled.gate)
+    parts.push_async_callback(gate.stop)
+    token = await _bootnode(chosen, spec, deployment.contracts, _announced(gate_url, chosen), recalled, parts)
+    gate.join_token = format_token(token)
+    ports = Ports(_port(chain.url), _port(gate_url), _multiaddress_port(token.bootnodes[0]))
+    PortBook(home.host / "ports.json").remember(ports)
+    write_join_file(home.join_file, token)
+    return token, gate
+
+
+def _bootnode_key(home: Home) -> Path:
+    return home.host / "bootnode" / "swarm.pem"
 
 
 def run_spec(chosen: Settings) -> RunSpec:
@@ -134,12 +162,9 @@ async def _bootnode(
 ) -> JoinToken:
     from swarm.dht.libp2p import Libp2pSettings, start_libp2p
 
-    home = Home(chosen.home)
-    key_file = home.host / "bootnode" / "swarm.pem"
-    open_key(key_file)
     transport = await start_libp2p(
         Libp2pSettings(
-            identity=key_file,
+            identity=_bootnode_key(Home(chosen.home)),
             host=chosen.network.host,
             port=chosen.network.port or recalled.network,
             announce=_announced_addresses(chosen, chosen.network.port or recalled.network),
@@ -198,9 +223,7 @@ def contracts_of(token: JoinToken) -> Contracts:
 
 
 @asynccontextmanager
-async def open_peer(
-    chosen: Settings, name: str, find: Callable[[], JoinToken], password: str | None
-) -> AsyncIterator[Node]:
+async def open_peer(chosen: Settings, name: str, find: Find, password: str | None) -> AsyncIterator[Node]:
     """A peer ready to run. On the way out, whatever ended it, its parts are closed and its last event is written."""
     home = Home(chosen.home).peer(name)
     key = open_key(home.key_file)
@@ -229,7 +252,7 @@ async def open_peer(
 async def _build_node(
     chosen: Settings,
     name: str,
-    find: Callable[[], JoinToken],
+    find: Find,
     signer: Signer,
     secret: bytes,
     events: EventLog,
@@ -239,7 +262,7 @@ async def _build_node(
     from swarm.dht.libp2p import Libp2pSettings, start_libp2p
     from swarm.policy.native import NativeEngine
 
-    token = await asyncio.to_thread(find)
+    token = await find()
     run, contracts = token.run, contracts_of(token)
     task = open_task(run.task)
     troubles = Troubles(events)

@@ -19,6 +19,7 @@ from swarm.tasks.reasoning_gym import ReasoningGymTask, task_version
 TASKS_DIRECTORY = Path(__file__).resolve().parents[2] / "configs" / "tasks"
 
 _FILE_CAP = 64 * 1024
+_NOTHING = "Nothing was started."
 _TASK_KEYS = {"name", "held_out_one_in", "families"}
 _FAMILY_KEYS = {"family", "weight", "parameters"}
 
@@ -34,13 +35,13 @@ def load_task_spec(name_or_path: str, directory: Path = TASKS_DIRECTORY) -> Task
     path = Path(name_or_path).expanduser() if is_path else directory / f"{name_or_path}.yaml"
     if not path.is_file():
         known = ", ".join(task_names(directory))
-        raise ConfigError(f"There is no task {name_or_path!r}.", "", f"Name one of {known}, or a YAML file.")
+        raise ConfigError(f"There is no task {name_or_path!r}.", _NOTHING, f"Name one of {known}, or a YAML file.")
     if path.stat().st_size > _FILE_CAP:
-        raise ConfigError(f"{path} is larger than {_FILE_CAP} bytes.", "", "Give a task file.")
+        raise ConfigError(f"{path} is larger than {_FILE_CAP} bytes.", _NOTHING, "Give a task file.")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path} is not YAML: {error}", "", "Correct the file.") from error
+        raise ConfigError(f"{path} is not YAML: {error}", _NOTHING, "Correct the file.") from error
     return _parse(content, path)
 
 
@@ -81,12 +82,14 @@ def _family(entry: Any, path: Path) -> FamilySpec:
 
 def _mapping(value: Any, allowed: set[str], required: set[str], where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ConfigError(f"{where}: a mapping was expected.", "", f"Use the keys {', '.join(sorted(allowed))}.")
+        raise ConfigError(f"{where}: a mapping was expected.", _NOTHING, f"Use the keys {', '.join(sorted(allowed))}.")
     unknown = sorted(str(key) for key in value if key not in allowed)
     missing = sorted(required - set(value))
     if unknown or missing:
         words = [f"unknown: {', '.join(unknown)}"] * bool(unknown) + [f"missing: {', '.join(missing)}"] * bool(missing)
-        raise ConfigError(f"{where}: keys {'; '.join(words)}.", "", f"Allowed keys: {', '.join(sorted(allowed))}.")
+        raise ConfigError(
+            f"{where}: keys {'; '.join(words)}.", _NOTHING, f"Allowed keys: {', '.join(sorted(allowed))}."
+        )
     return value
 
 
@@ -98,4 +101,6 @@ def _typed(mapping: dict[str, Any], key: str, kind: type, path: Path) -> Any:
 
 
 def _wrong(path: Path, key: str, wanted: str) -> ConfigError:
-    return ConfigError(f"{path}: {key} must be {wanted}.", "", "Correct the file (see configs/tasks for examples).")
+    return ConfigError(
+        f"{path}: {key} must be {wanted}.", _NOTHING, "Correct the file (see configs/tasks for examples)."
+    )
