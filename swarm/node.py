@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from chain.base import ZERO_ROOT, Chain, ClockView, Enrol
+from chain.base import ZERO_ROOT, Advance, Chain, ClockView, Enrol
 from identity.registration import register_and_enrol
 from protocol.codec import content_id_of
 from protocol.errors import BadRecord, ChainError, ChainUnreachable, ConfigError, NetworkError
@@ -186,10 +186,17 @@ class Node:
                 told = waiting_for
                 self._bench.events.append(Progress(waiting_for))
             await self._settler.flush()
+            if not is_member and self._is_overdue(view, began_at):
+                await self._settler.send_now(Advance(view.round))
             if view.round > 0 and not is_member and self._bench.now() - since > ENROL_AGAIN_S:
                 await self._renew_presence()
                 since = self._bench.now()
             await asyncio.sleep(self._bench.poll_s)
+
+    def _is_overdue(self, view: ClockView, since: float) -> bool:
+        """Whether a round that others play, or the lobby, was left open: they had time to end it and did not."""
+        patience_s = 3 * self._bench.run.time.poster_s
+        return view.block_at > view.closes_at + patience_s and self._bench.now() - since > patience_s
 
     def _waiting_for(self, view: ClockView, is_member: bool) -> str:
         if view.round == 0:
@@ -222,7 +229,7 @@ class Node:
             self._task,
             bench.transport,
             bench.engine.text_of,
-            self._book.state_of,
+            lambda peer: self._book.state_at(view, peer),
             self._rejection(view.round),
             bench.now,
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from chain.base import Contracts
-from chain.deploy import Parameters, deploy
+from chain.deploy import Parameters, deploy, read_deployment
 from chain.devchain import CHAIN_ID, DevChain
 from chain.gate import Faucet, Gate
 from chain.rpc import Rpc
@@ -126,8 +126,11 @@ async def _open_to_others(
     """Contracts, gate, bootnode, join file on a running chain; what must be closed goes into ``parts``."""
     home = Home(chosen.home)
     events = parts.enter_context(EventLog(home.host / "events.jsonl"))
-    parameters = Parameters(round_s=chosen.time.round_s, start_members=chosen.run.min_peers)
-    deployment = await deploy(chain.url, chain.account, home.host / f"deployment-{spec.id[:16]}.json", parameters)
+    file = home.host / f"deployment-{spec.id[:16]}.json"
+    founded = read_deployment(file)  # how many peers it waited for then must not keep another number from playing now
+    start_members = founded.parameters.start_members if founded is not None else chosen.run.min_peers
+    parameters = Parameters(round_s=chosen.time.round_s, start_members=start_members)
+    deployment = await deploy(chain.url, chain.account, file, parameters)
     if deployment.transaction:
         events.append(TransactionSent("deploy", deployment.transaction, deployment.gas))
     rpc = Rpc([chain.url])

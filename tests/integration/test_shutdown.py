@@ -1,0 +1,98 @@
+"""However a swarm ends, nothing of it is left running, and its exit code says how it ended."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from protocol.events import Joined, StageStarted
+from tests.integration.conftest import Start
+from tests.integration.processes import Command, Family, PeerLog, command_line, environment, wait_until
+from tests.integration.terminal import Terminal
+
+pytestmark = pytest.mark.integration
+
+NAMES = ("1", "2")
+LOCAL = ("local", "--peers", str(len(NAMES)))
+GONE_S = 15.0
+"""Seconds in which everything must have ended; on a quiet machine it takes two or three."""
+
+
+@pytest.fixture
+def logs(home: Path) -> list[PeerLog]:
+    return [PeerLog(home, name) for name in NAMES]
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that somebody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def everything_runs(logs: list[PeerLog], before: list[int], family: Family) -> None:
+    """All peers have joined, and one is in the middle of a stage."""
+    for log, after in zip(logs, before, strict=True):
+        log.wait(Joined, after=after)
+    logs[0].wait(StageStarted, after=before[0])
+    daemons = family.named("p2pd"), family.named("anvil"), family.of("swarm.cli", "run"), family.of("swarm.cli", "host")
+    assert [len(found) for found in daemons] == [1 + len(NAMES), 1, len(NAMES), 1]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGINT, 128 + signal.SIGINT),
+        (signal.SIGTERM, 128 + signal.SIGTERM),
+        (signal.SIGKILL, -signal.SIGKILL),
+    ],
+)
+def test_a_signal_to_the_launcher_ends_everything(
+    start: Start, logs: list[PeerLog], family: Family, number: signal.Signals, code: int
+) -> None:
+    before = [log.now() for log in logs]
+    command: Command = start(*LOCAL, "--no-tui")
+    everything_runs(logs, before, family)
+    command.signal(number)
+    assert command.wait(GONE_S) == code, command.told()
+    wait_until(family.is_gone, f"every process has ended: {family.members()}", GONE_S)
+
+
+def test_q_in_the_dashboard_ends_everything_well(home: Path, logs: list[PeerLog], family: Family) -> None:
+    before = [log.now() for log in logs]
+    terminal = Terminal(command_line([*LOCAL, "--home", str(home)]), environment(family, {}))
+    everything_runs(logs, before, family)
+    assert b"\x1b[?1049h" in terminal.drawn, "the dashboard has the screen"
+    terminal.press("q")
+    assert terminal.process.wait(GONE_S) == 0
+    assert b"\x1b[?1049l" in terminal.drawn, "the screen is given back"
+    wait_until(family.is_gone, f"every process has ended: {family.members()}", GONE_S)
+
+
+def test_ctrl_c_in_a_terminal_ends_everything(home: Path, logs: list[PeerLog], family: Family) -> None:
+    before = [log.now() for log in logs]
+    terminal = Terminal(command_line([*LOCAL, "--no-tui", "--home", str(home)]), environment(family, {}))
+    for log, after in zip(logs, before, strict=True):
+        log.wait(Joined, after=after)
+    terminal.press("\x03")
+    assert terminal.process.wait(GONE_S) == 128 + signal.SIGINT
+    wait_until(family.is_gone, f"every process has ended: {family.members()}", GONE_S)
+
+
+@pytest.mark.parametrize("setting", ["SWARM_CHAIN__GATE_PORT", "SWARM_NETWORK__PORT"])
+@pytest.mark.parametrize("command", [("host",), (*LOCAL, "--no-tui")])
+def test_a_fixed_port_that_is_taken_is_a_clear_error(
+    start: Start, family: Family, taken: int, setting: str, command: tuple[str, ...]
+) -> None:
+    refused = start(*command, **{setting: str(taken)})
+    assert refused.wait() == 2
+    assert str(taken) in refused.told()
+    assert "port" in refused.told()
+    assert "Traceback" not in refused.told()
+    wait_until(family.is_gone, f"every process has ended: {family.members()}", GONE_S)
