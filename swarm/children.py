@@ -87,6 +87,8 @@ class Child:
             self._on_event(f"{told}; starting it again in {pause_s:g} s.")
             self._before_restart()
             await asyncio.sleep(pause_s)
+            if self._stopping:
+                return code
 
     async def stop(self) -> None:
         """SIGTERM, and SIGKILL for whoever is still there after the grace period."""

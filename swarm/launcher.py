@@ -22,6 +22,8 @@ from swarm.watching import print_events
 JOIN_WAIT_S = 600
 """How long a peer waits for the host's join file; a host that fails ends the swarm, and the waiting with it."""
 
+SWARM = (sys.executable, "-m", "swarm.cli")
+
 View = Callable[["Launcher"], Awaitable[None]]
 """Shows the swarm until the person quits (returns) or the swarm ends (is cancelled)."""
 
@@ -37,8 +39,11 @@ class Launcher:
         started_at: float,
         host_options: Sequence[str],
         peer_options: Sequence[str],
+        *,
+        program: Sequence[str] = SWARM,
     ) -> None:
         self.home = home
+        self._program = program
         self.started_at = started_at
         self.names = [str(number) for number in range(1, num_peers + 1)]
         self.notes: list[str] = []
@@ -85,7 +90,7 @@ class Launcher:
     def _child(
         self, name: str, log_file: Path, arguments: Sequence[str], before_restart: Callable[[], None] = lambda: None
     ) -> Child:
-        command = [sys.executable, "-m", "swarm.cli", *arguments, "--home", str(self.home.root)]
+        command = [*self._program, *arguments, "--home", str(self.home.root)]
         return Child(name, command, log_file, self.notes.append, before_restart)
 
 
