@@ -48,7 +48,8 @@ def decode(data: bytes, message_type: type[Message], *, cap: int = RECORD_CAP) -
     try:
         message = _decoder(message_type).decode(data)  # type: ignore[arg-type]
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise BadRecord("malformed", f"Not a {getattr(message_type, '__name__', 'message')}: {error}.") from error
+        name = getattr(message_type, "__name__", "message")
+        raise BadRecord("malformed", f"Not a {name}: {error!s:.200}.") from error
     if _encoder.encode(message) != data:
         raise BadRecord("malformed", "The bytes are not the canonical encoding of what they say.")
     return message  # type: ignore[no-any-return]

@@ -6,9 +6,18 @@
 
 A poster that falls silent is followed by the next one in the drawn order; the result that the chain records first
 counts.
+
+**Why this comes to an end with a hostile minority.** What each contribution earns depends on which ones are in the
+proposal and on nothing else; whatever one honest peer could verify, the others can fetch and verify too. So the only
+thing to disagree about is who must be in, and that is: whoever was here when this peer stopped waiting, or well before
+the proposal came; but nobody who contradicts itself. A contribution that is shown late or to some only can therefore
+spoil one turn, not the next.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -23,14 +32,19 @@ from rewards.outbox import Outbox
 from rewards.settlement import Refused, check_proposal, collect, propose
 from swarm.absence import uncounted
 from swarm.dht.transport import RecordKey
-from swarm.inbox import CheckedContribution, Inbox
+from swarm.inbox import CheckedBatch, Inbox, Rejected
 from swarm.ledger_book import PROPOSAL, LedgerBook
 from swarm.work import RECORD_TTL_S, Bench
+
+Message = TypeVar("Message", Attestation, Proposal)
 
 ATTESTATION = "attestation"
 
 GRACE_S = 3.0
-"""A contribution must have been here this long before leaving it out is held against a poster."""
+"""What came after this peer stopped waiting must have been here this long before a proposal that leaves it out."""
+
+MAX_PER_POSTER = 2
+"""Results that are attested for one poster: it must not use up the room that others have for attestations."""
 
 
 class Proposed(msgspec.Struct, frozen=True):
@@ -43,30 +57,56 @@ class Proposed(msgspec.Struct, frozen=True):
 class Agreement:
     """One peer's part in agreeing on one round. ``view``: the chain at the round's opening (its members)."""
 
-    def __init__(self, bench: Bench, inbox: Inbox, view: ClockView, book: LedgerBook, outbox: Outbox) -> None:
+    def __init__(
+        self, bench: Bench, inbox: Inbox, view: ClockView, book: LedgerBook, outbox: Outbox, rejected: Rejected
+    ) -> None:
         self._bench = bench
         self._inbox = inbox
         self._view = view
         self._book = book
         self._outbox = outbox
         self._mine: RoundResult | None = None
-        self._attested: set[RoundResult] = set()
+        self._rejected = rejected
+        self._attested: dict[RoundResult, PeerId] = {}
+        self._first_seen: dict[RoundResult, float] = {}
+        self._judged: set[bytes] = set()
         self._refused: set[tuple[PeerId, str]] = set()
         self._attestations: dict[RoundResult, set[Attestation]] = {}
         self.proposed: dict[ContentId, Proposed] = {}
         """Proposals recomputed here, by the content id of the credit table that they lead to."""
 
-    def verified(self) -> dict[ContentId, Verified]:
-        """Contributions of this round that were recomputed here, by content id, with what each earned."""
-        unpaid = self._uncounted()
-        works = [self._earned(peer, checked, unpaid) for peer, checked in self._inbox.contributions.items()]
-        return {work.content: work for work in works}
+    def verified(self, among: Collection[ContentId] | None = None) -> dict[ContentId, Verified]:
+        """Contributions of this round that were recomputed here, by content id, with what each earned.
+
+        ``among``: as if only these had been made. What one earns can depend on which others count."""
+        counted = {
+            peer: checked
+            for peer, checked in self._inbox.contributions.items()
+            if among is None or checked.content in among
+        }
+        works = {
+            peer: self._inbox.scored(peer, checked.contribution.batches) or [] for peer, checked in counted.items()
+        }
+        unpaid = self._unpaid(works)
+        return {
+            checked.content: Verified(
+                peer,
+                checked.content,
+                earned_micro({one.header.stage: one.scores_milli for one in works[peer] if one.content not in unpaid}),
+                checked.contribution.state_after,
+            )
+            for peer, checked in counted.items()
+        }
 
     async def propose(self, now_view: ClockView) -> bool:
-        """Publish a result over everything verified, with this peer's own attestation.
+        """Publish a result over everything verified, with this peer's own attestation; whoever contradicts itself is
+        left out.
 
         Returns whether it did; with nothing verified yet, or without the latest credit table, a later call may."""
-        verified = self.verified()
+        contributions = self._inbox.contributions.items()
+        verified = self.verified(
+            {checked.content for peer, checked in contributions if peer not in self._inbox.contradicting}
+        )
         if not verified or not await self._book.sync(now_view, self._others()):
             return False
         proposal, table = propose(self._inbox.base.run, self._inbox.base.round, verified.values(), self._book.current)
@@ -76,15 +116,15 @@ class Agreement:
         await self._attest(proposal.result, self._bench.signer.peer)
         return True
 
-    async def poll(self, now_view: ClockView) -> None:
-        """Read proposals and attest those that hold; read attestations and hand a majority's signatures on."""
-        await self._read_proposals(now_view)
-        for _, envelope in await self._collect(ATTESTATION):
-            try:
-                attestation = decode(envelope.payload, Attestation)
-            except BadRecord:
-                continue
-            self._attestations.setdefault(attestation.result, set()).add(attestation)
+    async def poll(self, now_view: ClockView, waited_since: float, due: Collection[PeerId]) -> None:
+        """Read proposals and attest those that hold; read attestations and hand a majority's signatures on.
+
+        ``waited_since``: when this peer stopped waiting for contributions; ``due``: posters whose turn has come."""
+        await self._read_proposals(now_view, waited_since, due)
+        for signer, envelope in await self._collect(ATTESTATION):
+            attestation = self._payload(envelope, Attestation)
+            if attestation is not None and self._holds(attestation, signer, envelope):
+                self._attestations.setdefault(attestation.result, set()).add(attestation)
         if self._mine is not None:
             self._settle_if_enough(self._mine)
 
@@ -100,23 +140,22 @@ class Agreement:
         if collected.enough and not any(isinstance(i, Settle) and i.result == result for i in self._outbox.pending):
             self._outbox.put(collected.settle)
 
-    async def _read_proposals(self, now_view: ClockView) -> None:
+    async def _read_proposals(self, now_view: ClockView, waited_since: float, due: Collection[PeerId]) -> None:
         for poster, envelope in await self._collect(PROPOSAL):
-            try:
-                proposal = decode(envelope.payload, Proposal)
-            except BadRecord:
+            proposal = self._payload(envelope, Proposal)
+            if proposal is None or proposal.result in self._attested:
                 continue
-            if proposal.result in self._attested:
+            seen_at = self._first_seen.setdefault(proposal.result, self._bench.now())
+            if poster not in due or list(self._attested.values()).count(poster) >= MAX_PER_POSTER:
                 continue
             await self._book.sync(now_view, self._others())
-            verified = self.verified()
             answer = check_proposal(
                 proposal,
                 run=self._inbox.base.run,
-                verified=verified,
+                verified=self.verified(proposal.contributions),
                 previous=self._book.current,
                 view=now_view,
-                required=self._required(),
+                required=self._required(max(waited_since, seen_at - GRACE_S)),
             )
             if isinstance(answer, Refused):
                 self._tell_refusal(poster, answer)
@@ -124,10 +163,41 @@ class Agreement:
             self._remember(proposal, answer.table, poster)
             await self._attest(answer.result, poster)
 
-    def _required(self) -> list[ContentId]:
-        """Contributions that no honest poster can have missed by now."""
-        latest = self._bench.now() - GRACE_S
-        return [checked.content for checked in self._inbox.contributions.values() if checked.arrived_at <= latest]
+    def _required(self, arrived_by: float) -> list[ContentId]:
+        """Contributions that no honest poster leaves out."""
+        return [
+            checked.content
+            for peer, checked in self._inbox.contributions.items()
+            if checked.arrived_at <= arrived_by and peer not in self._inbox.contradicting
+        ]
+
+    def _payload(self, envelope: Envelope, kind: type[Message]) -> Message | None:
+        """What a member signed, or ``None`` for bytes that are no such thing."""
+        try:
+            return decode(envelope.payload, kind)
+        except BadRecord as bad:
+            self._tell_once(bad, envelope)
+            return None
+
+    def _holds(self, attestation: Attestation, signer: PeerId, envelope: Envelope) -> bool:
+        """Whether it is the signer's own signature under a result of this round."""
+        if attestation in self._attestations.get(attestation.result, ()):
+            return True
+        members = [member for member in self._view.members if member.peer == signer]
+        if attestation.result.round != self._inbox.base.round:
+            bad = BadRecord("wrong_round", f"It attests a result of round {attestation.result.round}.")
+        else:
+            collected = collect(attestation.result, [attestation], members, self._bench.contracts)
+            if collected.attested:
+                return True
+            bad = BadRecord("wrong_signature", "Its signature is not the attesting member's.")
+        self._tell_once(bad, envelope)
+        return False
+
+    def _tell_once(self, bad: BadRecord, envelope: Envelope) -> None:
+        if envelope.signature not in self._judged:
+            self._judged.add(envelope.signature)
+            self._rejected(bad, envelope.peer, envelope.kind)
 
     def _remember(self, proposal: Proposal, table: CreditTable, poster: PeerId) -> None:
         self.proposed[proposal.result.data_hash] = Proposed(proposal, poster)
@@ -135,9 +205,9 @@ class Agreement:
 
     async def _attest(self, result: RoundResult, poster: PeerId) -> None:
         attestation = self._bench.signer.attest(result, self._bench.contracts)
-        self._attested.add(result)
         self._attestations.setdefault(result, set()).add(attestation)
-        await self._publish(ATTESTATION, encode(attestation))
+        await self._publish(ATTESTATION, encode(attestation))  # when it fails, the next poll comes back here
+        self._attested[result] = poster
         self._bench.events.append(Attested(result.round, poster, result.credits_root))
 
     def _tell_refusal(self, poster: PeerId, refused: Refused) -> None:
@@ -145,31 +215,28 @@ class Agreement:
             self._refused.add((poster, refused.reason))
             self._bench.events.append(AttestationRefused(self._inbox.base.round, poster, refused.what))
 
-    def _uncounted(self) -> frozenset[ContentId]:
+    def _unpaid(self, works: Mapping[PeerId, Sequence[CheckedBatch]]) -> frozenset[ContentId]:
+        """Batches of ``works`` that earn nothing, because they left out what most others of the cohort showed."""
         unpaid: set[ContentId] = set()
         for cohort in self._inbox.cohorts():
+            batches = [one for peer in cohort for one in works.get(peer, ())]
             consumed = {
                 stage: {
-                    peer: (checked.content, frozenset(checked.header.consumed))
-                    for peer, checked in self._inbox.batches[stage].items()
-                    if peer in cohort and self._names(peer, checked.content)
+                    one.batch.peer: (one.content, frozenset(one.header.consumed))
+                    for one in batches
+                    if one.header.stage is stage
                 }
                 for stage in STAGES
             }
-            unpaid |= uncounted(consumed)
+            unpaid |= uncounted(consumed, self._disputed(batches))
         return frozenset(unpaid)
 
-    def _names(self, peer: PeerId, batch: ContentId) -> bool:
-        checked = self._inbox.contributions.get(peer)
-        return checked is not None and batch in checked.contribution.batches
-
-    def _earned(self, peer: PeerId, checked: CheckedContribution, unpaid: frozenset[ContentId]) -> Verified:
-        scores: dict[Stage, tuple[int, ...]] = {}
-        for stage in STAGES:
-            batch = self._inbox.batches[stage].get(peer)
-            if batch is not None and self._names(peer, batch.content) and batch.content not in unpaid:
-                scores[stage] = batch.scores_milli
-        return Verified(peer, checked.content, earned_micro(scores), checked.contribution.state_after)
+    def _disputed(self, batches: Sequence[CheckedBatch]) -> set[ContentId]:
+        """Of all that these batches are or show: those of which there are several by one author for one stage."""
+        versions: dict[tuple[PeerId, Stage], set[ContentId]] = {}
+        for content in {one.content for one in batches}.union(*(one.header.consumed for one in batches)):
+            versions.setdefault(self._inbox.place_of(content), set()).add(content)
+        return {content for several in versions.values() if len(several) > 1 for content in several}
 
     def _others(self) -> list[PeerId]:
         return [member.peer for member in self._view.members if member.peer != self._bench.signer.peer]

@@ -3,25 +3,28 @@
     record (signed, in the DHT) -> blob (fetched, hashed) -> batch (parsed) -> scores (recomputed here)
 
 Each step may fail; then the record is dropped, counted and named, and the round goes on. Blobs are fetched in the
-background, so that a peer that stalls its stream delays nobody.
+background (``swarm.parcels``), so that a peer that stalls its stream delays nobody.
+
+**Who contradicts itself.** Of an author's batches of one stage the first one seen counts here. Another peer may have
+seen another one first and built on it in good faith: so what somebody else's batch consumed is checked, too, and known
+by its content id, but counts for nothing else. ``contradicting`` tells who signed several.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
-from protocol.codec import BLOB_CAP, content_id, decode
+from protocol.codec import content_id, decode
 from protocol.errors import BadRecord
 from protocol.ids import STAGES, ContentId, PeerId, Stage
 from protocol.messages import BatchHeader, Contribution, Envelope, RolloutBatch
 from swarm.contribution import check_contribution
 from swarm.dht.transport import RecordKey, Transport
-from swarm.game.rescore import Scores, check_batch, rescore, scores_milli
+from swarm.game.rescore import Scores, batch_cap, check_batch, rescore, scores_milli
 from swarm.game.round_view import Batches, RoundView, with_batches
+from swarm.parcels import Parcels
 from swarm.tasks.base import Task
 from swarm.timing import Now
 
@@ -70,7 +73,8 @@ class Inbox:
     """Everything received in one round.
 
     ``views`` gives each member the empty view of its cohort; ``me`` plays only with its own cohort, but checks and
-    scores everybody. ``states`` tells a member's last included state (the run's genesis for a newcomer).
+    scores everybody. ``states`` tells a member's last included state as of the round's opening (the run's genesis for a
+    newcomer); ``None`` while that is not known here.
     """
 
     def __init__(
@@ -80,24 +84,28 @@ class Inbox:
         task: Task,
         transport: Transport,
         text_of: Callable[[Sequence[int]], str],
-        states: Callable[[PeerId], ContentId],
+        states: Callable[[PeerId], ContentId | None],
         rejected: Rejected,
         now: Now,
     ) -> None:
         self.base = views[me]
         self.batches: dict[Stage, dict[PeerId, CheckedBatch]] = {stage: {} for stage in STAGES}
         self.contributions: dict[PeerId, CheckedContribution] = {}
+        self.contradicting: set[PeerId] = set()
         self._me = me
         self._views = views
         self._task = task
         self._transport = transport
+        self._parcels = Parcels(transport, now)
         self._text_of = text_of
         self._states = states
-        self._rejected = rejected
+        self.rejected = rejected
         self._now = now
         self._by_content: dict[ContentId, CheckedBatch] = {}
         self._envelopes: dict[tuple[str, PeerId], Envelope] = {}
-        self._fetches: dict[tuple[Stage, PeerId], asyncio.Task[bytes]] = {}
+        self._contradictions: dict[tuple[str, PeerId], dict[bytes, Envelope]] = {}
+        self._wanted: set[ContentId] = set()
+        self._lacking: set[Stage] = set()
         self._dropped: set[ContentId] = set()
         self._closed: set[tuple[str, PeerId]] = set()
 
@@ -106,15 +114,17 @@ class Inbox:
 
         Raises ``NetworkError`` when the network cannot be asked at all.
         """
-        for kind in kinds:
+        for kind in {*kinds, *self._lacking}:
             key = RecordKey(self.base.run, kind, self.base.round)
-            for peer, envelope in (await self._transport.collect(key)).items():
-                if (kind, peer) not in self._closed:
-                    self._envelopes.setdefault((kind, peer), envelope)
+            for peer, versions in (await self._transport.collect_all(key)).items():
+                self._enter(kind, peer, versions)
+        stages = [stage for stage in STAGES if stage in kinds or stage in self._lacking]
+        self._lacking.clear()
         accepted: list[CheckedBatch | CheckedContribution] = []
         for stage in STAGES:
-            if stage in kinds:
+            if stage in stages:
                 accepted += await self._check_batches(stage)
+        await self._check_contradictions()
         if CONTRIBUTION in kinds:
             accepted += self._check_contributions()
         return accepted
@@ -123,15 +133,22 @@ class Inbox:
         """Enter this peer's own batch, by the same checks as everybody's."""
         header = decode(envelope.payload, BatchHeader)
         checked = self._check_batch(envelope, header, blob)
-        self._accept(checked, envelope.peer)
+        self.batches[checked.header.stage][envelope.peer] = checked
+        self._by_content[checked.content] = checked
         return checked
 
     def scored(self, peer: PeerId, contents: Collection[ContentId]) -> list[CheckedBatch] | None:
-        """The peer's batches of these content ids in stage order, or ``None`` when one of them is not here."""
-        wanted = set(contents)
-        found = [self.batches[stage][peer] for stage in STAGES if peer in self.batches[stage]]
-        found = [checked for checked in found if checked.content in wanted]
-        return found if len(found) == len(wanted) == len(contents) else None
+        """The peer's batches of these content ids, or ``None`` when one of them is not here.
+
+        Raises ``BadRecord('wrong_rollouts')`` when one is another's, or when they are not in stage order, each once.
+        """
+        found = [self._by_content[content] for content in contents if content in self._by_content]
+        if any(checked.batch.peer != peer for checked in found):
+            raise BadRecord("wrong_rollouts", "It names a batch of somebody else.")
+        places = [STAGES.index(checked.header.stage) for checked in found]
+        if places != sorted(set(places)):
+            raise BadRecord("wrong_rollouts", "It does not name one batch a stage, in their order.")
+        return found if len(found) == len(contents) else None
 
     def view(self) -> RoundView:
         """What this peer's own prompts are made from: its cohort's batches received so far."""
@@ -141,10 +158,11 @@ class Inbox:
         """The view of ``peer``'s cohort that shows the batches named by ``contents`` (``None``: all received ones)."""
         view = self._views[peer]
         for stage in STAGES[:-1]:
+            received: Iterable[CheckedBatch] = self.batches[stage].values()
+            if contents is not None:
+                received = (self._by_content[content] for content in contents if content in self._by_content)
             shown: Batches = {
-                author: checked.batch
-                for author, checked in self.batches[stage].items()
-                if contents is None or checked.content in contents
+                checked.batch.peer: checked.batch for checked in received if checked.header.stage is stage
             }
             view = with_batches(view, stage, shown)
         return view
@@ -165,6 +183,11 @@ class Inbox:
         """Whether all these batches are here."""
         return all(content in self._by_content for content in contents)
 
+    def place_of(self, content: ContentId) -> tuple[PeerId, Stage]:
+        """Author and stage of a batch that is here. Raises ``KeyError`` for any other."""
+        checked = self._by_content[content]
+        return checked.batch.peer, checked.header.stage
+
     def cohorts(self) -> set[tuple[PeerId, ...]]:
         """All cohorts of the round."""
         return {view.cohort for view in self._views.values()}
@@ -176,68 +199,92 @@ class Inbox:
         return bool(others) and 2 * len(later & others) > len(others)
 
     async def close(self) -> None:
-        """Give up what is still under way; an unfinished blob is counted as unavailable."""
-        for (stage, peer), task in self._fetches.items():
-            if not task.done():
-                task.cancel()
-                self._rejected(BadRecord("unavailable", "The blob never arrived."), peer, stage)
-        await asyncio.gather(*self._fetches.values(), return_exceptions=True)
-        self._fetches.clear()
+        """Give up what is still under way; a record that could not be checked until now is counted as unavailable."""
+        await self._parcels.close()
+        for (kind, peer), envelope in list(self._envelopes.items()):
+            if peer not in (self.contributions if kind == CONTRIBUTION else self.batches[Stage(kind)]):
+                self._tell(BadRecord("unavailable", "What it announces or builds on never arrived."), envelope)
 
     # --- batches ---------------------------------------------------------------------------------------------------
 
-    async def _check_batches(self, stage: Stage) -> list[CheckedBatch | CheckedContribution]:
-        accepted: list[CheckedBatch | CheckedContribution] = []
+    def _enter(self, kind: str, peer: PeerId, versions: Sequence[Envelope]) -> None:
+        """Take up what a peer signed as ``kind``; of several versions the first one ever seen here counts."""
+        slot = (kind, peer)
+        if slot not in self._closed:
+            self._envelopes.setdefault(slot, versions[0])
+        if len(versions) > 1 and peer in self._views:
+            self.contradicting.add(peer)
+            others = self._contradictions.setdefault(slot, {})
+            others.update((other.payload, other) for other in versions)
+
+    async def _check_batches(self, stage: Stage) -> list[CheckedBatch]:
+        accepted: list[CheckedBatch] = []
         for (kind, peer), envelope in list(self._envelopes.items()):
             if kind != stage or peer in self.batches[stage]:
                 continue
-            checked = await self._guarded(envelope, self._take_batch(stage, envelope))
+            try:
+                checked = await self._take_batch(stage, envelope)
+            except BadRecord as bad:
+                self._drop(bad, envelope)
+                continue
             if checked is not None:
-                self._accept(checked, peer)
+                self.batches[stage][peer] = checked
+                self._by_content[checked.content] = checked
                 accepted.append(checked)
         return accepted
 
+    async def _check_contradictions(self) -> None:
+        """Check what a contradicting author signed and somebody else has built on."""
+        for (kind, _), others in self._contradictions.items():
+            for envelope in others.values() if kind in STAGES else ():
+                try:
+                    content = decode(envelope.payload, BatchHeader).blob.content
+                    if content not in self._wanted or content in self._by_content:
+                        continue
+                    checked = await self._take_batch(Stage(kind), envelope)
+                except BadRecord:
+                    continue  # the equivocation is told already; who built on this cannot be checked
+                if checked is not None:
+                    self._by_content[checked.content] = checked
+        self._wanted.clear()
+
     async def _take_batch(self, stage: Stage, envelope: Envelope) -> CheckedBatch | None:
-        self._require_member(envelope)
+        if envelope.peer not in self._views:
+            raise BadRecord("not_a_member", "Its signer is not enrolled in this round.")
         header = decode(envelope.payload, BatchHeader)
         if header.stage is not stage:
             raise BadRecord("malformed", f"A {header.stage} batch was published as {stage}.")
-        if header.blob.size > BLOB_CAP:
-            raise BadRecord("oversized", f"A batch of {header.blob.size} bytes was announced.")
-        slot = (stage, envelope.peer)
-        if slot not in self._fetches:
-            self._fetches[slot] = asyncio.create_task(self._fetch(header, envelope.peer))
-            await asyncio.sleep(0)
-        task = self._fetches[slot]
-        if not task.done():
-            return None
-        blob = task.result()
-        if not self.holds(header.consumed):
-            return None  # what it builds on may still arrive; it is not counted before
-        return self._check_batch(envelope, header, blob)
-
-    def _fetch(self, header: BatchHeader, provider: PeerId) -> Coroutine[Any, Any, bytes]:
-        return self._transport.fetch(header.blob, provider)
+        cap = batch_cap(self.base.game, stage)
+        if header.blob.size > cap:
+            raise BadRecord("oversized", f"A batch of {header.blob.size} bytes was announced; none has above {cap}.")
+        if list(header.consumed) != sorted(set(header.consumed)):
+            raise BadRecord("malformed", "What it consumed is not sorted, each once.")
+        missing = {content for content in header.consumed if content not in self._by_content}
+        if missing:  # it may still arrive, or be what a contradicting author told somebody else
+            self._wanted |= missing
+            self._lacking |= set(STAGES[: STAGES.index(stage)])
+        mates = [peer for peer in self._views[envelope.peer].cohort if peer not in (envelope.peer, self._me)]
+        blob = await self._parcels.take(header.blob, envelope.peer, mates)
+        return None if blob is None or missing else self._check_batch(envelope, header, blob)
 
     def _check_batch(self, envelope: Envelope, header: BatchHeader, blob: bytes) -> CheckedBatch:
         started_at = self._now()
-        batch = decode(blob, RolloutBatch, cap=BLOB_CAP)
+        batch = decode(blob, RolloutBatch, cap=batch_cap(self.base.game, header.stage))
         if (batch.stage, batch.peer) != (header.stage, envelope.peer):
             raise BadRecord("wrong_rollouts", "The batch is of another stage or peer than its record.")
         view = self.view_of(envelope.peer, header.consumed)
+        num_shown = (0, len(view.answers), len(view.answers) + len(view.critiques))[STAGES.index(header.stage)]
+        if len(header.consumed) != num_shown:
+            raise BadRecord("wrong_rollouts", "It consumed what its prompts do not show.")
         check_batch(batch, view, text_of=self._text_of)
         scores = rescore(batch, view, self._task)
         now = self._now()
         return CheckedBatch(content_id(blob), header, batch, scores, arrived_at=now, took_s=now - started_at)
 
-    def _accept(self, checked: CheckedBatch, peer: PeerId) -> None:
-        self.batches[checked.header.stage][peer] = checked
-        self._by_content[checked.content] = checked
-
     # --- contributions ---------------------------------------------------------------------------------------------
 
-    def _check_contributions(self) -> list[CheckedBatch | CheckedContribution]:
-        accepted: list[CheckedBatch | CheckedContribution] = []
+    def _check_contributions(self) -> list[CheckedContribution]:
+        accepted: list[CheckedContribution] = []
         for (kind, peer), envelope in list(self._envelopes.items()):
             if kind != CONTRIBUTION or peer in self.contributions:
                 continue
@@ -252,10 +299,15 @@ class Inbox:
         return accepted
 
     def _take_contribution(self, envelope: Envelope) -> CheckedContribution | None:
-        self._require_member(envelope)
+        if envelope.peer not in self._views:
+            raise BadRecord("not_a_member", "Its signer is not enrolled in this round.")
         contribution = decode(envelope.payload, Contribution)
         batches = self.scored(envelope.peer, contribution.batches)
+        state = self._states(envelope.peer)
         if batches is None:
+            self._wanted |= set(contribution.batches)
+            self._lacking |= set(STAGES)
+        if batches is None or state is None:
             return None
         scores = [milli for checked in batches for milli in checked.scores_milli]
         check_contribution(
@@ -265,35 +317,24 @@ class Inbox:
             peer=envelope.peer,
             batches=[checked.batch for checked in batches],
             scores_milli=scores,
-            state=self._states(envelope.peer),
+            state=state,
         )
         return CheckedContribution(content_id(envelope.payload), contribution, self._now())
 
     # --- rejecting -------------------------------------------------------------------------------------------------
 
-    def _require_member(self, envelope: Envelope) -> None:
-        if envelope.peer not in self._views:
-            raise BadRecord("not_a_member", "Its signer is not enrolled in this round.")
-
-    async def _guarded(
-        self, envelope: Envelope, checking: Coroutine[Any, Any, CheckedBatch | None]
-    ) -> CheckedBatch | None:
-        try:
-            return await checking
-        except BadRecord as bad:
-            self._drop(bad, envelope)
-            return None
-
     def _drop(self, bad: BadRecord, envelope: Envelope) -> None:
-        """Tell once per record. What could not be fetched is tried again; anything else closes the signer's slot, so
-        that nobody gets a second try with other bytes in this round."""
-        slot = (envelope.kind, envelope.peer)
-        if bad.reason in ("unavailable", "stalled"):
-            self._fetches.pop((Stage(envelope.kind), envelope.peer), None)
-        else:
+        """What could not be fetched is tried again; anything else closes the signer's slot, so that nobody gets a
+        second try with other bytes in this round."""
+        if bad.reason not in ("unavailable", "stalled"):
+            slot = (envelope.kind, envelope.peer)
             self._closed.add(slot)
             del self._envelopes[slot]
+        self._tell(bad, envelope)
+
+    def _tell(self, bad: BadRecord, envelope: Envelope) -> None:
+        """Once per record."""
         name = content_id(envelope.signature + envelope.payload)
         if name not in self._dropped:
             self._dropped.add(name)
-            self._rejected(bad, envelope.peer, envelope.kind)
+            self.rejected(bad, envelope.peer, envelope.kind)

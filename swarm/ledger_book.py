@@ -65,6 +65,16 @@ class LedgerBook:
         row = row_of(self.current, peer)
         return row.state if row is not None else self._run.model
 
+    def state_at(self, view: ClockView, peer: PeerId) -> ContentId | None:
+        """Like ``state_of``, by the result that was the latest in ``view``, whatever was recorded since; ``None`` while
+        that result's table is not here."""
+        if view.settled_round == 0:
+            return self._run.model
+        if view.data_hash not in self._tables:
+            return None
+        row = row_of(decode(self._tables[view.data_hash], CreditTable, cap=BLOB_CAP), peer)
+        return row.state if row is not None else self._run.model
+
     async def _find(self, view: ClockView, others: list[PeerId]) -> bytes | None:
         key = RecordKey(self._run.id, PROPOSAL, view.settled_round)
         found = await self._transport.collect_all(key)

@@ -18,7 +18,7 @@ from protocol.ids import STAGES, ContentId, PeerId, Stage
 from protocol.messages import BatchHeader
 from rewards.ledger import row_of
 from rewards.outbox import Outbox
-from rewards.settlement import poster_order
+from rewards.settlement import poster_order, posters_due
 from swarm import round as machine
 from swarm.agreement import Agreement, Proposed
 from swarm.game.recap import Scored, recap
@@ -32,6 +32,9 @@ from swarm.work import Bench, Work
 
 CHAIN_POLL_S = 2.0
 """Seconds between looks at the chain while nothing depends on it."""
+
+LOOK_AT_ALL_S = 2.0
+"""Seconds between looks at all records of the round while agreeing on it."""
 
 PATIENCE_S = 15.0
 """How long a restarted peer looks for the batches that its kept one was built on."""
@@ -68,10 +71,12 @@ class RoundPlay:
         self._troubles = troubles
         self._after_contributing = after_contributing
         self._work = Work(bench, inbox, book.state_of(bench.signer.peer), self._round_is_sure)
-        self._agreement = Agreement(bench, inbox, view, book, outbox)
+        self._agreement = Agreement(bench, inbox, view, book, outbox, inbox.rejected)
         self._looked_at_chain = 0.0
+        self._looked_at_all = 0.0
         self._is_sure = False
         self._my_turn = False
+        self._had_second_turn = False
         self._heard: list[machine.Happening] = []
         self._spare: asyncio.Task[None] | None = None
         self.outcome = Outcome.COMPLETE
@@ -231,13 +236,18 @@ class RoundPlay:
 
     def _kinds(self, state: RoundState) -> list[str]:
         """Record kinds worth asking for now: the stages reached so far that somebody has not published, and later on
-        contributions."""
+        contributions. While agreeing, everything now and then: who contradicts itself may show it late."""
         members = {member.peer for member in self._view.members}
         stages = STAGES
         if state.phase in (Phase.ANSWER, Phase.CRITIQUE, Phase.DECIDE):
             stages = STAGES[: STAGES.index(Stage(state.phase.value)) + 1]
+        if state.phase is Phase.AGREE and self._bench.now() - self._looked_at_all >= LOOK_AT_ALL_S:
+            self._looked_at_all = self._bench.now()
+            return [*STAGES, CONTRIBUTION]
         kinds: list[str] = [stage for stage in stages if members - self._inbox.batches[stage].keys()]
-        if state.phase in (Phase.CONTRIBUTE, Phase.AGREE) and members - self._inbox.contributions.keys():
+        if state.phase is Phase.AGREE or (
+            state.phase is Phase.CONTRIBUTE and members - self._inbox.contributions.keys()
+        ):
             kinds.append(CONTRIBUTION)
         return kinds
 
@@ -316,9 +326,10 @@ class RoundPlay:
         if state.phase is not Phase.AGREE:
             return None
         try:
+            self._my_turn = self._my_turn or self._has_second_turn(state)
             if self._my_turn:
                 self._my_turn = not await self._agreement.propose(view)
-            await self._agreement.poll(view)
+            await self._agreement.poll(view, state.agree_since, self._due(state))
         except NetworkError as error:
             self._troubles.report(error)
         waited_s = self._bench.now() - state.agree_since
@@ -331,6 +342,19 @@ class RoundPlay:
         if had_its_chance and view.block_at >= view.closes_at and self._bench.now() >= view.closes_at + turn_s:
             await self._settler.send_now(Advance(base.round))
         return None
+
+    def _due(self, state: RoundState) -> tuple[PeerId, ...]:
+        """Posters whose turn has come; one turn early, since others may have stopped waiting before this peer did."""
+        poster_s = self._bench.run.time.poster_s
+        return posters_due(state.posters, self._bench.now() - state.agree_since + poster_s, poster_s)
+
+    def _has_second_turn(self, state: RoundState) -> bool:
+        """Once more, in the same order, after everybody's turn: by now this peer may have verified something else."""
+        if self._had_second_turn or not state.proposed:
+            return False
+        turn = len(state.posters) + state.posters.index(state.me)
+        self._had_second_turn = self._bench.now() - state.agree_since >= turn * self._bench.run.time.poster_s
+        return self._had_second_turn
 
     async def _recorded(self, view: ClockView) -> machine.Recorded:
         settled = view.settled_round >= self._inbox.base.round

@@ -20,10 +20,15 @@ EVERY_S = 10.0
 TTL_S = 45.0
 KIND = "presence"
 
+AGAIN_S = 60.0
+"""What a peer says it does is told so often at most, or it could fill the log."""
+
+MAX_TOLD = 1024
+
 
 async def announce(bench: Bench, events: EventLog) -> None:
     """Publish this peer's presence and tell when others' presence changes, until cancelled."""
-    told: dict[PeerId, tuple[str, int]] = {}
+    told: dict[PeerId, tuple[tuple[str, int], float]] = {}
     key = RecordKey(bench.run.id, KIND, 0)
     while True:
         try:
@@ -33,9 +38,12 @@ async def announce(bench: Bench, events: EventLog) -> None:
             for peer, found in (await bench.transport.collect(key)).items():
                 presence = decode(found.payload, Presence)
                 state = (presence.phase[:32], presence.round)
-                if peer != bench.signer.peer and told.get(peer) != state:
-                    told[peer] = state
+                before, told_at = told.get(peer, (None, -AGAIN_S))
+                if peer != bench.signer.peer and before != state and bench.now() - told_at >= AGAIN_S:
+                    told[peer] = (state, bench.now())
                     events.append(PeerSeen(peer, *state))
+                while len(told) > MAX_TOLD:
+                    del told[next(iter(told))]
         except (NetworkError, BadRecord):
             pass  # the round's own traffic reports a network that is away
         await asyncio.sleep(EVERY_S)

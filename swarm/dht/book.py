@@ -5,7 +5,8 @@ that within a cap. Which record of an owner counts is decided by what the owner 
 
     presence                  the one with the later ``Presence.at_ms``
     batches, contributions    the first one seen. A different second one is *equivocation*: refused and reported, and
-                              the first stays, so that what this peer has acted upon never changes under its hands
+                              the first stays, so that what this peer has acted upon never changes under its hands.
+                              A few of the others are kept beside it: somebody else may have acted upon them
     proposals, attestations   all of them, up to a cap, side by side
 
 Work and memory are bounded for any input: bad bytes are judged once, owners per slot, bytes per owner and bytes in all
@@ -35,7 +36,7 @@ class Verdict(Enum):
 
     HELD = "held"  # it is in the book, now or already before
     STALE = "stale"  # expired, or a later presence of the same owner is held
-    EARLY = "early"  # by somebody who is not a member yet, for a round that this node has not asked about
+    EARLY = "early"  # by somebody who is not a member yet: for a round not asked about, or one presence too many
     FULL = "full"  # the slot, or its owner's share of it, is full
     DOUBTED = "doubted"  # refused, but an honest node may hold it: not a member here, or one half of an equivocation
     BAD = "bad"  # breaks a rule that every honest node checks
@@ -43,11 +44,15 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class BookLimits:
-    """Caps. Seconds for ``_s``, bytes for ``_bytes``; ``reports_per_s`` rejections are reported after a first burst."""
+    """Caps. Seconds for ``_s``, bytes for ``_bytes``; ``reports_per_s`` rejections are reported after a first burst.
+
+    ``strangers``: presence records of peers that are no members, which so leave room for those that are.
+    """
 
     record_ttl_s: float = 6 * 3600.0
     presence_ttl_s: float = 120.0
     subkeys_per_slot: int = 256
+    strangers: int = 64
     revisions_per_owner: int = 8
     owner_bytes: int = 4 * 1024 * 1024
     total_bytes: int = 64 * 1024 * 1024
@@ -58,13 +63,17 @@ class BookLimits:
 
 @dataclass
 class Held:
-    """A record that passed every check: as decoded, as it came, kept until, known since (unix seconds), its order."""
+    """A record that passed every check: as decoded, as it came, kept until, known since (unix seconds), its order.
+
+    ``contradictions``: what its owner signed instead of it for the same place, in the order seen.
+    """
 
     envelope: Envelope
     data: bytes
     expires_at: float
     first_seen: float
     order: int
+    contradictions: tuple[Envelope, ...] = ()
 
 
 class RecordBook:
@@ -137,7 +146,10 @@ class RecordBook:
                 return Verdict.EARLY
             if held is None and len(owners) >= self._limits.subkeys_per_slot:
                 return Verdict.FULL
-            return self._place(slot, subkey, held, self.gate.open(slot, subkey, data), data, expires_at, now)
+            envelope = self.gate.open(slot, subkey, data)
+            if held is not None and envelope.kind in WRITE_ONCE and envelope.payload != held.envelope.payload:
+                self._note_contradiction(slot, subkey, held, envelope, len(data))
+            return self._place(slot, subkey, held, envelope, data, expires_at, now)
         except BadRecord as error:
             return self._reject(error, slot, subkey, data, digest, now)
 
@@ -151,15 +163,17 @@ class RecordBook:
         self._place(slot, subkey, held, self.gate.open(slot, subkey, data), data, expires_at, self._now())
 
     def envelopes(self, key: RecordKey) -> dict[PeerId, Envelope]:
-        """One record per owner under ``key``; of several (revisable kinds), the one that this node saw last."""
-        return {owner: all_of_it[-1] for owner, all_of_it in self.revisions(key).items()}
+        """One record per owner under ``key``: the one that counts, or of revisable kinds the one seen last."""
+        which = 0 if key.kind in WRITE_ONCE else -1
+        return {owner: all_of_it[which] for owner, all_of_it in self.revisions(key).items()}
 
     def revisions(self, key: RecordKey) -> dict[PeerId, tuple[Envelope, ...]]:
-        """All records under ``key`` by owner, in the order in which this node saw them first."""
+        """All records under ``key`` by owner, in the order in which this node saw them first. More than one batch or
+        contribution of an owner prove that it contradicts itself; the first one is what counts here."""
         found: dict[PeerId, tuple[Envelope, ...]] = {}
         for subkey, held in self.entries(slot_of(key)).items():
             owner = PeerId(owner_of(subkey))
-            found[owner] = (*found.get(owner, ()), held.envelope)
+            found[owner] = (*found.get(owner, ()), held.envelope, *held.contradictions)
         return found
 
     def entries(self, slot: bytes) -> dict[str, Held]:
@@ -191,7 +205,8 @@ class RecordBook:
         key = self._names.get(slot)
         kind, round_number = (key.kind, key.round) if key is not None else claims_of(data)
         if kind == PRESENCE:
-            return True
+            entries = self._slots.get(slot, {})
+            return subkey in entries or len(entries.keys() - self._members) < self._limits.strangers
         if round_number > self._latest_round:
             return False
         raise BadRecord("not_a_member", f"{owner[:64]} is not a member of this round.")
@@ -224,6 +239,14 @@ class RecordBook:
         self._keep(slot, subkey, Held(envelope, data, self._capped(envelope.kind, expires_at, now), now, order))
         return Verdict.HELD
 
+    def _note_contradiction(self, slot: bytes, subkey: str, held: Held, envelope: Envelope, size: int) -> None:
+        known = {other.payload for other in held.contradictions}
+        if envelope.payload in known or len(known) >= self._limits.revisions_per_owner:
+            return
+        held.contradictions += (envelope,)
+        self._by_owner[owner_of(subkey)][slot, subkey] += size
+        self.num_bytes += size
+
     def _capped(self, kind: str, expires_at: float, first_seen: float) -> float:
         ttl_s = self._limits.presence_ttl_s if kind == PRESENCE else self._limits.record_ttl_s
         return min(expires_at, first_seen + ttl_s)
@@ -241,10 +264,10 @@ class RecordBook:
 
     def _drop(self, slot: bytes, subkey: str) -> None:
         entries, owner = self._slots[slot], owner_of(subkey)
-        self.num_bytes -= len(entries.pop(subkey).data)
+        del entries[subkey]
         if not entries:
             del self._slots[slot]
-        del self._by_owner[owner][slot, subkey]
+        self.num_bytes -= self._by_owner[owner].pop((slot, subkey))
         if not self._by_owner[owner]:
             del self._by_owner[owner]
 

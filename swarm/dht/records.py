@@ -134,6 +134,6 @@ class Gate:
         try:
             version = _claims.decode(data).version
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
-            raise BadRecord("malformed", f"Not an envelope: {error}.") from error
+            raise BadRecord("malformed", f"Not an envelope: {error!s:.200}.") from error
         if version != WIRE_VERSION:
             raise BadRecord("wrong_version", f"Wire version {version}, this program speaks {WIRE_VERSION}.")

@@ -45,7 +45,8 @@ class Transport(Protocol):
         ...
 
     async def collect_all(self, key: RecordKey) -> dict[PeerId, tuple[Envelope, ...]]:
-        """Like ``collect``, with every proposal or attestation of a peer, not only the one that was seen last."""
+        """Like ``collect``, with every proposal or attestation of a peer, not only the one that was seen last; and
+        after the batch or contribution that counts, what its author signed instead of it (proof of equivocation)."""
         ...
 
     def offer(self, blob: bytes) -> BlobRef:

@@ -35,10 +35,11 @@ ABSENT = "(absent)"
 UNREADABLE = "(unreadable)"
 
 RESULT_CAP = 240
-"""Characters of a peer's final answer that others are shown (the longest truth of a family in use fits)."""
+"""UTF-8 bytes of a peer's final answer that others are shown (the longest truth of a family in use fits)."""
 
 WORKING_CAP = 240
-"""Characters of a peer's working that others are shown."""
+"""UTF-8 bytes of a peer's working that others are shown. Bytes, because a rare character can be a token a byte: counted
+in characters, one peer's emoji could push everybody's prompt out of the model's context."""
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -81,8 +82,8 @@ def _answer_line(shown: Shown, *, with_working: bool) -> str:
     fields = parse(Stage.ANSWER, shown.text).fields
     if "answer" not in fields:
         return f"{shown.label}: {UNREADABLE}"
-    working = plain(fields.get("think", ""), WORKING_CAP) if with_working else ""
-    return f"{shown.label}: {plain(fields['answer'], RESULT_CAP)}{f' ({working})' if working else ''}"
+    working = _capped(fields.get("think", ""), WORKING_CAP) if with_working else ""
+    return f"{shown.label}: {_capped(fields['answer'], RESULT_CAP)}{f' ({working})' if working else ''}"
 
 
 def _critique_line(shown: Shown) -> str:
@@ -91,5 +92,13 @@ def _critique_line(shown: Shown) -> str:
     fields = parse(Stage.CRITIQUE, shown.text).fields
     if "identify" not in fields:
         return f"{shown.label}: {UNREADABLE}"
-    reasons = plain(fields.get("compare", ""), WORKING_CAP)
-    return f"{shown.label}: {plain(fields['identify'], 40)}{f' ({reasons})' if reasons else ''}"
+    reasons = _capped(fields.get("compare", ""), WORKING_CAP)
+    return f"{shown.label}: {_capped(fields['identify'], 40)}{f' ({reasons})' if reasons else ''}"
+
+
+def _capped(text: str, cap: int) -> str:
+    """``text`` as a plain line of at most ``cap`` bytes, the mark of a cut (two bytes more than a letter) aside."""
+    line = plain(text, cap)
+    if len(line.encode()) <= cap + 2:
+        return line
+    return line.encode()[: cap - 1].decode(errors="ignore") + "…"

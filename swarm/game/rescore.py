@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from protocol.codec import BLOB_CAP
 from protocol.errors import BadRecord
 from protocol.ids import PeerId, Stage
 from protocol.messages import Rollout, RolloutBatch, RolloutGroup
+from protocol.run import GameRules
 from rewards.scoring.stages import StageScore, majority_of, score_answer, score_critique, score_decide
 from swarm.game.prompts import prompt_id
 from swarm.game.round_view import (
@@ -27,6 +29,17 @@ MAX_CHARACTERS_PER_TOKEN = 256
 
 Scores = tuple[tuple[StageScore, ...], ...]
 """One row per question, one entry per sample."""
+
+
+_BYTES_PER_TOKEN = 9 + 4 * MAX_CHARACTERS_PER_TOKEN
+_BYTES_PER_ROLLOUT = 256
+"""Upper bounds of what they take in a blob: an id and its text; field names, lengths and a share of the group."""
+
+
+def batch_cap(game: GameRules, stage: Stage) -> int:
+    """Bytes that no batch of ``stage`` can exceed and still be what it should be; never above ``BLOB_CAP``."""
+    per_rollout = _BYTES_PER_ROLLOUT + _BYTES_PER_TOKEN * token_limit(game, stage)
+    return min(BLOB_CAP, 1024 + game.num_questions * (256 + game.num_samples * per_rollout))
 
 
 def build_batch(view: RoundView, stage: Stage, peer: PeerId, completions: Sequence[Completion]) -> RolloutBatch:

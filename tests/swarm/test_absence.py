@@ -28,3 +28,16 @@ def test_of_two_critics_who_saw_different_things_neither_is_punished() -> None:
 
 def test_the_answer_stage_shows_nothing_and_excludes_nobody() -> None:
     assert uncounted({Stage.ANSWER: {ANN: (C1, frozenset()), BOB: (C2, frozenset())}}) == frozenset()
+
+
+def test_of_two_versions_of_one_batch_nobody_needs_to_have_seen_the_more_common_one() -> None:
+    first, second = ContentId("d" * 64), ContentId("f" * 64)
+    batches = {
+        ANN: (C1, frozenset({A, B, first})),
+        BOB: (C2, frozenset({A, B, second})),
+        EVE: (C3, frozenset({A, B, first})),
+    }
+    assert uncounted({Stage.CRITIQUE: batches}) == {C2}
+    assert uncounted({Stage.CRITIQUE: batches}, {first, second}) == frozenset()
+    without_ann = batches | {BOB: (C2, frozenset({B, second}))}
+    assert uncounted({Stage.CRITIQUE: without_ann}, {first, second}) == {C2}

@@ -68,6 +68,20 @@ def test_a_second_different_batch_is_equivocation_and_the_first_stays() -> None:
     assert desk.rejections == [("equivocation", ANN.peer, "answer", 1)]
 
 
+def test_what_somebody_else_may_have_acted_upon_is_kept_beside_the_first_up_to_a_cap() -> None:
+    desk = Desk(revisions_per_owner=2)
+    versions = [ANN.says(payload) for payload in (b"a", b"b", b"c", b"d")]
+    for envelope in [*versions, *versions]:
+        desk.put(envelope)
+    assert desk.book.revisions(key()) == {ANN.peer: tuple(versions[:3])}
+    assert [held.envelope for held in desk.book.entries(slot_of(key_of(versions[0]))).values()] == versions[:1]
+    assert desk.book.num_bytes == sum(len(encode(envelope)) for envelope in versions[:3])
+    assert desk.rejections.reasons == ["equivocation"] * 3
+    desk.now = 1e12
+    desk.book.sweep()
+    assert desk.book.num_bytes == 0
+
+
 def test_ones_own_second_batch_is_refused_before_it_is_sent() -> None:
     desk = Desk()
     desk.book.put_own(CAT.says(b"a"), encode(CAT.says(b"a")), 1600.0)
@@ -199,3 +213,14 @@ def test_a_presence_whose_payload_is_no_presence_is_malformed() -> None:
     desk = Desk()
     assert desk.put(ANN.says(b"\xc1", kind="presence", round=0)) is Verdict.BAD
     assert desk.rejections.reasons == ["malformed"]
+
+
+def test_strangers_who_announce_themselves_leave_room_for_members() -> None:
+    desk = Desk(strangers=2, subkeys_per_slot=8)
+    desk.book.watch(key("presence", 0))
+    desk.book.set_members([ANN.peer, BOB.peer])
+    crowd = [Person(f"stranger {number}").is_here(1) for number in range(20)]
+    assert [desk.put(each) for each in crowd] == [Verdict.HELD] * 2 + [Verdict.EARLY] * 18
+    assert [desk.put(each.is_here(1)) for each in (ANN, BOB)] == [Verdict.HELD] * 2
+    assert set(desk.book.envelopes(key("presence", 0))) == {ANN.peer, BOB.peer, crowd[0].peer, crowd[1].peer}
+    assert desk.rejections == []

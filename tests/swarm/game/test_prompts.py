@@ -54,6 +54,15 @@ def test_megabytes_are_cut():
     assert decide_prompt("q", (Shown("A", "z" * 5_000_000),), ())[1].content.splitlines()[2] == "A: (unreadable)"
 
 
+def test_what_a_peer_says_is_cut_in_bytes_whatever_it_is_made_of():
+    for character in ("x", "é", "漢", "😀", "\ufdfa"):  # the last one unfolds into eighteen characters
+        text = f"<think>{300 * character}</think><answer>{300 * character}</answer>"
+        user = critique_prompt("q", (Shown("A", text),))[1].content
+        line = user.splitlines()[2]
+        assert line.count("…") == 2
+        assert 440 < len(line.encode()) <= 2 * 242 + len("A:  ()")
+
+
 def test_equal_prompts_have_equal_ids_and_others_do_not():
     assert prompt_id(answer_prompt("q")) == prompt_id(answer_prompt("q"))
     assert prompt_id(answer_prompt("q")) != prompt_id(answer_prompt("q "))
