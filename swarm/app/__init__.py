@@ -102,9 +102,8 @@ def show(what: str, home: Path | None, as_json: bool, *, count: int = 10) -> Non
     if as_json:
         print(msgspec.json.encode({what: found}).decode(), flush=True)
     elif found:
-        console = Console()
         # A pipe has no width: whoever reads it gets every column.
-        console.print(table(found), width=None if console.is_terminal or "COLUMNS" in os.environ else PIPE_WIDTH)
+        Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH).print(table(found))
     else:
         print(f"Nothing was recorded in {root} yet. Start a swarm with `swarm local`.", file=sys.stderr)
 
