@@ -3,7 +3,7 @@
     python -m models.recipe --out models/tiny --seed 0
 
 Questions (training side only) -> supervised examples of the three stages -> tokenizer -> small Llama -> measured card.
-Same seed, same machine type and same versions give the same bytes.
+Same seed, thread count, machine type and versions give the same bytes.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def train(model: Any, tokenizer: Any, questions: list[str], seed: int, steps: in
     batches = _batches(tokenizer, questions, Random(derive_seed("recipe", seed)))
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = PEAK_RATE * _schedule(step, steps)
+            group["lr"] = PEAK_RATE * schedule(step, steps)
         ids, labels = next(batches)
         loss = model(input_ids=ids, labels=labels).loss
         loss.backward()
@@ -92,7 +92,8 @@ def train(model: Any, tokenizer: Any, questions: list[str], seed: int, steps: in
     return model.eval()
 
 
-def _schedule(step: int, steps: int) -> float:
+def schedule(step: int, steps: int) -> float:
+    """Share of the peak rate: linear warm-up, then a cosine down to 5 %."""
     warm_up = min(1.0, (step + 1) / WARM_UP)
     return warm_up * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
@@ -102,10 +103,10 @@ def _batches(tokenizer: Any, questions: list[str], random: Random) -> Iterator[t
     while True:
         stage = random.choices(stages, weights)[0]
         size = BATCH if stage is Stage.ANSWER else BATCH // 3
-        yield _tensors(tokenizer, [make_example(stage, random.choice(questions), random) for _ in range(size)])
+        yield tensors(tokenizer, [make_example(stage, random.choice(questions), random) for _ in range(size)])
 
 
-def _tensors(tokenizer: Any, examples: list[Example]) -> tuple[torch.Tensor, ...]:
+def tensors(tokenizer: Any, examples: list[Example]) -> tuple[torch.Tensor, ...]:
     """ids and labels (-100 outside replies), each [batch, longest]; padding is on the right, where nobody looks."""
     turns = [[{"role": turn.role, "content": turn.content} for turn in example.prompt] for example in examples]
     heads = [tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True) for turn in turns]
