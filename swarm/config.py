@@ -76,15 +76,15 @@ class RunSettings(Section):
 
 
 class GameSettings(Section):
-    num_questions: Count = Field(16, ge=1, le=1024)
+    num_questions: Count = Field(32, ge=1, le=1024)
     """Questions of a round, shared by a cohort."""
     num_samples: Count = Field(8, ge=2, le=256)
     """Completions that a peer samples per question and stage."""
-    answer_tokens: Count = Field(32, ge=1, le=8192)
+    answer_tokens: Count = Field(64, ge=1, le=8192)
     """Most tokens of an answer."""
-    critique_tokens: Count = Field(32, ge=1, le=8192)
+    critique_tokens: Count = Field(64, ge=1, le=8192)
     """Most tokens of a critique."""
-    decide_tokens: Count = Field(32, ge=1, le=8192)
+    decide_tokens: Count = Field(72, ge=1, le=8192)
     """Most tokens of a decision."""
     temperature: Real = Field(1.0, gt=0, le=10)
     """Sampling temperature, in steps of 0.001."""
@@ -95,9 +95,9 @@ class GameSettings(Section):
 class LearnSettings(Section):
     num_external: Count = Field(8, ge=0, le=4096)
     """Completions of other peers that enter training, per question and stage."""
-    num_updates: Count = Field(2, ge=1, le=64)
+    num_updates: Count = Field(4, ge=1, le=64)
     """Optimiser steps per round."""
-    learning_rate: Real = Field(3e-4, gt=0, le=1)
+    learning_rate: Real = Field(5e-5, gt=0, le=1)
     """Step size of AdamW."""
     epsilon_low: Real = Field(0.2, gt=0, lt=1)
     """Lower clip of the probability ratio: 1 - this."""
@@ -176,9 +176,9 @@ class EngineSettings(Section):
 
 
 class ObserveSettings(Section):
-    eval_every: Count = Field(5, ge=0, le=1_000_000)
+    eval_every: Count = Field(2, ge=0, le=1_000_000)
     """Evaluate on held-out questions after every so many rounds; 0: at the start and the end only."""
-    num_eval_questions: Count = Field(256, ge=1, le=65_536)
+    num_eval_questions: Count = Field(512, ge=1, le=65_536)
     """Held-out questions per evaluation."""
 
 

@@ -35,10 +35,10 @@ class Limits:
     700 MB; a GPU wants larger ones. ``max_pass_bytes`` decides the micro-batches, so it is part of a step's arithmetic.
     """
 
-    max_rows: int = 512
+    max_rows: int = 256
     max_prompt_tokens: int = 8192
-    max_cache_bytes: int = 128 << 20
-    max_pass_bytes: int = 128 << 20
+    max_cache_bytes: int = 64 << 20
+    max_pass_bytes: int = 32 << 20
 
 
 @dataclass(frozen=True)

@@ -204,7 +204,7 @@ def test_the_rules_of_a_run_are_whole_numbers():
     spec = load_settings("local", overrides={"run.seed": 7}).to_run_spec(chain_id=31337, model=GENESIS, task=TASK)
     assert (spec.seed, spec.chain_id, spec.model, spec.task) == (7, 31337, GENESIS, TASK)
     assert spec.game.temperature_milli == 1000
-    assert spec.learn.learning_rate_nano == 300_000
+    assert spec.learn.learning_rate_nano == 50_000
     assert (spec.learn.epsilon_low_nano, spec.learn.epsilon_high_nano) == (200_000_000, 280_000_000)
     assert (spec.learn.delta_nano, spec.learn.beta_nano) == (4_000_000_000, 0)
     assert (spec.time.stage_s, spec.time.round_s) == (60, 300)
