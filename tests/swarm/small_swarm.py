@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from chain.deploy import Parameters
 from chain.fake import FakeChain, FakeWorld
@@ -19,6 +19,7 @@ from protocol.events import Event, RecordRejected
 from protocol.ids import Address, PeerId
 from protocol.run import FamilySpec, GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
 from rewards.outbox import Outbox
+from swarm.blobs import BlobLimits
 from swarm.checkpoint import Checkpoints
 from swarm.dht.memory import MemoryNetwork, MemoryTransport
 from swarm.engine_room import EngineRoom
@@ -36,6 +37,9 @@ from swarm.troubles import Troubles
 from swarm.work import Bench
 
 Kind = TypeVar("Kind", bound=Event)
+
+QUICK_BLOBS = BlobLimits(stall_s=0.3, total_s=1.0)
+"""For streams that never leave the process."""
 
 
 class Doubling:
@@ -91,15 +95,19 @@ class Seat:
     def peer(self) -> PeerId:
         return self.signer.peer
 
-    def node(self, script: Callable[[Prompt, int], str] = pupil) -> Node:
-        """A fresh process of this peer, so to speak: everything that is kept comes from disk and chain."""
+    def node(
+        self, script: Callable[[Prompt, int], str] = pupil, *, network: Callable[[MemoryTransport], Any] = lambda it: it
+    ) -> Node:
+        """A fresh process of this peer, so to speak: everything that is kept comes from disk and chain.
+
+        ``network`` may put something between the peer and its transport."""
         swarm, run_home = self.swarm, self.home.run(self.swarm.run.id)
         events = EventLog(self.home.events_file)
 
         def rejected(bad: object, peer: str, kind: str, round_number: int) -> None:
             events.append(RecordRejected(round_number, peer, kind, bad.reason, bad.what))  # type: ignore[attr-defined]
 
-        self.transport = swarm.network.join(self.peer, on_rejected=rejected)
+        self.transport = swarm.network.join(self.peer, on_rejected=rejected, blobs=QUICK_BLOBS)
         troubles = Troubles(events)
         chain = FakeChain(swarm.world, self.wallet)
         outbox = Outbox(run_home.outbox_file)
@@ -111,7 +119,7 @@ class Seat:
             engine_name="fake",
             profile="bytes",
             room=EngineRoom(),
-            transport=self.transport,
+            transport=network(self.transport),
             checkpoints=Checkpoints(run_home.states),
             journal=Journal(run_home.journal),
             events=events,
