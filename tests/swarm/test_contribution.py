@@ -1,0 +1,71 @@
+import hashlib
+
+import msgspec
+import pytest
+
+from protocol.codec import content_id_of, encode
+from protocol.errors import BadRecord
+from protocol.ids import ContentId, PeerId, Stage
+from protocol.messages import Rollout, RolloutBatch, RolloutGroup
+from rewards.merkle import MerkleTree
+from swarm.contribution import build_contribution, check_contribution, rollouts_root
+
+RUN, PEER, GENESIS = ContentId("ab" * 32), PeerId("QmA"), ContentId("cd" * 32)
+SCORES = (1000, 0, 250, 750)
+
+
+def batch(stage, *texts):
+    rollouts = tuple(Rollout(text, (1, 2), True) for text in texts)
+    return RolloutBatch(RUN, 4, stage, PEER, (RolloutGroup(0, ContentId("ef" * 32), rollouts),))
+
+
+BATCHES = (batch(Stage.ANSWER, "a", "b"), batch(Stage.DECIDE, "c", "d"))
+
+
+def build(**changes):
+    given = {
+        "run": RUN, "round_number": 4, "peer": PEER, "state_before": GENESIS, "state_after": ContentId("12" * 32),
+        "batches": BATCHES, "consumed": [ContentId("ff" * 32), ContentId("00" * 32)], "scores_milli": SCORES,
+        "engine": "native", "profile": "fp32",
+    }  # fmt: skip
+    return build_contribution(**(given | changes))
+
+
+def check(contribution, **changes):
+    known = {"run": RUN, "round_number": 4, "peer": PEER, "batches": BATCHES, "scores_milli": SCORES, "state": GENESIS}
+    check_contribution(contribution, **(known | changes))
+
+
+def test_an_honest_contribution_holds_and_names_everything():
+    contribution = build()
+    check(contribution)
+    check(contribution, state=None)
+    assert contribution.batches == tuple(content_id_of(one) for one in BATCHES)
+    assert contribution.consumed == ("00" * 32, "ff" * 32)
+
+
+def test_the_root_is_over_every_rollout_in_order():
+    rollouts = [rollout for one in BATCHES for rollout in one.groups[0].rollouts]
+    leaves = [(n.to_bytes(32, "big"), hashlib.sha256(encode(rollout)).digest()) for n, rollout in enumerate(rollouts)]
+    assert rollouts_root(BATCHES) == MerkleTree(leaves).root
+    assert rollouts_root(BATCHES[::-1]) != rollouts_root(BATCHES)
+
+
+@pytest.mark.parametrize(
+    ("claimed", "reason"),
+    [
+        ({"run": GENESIS}, "wrong_run"),
+        ({"round": 3}, "wrong_round"),
+        ({"peer": PeerId("QmB")}, "wrong_owner"),
+        ({"batches": ()}, "wrong_rollouts"),
+        ({"batches": tuple(content_id_of(one) for one in BATCHES[::-1])}, "wrong_rollouts"),
+        ({"rollouts_root": GENESIS}, "wrong_rollouts"),
+        ({"scores_milli": (1000, 1000, 1000, 1000)}, "false_scores"),
+        ({"scores_milli": SCORES[:3]}, "false_scores"),
+        ({"state_before": RUN}, "wrong_state"),
+    ],
+)
+def test_every_claim_is_recomputed(claimed, reason):
+    with pytest.raises(BadRecord) as caught:
+        check(msgspec.structs.replace(build(), **claimed))
+    assert caught.value.reason == reason

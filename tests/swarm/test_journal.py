@@ -1,0 +1,67 @@
+import msgspec
+import pytest
+
+from protocol.codec import encode
+from protocol.errors import SwarmError
+from protocol.ids import ContentId, PeerId
+from protocol.messages import Envelope
+from swarm.journal import KEEP_ROUNDS, Journal
+
+SIGNED = Envelope(1, ContentId("ab" * 32), "answer", 12, PeerId("QmA"), b"work", b"\x01" * 65)
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return Journal(tmp_path / "journal")
+
+
+def test_what_was_signed_is_read_back_by_another_process(journal, tmp_path):
+    journal.write(SIGNED, b"blob")
+    assert Journal(tmp_path / "journal").read(12, "answer") == (SIGNED, b"blob")
+    assert journal.read(12, "critique") is None
+    assert journal.read(11, "answer") is None
+
+
+def test_a_record_without_a_blob_has_none(journal):
+    journal.write(SIGNED)
+    assert journal.read(12, "answer") == (SIGNED, None)
+
+
+def test_signing_the_same_again_changes_nothing_and_another_is_refused(journal):
+    journal.write(SIGNED, b"blob")
+    journal.write(SIGNED, b"blob")
+    with pytest.raises(SwarmError, match="different answer was already signed for round 12") as caught:
+        journal.write(msgspec.structs.replace(SIGNED, payload=b"other work"), b"other")
+    assert caught.value.next_step
+    assert journal.read(12, "answer") == (SIGNED, b"blob")
+
+
+def test_other_kinds_and_rounds_are_other_records(journal):
+    others = [msgspec.structs.replace(SIGNED, kind="decide"), msgspec.structs.replace(SIGNED, round=13)]
+    for envelope in (SIGNED, *others):
+        journal.write(envelope)
+    for envelope in (SIGNED, *others):
+        assert journal.read(envelope.round, envelope.kind) == (envelope, None)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xc1", encode(SIGNED)[:-1]])
+def test_a_damaged_record_reads_as_absent(journal, tmp_path, damage):
+    journal.write(SIGNED)
+    (tmp_path / "journal" / "000012" / "answer.envelope").write_bytes(damage)
+    assert journal.read(12, "answer") is None
+
+
+def test_tables_come_oldest_first_and_old_rounds_are_forgotten(journal):
+    for number in (2, 1, 30):
+        journal.write_table(number, f"{number:064x}", b"table %d" % number)
+    assert journal.tables() == [b"table 1", b"table 2", b"table 30"]
+    journal.forget_old(2 + KEEP_ROUNDS)
+    assert journal.tables() == [b"table 2", b"table 30"]
+    journal.forget_old(1000)
+    assert journal.tables() == []
+
+
+def test_a_journal_that_nobody_wrote_is_empty(journal):
+    journal.forget_old(5)
+    assert journal.tables() == []
+    assert journal.read(1, "answer") is None
