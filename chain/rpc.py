@@ -66,6 +66,8 @@ class Rpc:
         timeout_s: float = REQUEST_TIMEOUT_S,
         num_attempts: int = 4,
     ) -> None:
+        # The error that ends the retries says what was wrong; a log line for each of them would only hide it.
+        stamina.instrumentation.set_on_retry_hooks(())
         self._providers = [_Provider(url, timeout_s) for url in urls]
         self._check = check
         self._checked: set[str] = set()
