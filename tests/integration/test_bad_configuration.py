@@ -370,7 +370,6 @@ def test_a_taken_port_of_a_host_is_told_and_nothing_is_left_running(
     ("wrong", "code", "what"),
     [
         ("model", 2, "host: The model directory /nowhere does not exist."),
-        ("gate port", 2, "host: The gate cannot listen on 127.0.0.1:"),
         ("identity", 3, "can be read or changed by other users (mode 0644)"),
         ("password", 3, "peer 1: The password does not open the wallet at"),
         ("rpc", 4, "peer 1: No chain endpoint answers"),
@@ -381,11 +380,8 @@ def test_what_ends_a_child_ends_the_launcher_in_the_childs_own_words(
 ) -> None:
     settings = {"SWARM_RUN__MODEL": str(model)}
     peer = Home(tmp_path).peer("1")
-    taken = taken_port()
     if wrong == "model":
         settings["SWARM_RUN__MODEL"] = "/nowhere"
-    elif wrong == "gate port":
-        settings["SWARM_CHAIN__GATE_PORT"] = str(taken.getsockname()[1])
     elif wrong == "identity":
         peer.root.mkdir(parents=True)
         peer.key_file.write_bytes(b"\x08\x02\x12\x20" + b"\x01" * 32)
@@ -399,6 +395,5 @@ def test_what_ends_a_child_ends_the_launcher_in_the_childs_own_words(
         settings["SWARM_CHAIN__RPC"] = NOBODY
     command = start("local", "--peers", "1", "--no-tui", "--json", "--home", str(tmp_path), **settings)
     assert command.wait() == code, command.told()
-    taken.close()
     assert what in told(code, command.stdout.read_text(), command.stderr.read_text())["what"]
     wait_until(lambda: not family.of("swarm.cli", str(tmp_path)), "every process of it has ended", 15)

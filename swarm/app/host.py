@@ -1,0 +1,179 @@
+"""Why this module exists: chain, contracts, gate and bootnode are put together here, from settings to running parts."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from chain.base import Contracts
+from chain.deploy import Parameters, deploy, read_deployment
+from chain.devchain import CHAIN_ID, DevChain
+from chain.gate import Faucet, Gate
+from chain.rpc import Rpc
+from chain.sender import Sender
+from identity.envelope import verify
+from identity.keyfile import open_key
+from identity.lock import IdentityLock
+from protocol.events import TransactionSent
+from protocol.run import JoinToken, RunContracts, RunSpec, format_token
+from swarm.app.addresses import announced_addresses
+from swarm.config import Settings
+from swarm.home import Home
+from swarm.hosting import PortBook, Ports, keep_alive
+from swarm.joining import write_join_file
+from swarm.observe.eventlog import EventLog
+from swarm.tasks.registry import load_task_spec, open_task
+
+
+def say(text: str) -> None:
+    """Diagnostics of a process without a screen: its owner keeps them in a log file."""
+    print(text, file=sys.stderr, flush=True)
+
+
+class Host:
+    """A running dev chain, gate and bootnode. ``serve`` keeps the chain alive until cancelled."""
+
+    def __init__(
+        self,
+        start_chain: Callable[[], Any],
+        chain: DevChain,
+        gate: Gate,
+        parts: AsyncExitStack,
+        token: JoinToken,
+        lock: IdentityLock,
+    ) -> None:
+        self.token_text = format_token(token)
+        self._lock = lock
+        self._gate = gate
+        self._start_chain = start_chain
+        self._chain = chain
+        self._parts = parts
+
+    async def serve(self) -> None:
+        async def wait() -> int:
+            return await self._chain.wait()
+
+        async def restart() -> None:
+            self._chain = await self._start_chain()
+            await self._gate.resend()
+
+        await keep_alive(wait, restart, say)
+
+    async def close(self) -> None:
+        """Everything in order: bootnode, gate, then the chain with its state written."""
+        try:
+            await self._parts.aclose()
+        finally:
+            await self._chain.stop()
+            self._lock.release()
+
+
+async def build_host(chosen: Settings) -> Host:
+    """Start chain, contracts, gate and bootnode; the join file is written last, when all of it answers.
+
+    Raises ``IdentityError`` when this home's host already runs: two would write one chain's state.
+    """
+    home = Home(chosen.home)
+    lock = IdentityLock(home.host, open_key(_bootnode_key(home)).peer)
+    lock.acquire()
+    home.join_file.unlink(missing_ok=True)
+    spec = await asyncio.to_thread(run_spec, chosen)
+    recalled = PortBook(home.host / "ports.json").recall()
+    start_chain = partial(DevChain.start, home.host / "chain", block_time_s=chosen.chain.block_time_s)
+    chain = await start_chain(port=recalled.chain)
+    parts = AsyncExitStack()
+    try:
+        token, gate = await _open_to_others(chosen, spec, chain, recalled, parts)
+    except BaseException:
+        await parts.aclose()
+        await chain.stop()
+        raise
+    return Host(partial(start_chain, port=_port(chain.url)), chain, gate, parts, token, lock)
+
+
+async def _open_to_others(
+    chosen: Settings, spec: RunSpec, chain: DevChain, recalled: Ports, parts: AsyncExitStack
+) -> tuple[JoinToken, Gate]:
+    """Contracts, gate, bootnode, join file on a running chain; what must be closed goes into ``parts``."""
+    home = Home(chosen.home)
+    events = parts.enter_context(EventLog(home.host / "events.jsonl"))
+    file = home.host / f"deployment-{spec.id[:16]}.json"
+    founded = read_deployment(file)  # how many peers it waited for then must not keep another number from playing now
+    start_members = founded.parameters.start_members if founded is not None else chosen.run.min_peers
+    parameters = Parameters(round_s=chosen.time.round_s, start_members=start_members)
+    deployment = await deploy(chain.url, chain.account, file, parameters)
+    if deployment.transaction:
+        events.append(TransactionSent("deploy", deployment.transaction, deployment.gas))
+    rpc = Rpc([chain.url])
+    parts.push_async_callback(rpc.close)
+    gate = Gate(chain.url, faucet=Faucet(Sender(rpc, chain.account, deployment.contracts.chain_id)))
+    gate_url = await gate.start(chosen.chain.gate_host, chosen.chain.gate_port or recalled.gate)
+    parts.push_async_callback(gate.stop)
+    token = await _bootnode(chosen, spec, deployment.contracts, _announced(gate_url, chosen), recalled, parts)
+    gate.join_token = format_token(token)
+    ports = Ports(_port(chain.url), _port(gate_url), _multiaddress_port(token.bootnodes[0]))
+    PortBook(home.host / "ports.json").remember(ports)
+    write_join_file(home.join_file, token)
+    return token, gate
+
+
+def _bootnode_key(home: Home) -> Path:
+    return home.host / "bootnode" / "swarm.pem"
+
+
+def run_spec(chosen: Settings) -> RunSpec:
+    """The rules of the run that these settings found. Loads the model once, to name its genesis state."""
+    from swarm.policy.native import genesis_state_hash
+
+    task = load_task_spec(chosen.run.task)
+    open_task(task)
+    model = genesis_state_hash(chosen.model_location())
+    return chosen.to_run_spec(chain_id=CHAIN_ID, model=model, task=task)
+
+
+async def _bootnode(
+    chosen: Settings, spec: RunSpec, contracts: Contracts, gate_url: str, recalled: Ports, parts: AsyncExitStack
+) -> JoinToken:
+    from swarm.dht.libp2p import Libp2pSettings, start_libp2p
+
+    transport = await start_libp2p(
+        Libp2pSettings(
+            identity=_bootnode_key(Home(chosen.home)),
+            host=chosen.network.host,
+            port=chosen.network.port or recalled.network,
+            announce=announced_addresses(chosen, chosen.network.port or recalled.network),
+            start_s=chosen.network.start_timeout_s,
+        ),
+        run=spec.id,
+        verify=lambda envelope: verify(envelope, contracts),
+    )
+    parts.push_async_callback(transport.close)
+    return JoinToken(
+        run=spec,
+        contracts=RunContracts(contracts.registry, contracts.clock, contracts.ledger, contracts.pool, contracts.token),
+        bootnodes=transport.addresses,
+        rpc=(gate_url,),
+        model_name=chosen.run.model,
+    )
+
+
+def _announced(url: str, chosen: Settings) -> str:
+    """The gate's URL as others must dial it."""
+    address = chosen.network.announce
+    if address is None or address.startswith("/"):
+        return url
+    return f"http://{address}:{_port(url)}"
+
+
+def _port(url: str) -> int:
+    return int(url.rsplit(":", 1)[1])
+
+
+def _multiaddress_port(address: str) -> int:
+    parts = address.split("/")
+    return int(parts[parts.index("tcp") + 1])
