@@ -24,8 +24,6 @@ from protocol.events import Event, PeerStarted
 from swarm.observe.eventlog import read
 
 TAG = "RLSWARM_TEST_TAG"
-MODEL = "RLSWARM_TEST_MODEL"
-"""Environment variable: another model than the bundled one to play with."""
 
 PATIENCE_S = 120.0
 """Far more than anything takes on a machine of its own; a busy one may need it."""
@@ -48,13 +46,19 @@ SMALL = {
 Kind = TypeVar("Kind", bound=Event)
 
 
+must_live: list[Command] = []
+"""Commands without which nothing that a test waits for can happen."""
+
+
 def wait_until(true: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S) -> Any:
-    """The first truthy value of ``true()``; fails with ``what`` after ``timeout_s``."""
+    """The first truthy value of ``true()``; fails with ``what`` after ``timeout_s``, or when a command has died."""
     deadline = time.monotonic() + timeout_s
     while True:
         found = true()
         if found:
             return found
+        for command in must_live:
+            assert command.process.poll() is None, f"waiting for {what}, but: {command.told()}"
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout_s:g} s: {what}")
         time.sleep(0.02)
@@ -137,10 +141,8 @@ class Command:
 
 
 def command_line(arguments: Sequence[str]) -> list[str]:
-    """``swarm ARGUMENTS``, with the model under test where the command takes one."""
-    model = os.environ.get(MODEL)
-    with_model = ("--model", model) if model and arguments[0] in ("local", "host", "run") else ()
-    return [sys.executable, "-m", "swarm.cli", *arguments, *with_model]
+    """``swarm ARGUMENTS``, of the tree under test."""
+    return [sys.executable, "-m", "swarm.cli", *arguments]
 
 
 def environment(family: Family, settings: Mapping[str, str]) -> dict[str, str]:

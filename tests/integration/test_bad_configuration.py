@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from swarm.home import Home, PeerHome
 from swarm.joining import read_join_file
 from swarm.tasks.registry import load_task_spec
 from tests.integration.conftest import Start
-from tests.integration.processes import MODEL, Command, wait_until
+from tests.integration.processes import Command, Family, wait_until
 from tests.protocol.test_run import TOKEN
 from tests.swarm.policy.conftest import make_model_directory
 
@@ -30,14 +30,6 @@ NOBODY = "http://127.0.0.1:9"
 """The discard port: nothing of ours ever listens there."""
 
 Refused = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_other_model() -> Iterator[None]:
-    """Which model to use is what these tests are about."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(MODEL, raising=False)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -376,7 +368,7 @@ def test_a_taken_port_of_a_host_is_told_and_nothing_is_left_running(
     ],
 )
 def test_what_ends_a_child_ends_the_launcher_in_the_childs_own_words(
-    start: Start, family: Any, tmp_path: Path, model: Path, wrong: str, code: int, what: str
+    start: Start, family: Family, tmp_path: Path, model: Path, wrong: str, code: int, what: str
 ) -> None:
     settings = {"SWARM_RUN__MODEL": str(model)}
     peer = Home(tmp_path).peer("1")

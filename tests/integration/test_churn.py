@@ -30,11 +30,13 @@ from swarm.joining import read_join_file
 from tests.integration.conftest import Start
 from tests.integration.history import PAID, check_history, earned, plays_on
 from tests.integration.onchain import token_balances
-from tests.integration.processes import Command, Family, PeerLog, wait_until
+from tests.integration.processes import Command, Family, PeerLog, must_live, wait_until
 
 pytestmark = pytest.mark.integration
 
 WEI_PER_MICRO = 10**12
+SHORT = {"SWARM_TIME__STAGE_S": "12"}
+"""Members that left for good are waited for so long in each round."""
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +47,12 @@ def logs(home: Path) -> list[PeerLog]:
 @pytest.fixture(scope="module")
 def swarm(start: Start, logs: list[PeerLog]) -> Iterator[Command]:
     """Three peers that play until they are stopped."""
-    command = start("local", "--no-tui")
+    command = start("local", "--no-tui", **SHORT)
+    must_live.append(command)
     for log in logs:
-        wait_until(lambda: log.all(RoundOpened) or command.process.poll() is not None, "round 1 opens")  # noqa: B023
-        assert command.process.poll() is None, command.told()
+        log.wait(RoundOpened)
     yield command
-    assert command.process.poll() is not None, "the last test ends the swarm"
+    must_live.clear()
 
 
 @pytest.fixture(scope="module")
@@ -162,13 +164,15 @@ def test_peers_from_other_homes_join_late_and_play_the_next_round(
 def test_after_all_this_every_credit_is_paid_once(
     swarm: Command, logs: list[PeerLog], start: Start, home: Path, family: Family
 ) -> None:
+    number = logs[0].wait(RoundEnded, after=logs[0].now()).round
     for log in logs[:3]:
-        log.wait(RoundEnded, after=log.now())
+        log.wait(RoundEnded, round=number)
+    must_live.clear()
     swarm.signal(signal.SIGTERM)
     assert swarm.wait() == 128 + signal.SIGTERM
     wait_until(family.is_gone, "every process has ended", 15)
 
-    host = start("host", "--json")
+    host = start("host", "--json", **SHORT)
     wait_until(lambda: host.stdout.read_text().endswith("\n"), "the host prints its token")
     claims = start("claim", "--json").result()["claims"]
     assert len(claims) == 3

@@ -47,11 +47,7 @@ def everything_runs(logs: list[PeerLog], before: list[int], family: Family) -> N
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [
-        (signal.SIGINT, 128 + signal.SIGINT),
-        (signal.SIGTERM, 128 + signal.SIGTERM),
-        (signal.SIGKILL, -signal.SIGKILL),
-    ],
+    [(signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)],
 )
 def test_a_signal_to_the_launcher_ends_everything(
     start: Start, logs: list[PeerLog], family: Family, number: signal.Signals, code: int
@@ -78,17 +74,18 @@ def test_q_in_the_dashboard_ends_everything_well(home: Path, logs: list[PeerLog]
 def test_ctrl_c_in_a_terminal_ends_everything(home: Path, logs: list[PeerLog], family: Family) -> None:
     before = [log.now() for log in logs]
     terminal = Terminal(command_line([*LOCAL, "--no-tui", "--home", str(home)]), environment(family, {}))
-    for log, after in zip(logs, before, strict=True):
-        log.wait(Joined, after=after)
+    everything_runs(logs, before, family)
     terminal.press("\x03")
     assert terminal.process.wait(GONE_S) == 128 + signal.SIGINT
     wait_until(family.is_gone, f"every process has ended: {family.members()}", GONE_S)
 
 
-@pytest.mark.parametrize("setting", ["SWARM_CHAIN__GATE_PORT", "SWARM_NETWORK__PORT"])
-@pytest.mark.parametrize("command", [("host",), (*LOCAL, "--no-tui")])
+@pytest.mark.parametrize(
+    ("command", "setting"),
+    [((*LOCAL, "--no-tui"), "SWARM_CHAIN__GATE_PORT"), (("host",), "SWARM_NETWORK__PORT")],
+)
 def test_a_fixed_port_that_is_taken_is_a_clear_error(
-    start: Start, family: Family, taken: int, setting: str, command: tuple[str, ...]
+    start: Start, family: Family, taken: int, command: tuple[str, ...], setting: str
 ) -> None:
     refused = start(*command, **{setting: str(taken)})
     assert refused.wait() == 2
