@@ -10,8 +10,8 @@ counts.
 **Why this comes to an end with a hostile minority.** What each contribution earns depends on which ones are in the
 proposal and on nothing else; whatever one honest peer could verify, the others can fetch and verify too. So the only
 thing to disagree about is who must be in, and that is: whoever was here when this peer stopped waiting, or well before
-the proposal came; but nobody who contradicts itself. A contribution that is shown late or to some only can therefore
-spoil one turn, not the next.
+the proposal came; but nobody who contradicts itself. A contribution that is shown late, to some only, or in two
+versions can therefore spoil the turn that it falls into, and not those after it.
 """
 
 from __future__ import annotations
@@ -78,11 +78,12 @@ class Agreement:
     def verified(self, among: Collection[ContentId] | None = None) -> dict[ContentId, Verified]:
         """Contributions of this round that were recomputed here, by content id, with what each earned.
 
-        ``among``: as if only these had been made. What one earns can depend on which others count."""
+        ``among``: as if only these had been made. What one earns can depend on which others count. Of who contradicts
+        itself none counts."""
         counted = {
             peer: checked
             for peer, checked in self._inbox.contributions.items()
-            if among is None or checked.content in among
+            if peer not in self._inbox.contradicting and (among is None or checked.content in among)
         }
         works = {
             peer: self._inbox.scored(peer, checked.contribution.batches) or [] for peer, checked in counted.items()
@@ -99,14 +100,10 @@ class Agreement:
         }
 
     async def propose(self, now_view: ClockView) -> bool:
-        """Publish a result over everything verified, with this peer's own attestation; whoever contradicts itself is
-        left out.
+        """Publish a result over everything verified, with this peer's own attestation.
 
         Returns whether it did; with nothing verified yet, or without the latest credit table, a later call may."""
-        contributions = self._inbox.contributions.items()
-        verified = self.verified(
-            {checked.content for peer, checked in contributions if peer not in self._inbox.contradicting}
-        )
+        verified = self.verified()
         if not verified or not await self._book.sync(now_view, self._others()):
             return False
         proposal, table = propose(self._inbox.base.run, self._inbox.base.round, verified.values(), self._book.current)

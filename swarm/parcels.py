@@ -1,7 +1,8 @@
 """Why this module exists: a blob that does not come must delay nobody, and must not be asked for without end.
 
 Each announced blob is fetched in the background: from its author first, then from whoever else may have it by now. A
-failed attempt is told once, and repeated after a pause that doubles, then asking the others before the author.
+failed attempt is told, and repeated after a pause that doubles, then asking the others before the author. A stream that
+breaks once is nobody's fault: the first time that a blob cannot be had is not told.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ class _Parcel:
     task: asyncio.Task[bytes]
     pause_s: float = FIRST_PAUSE_S
     failed_at: float | None = None
+    num_failed: int = 0
 
 
 class Parcels:
@@ -36,7 +38,8 @@ class Parcels:
         self._parcels: dict[tuple[BlobRef, PeerId], _Parcel] = {}
 
     async def take(self, ref: BlobRef, author: PeerId, others: Sequence[PeerId]) -> bytes | None:
-        """The blob, or ``None`` while it is under way. Raises ``BadRecord`` once for each attempt that failed."""
+        """The blob, or ``None`` while it is under way. Raises ``BadRecord`` once for each attempt that failed,
+        a first ``unavailable`` aside."""
         parcel = self._parcels.get((ref, author))
         if parcel is None:
             parcel = self._parcels[ref, author] = _Parcel(self._fetch(ref, (author, *others)))
@@ -50,8 +53,11 @@ class Parcels:
             return None
         try:
             return parcel.task.result()
-        except BadRecord:
+        except BadRecord as bad:
             parcel.failed_at = self._now()
+            parcel.num_failed += 1
+            if bad.reason == "unavailable" and parcel.num_failed == 1:
+                return None
             raise
 
     async def close(self) -> None:

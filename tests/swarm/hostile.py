@@ -3,7 +3,8 @@
 A hostile peer is a whole, real peer (registered, enrolled, playing) whose transport lies for it: ``HostileTransport``
 stands between it and the network, and hands everything that it publishes or serves to one of ``tests.swarm.misdeeds``.
 It works on the shipped fake network and on libp2p; ``python -m tests.swarm.hostile MISDEEDS ARGUMENTS…`` is
-``swarm ARGUMENTS…`` with one of the named misdeeds (with commas between them) a round, in turn.
+``swarm ARGUMENTS…`` with one of the named misdeeds (with commas between them) a round, in turn, and then
+the last one for good.
 """
 
 from __future__ import annotations
@@ -107,6 +108,7 @@ class HostileTransport:
         """Ask everybody (or some) to store these bytes under this key, whatever they are."""
         slot, expires_at = slot_of(key), time.time() + 600
         if hasattr(self.inner, "send_raw"):
+            await asyncio.sleep(0)  # all peers share one loop
             for other in self.inner._network.others(self.inner.peer):
                 if to is None or other.peer in to:
                     other.book.admit(slot, subkey, data, expires_at)
@@ -180,6 +182,12 @@ def main() -> None:
     misdeeds = [MISDEEDS[name] for name in sys.argv[1].split(",")]
     start, build = libp2p.start_libp2p, building._build_node
     at_hand: list[Any] = []
+    rounds: list[int] = []
+
+    def misdeed_of(number: int) -> Misdeed:
+        if number not in rounds:
+            rounds.append(number)
+        return misdeeds[min(rounds.index(number), len(misdeeds) - 1)]
 
     async def build_node(chosen: Any, name: str, find: Any, signer: Signer, *rest: Any) -> Any:
         at_hand.append(signer)
@@ -188,7 +196,7 @@ def main() -> None:
     async def start_hostile(settings: Any, *, run: ContentId, verify: Any, on_rejected: Any = None) -> Transport:
         inner = await start(settings, run=run, verify=verify, on_rejected=on_rejected)
         contracts = verify.__closure__[0].cell_contents
-        return HostileTransport(inner, at_hand[0], contracts, lambda number: misdeeds[number % len(misdeeds)])
+        return HostileTransport(inner, at_hand[0], contracts, misdeed_of)
 
     building._build_node = build_node
     libp2p.start_libp2p = start_hostile

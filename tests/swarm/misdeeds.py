@@ -100,6 +100,13 @@ async def record_of_another_version(peer: HostileTransport, envelope: Envelope) 
     await peer.send(msgspec.structs.replace(envelope, version=2))
 
 
+@_misdeed("answer", "unsigned")
+async def broken_records(peer: HostileTransport, envelope: Envelope) -> None:
+    """Three at once: a fourth one would not be looked at any more."""
+    for act in (oversized_record, wrongly_signed_record, unsigned_record):
+        await act(peer, envelope)
+
+
 # --- blobs -----------------------------------------------------------------------------------------------------------
 
 
@@ -247,20 +254,22 @@ async def state_from_nowhere(peer: HostileTransport, envelope: Envelope) -> None
 
 @_misdeed("answer", "equivocation")
 async def different_answers(peer: HostileTransport, envelope: Envelope) -> None:
-    """One batch for the first peer, another one for all others: both are right in themselves."""
+    """One batch for some peers, another one for the others: both are right in themselves."""
     other = peer.with_rollouts(envelope, lambda rollout: _says(b"<think>a</think><answer>7</answer>"))
-    first, *rest = peer.peers()
-    await peer.send(envelope, to=[first])
-    await peer.send(other, to=rest)
+    await _split(peer, envelope, other)
+
+
+async def _split(peer: HostileTransport, one: Envelope, other: Envelope) -> None:
+    everybody = peer.peers()
+    await peer.send(one, to=everybody[: len(everybody) // 2])
+    await peer.send(other, to=everybody[len(everybody) // 2 :])
 
 
 @_misdeed("contribution", "equivocation")
 async def different_contributions(peer: HostileTransport, envelope: Envelope) -> None:
     contribution = decode(envelope.payload, Contribution)
     other = peer.seal(envelope, encode(msgspec.structs.replace(contribution, state_after=NOBODY)))
-    first, *rest = peer.peers()
-    await peer.send(envelope, to=[first])
-    await peer.send(other, to=rest)
+    await _split(peer, envelope, other)
 
 
 # --- agreeing --------------------------------------------------------------------------------------------------------
@@ -327,12 +336,12 @@ async def attestation_of_another_result(peer: HostileTransport, envelope: Envelo
 
 @_misdeed("answer", "malformed", is_paid=True)
 async def flood(peer: HostileTransport, envelope: Envelope) -> None:
-    """Thousands of junk records, hundreds of invented peers, and then its honest answers."""
+    """Its honest answers, then a thousand junk records and a hundred and fifty invented peers."""
     await peer.inner.publish(envelope, ttl_s=600.0)
     answers = RecordKey(envelope.run, "answer", envelope.round)
-    for number in range(2000):
+    for number in range(1000):
         await peer.store(number.to_bytes(40, "big"), answers, f"{envelope.peer}")
-    for number in range(300):
+    for number in range(150):
         invented = stranger(number + 1000)
         presence = encode(Presence(("\x1b[31m/ip4/1.2.3.4",), 0, "\x1b[2J\u202eowned", 1))
         await peer.send(invented.seal(envelope.run, "presence", 0, presence, peer.contracts))
