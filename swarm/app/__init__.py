@@ -124,7 +124,7 @@ def claim(chosen: Settings, find: Find, peer: str | None, *, as_json: bool) -> i
 
 
 async def _host(chosen: Settings, as_json: bool) -> int:
-    from swarm.app.host import build_host
+    from swarm.app.founding import build_host
     from swarm.guardian import start_guardian
 
     with start_guardian():
