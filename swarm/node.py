@@ -8,9 +8,9 @@ Everything it needs is handed in (``swarm.app`` builds it); everything that happ
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from chain.base import ZERO_ROOT, Advance, Chain, ClockView, Enrol
+from chain.base import ZERO_ROOT, Advance, Chain, ClockView, Enrol, Prune
 from identity.registration import register_and_enrol
 from protocol.codec import content_id_of
 from protocol.errors import BadRecord, ChainError, ChainUnreachable, ConfigError, NetworkError
@@ -215,6 +215,15 @@ class Node:
         if receipt.transaction:
             self._bench.events.append(TransactionSent("enrol", receipt.transaction, receipt.gas))
 
+    async def _prune_absent(self, view: ClockView, contributors: Collection[PeerId]) -> None:
+        """Ask the chain to drop members that are gone, so that the others stop waiting for them every round.
+
+        One of those present does it; the chain refuses, free of charge, until a member was absent for long enough."""
+        if contributors and self._bench.signer.peer == min(contributors):
+            for member in view.members:
+                if member.peer not in contributors:
+                    await self._settler.send_now(Prune(member.peer))
+
     async def _play(self, view: ClockView, *, is_final: bool) -> None:
         bench, me = self._bench, self._bench.signer.peer
         members = [member.peer for member in view.members]
@@ -265,6 +274,7 @@ class Node:
         if table is not None and table.round == view.round:
             self._tell_settled(play, before, table)
         await self._renew_presence()
+        await self._prune_absent(view, play.contributors())
         record = await self._claimed_so_far()
         row = row_of(table, me)
         bench.events.append(CreditsChanged(row.micro_credits if row else 0, record))

@@ -110,6 +110,10 @@ class RoundPlay:
         """The state that this peer's contribution of the round ends in; ``None`` when it signed none."""
         return self._work.state_after()
 
+    def contributors(self) -> frozenset[PeerId]:
+        """Members whose contribution of the round was checked here."""
+        return frozenset(self._inbox.contributions)
+
     def agreed(self, data_hash: ContentId) -> Proposed | None:
         """The proposal behind a recorded credit table, where this peer recomputed it."""
         return self._agreement.proposed.get(data_hash)

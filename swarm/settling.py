@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from chain.base import Advance, Chain, Claim, Intent, Receipt, Settle
+from chain.base import Advance, Chain, Claim, Intent, Prune, Receipt, Settle
 from protocol.errors import ChainError, ChainUnreachable
 from protocol.events import Claimed, TransactionSent
 from protocol.ids import Address, PeerId
@@ -14,8 +14,10 @@ from rewards.settlement import claim_intent
 from swarm.observe.eventlog import EventLog
 from swarm.troubles import Troubles
 
-LOST_RACES = frozenset({"RoundAlreadySettled", "PreviousRootStale", "RoundNotCurrent", "RoundStillOpen"})
-"""Refusals that only mean that somebody else was quicker."""
+LOST_RACES = frozenset(
+    {"RoundAlreadySettled", "PreviousRootStale", "RoundNotCurrent", "RoundStillOpen", "MemberNotAbsent", "NotEnrolled"}
+)
+"""Refusals that only mean that somebody else was quicker, or that it is too early."""
 
 
 class Settler:
@@ -56,7 +58,7 @@ class Settler:
             return False
         return True
 
-    async def send_now(self, intent: Advance) -> None:
+    async def send_now(self, intent: Advance | Prune) -> None:
         """Send something that need not survive a crash, because anybody may send it at any time."""
         try:
             receipt = await self._chain.send(intent)

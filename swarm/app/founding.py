@@ -29,6 +29,9 @@ from swarm.joining import write_join_file
 from swarm.observe.eventlog import EventLog
 from swarm.tasks.registry import load_task_spec, open_task
 
+ABSENCE_ROUNDS = 4
+"""Rounds that a member may be away before the others may drop it; until then each round waits for it once."""
+
 
 def say(text: str) -> None:
     """Diagnostics of a process without a screen: its owner keeps them in a log file."""
@@ -105,9 +108,9 @@ async def _open_to_others(
     file = home.host / f"deployment-{spec.id[:16]}.json"
     founded = read_deployment(file)  # how many peers it waited for then must not keep another number from playing now
     start_members = founded.parameters.start_members if founded is not None else chosen.run.min_peers
-    parameters = Parameters(round_s=chosen.time.round_s, start_members=start_members)
+    parameters = Parameters(round_s=chosen.time.round_s, start_members=start_members, absence_rounds=ABSENCE_ROUNDS)
     deployment = await deploy(chain.url, chain.account, file, parameters)
-    if deployment.transaction:
+    if deployment.transaction and (founded is None or founded.transaction != deployment.transaction):
         events.append(TransactionSent("deploy", deployment.transaction, deployment.gas))
     rpc = Rpc([chain.url])
     parts.push_async_callback(rpc.close)

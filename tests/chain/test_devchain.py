@@ -122,7 +122,7 @@ async def test_an_open_round_keeps_its_seed_over_a_restart(tmp_path):
             await mine.send(player.registration(deployment.contracts))
             await mine.send(Enrol(player.peer))
         first = await chains[0].clock()
-        while (view := await chains[0].clock()).block < first.block + 3:
+        while (view := await chains[0].clock()).block < first.block + 3:  # noqa: ASYNC110 - the chain tells nobody
             await asyncio.sleep(0.05)
         seeds.append((view.round, view.seed))
         for part in (*chains, node):
