@@ -229,7 +229,7 @@ class Node:
         members = [member.peer for member in view.members]
         if self._set_members is not None:
             self._set_members(members)
-        await self._book.sync(view, [peer for peer in members if peer != me])
+        await self._look_up_table(view, [peer for peer in members if peer != me])
         await self._use_included_state()
         before = self._book.current
         inbox = Inbox(
@@ -247,6 +247,17 @@ class Node:
         play = RoundPlay(bench, self._chain, inbox, view, self._book, self._outbox, self._settler, self._troubles, exam)
         outcome = await play.run()
         await self._conclude(view, play, before, outcome)
+
+    async def _look_up_table(self, view: ClockView, others: list[PeerId]) -> None:
+        """Take up the latest credit table. A network that is away is waited for: nothing can be played without it."""
+        while True:
+            try:
+                await self._book.sync(view, others)
+            except NetworkError as error:
+                self._troubles.report(error)
+                await asyncio.sleep(1.0)
+            else:
+                return
 
     def _views(self, view: ClockView, members: list[PeerId]) -> dict[PeerId, RoundView]:
         run = self._bench.run

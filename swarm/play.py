@@ -37,7 +37,7 @@ LOOK_AT_ALL_S = 2.0
 """Seconds between looks at all records of the round while agreeing on it."""
 
 PATIENCE_S = 15.0
-"""How long a restarted peer looks for the batches that its kept one was built on."""
+"""How long something is looked for that somebody must have: batches that a kept one was built on, a credit table."""
 
 SURE_BLOCKS = 3
 """A dev chain that is killed forgets its last second or two, a public one now and then its last block."""
@@ -76,6 +76,7 @@ class RoundPlay:
         self._looked_at_all = 0.0
         self._is_sure = False
         self._my_turn = False
+        self._left_at = 0.0
         self._had_second_turn = False
         self._heard: list[machine.Happening] = []
         self._spare: asyncio.Task[None] | None = None
@@ -360,10 +361,19 @@ class RoundPlay:
         self._had_second_turn = self._bench.now() - state.agree_since >= turn * self._bench.run.time.poster_s
         return self._had_second_turn
 
-    async def _recorded(self, view: ClockView) -> machine.Recorded:
+    async def _recorded(self, view: ClockView) -> machine.Recorded | None:
+        """How the round ended on the chain; ``None`` while the credit table that says so is still looked for."""
         settled = view.settled_round >= self._inbox.base.round
         others: list[PeerId] = [member.peer for member in self._view.members]
-        if not await self._book.sync(view, others):
+        self._left_at = self._left_at or self._bench.now()
+        try:
+            is_known = await self._book.sync(view, others)
+        except NetworkError as error:
+            self._troubles.report(error)
+            is_known = False
+        if not is_known:
+            if self._bench.now() - self._left_at < PATIENCE_S:
+                return None
             return machine.Recorded(settled=settled, included=False)
         row = row_of(self._book.current, self._bench.signer.peer)
         included = settled and row is not None and row.state == self.state_after()
