@@ -73,7 +73,7 @@ class Agreement:
         self._refused: set[tuple[PeerId, str]] = set()
         self._attestations: dict[RoundResult, set[Attestation]] = {}
         self.proposed: dict[ContentId, Proposed] = {}
-        """Proposals recomputed here, by the content id of the credit table that they lead to."""
+        """Proposals recomputed here or recorded by the chain, by the credit table that they lead to."""
 
     def verified(self, among: Collection[ContentId] | None = None) -> dict[ContentId, Verified]:
         """Contributions of this round that were recomputed here, by content id, with what each earned.
@@ -124,6 +124,16 @@ class Agreement:
                 self._attestations.setdefault(attestation.result, set()).add(attestation)
         if self._mine is not None:
             self._settle_if_enough(self._mine)
+
+    async def look_back(self, data_hash: ContentId) -> None:
+        """Learn what is in a result that the chain recorded before this peer had recomputed it."""
+        if data_hash in self.proposed:
+            return
+        for poster, envelope in await self._collect(PROPOSAL):
+            proposal = self._payload(envelope, Proposal)
+            if proposal is not None and proposal.result.data_hash == data_hash:
+                self.proposed[data_hash] = Proposed(proposal, poster)
+                return
 
     def take_over(self) -> None:
         """Send whatever result has a majority, whoever proposed it: for a poster that died in between."""

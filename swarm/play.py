@@ -368,6 +368,7 @@ class RoundPlay:
         self._left_at = self._left_at or self._bench.now()
         try:
             is_known = await self._book.sync(view, others)
+            await self._agreement.look_back(view.data_hash)
         except NetworkError as error:
             self._troubles.report(error)
             is_known = False

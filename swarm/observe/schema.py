@@ -6,7 +6,7 @@ Units: ``at`` unix seconds, ``_s`` seconds, ``micro`` millionths of a credit, ``
 ``wei`` decimal text (larger than SQLite's integers).
 """
 
-VERSION = 1
+VERSION = 2
 
 TABLES = """
 CREATE TABLE log (
@@ -64,7 +64,7 @@ CREATE TABLE attestations (
 ) WITHOUT ROWID;
 
 CREATE TABLE settlements (
-    round INTEGER PRIMARY KEY, contributions_root TEXT NOT NULL, credits_root TEXT NOT NULL, poster TEXT NOT NULL,
+    round INTEGER PRIMARY KEY, contributions_root TEXT NOT NULL, credits_root TEXT NOT NULL, poster TEXT,
     at REAL NOT NULL
 );
 

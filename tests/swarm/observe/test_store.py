@@ -163,3 +163,13 @@ def test_the_list_of_tables_is_complete(tmp_path):
     with Store(tmp_path / "events.jsonl") as made:
         named = {row["name"] for row in made.rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
     assert named == {*store._TABLES, "made_by"}
+
+
+def test_a_round_that_was_settled_before_this_peer_knew_what_is_in_it_is_kept_all_the_same(tmp_path):
+    peer = PeerId("16Uiu2HAmGrKz1qLyn6jLHoQVUoLSCCyAoPfnpyz8sRYzayJiFcpV")
+    settled = e.RoundSettled(2, "0" * 64, "a" * 64, (), {peer: 710_638}, None)
+    log = write_log(tmp_path / "events.jsonl", [(1.0, settled)])
+    with Store(log) as made:
+        made.refresh()
+        assert made.row("SELECT poster FROM settlements WHERE round = 2")["poster"] is None
+        assert made.row("SELECT micro_credits FROM credits WHERE round = 2")["micro_credits"] == 710_638
