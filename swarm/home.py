@@ -16,6 +16,7 @@ import platformdirs
 
 from protocol.errors import ConfigError
 from protocol.ids import ContentId
+from swarm.policy.disk import replace_file
 
 
 @dataclass(frozen=True)
@@ -123,13 +124,6 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        replace_file(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
