@@ -8,6 +8,8 @@
     |- ChainError                   exit 5  the chain refused, or is another chain
     |  `- ChainUnreachable          exit 4  no RPC endpoint answers
     |- VerificationError            exit 6  a check of somebody's work failed
+    |- NotReproducible              exit 2  a model needs an operator without exact arithmetic
+    |- NumericsError                exit 1  a computation ended in NaN or infinity
     `- BadRecord                    (never fatal) bytes from the network that break a rule
 
 Each error says what happened, what it means for the user's credits, and what to do next. ``str(error)`` is those
@@ -73,6 +75,31 @@ class VerificationError(SwarmError):
     """A check of a contribution, ledger or artifact did not come out as claimed."""
 
     exit_code = 6
+
+
+class NotReproducible(ConfigError):
+    """An operator (or a way to use it) that exact arithmetic does not specify; ``operator`` is its name."""
+
+    def __init__(self, operator: str, why: str = "exact arithmetic does not specify it") -> None:
+        super().__init__(
+            f"{operator} is not reproducible: {why}.",
+            "Nothing was computed with it, and no credits are touched.",
+            "Use a model whose operators `swarm doctor --numerics` lists, or the native engine.",
+        )
+        self.operator = operator
+
+
+class NumericsError(SwarmError):
+    """NaN or infinity where a number must be: ``operator`` produced it, in ``tensor`` (a name or a shape)."""
+
+    def __init__(self, operator: str, tensor: str) -> None:
+        super().__init__(
+            f"{operator} gave NaN or infinity in {tensor}.",
+            "The step was given up before anything was signed; credits already settled are not touched.",
+            "Lower the learning rate, or start again from an earlier state; if it stays, report it with the log.",
+        )
+        self.operator = operator
+        self.tensor = tensor
 
 
 class BadRecord(SwarmError):

@@ -64,6 +64,13 @@ class StepReport(msgspec.Struct, frozen=True):
     num_updates: int
 
 
+class StateParts(msgspec.Struct, frozen=True):
+    """A state as it is shipped: ``manifest`` (canonical bytes) names every chunk, ``chunks`` in its order."""
+
+    manifest: bytes
+    chunks: tuple[bytes, ...]
+
+
 class Engine(Protocol):
     """Generate, learn, name and keep a state. Methods block; the node calls them outside its event loop."""
 
@@ -87,4 +94,27 @@ class Engine(Protocol):
 
     def load(self, directory: Path) -> None:
         """Replace the state by a saved one. Raises ``ConfigError`` when the files are damaged or of another model."""
+        ...
+
+
+class Replayable(Protocol):
+    """What spot-checks ask of an engine whose results are the same bits everywhere. The native engine is none."""
+
+    def parts(self) -> StateParts:
+        """The present state as chunks; ``state_hash()`` is the Merkle root over them."""
+        ...
+
+    def replica(self, parts: StateParts) -> Engine:
+        """Another engine of the same model, in a state from the network; this one is not touched.
+
+        The replica is ``Replayable``, too. Raises ``VerificationError`` when a chunk is missing, cut off, too large or
+        not what the manifest names, or when names, shapes or dtypes are not this model's. Nothing of it is executed.
+        """
+        ...
+
+    def first_differences(
+        self, requests: Sequence[SampleRequest], sampling: Sampling, completions: Sequence[Completion]
+    ) -> list[int | None]:
+        """For each completion the first position whose token the present state would not have drawn (one past the last
+        when it should have gone on, or ends differently); ``None`` where all of it is right. One prefill per batch."""
         ...

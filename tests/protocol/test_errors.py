@@ -13,6 +13,8 @@ EXIT_CODES = {
     "ChainError": 5,
     "ChainUnreachable": 4,
     "VerificationError": 6,
+    "NotReproducible": 2,
+    "NumericsError": 1,
     "BadRecord": 1,
 }
 
@@ -45,3 +47,10 @@ def test_a_bad_record_tells_the_user_that_credits_are_untouched():
     error = errors.BadRecord("oversized", "Too large.")
     assert error.reason == "oversized"
     assert "credits are not touched" in str(error)
+
+
+def test_numerics_errors_name_operator_and_tensor():
+    assert errors.NotReproducible("aten::erf").operator == "aten::erf"
+    error = errors.NumericsError("exp", "logits")
+    assert (error.operator, error.tensor) == ("exp", "logits")
+    assert "exp gave NaN or infinity in logits." in str(error)
