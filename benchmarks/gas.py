@@ -26,7 +26,7 @@ from chain.keys import peer_key
 from chain.rpc import Rpc
 from chain.sender import Sender
 from chain.web3_chain import Web3Chain
-from rewards.merkle import MerkleTree
+from protocol.merkle import MerkleTree
 from tests.chain.players import Player, RsaPlayer, result, settle
 
 NUM_PEERS = 7

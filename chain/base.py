@@ -10,11 +10,9 @@ from typing import Protocol
 
 import msgspec
 
+from protocol.ids import ZERO_ROOT as ZERO_ROOT
 from protocol.ids import Address, ContentId, PeerId
 from protocol.messages import Delegation, RoundResult
-
-ZERO_ROOT = ContentId("0" * 64)
-"""Credits root and seed before there is one."""
 
 
 class Contracts(msgspec.Struct, frozen=True):

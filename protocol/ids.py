@@ -22,6 +22,9 @@ PeerId = NewType("PeerId", Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z]{1,
 ContentId = NewType("ContentId", Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")])
 """SHA-256 of some bytes as 64 lower-case hex digits. States, blobs, prompts, runs and Merkle roots are named so."""
 
+ZERO_ROOT = ContentId("0" * 64)
+"""Stands where a root (or a seed) is meant before there is one: the root of an empty list."""
+
 Address = NewType("Address", Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-fA-F]{40}\Z")])
 """EVM account as ``0x`` and 40 hex digits with the EIP-55 checksum."""
 

@@ -2,7 +2,6 @@
 
     scoring     what a completion is worth, in thousandths
     ledger      scores of a round -> credits -> the cumulative table and its Merkle roots (pure, integers only)
-    merkle      trees that OpenZeppelin's MerkleProof checks
     settlement  what a member does to agree on a round's result, and what a peer may claim (pure)
     outbox      chain intents that survive ``kill -9`` until the chain has them for good
 

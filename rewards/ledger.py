@@ -22,8 +22,8 @@ from chain.keys import peer_key
 from protocol.codec import content_id_of
 from protocol.errors import BadRecord
 from protocol.ids import STAGES, ContentId, PeerId, Stage, parse_content_id, parse_peer_id
+from protocol.merkle import MerkleTree
 from protocol.messages import CreditRow, CreditTable, RoundResult
-from rewards.merkle import MerkleTree
 
 MICRO_PER_CREDIT = 1_000_000
 FULL_SCORE_MILLI = 1000

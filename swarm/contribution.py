@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from protocol.codec import content_id_of, encode
 from protocol.errors import BadRecord
 from protocol.ids import ContentId, PeerId
+from protocol.merkle import MerkleTree
 from protocol.messages import Contribution, RolloutBatch
-from rewards.merkle import MerkleTree
 
 
 def rollouts_root(batches: Sequence[RolloutBatch]) -> ContentId:

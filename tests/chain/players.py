@@ -22,8 +22,8 @@ from chain.keys import (
 )
 from chain.typed_data import registration_digest, round_result_digest
 from protocol.ids import Address, ContentId, PeerId
+from protocol.merkle import MerkleTree
 from protocol.messages import Delegation, RoundResult
-from rewards.merkle import MerkleTree
 
 
 def secret(name: str) -> bytes:

@@ -10,6 +10,7 @@ from chain.keys import peer_key
 from protocol.codec import content_id, content_id_of, decode, encode
 from protocol.errors import BadRecord
 from protocol.ids import Stage
+from protocol.merkle import leaf_hash, verify
 from protocol.messages import CreditRow, CreditTable
 from rewards.ledger import (
     Verified,
@@ -22,7 +23,6 @@ from rewards.ledger import (
     row_of,
     total_micro,
 )
-from rewards.merkle import leaf_hash, verify
 
 A, C, D = Stage.ANSWER, Stage.CRITIQUE, Stage.DECIDE
 scores = st.lists(st.integers(0, 1000), min_size=1, max_size=20)

@@ -10,9 +10,9 @@ from chain.keys import peer_key, recover_signer, sign_digest
 from chain.typed_data import registration_digest, round_result_digest
 from protocol.codec import content_id, encode
 from protocol.errors import BadRecord
+from protocol.merkle import verify
 from protocol.messages import Attestation
 from rewards.ledger import Verified, apply, credits_tree, round_result
-from rewards.merkle import verify
 from rewards.settlement import (
     Agreed,
     Refused,

@@ -6,8 +6,8 @@ import pytest
 from protocol.codec import content_id_of, encode
 from protocol.errors import BadRecord
 from protocol.ids import ContentId, PeerId, Stage
+from protocol.merkle import MerkleTree
 from protocol.messages import Rollout, RolloutBatch, RolloutGroup
-from rewards.merkle import MerkleTree
 from swarm.contribution import build_contribution, check_contribution, rollouts_root
 
 RUN, PEER, GENESIS = ContentId("ab" * 32), PeerId("QmA"), ContentId("cd" * 32)

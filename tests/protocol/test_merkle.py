@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.base import ZERO_ROOT
-from rewards.merkle import MAX_PROOF_LENGTH, MerkleTree, leaf_hash, verify
+from protocol.ids import ZERO_ROOT
+from protocol.merkle import MAX_PROOF_LENGTH, MerkleTree, leaf_hash, verify
 
 VECTORS = json.loads(Path(__file__).with_name("openzeppelin_vectors.json").read_text())
 keys = st.binary(min_size=32, max_size=32)

@@ -19,8 +19,7 @@ from itertools import pairwise
 
 from eth_utils.crypto import keccak
 
-from chain.base import ZERO_ROOT
-from protocol.ids import ContentId
+from protocol.ids import ZERO_ROOT, ContentId
 
 MAX_PROOF_LENGTH = 64
 """Siblings. A longer proof would belong to a list of more than 2**64 lines."""
