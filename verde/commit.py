@@ -172,12 +172,16 @@ def check_chunk(manifest: Manifest, number: int, chunk: Buffer) -> None:
         raise _refused(f"chunk {number} does not have the hash that the manifest names")
 
 
-def join(manifest: Manifest, chunks: Sequence[Buffer], expected: Sequence[TensorRow]) -> dict[str, bytearray]:
-    """The bytes of every tensor, by name, from all chunks in order. ``expected``: the rows of the model at hand.
+def join(
+    manifest: Manifest, chunks: Sequence[Buffer], expected: Sequence[TensorRow], base: ContentId
+) -> dict[str, bytearray]:
+    """The bytes of every tensor, by name, from all chunks in order. ``expected`` and ``base``: those of the own model.
 
-    Raises ``VerificationError`` when the manifest has other tensors than ``expected``, or a chunk is missing, too much,
+    Raises ``VerificationError`` when the manifest has another base or other tensors, or a chunk is missing, too much,
     cut off, too long or not what the manifest names. Nothing is allocated before names and shapes are known to fit.
     """
+    if manifest.base != base:
+        raise _refused("it was trained with other model files (tokenizer, template or configuration)")
     require_rows(manifest, expected)
     if len(chunks) != len(manifest.chunks):
         raise _refused(f"{len(chunks)} chunks came where {len(manifest.chunks)} are named")

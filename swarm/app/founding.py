@@ -131,7 +131,7 @@ def _bootnode_key(home: Home) -> Path:
 
 def run_spec(chosen: Settings) -> RunSpec:
     """The rules of the run that these settings found. Loads the model once, to name its genesis state."""
-    from swarm.policy.native import genesis_state_hash
+    from swarm.policy.engine import genesis_state_hash
 
     task = load_task_spec(chosen.run.task)
     open_task(task)

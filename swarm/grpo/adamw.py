@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from protocol.ids import ZERO_ROOT, ContentId
 from protocol.run import LearnRules
 
 _NANO = 1_000_000_000
@@ -39,13 +40,17 @@ def adam_rules(rules: LearnRules) -> AdamRules:
 
 @dataclass
 class TrainState:
-    """What training changes: named parameters, their first and second moments (same order and shapes), step count."""
+    """What training changes: named parameters, their first and second moments (same order and shapes), step count.
+
+    ``base`` names the files of the model that it does not change.
+    """
 
     names: tuple[str, ...]
     parameters: list[torch.Tensor]
     first: list[torch.Tensor] = field(default_factory=list)
     second: list[torch.Tensor] = field(default_factory=list)
     step: int = 0
+    base: ContentId = ZERO_ROOT
 
     def __post_init__(self) -> None:
         self.first = self.first or [torch.zeros_like(parameter) for parameter in self.parameters]

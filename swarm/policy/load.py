@@ -14,6 +14,8 @@ from typing import Any
 import torch
 
 from protocol.errors import ConfigError
+from protocol.ids import ContentId
+from swarm.policy.base_files import base_id
 
 _NOTHING_DONE = "No model was loaded, nothing was started and no credits are touched."
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -26,6 +28,7 @@ class LoadedModel:
 
     ``plain_attention``: every layer is full softmax attention that takes a ready-made 4-D mask and position ids, which
     allows the shared-prompt layout of ``swarm.policy.packing``. ``context_length`` 0 means that none is declared.
+    ``base`` names the files that training does not change.
     """
 
     model: Any
@@ -35,6 +38,7 @@ class LoadedModel:
     context_length: int
     plain_attention: bool
     device: torch.device
+    base: ContentId
 
 
 def load_model(name_or_path: str | Path, device: str = "cpu") -> LoadedModel:
@@ -67,7 +71,7 @@ def load_model(name_or_path: str | Path, device: str = "cpu") -> LoadedModel:
     if missing:
         raise _refusal(f"The weights of {name} lack {len(missing)} tensors, among them {missing[0]}.")
     model.eval().to(target)
-    loaded = _describe(model, tokenizer, target)
+    loaded = _describe(model, tokenizer, target, base_id(name, is_directory))
     if loaded.plain_attention:
         from swarm.policy.cache import ATTENTION_NAME
 
@@ -135,7 +139,7 @@ def _usable_device(device: str) -> torch.device:
     return target
 
 
-def _describe(model: Any, tokenizer: Any, device: torch.device) -> LoadedModel:
+def _describe(model: Any, tokenizer: Any, device: torch.device, base: ContentId) -> LoadedModel:
     config = model.config.get_text_config(decoder=True)
     ends: set[int] = set()
     for declared in (tokenizer.eos_token_id, model.generation_config.eos_token_id, config.eos_token_id):
@@ -150,6 +154,7 @@ def _describe(model: Any, tokenizer: Any, device: torch.device) -> LoadedModel:
         context_length=int(getattr(config, "max_position_embeddings", 0) or 0),
         plain_attention=_has_plain_attention(model, config),
         device=device,
+        base=base,
     )
 
 

@@ -1,25 +1,35 @@
 """Why this module exists: what a peer learned has one name (a hash) and survives being killed while it is written.
 
+The name is the Merkle root of ``verde.commit``, for every engine, so that a state can be shipped and shown in pieces.
 On disk a state is ``state.json`` (small, readable) and the safetensors file that it names. The data file is written and
 flushed first; replacing ``state.json`` is the one moment at which the new state takes over.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import torch
 
-from protocol.codec import content_id_of
 from protocol.errors import ConfigError
-from protocol.ids import ContentId
+from protocol.ids import ZERO_ROOT, ContentId
 from swarm.grpo.adamw import TrainState
+from swarm.policy.base import StateParts
 from swarm.policy.disk import replace_file, temporary_for, write_file
+from verde.commit import (
+    FORMAT,
+    TensorRow,
+    join,
+    manifest_bytes,
+    parse_manifest,
+    split,
+    state_root,
+    tensor_row,
+)
 
-_FORMAT = "rl-swarm/state/1"
 _INDEX = "state.json"
 _INDEX_CAP = 64 * 1024
 _DATA_NAME = re.compile(r"state-[0-9a-f]{64}\.safetensors")
@@ -34,22 +44,48 @@ class _Index(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def state_hash(state: TrainState) -> ContentId:
-    """Content id of (format, step, rows), one row (part, name, dtype, shape, SHA-256 of the bytes) per tensor.
+    """The Merkle root of ``verde.commit``; its tensors are named ``weight/N``, ``first/N`` and ``second/N``.
 
-    Parts are weights, first and second moments; rows are sorted by part and name; bytes are little-endian, row-major.
-    Tied weights are one parameter and appear once.
+    Bytes are little-endian, row-major. Tied weights are one parameter and appear once.
     """
-    return _hash(state.step, _tensors(state))
+    return _root(state.step, state.base, _tensors(state))
 
 
-def genesis_hash(state_names: tuple[str, ...], parameters: list[torch.Tensor]) -> ContentId:
-    """``state_hash`` at step 0 with zero moments, without allocating the moments."""
-    rows = {}
-    for name, parameter in zip(state_names, parameters, strict=True):
-        zeros = _Row(str(parameter.dtype), tuple(parameter.shape), _zeros_digest(parameter))
-        rows[f"weight/{name}"] = _row(parameter)
-        rows[f"first/{name}"] = rows[f"second/{name}"] = zeros
-    return _hash_rows(0, rows)
+def genesis_hash(
+    state_names: tuple[str, ...], parameters: list[torch.Tensor], base: ContentId = ZERO_ROOT
+) -> ContentId:
+    """``state_hash`` at step 0 with zero moments, without allocating the moments of more than one parameter."""
+    by_name = dict(zip(state_names, parameters, strict=True))
+
+    def tensors() -> Iterator[tuple[TensorRow, memoryview]]:
+        for part in sorted(_PARTS):
+            for name, parameter in sorted(by_name.items()):
+                tensor = parameter if part == "weight" else torch.zeros_like(parameter)
+                yield tensor_row(f"{part}/{name}", tensor.shape), _raw(tensor)
+
+    return state_root(split(0, base, tensors(), keep_chunks=False)[0])
+
+
+def state_parts(state: TrainState) -> StateParts:
+    """The state as it is shipped. Needs its memory once more."""
+    manifest, chunks = split(state.step, state.base, _rows(_tensors(state)))
+    return StateParts(manifest_bytes(manifest), chunks)
+
+
+def adopt_parts(state: TrainState, parts: StateParts) -> None:
+    """Replace ``state`` in place by one from the network; untouched when that one cannot be used.
+
+    Raises ``VerificationError`` when the parts are damaged, incomplete or those of another model.
+    """
+    expected = _tensors(state)
+    manifest = parse_manifest(parts.manifest)
+    rows = [tensor_row(name, tensor.shape) for name, tensor in sorted(expected.items())]
+    joined = join(manifest, parts.chunks, rows, base=state.base)
+    with torch.no_grad():
+        for name, data in joined.items():
+            if data:
+                expected[name].copy_(torch.frombuffer(data, dtype=torch.float32).view(expected[name].shape))
+    state.step = manifest.step
 
 
 def save_state(state: TrainState, directory: Path) -> ContentId:
@@ -61,12 +97,12 @@ def save_state(state: TrainState, directory: Path) -> ContentId:
 
     directory.mkdir(parents=True, exist_ok=True)
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in _tensors(state).items()}
-    name = _hash(state.step, tensors)
+    name = _root(state.step, state.base, tensors)
     file = directory / f"state-{name}.safetensors"
     temporary = temporary_for(file)
-    save_file(tensors, temporary, metadata={"format": _FORMAT})
+    save_file(tensors, temporary, metadata={"format": FORMAT})
     replace_file(temporary, file)
-    index = _Index(_FORMAT, state.step, name, file.name)
+    index = _Index(FORMAT, state.step, name, file.name)
     write_file(directory / _INDEX, msgspec.json.format(msgspec.json.encode(index)))
     for other in directory.iterdir():
         if other.name != file.name and _DATA_NAME.fullmatch(other.name.removeprefix(".").removesuffix(".tmp")):
@@ -94,7 +130,7 @@ def load_state(state: TrainState, directory: Path) -> None:
     for name, tensor in loaded.items():
         if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
             raise _damaged(directory, f"the tensor {name} has another shape or type than the model's")
-    if _hash(index.step, loaded) != index.state:
+    if _root(index.step, state.base, loaded) != index.state:
         raise _damaged(directory, "its content does not have the hash that it is filed under")
     with torch.no_grad():
         for name, tensor in expected.items():
@@ -107,12 +143,6 @@ def has_state(directory: Path) -> bool:
     return (directory / _INDEX).is_file()
 
 
-class _Row(msgspec.Struct, frozen=True, array_like=True):
-    dtype: str
-    shape: tuple[int, ...]
-    sha256: bytes
-
-
 def _tensors(state: TrainState) -> dict[str, torch.Tensor]:
     groups = (state.parameters, state.first, state.second)
     return {
@@ -122,27 +152,19 @@ def _tensors(state: TrainState) -> dict[str, torch.Tensor]:
     }
 
 
-def _hash(step: int, tensors: dict[str, torch.Tensor]) -> ContentId:
-    return _hash_rows(step, {name: _row(tensor) for name, tensor in tensors.items()})
+def _root(step: int, base: ContentId, tensors: dict[str, torch.Tensor]) -> ContentId:
+    return state_root(split(step, base, _rows(tensors), keep_chunks=False)[0])
 
 
-def _hash_rows(step: int, rows: dict[str, _Row]) -> ContentId:
-    return content_id_of((_FORMAT, step, tuple(sorted(rows.items()))))
+def _rows(tensors: dict[str, torch.Tensor]) -> Iterator[tuple[TensorRow, memoryview]]:
+    for name, tensor in sorted(tensors.items()):
+        yield tensor_row(name, tensor.shape), _raw(tensor)
 
 
-def _row(tensor: torch.Tensor) -> _Row:
-    raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    return _Row(str(tensor.dtype), tuple(tensor.shape), hashlib.sha256(raw.data).digest())
-
-
-def _zeros_digest(tensor: torch.Tensor) -> bytes:
-    digest = hashlib.sha256()
-    block = bytes(1 << 16)
-    remaining = tensor.numel() * tensor.element_size()
-    while remaining:
-        digest.update(block[:remaining])
-        remaining -= min(remaining, len(block))
-    return digest.digest()
+def _raw(tensor: torch.Tensor) -> memoryview:
+    if tensor.dtype != torch.float32:
+        raise ValueError(f"States are float32; a tensor of shape {tuple(tensor.shape)} is {tensor.dtype}.")
+    return memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
 
 
 def _read_index(directory: Path) -> _Index:
@@ -153,7 +175,7 @@ def _read_index(directory: Path) -> _Index:
         index = msgspec.json.decode(raw, type=_Index)
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         raise _damaged(directory, f"{error}") from error
-    if index.format != _FORMAT or not _DATA_NAME.fullmatch(index.file) or index.step < 0:
+    if index.format != FORMAT or not _DATA_NAME.fullmatch(index.file) or index.step < 0:
         raise _damaged(directory, "its index is of another format")
     return index
 

@@ -75,7 +75,7 @@ def test_joining_gives_back_what_was_split(state):
     manifest, chunks = state
     read = parse_manifest(manifest_bytes(manifest))
     assert read == manifest
-    assert join(read, chunks, ROWS) == {row.name: data for row, data in tensors()}
+    assert join(read, chunks, ROWS, BASE) == {row.name: data for row, data in tensors()}
 
 
 def test_a_manifest_without_chunks_has_the_same_root(state):
@@ -93,7 +93,7 @@ def test_any_tensors_survive_the_round_trip(contents, step):
         (tensor_row(name, (len(data) // 4,)), data[: len(data) // 4 * 4]) for name, data in sorted(contents.items())
     ]
     manifest, chunks = split(step, BASE, rows)
-    joined = join(parse_manifest(manifest_bytes(manifest)), chunks, [row for row, _ in rows])
+    joined = join(parse_manifest(manifest_bytes(manifest)), chunks, [row for row, _ in rows], BASE)
     assert joined == {row.name: data for row, data in rows}
 
 
@@ -177,7 +177,12 @@ def test_a_manifest_that_is_too_large_cut_off_or_not_canonical_is_refused(state)
 def test_a_state_of_another_model_is_refused(state, rows, message):
     manifest, chunks = state
     with pytest.raises(VerificationError, match=message):
-        join(manifest, chunks, rows)
+        join(manifest, chunks, rows, BASE)
+
+
+def test_a_state_with_other_model_files_is_refused(state):
+    with pytest.raises(VerificationError, match="other model files"):
+        join(*state, ROWS, ContentId("cd" * 32))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +199,7 @@ def test_a_state_of_another_model_is_refused(state, rows, message):
 def test_chunks_that_are_not_the_named_ones_are_refused(state, damage, message):
     manifest, chunks = state
     with pytest.raises(VerificationError, match=message):
-        join(manifest, damage(list(chunks)), ROWS)
+        join(manifest, damage(list(chunks)), ROWS, BASE)
 
 
 @pytest.mark.parametrize(("name", "index"), [("first/w", 0), ("weight/big", 16_380), ("weight/w", 5), ("weight/x", 0)])

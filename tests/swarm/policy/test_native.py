@@ -8,7 +8,8 @@ import torch
 from protocol.errors import ConfigError
 from protocol.run import LearnRules
 from swarm.policy.base import ChatMessage, Engine, SampleRequest, Sampling, TrainSample
-from swarm.policy.native import NativeEngine, genesis_state_hash
+from swarm.policy.engine import genesis_state_hash
+from swarm.policy.native import NativeEngine
 
 RULES = LearnRules(
     num_external=0,

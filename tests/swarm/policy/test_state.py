@@ -1,4 +1,3 @@
-import hashlib
 import json
 import os
 
@@ -6,11 +5,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from protocol.codec import content_id_of
-from protocol.errors import ConfigError
+from protocol.errors import ConfigError, VerificationError
+from protocol.ids import ContentId
 from swarm.grpo.adamw import TrainState
 from swarm.policy import state as module
-from swarm.policy.state import genesis_hash, has_state, load_state, save_state, state_hash
+from swarm.policy.base import StateParts
+from swarm.policy.state import adopt_parts, genesis_hash, has_state, load_state, save_state, state_hash, state_parts
+from verde.commit import parse_manifest, split, state_root, tensor_row
 
 
 def made(seed=0, step=3):
@@ -23,18 +24,16 @@ def made(seed=0, step=3):
     return TrainState(tuple(shapes), tensors(), tensors(), tensors(), step)
 
 
-def test_the_hash_is_that_of_the_documented_list():
-    state = TrainState(("w",), [torch.tensor([[1.0, 2.0]])], [torch.tensor([[0.5, 0.0]])], [torch.zeros(1, 2)], 7)
-
-    def row(raw):
-        return ("torch.float32", (1, 2), hashlib.sha256(bytes.fromhex(raw)).digest())
-
+def test_the_hash_is_the_root_over_weights_and_moments():
+    base = ContentId("cd" * 32)
+    state = TrainState(("w",), [torch.tensor([[1.0, 2.0]])], [torch.tensor([[0.5, 0.0]])], [torch.zeros(1, 2)], 7, base)
     rows = (
-        ("first/w", row("0000003f00000000")),
-        ("second/w", row("0000000000000000")),
-        ("weight/w", row("0000803f00000040")),
+        ("first/w", "0000003f00000000"),
+        ("second/w", "0000000000000000"),
+        ("weight/w", "0000803f00000040"),
     )
-    assert state_hash(state) == content_id_of(("rl-swarm/state/1", 7, rows))
+    manifest, _ = split(7, base, [(tensor_row(name, (1, 2)), bytes.fromhex(raw)) for name, raw in rows])
+    assert state_hash(state) == state_root(manifest)
 
 
 @pytest.mark.parametrize("part", ["parameters", "first", "second"])
@@ -61,6 +60,40 @@ def test_the_hash_changes_with_step_name_and_shape_but_not_with_memory_layout():
 def test_the_genesis_hash_needs_no_moments():
     weights = made().parameters
     assert genesis_hash(("b.weight", "a.bias"), weights) == state_hash(TrainState(("b.weight", "a.bias"), weights))
+
+
+def test_the_hash_names_the_files_that_training_does_not_change():
+    state = made()
+    before = state_hash(state)
+    state.base = ContentId("ef" * 32)
+    assert state_hash(state) != before
+
+
+def test_a_shipped_state_is_adopted_in_place():
+    state, other = made(0, step=9), made(1)
+    weight, parts = other.parameters[0], state_parts(state)
+    adopt_parts(other, parts)
+    assert state_hash(other) == state_hash(state) == state_root(parse_manifest(parts.manifest))
+    assert other.parameters[0] is weight
+
+
+def test_a_damaged_shipment_changes_nothing():
+    state, parts = made(1), state_parts(made(0))
+    before = state_hash(state)
+    for bad in (
+        StateParts(parts.manifest, ()),
+        StateParts(parts.manifest, (bytes(len(parts.chunks[0])),)),
+        StateParts(parts.manifest[:-1], parts.chunks),
+    ):
+        with pytest.raises(VerificationError):
+            adopt_parts(state, bad)
+    assert state_hash(state) == before
+
+
+def test_other_types_than_float32_are_no_state():
+    state = TrainState(("w",), [torch.zeros(2, dtype=torch.float16)])
+    with pytest.raises(ValueError, match="float32"):
+        state_hash(state)
 
 
 def test_a_saved_state_is_loaded_back(tmp_path):
@@ -176,7 +209,7 @@ def test_another_shape_or_type_is_refused(tmp_path, value):
         {"step": 4},
         {"step": -1},
         {"step": "3"},
-        {"format": "rl-swarm/state/2"},
+        {"format": "rl-swarm/state/1"},
         {"file": "../../etc/passwd"},
         {"file": "state.json"},
         {"extra": 1},

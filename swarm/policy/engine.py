@@ -1,0 +1,163 @@
+"""Why this module exists: what every engine over a loaded model does alike, whatever arithmetic is under it.
+
+Prompts become ids, ids become texts, samples become training rows, states get hashed, saved and loaded. An engine adds
+how tokens are drawn, how log-probabilities are computed and how a step runs.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Self
+
+import torch
+
+from protocol.errors import ConfigError
+from protocol.ids import ContentId
+from protocol.run import LearnRules
+from swarm.grpo.adamw import TrainState
+from swarm.grpo.step import Sample
+from swarm.policy.base import Completion, Prompt, SampleRequest, Sampling, StepReport, TrainSample
+from swarm.policy.generate import Drawn, Limits
+from swarm.policy.load import LoadedModel, load_model
+from swarm.policy.state import genesis_hash, load_state, save_state, state_hash
+from swarm.policy.text import TextCodec
+
+_LOG_PROBS_AT_ONCE = 16
+
+
+class ModelEngine(ABC):
+    """The common part of an ``Engine`` over a loaded model. One caller at a time; every method blocks.
+
+    ``temperature`` is the sampling temperature of the run: training uses log-probabilities of that same policy.
+    ``beta_nano`` > 0 keeps a frozen copy of the starting weights as the reference policy.
+    """
+
+    name: ClassVar[str]
+    profile: ClassVar[str]
+
+    def __init__(
+        self, loaded: LoadedModel, rules: LearnRules, *, temperature: float = 1.0, limits: Limits | None = None
+    ) -> None:
+        self._loaded, self._rules, self._temperature = loaded, rules, temperature
+        self._limits = limits or Limits()
+        self._text = TextCodec(loaded.tokenizer, loaded.vocab_size)
+        self._reference = frozen_copy(loaded) if rules.beta_nano else None
+        self._state = TrainState(*trainable(loaded), base=loaded.base)
+
+    @classmethod
+    def open(
+        cls,
+        name_or_path: str | Path,
+        rules: LearnRules,
+        *,
+        device: str = "cpu",
+        temperature: float = 1.0,
+        num_threads: int = 1,
+    ) -> Self:
+        """Load a model directory or hub name. Sets torch's thread count for the whole process (several peers share a
+        machine's cores). Raises ``ConfigError`` as ``load_model`` does."""
+        torch.set_num_threads(num_threads)
+        return cls(load_model(name_or_path, device), rules, temperature=temperature)
+
+    @abstractmethod
+    def _draw(self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int], sampling: Sampling) -> list[Drawn]:
+        """One completion per prompt and seed, in order."""
+
+    @abstractmethod
+    def _log_probs(self, samples: Sequence[Sample]) -> torch.Tensor:
+        """Log-probabilities [B, T] of the samples' tokens; 0 beyond a sample's length."""
+
+    @abstractmethod
+    def _train(self, samples: Sequence[Sample], seed: int) -> StepReport:
+        """One round's updates of the state."""
+
+    @property
+    def num_parameters(self) -> int:
+        """Trainable parameters; tied weights count once."""
+        return sum(parameter.numel() for parameter in self._state.parameters)
+
+    def generate(self, requests: Sequence[SampleRequest], sampling: Sampling) -> list[Completion]:
+        """One completion per request, in order; each depends on (weights, prompt, seed, sampling) alone (see the
+        engine for its last bits). Raises ``ConfigError`` when a prompt and its completion exceed the model's context.
+        """
+        prompts = [self._text.encode(request.prompt) for request in requests]
+        self._require_room(prompts, sampling.max_new_tokens)
+        drawn = self._draw(prompts, [request.seed for request in requests], sampling)
+        texts = self._text.texts_of([completion.tokens for completion in drawn])
+        return [Completion(row.tokens, text, row.ended) for row, text in zip(drawn, texts, strict=True)]
+
+    def prompt_length(self, prompt: Prompt) -> int:
+        """Tokens of the rendered prompt."""
+        return len(self._text.encode(prompt))
+
+    def text_of(self, tokens: Sequence[int]) -> str:
+        """Decoded text without special tokens. Raises ``ValueError`` for ids outside the vocabulary."""
+        return self._text.text_of(tokens)
+
+    def log_probs(self, samples: Sequence[TrainSample]) -> list[list[float]]:
+        """Log-probability of every token of every sample under the current weights, at the run's temperature."""
+        encoded = [self._sample(sample) for sample in samples]
+        rows: list[list[float]] = []
+        with torch.no_grad():
+            for start in range(0, len(encoded), _LOG_PROBS_AT_ONCE):
+                part = encoded[start : start + _LOG_PROBS_AT_ONCE]
+                values = self._log_probs(part).tolist()
+                rows += [row[: len(sample.tokens)] for row, sample in zip(values, part, strict=True)]
+        return rows
+
+    def step(self, samples: Sequence[TrainSample], seed: int) -> StepReport:
+        """One round's updates (see ``swarm.grpo.step.train``). Samples with equal prompts form a group.
+
+        Raises ``ValueError`` without samples or for token ids outside the vocabulary, before anything changes.
+        """
+        return self._train([self._sample(sample) for sample in samples], seed)
+
+    def state_hash(self) -> ContentId:
+        """The state's Merkle root (format: ``verde.commit``)."""
+        return state_hash(self._state)
+
+    def save(self, directory: Path) -> None:
+        """Write the state into ``directory``; a crash leaves the old content or the new."""
+        save_state(self._state, directory)
+
+    def load(self, directory: Path) -> None:
+        """Replace the state by a saved one. Raises ``ConfigError`` when it is damaged or of another model."""
+        load_state(self._state, directory)
+
+    def _sample(self, sample: TrainSample) -> Sample:
+        self._text.check(sample.tokens)
+        return Sample(self._text.encode(sample.prompt), sample.tokens, sample.advantage)
+
+    def _require_room(self, prompts: Sequence[tuple[int, ...]], max_new_tokens: int) -> None:
+        longest = max((len(prompt) for prompt in prompts), default=0)
+        context = self._loaded.context_length
+        if context and longest + max_new_tokens > context:
+            raise ConfigError(
+                f"A prompt of {longest} tokens and {max_new_tokens} new ones exceed the model's context of {context}.",
+                "The stage cannot be played with this model; credits are not touched.",
+                "Use a model with a longer context, or a run with smaller token limits.",
+            )
+
+
+def genesis_state_hash(name_or_path: str | Path) -> ContentId:
+    """Hash of the state before any training, from the model alone (no optimiser is built): what a run is named after.
+
+    It is the same for every engine. Raises ``ConfigError`` as ``load_model`` does.
+    """
+    loaded = load_model(name_or_path)
+    return genesis_hash(*trainable(loaded), loaded.base)
+
+
+def trainable(loaded: LoadedModel) -> tuple[tuple[str, ...], list[torch.Tensor]]:
+    """Names and tensors of what is trained: every parameter, each tied one under its first name."""
+    named = [(name, parameter) for name, parameter in loaded.model.named_parameters() if parameter.requires_grad]
+    return tuple(name for name, _ in named), [parameter for _, parameter in named]
+
+
+def frozen_copy(loaded: LoadedModel) -> LoadedModel:
+    """The same weights in tensors of their own that nothing trains."""
+    model = copy.deepcopy(loaded.model).requires_grad_(False)
+    return LoadedModel(**{**vars(loaded), "model": model})
