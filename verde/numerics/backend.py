@@ -1,0 +1,198 @@
+"""Why this module exists: machines differ in which vendor kernels reach the exact integer fast, never in the integer.
+
+Two routes compute the sums of products of significands: ``int8`` (byte slices, ``torch._int_mm``, int32 accumulators)
+and ``fp64`` (whole significands as doubles, one ``mm``). int8 is taken on x86 where it proved exact: without VNNI or
+AMX, oneDNN's int8 kernels saturate pairs at 16 bits, silently. Elsewhere ``torch._int_mm`` may be a plain loop.
+
+Shapes: as in ``kernels/epilogue``; blocks keep the int32 sums in the processor's caches and bound the memory.
+"""
+
+from __future__ import annotations
+
+import platform
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from math import prod
+
+import numpy as np
+import torch
+
+from verde.numerics.kernels import epilogue
+from verde.numerics.kernels.significands import significands_kernel, significands_of_columns_kernel
+from verde.numerics.slices import Quantised
+from verde.numerics.threads import run_rows
+
+# Bytes lie in -128 … 127 (the high ones in -127 … 127), so twice this many products of a middle term fit 32 bits.
+MAX_INT8_LENGTH = 1 << 16
+
+_BLOCK_ROWS = 2048
+_BLOCK_ELEMENTS = 1 << 20
+_FP64_BLOCK_LENGTH = 1 << 13
+
+
+@dataclass(frozen=True)
+class Route:
+    """Which kernels multiply, and why these."""
+
+    name: str
+    reason: str
+
+
+_forced: ContextVar[str | None] = ContextVar("forced_route", default=None)
+
+
+def route() -> Route:
+    """The route in use here and now; the first call probes the machine (milliseconds)."""
+    forced = _forced.get()
+    return Route(forced, "asked for by name") if forced else probed_route()
+
+
+@contextmanager
+def use_route(name: str) -> Iterator[None]:
+    """Take ``int8`` or ``fp64`` whatever suits the machine, in this context (tests; int8 may then be wrong)."""
+    if name not in ("int8", "fp64"):
+        raise ValueError(f"no route is called {name}")
+    token = _forced.set(name)
+    try:
+        yield
+    finally:
+        _forced.reset(token)
+
+
+@cache
+def probed_route() -> Route:
+    """The route for this machine, chosen once per process."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return Route("fp64", f"int8 products are not known to be fast on {platform.machine()}")
+    if not int8_is_exact():
+        return Route("fp64", "this processor's int8 products saturate")
+    return Route("int8", "int8 products proved exact")
+
+
+def int8_is_exact() -> bool:
+    """Whether ``torch._int_mm`` gives the exact integers for the largest values, both orders, small and long sums."""
+    for length in (64, 896, 2 * MAX_INT8_LENGTH):
+        position = np.arange(length)
+        patterns = [
+            np.full(length, 127),
+            np.full(length, -128),
+            np.where(position % 2 == 0, 127, -128),
+            np.where(position % 4 < 2, -128, 127),
+            (position * 73 + 41) % 255 - 127,
+        ]
+        # The longest sums are middle products: one side never holds -128.
+        right = np.stack(patterns * 4).astype(np.int64)
+        left = np.maximum(right, -127) if length > MAX_INT8_LENGTH else right
+        expected = left @ right.T
+        a, b = torch.from_numpy(left.astype(np.int8)), torch.from_numpy(right.astype(np.int8))
+        tall = a.repeat(4, 1)
+        found = (
+            torch._int_mm(a, b.T),
+            torch._int_mm(b, a.T).T,
+            torch._int_mm(a.T.contiguous().T, b.T.contiguous()),
+            torch._int_mm(tall, b.T)[-len(a) :],
+            torch._int_mm(a[:1], b.T).expand(1, -1),
+        )
+        for result in found:
+            if not np.array_equal(result.numpy(), expected[: result.shape[0]]):
+                return False
+    return True
+
+
+def contract(a: Quantised, b: Quantised, bias_C: np.ndarray, out_RC: np.ndarray, bad_R: np.ndarray) -> None:
+    """Write a · b^T (+ bias) into ``out_RC`` by the route in use; both have the same length, at least 2."""
+    compute = _contract_int8 if route().name == "int8" else _contract_fp64
+    scale_R, scale_C = a.scales(-30), b.scales(0)
+    for rows in _blocks(a.rows, _BLOCK_ROWS):
+        height = rows.stop - rows.start
+        for columns in _blocks(b.rows, max(256, _BLOCK_ELEMENTS // height // 64 * 64)):
+            tail = (scale_R, scale_C, bias_C, rows.start, columns.start, out_RC, bad_R)
+            compute(a, b, rows, columns, tail)
+
+
+def _contract_int8(a: Quantised, b: Quantised, rows: slice, columns: slice, tail: tuple[object, ...]) -> None:
+    length = a.length
+    shape = (rows.stop - rows.start, columns.stop - columns.start)
+    hh, mid, ll = (_scratch(name, shape, torch.int32) for name in ("hh", "mid", "ll"))
+    if length <= MAX_INT8_LENGTH:
+        _products(a, b, rows, columns, slice(0, length), (hh, mid, ll))
+        run_rows(epilogue.combine_kernel, shape[0], hh.numpy(), mid.numpy(), ll.numpy(), *tail, cost=4 * shape[1])
+        return
+    total = _scratch("total", shape, torch.float64)
+    for piece in _blocks(length, MAX_INT8_LENGTH):
+        _products(a, b, rows, columns, piece, (hh, mid, ll))
+        sums = (hh.numpy(), mid.numpy(), ll.numpy(), piece.start == 0, total.numpy())
+        run_rows(epilogue.accumulate_kernel, shape[0], *sums, cost=5 * shape[1])
+    run_rows(epilogue.finish_kernel, shape[0], total.numpy(), *tail, cost=3 * shape[1])
+
+
+def _products(
+    a: Quantised,
+    b: Quantised,
+    rows: slice,
+    columns: slice,
+    piece: slice,
+    out: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+) -> None:
+    hh, mid, ll = out
+    start, stop, length = piece.start, piece.stop, a.length
+    a_high, b_high = a.part(rows, start, stop), b.part(columns, start, stop)
+    a_low, b_low = a.part(rows, length + start, length + stop), b.part(columns, length + start, length + stop)
+    torch._int_mm(a_high, b_high.T, out=hh)
+    torch._int_mm(a_low, b_low.T, out=ll)
+    if stop - start == length and a.copies == 3:
+        torch._int_mm(a.part(rows, length, 3 * length), b.part(columns, 0, 2 * length).T, out=mid)
+    elif stop - start == length and b.copies == 3:
+        torch._int_mm(a.part(rows, 0, 2 * length), b.part(columns, length, 3 * length).T, out=mid)
+    else:
+        other = _scratch("other", (hh.shape[0], hh.shape[1]), torch.int32)
+        torch._int_mm(a_high, b_low.T, out=mid)
+        mid += torch._int_mm(a_low, b_high.T, out=other)
+
+
+def _contract_fp64(a: Quantised, b: Quantised, rows: slice, columns: slice, tail: tuple[object, ...]) -> None:
+    shape = (rows.stop - rows.start, columns.stop - columns.start)
+    total = _scratch("total", shape, torch.float64)
+    for piece in _blocks(a.length, _FP64_BLOCK_LENGTH):
+        left = _significands("left", a, rows, piece)
+        right = _significands("right", b, columns, piece)
+        if piece.start == 0:
+            torch.mm(left, right.T, out=total)
+        else:
+            total.addmm_(left, right.T)
+    run_rows(epilogue.finish_kernel, shape[0], total.numpy(), *tail, cost=3 * shape[1])
+
+
+def _significands(name: str, q: Quantised, rows: slice, piece: slice) -> torch.Tensor:
+    """Whole significands as float64 [rows, piece], in scratch memory."""
+    height, width = rows.stop - rows.start, piece.stop - piece.start
+    high, low = piece.start, q.length + piece.start
+    planes = q.planes.numpy()
+    if q.by_rows:
+        out = _scratch(name, (height, width), torch.float64)
+        run_rows(significands_kernel, height, planes, rows.start, high, low, out.numpy(), cost=width)
+        return out
+    out = _scratch(name, (width, height), torch.float64)
+    run_rows(significands_of_columns_kernel, width, planes, high, low, rows.start, out.numpy(), cost=height)
+    return out.T
+
+
+def _blocks(total: int, size: int) -> list[slice]:
+    return [slice(start, min(total, start + size)) for start in range(0, total, size)]
+
+
+_memory = threading.local()
+
+
+def _scratch(name: str, shape: tuple[int, int], dtype: torch.dtype) -> torch.Tensor:
+    """Memory that each thread keeps between products: fresh pages would cost as much as the product's own traffic."""
+    needed = prod(shape)
+    kept: torch.Tensor | None = getattr(_memory, name, None)
+    if kept is None or kept.numel() < needed:
+        kept = torch.empty(needed, dtype=dtype)
+        setattr(_memory, name, kept)
+    return kept[:needed].view(shape)
