@@ -1,0 +1,57 @@
+"""Ranges cover every row once, whatever the number of threads; errors come back."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from verde.numerics.threads import run_rows
+
+
+@pytest.fixture(params=[1, 2, 3, 5])
+def _threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_threads")
+@pytest.mark.parametrize("rows", [0, 1, 2, 7, 100])
+@pytest.mark.parametrize("cost", [1, 1 << 20])
+def test_every_row_is_done_once(rows, cost):
+    done = []
+    run_rows(lambda start, stop: done.extend(range(start, stop)), rows, cost=cost)
+    assert sorted(done) == list(range(rows))
+
+
+def test_little_work_stays_in_the_calling_thread():
+    seen = []
+    run_rows(lambda *_: seen.append(threading.get_ident()), 10, cost=10)
+    assert seen == [threading.get_ident()]
+
+
+@pytest.mark.usefixtures("_threads")
+def test_an_error_in_any_range_is_raised_after_all_have_ended():
+    ended = []
+
+    def kernel(start: int, stop: int) -> None:
+        ended.append((start, stop))
+        if stop == 40:
+            raise ArithmeticError("the last range")
+
+    with pytest.raises(ArithmeticError, match="the last range"):
+        run_rows(kernel, 40, cost=1 << 20)
+    assert max(stop for _, stop in ended) == 40
+    assert len(ended) == torch.get_num_threads()
+
+
+def test_several_threads_may_run_kernels_at_once():
+    def work(_: int) -> int:
+        done: list[int] = []
+        run_rows(lambda start, stop: done.append(stop - start), 64, cost=1 << 16)
+        return sum(done)
+
+    with ThreadPoolExecutor(6) as executor:
+        assert list(executor.map(work, range(60))) == [64] * 60
