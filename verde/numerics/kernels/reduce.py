@@ -1,8 +1,8 @@
 """Why this module exists: sums whose result cannot depend on the order of their terms.
 
-SUM of section 3: every term becomes an integer relative to the largest (36 bits), the integers are added, and the
-total is rounded once. A term t + 1.5·2^52 holds the integer in its low bits, so whole bit patterns are added (modulo 2^64) and
-the constant is taken off at the end; |total| < 2^62, so nothing is lost.
+SUM of section 3: every term becomes an integer relative to the largest (36 bits), the integers are added, and the total
+is rounded once. A term t + 1.5·2^52 holds the integer in its low bits, so whole bit patterns are added (modulo 2^64)
+and the constant is taken off at the end; |total| < 2^62, so nothing is lost.
 
 Shapes: R rows, K columns, B blocks of ``BLOCK`` rows. All arrays are C-contiguous.
 """
