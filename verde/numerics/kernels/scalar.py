@@ -78,6 +78,12 @@ def sqrt(x):  # type: ignore[no-untyped-def]
 
 
 @device
+def rsqrt(x):  # type: ignore[no-untyped-def]
+    """1 / sqrt(x): two roundings; infinity for 0."""
+    return div(ONE, sqrt(x))
+
+
+@device
 def bits_of(x):  # type: ignore[no-untyped-def]
     """The int32 that shares x's bits."""
     return np.float32(x).view(np.int32)
@@ -283,6 +289,12 @@ def tanh(x):  # type: ignore[no-untyped-def]
     if field == 255:
         magnitude = of_bits(NAN_BITS)
     return -magnitude if b < 0 and field != 0 else magnitude
+
+
+@device
+def tanh_backward(g, t):  # type: ignore[no-untyped-def]
+    """Gradient of tanh whose result was t, for the gradient g of that result."""
+    return mul(g, sub(ONE, mul(t, t)))
 
 
 @device
