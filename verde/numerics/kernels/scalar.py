@@ -135,13 +135,13 @@ def step(q, x, c):  # type: ignore[no-untyped-def]
 
 @device
 def minus_exp2(f):  # type: ignore[no-untyped-def]
-    """-(2^f - 1) / f with 30 bits after the point, f with 32. Negated throughout: see the module's text."""
-    q = step(np.int32(-EXP2[6]), f, -EXP2[5])
-    q = step(q, f, -EXP2[4])
-    q = step(q, f, -EXP2[3])
-    q = step(q, f, -EXP2[2])
-    q = step(q, f, -EXP2[1])
-    return step(q, f, -EXP2[0])
+    """(1 - 2^f) / f with 30 bits after the point, f with 32. Negative throughout: see the module's text."""
+    q = step(np.int32(EXP2[6]), f, EXP2[5])
+    q = step(q, f, EXP2[4])
+    q = step(q, f, EXP2[3])
+    q = step(q, f, EXP2[2])
+    q = step(q, f, EXP2[1])
+    return step(q, f, EXP2[0])
 
 
 @device
@@ -180,18 +180,18 @@ def exp(x):  # type: ignore[no-untyped-def]
 @device
 def log_parts(h):  # type: ignore[no-untyped-def]
     """log(1 - h) with 62 bits after the point (int64); h an int32 with 32 bits, from 1 - sqrt 2 to 1 - sqrt 1/2."""
-    q = step(np.int32(-LOG[12]), h, -LOG[11])
-    q = step(q, h, -LOG[10])
-    q = step(q, h, -LOG[9])
-    q = step(q, h, -LOG[8])
-    q = step(q, h, -LOG[7])
-    q = step(q, h, -LOG[6])
-    q = step(q, h, -LOG[5])
-    q = step(q, h, -LOG[4])
-    q = step(q, h, -LOG[3])
-    q = step(q, h, -LOG[2])
-    q = step(q, h, -LOG[1])
-    q = step(q, h, -LOG[0])
+    q = step(np.int32(LOG[12]), h, LOG[11])
+    q = step(q, h, LOG[10])
+    q = step(q, h, LOG[9])
+    q = step(q, h, LOG[8])
+    q = step(q, h, LOG[7])
+    q = step(q, h, LOG[6])
+    q = step(q, h, LOG[5])
+    q = step(q, h, LOG[4])
+    q = step(q, h, LOG[3])
+    q = step(q, h, LOG[2])
+    q = step(q, h, LOG[1])
+    q = step(q, h, LOG[0])
     return np.int64(q) * np.int64(h)
 
 

@@ -60,8 +60,8 @@ def tables() -> list[tuple[str, str, object]]:
     low, high = 1 - mp.sqrt(2), 1 - mp.sqrt(mpf(1) / 2)  # h = 1 - m for m in [sqrt(1/2), sqrt(2)]
 
     half = mpf(1) / 2
-    power = taylor_safe(lambda f: mp.expm1(f * ln2) / f, ln2)
-    logarithm = taylor_safe(lambda h: -mp.log(1 - h) / h, mpf(1))
+    power = taylor_safe(lambda f: -mp.expm1(f * ln2) / f, -ln2)
+    logarithm = taylor_safe(lambda h: mp.log(1 - h) / h, mpf(-1))
     growth = taylor_safe(lambda x: mp.expm1(x) / x, mpf(1))
     tangent = taylor_safe(lambda u: (1 - mp.tanh(mp.sqrt(u)) / mp.sqrt(u)) / u, mpf(1) / 3)
     sine = taylor_safe(lambda u: mp.sin(half_pi * mp.sqrt(u)) / mp.sqrt(u), half_pi)
@@ -74,10 +74,10 @@ def tables() -> list[tuple[str, str, object]]:
             "floor of the rest of log2(e) 2^30, times 2^31",
             int(mp.floor((log2e * 2**30 - log2e_hi) * 2**31)),
         ),
-        ("EXP2", "(2^f - 1) / f for |f| <= 1/2", q30(power, -half, half, 6)),
+        ("EXP2", "(1 - 2^f) / f for |f| <= 1/2", q30(power, -half, half, 6)),
         ("LOG_SPLIT", "floor(sqrt(2) 2^23)", int(mp.floor(mp.sqrt(2) * 2**23))),
         ("LN2_42", "ln(2) 2^42", integer(ln2 * 2**42)),
-        ("LOG", "-log(1 - h) / h for h in [1 - sqrt(2), 1 - sqrt(1/2)]", q30(logarithm, low, high, 12)),
+        ("LOG", "log(1 - h) / h for h in [1 - sqrt(2), 1 - sqrt(1/2)]", q30(logarithm, low, high, 12)),
         ("EXPM1", "(e^x - 1) / x for |x| <= 3/8", q30(growth, -mpf(3) / 8, mpf(3) / 8, 7)),
         ("TANH", "(1 - tanh(x) / x) / x^2 in x^2, for |x| <= 9/16", q30(tangent, mpf(0), mpf(81) / 256, 6)),
         ("SIN", "sin(r pi/2) / r in r^2, for |r| <= 1/2", q30(sine, mpf(0), half / 2, 4)),
