@@ -1,0 +1,65 @@
+"""Why this module exists: rotary embeddings of section 5 of docs/exact-1.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from verde.numerics.constants import TWO_PI
+from verde.numerics.oracle.elementwise import add, div, mul, neg, sub
+from verde.numerics.oracle.rounding import rne
+from verde.numerics.oracle.transcendental import cos, sin
+
+Row = Sequence[float]
+
+
+def integer_root(x: int, q: int) -> int:
+    """The largest n with n^q <= x, by Newton's method from above."""
+    n = 1 << -(-x.bit_length() // q)
+    while True:
+        smaller = ((q - 1) * n + x // n ** (q - 1)) // q
+        if smaller >= n:
+            return n
+        n = smaller
+
+
+def inv_freq(base: float, dim: int) -> list[float]:
+    """The nearest binary32 of base^(-2i / dim): of an integer root with 100 bits to spare."""
+    result = []
+    for i in range(dim // 2):
+        exponent = Fraction(2 * i, dim)
+        p, q = exponent.numerator, exponent.denominator
+        power = 1 / Fraction(base) ** p
+        scaled = power * Fraction(2) ** (256 * q)
+        root = integer_root(int(scaled), q)
+        result.append(rne(Fraction(2 * root + (Fraction(root) ** q != scaled), 2) / 2**256))
+    return result
+
+
+def linear(frequencies: Row, factor: float) -> list[float]:
+    """Linear scaling."""
+    return [div(f, factor) for f in frequencies]
+
+
+def llama3(frequencies: Row, factor: float, low: float, high: float, context: float) -> list[float]:
+    """Llama 3.1's scaling: long waves slowed, short ones kept, those between interpolated."""
+    result = []
+    for f in frequencies:
+        length = div(TWO_PI, f)
+        if length > div(context, low):
+            result.append(div(f, factor))
+        elif length < div(context, high):
+            result.append(f)
+        else:
+            smooth = div(sub(div(context, length), low), sub(high, low))
+            result.append(add(div(mul(sub(1.0, smooth), f), factor), mul(smooth, f)))
+    return result
+
+
+def rotate(x: Row, position: int, frequencies: Row) -> list[float]:
+    """One head of width D turned by its position; element d goes with d + D/2."""
+    half = len(x) // 2
+    angles = [mul(rne(position), f) for f in frequencies]
+    c, s = [cos(a) for a in angles], [sin(a) for a in angles]
+    turned = [neg(one) for one in x[half:]] + list(x[:half])
+    return [add(mul(x[d], c[d % half]), mul(turned[d], s[d % half])) for d in range(len(x))]
