@@ -1,4 +1,4 @@
-"""Why this module exists: a list of the aten operators that only move, name or compare values, and so are exact by nature.
+"""Why this module exists: the aten operators that only move, name or compare values are exact by nature; here they are.
 
 They run natively on any type. Two kinds need a look at their arguments: constants must be numbers of binary32, and
 memory that nobody wrote must not be read, so new tensors are filled with zeros.
@@ -76,10 +76,19 @@ def _convert(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
     wanted = kwargs.get("dtype")
     if wanted is not None and wanted != torch.float32 and (wanted.is_floating_point or wanted.is_complex):
         raise NotReproducible(f"a conversion to {wanted}", "exact/1 computes in float32 only")
+    if wanted is not None and wanted != torch.bool and not wanted.is_floating_point and args[0].is_floating_point():
+        _require_in_range(args[0], wanted)
     result: torch.Tensor = aten._to_copy.default(*args, **kwargs)
     if args[0].dtype == torch.float64 and result.dtype == torch.float32:
         result = torch.where(result.abs() < 2.0**-126, 0.0, result)
     return result
+
+
+def _require_in_range(x: torch.Tensor, wanted: torch.dtype) -> None:
+    """Raises ``NotReproducible`` for numbers that the integers do not hold: processors disagree about those."""
+    bounds = torch.iinfo(wanted)
+    if x.numel() and not bool(((x >= bounds.min) & (x < bounds.max + 1)).all()):
+        raise NotReproducible(f"a conversion to {wanted} out of range", "processors disagree about its result")
 
 
 def _copy(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:

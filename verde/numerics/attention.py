@@ -180,10 +180,11 @@ def by_key(
     grouped = num_heads // num_kv_heads
     shape = (num_kv_heads, grouped, num_queries, length, width, value_width)
     bad_P = np.zeros(batch * num_kv_heads, np.bool_)
+    mask_BHQL = _mask_bytes(mask, num_queries, length)
     run_rows(
         attend_kernel,
         len(bad_P),
-        *(flats, layouts, shape, np.float32(scale), kind, _mask_bytes(mask, num_queries, length), output.numpy(), bad_P),
+        *(flats, layouts, shape, np.float32(scale), kind, mask_BHQL, output.numpy(), bad_P),
         cost=length * (width + value_width) * (1 + grouped * num_queries // 4),
     )
     if bad_P.any():

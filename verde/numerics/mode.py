@@ -29,7 +29,6 @@ from verde.numerics.weights import settle_weights
 ATTENTION_NAME = "exact"
 """What a model's attention implementation is called while it computes exactly."""
 
-_IGNORED_BY_ATTENTION = frozenset({"is_causal", "dropout", "scaling"})
 _REFUSED_BY_ATTENTION = ("softcap", "s_aux", "position_bias", "cache", "score_mod", "head_mask", "alibi")
 
 _active = threading.local()
@@ -50,6 +49,8 @@ class _Functions(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is F.scaled_dot_product_attention:
             return _torch_attention(*args, **(kwargs or {}))
+        if func is F.multi_head_attention_forward:
+            raise NotReproducible("multi_head_attention_forward", "it calls attention where this mode cannot see it")
         return func(*args, **(kwargs or {}))
 
 
@@ -71,9 +72,10 @@ def exact(*models: nn.Module, fused: bool = True) -> Iterator[None]:
     """
     from verde.numerics.fused import fusing
 
-    for model in models:
-        settle_weights(model)
-        settle_tables(model)
+    with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch(), torch.no_grad():
+        for model in models:
+            settle_weights(model)
+            settle_tables(model)
     with ExitStack() as stack:
         for model in models:
             stack.enter_context(_our_attention(model))

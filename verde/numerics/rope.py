@@ -7,6 +7,7 @@ between machines.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -46,7 +47,7 @@ def _exact_values(module: Any, name: str, shown: str, buffer: torch.Tensor) -> t
         return _frequencies(module, name, shown, 2 * buffer.numel())
     if name == "embed_scale" and buffer.dim() == 0 and isinstance(module, nn.Embedding):
         return elementwise.sqrt(number(module.embedding_dim))
-    raise NotReproducible(f"the buffer {shown}", "it is computed by the model itself, in a way that exact/1 does not know")
+    raise NotReproducible(f"the buffer {shown}", "the model computes it in a way that exact/1 does not know")
 
 
 def _require_close(shown: str, found: torch.Tensor, exact: torch.Tensor) -> None:
@@ -60,7 +61,7 @@ def _frequencies(module: Any, name: str, shown: str, width: int) -> torch.Tensor
     parameters, kind, scaling = _rotary_parameters(module, shown, layer_type)
     if scaling != 1.0:
         raise NotReproducible(f"rotary embedding with an attention factor ({shown})")
-    frequencies = inv_freq(parameters["rope_theta"], width)
+    frequencies = _unscaled(parameters["rope_theta"], width)
     if kind == "default":
         return frequencies
     if kind == "linear":
@@ -68,6 +69,11 @@ def _frequencies(module: Any, name: str, shown: str, width: int) -> torch.Tensor
     if kind == "llama3":
         return _llama3(frequencies, parameters)
     raise NotReproducible(f"rotary embedding of type {kind} ({shown})")
+
+
+@cache
+def _unscaled(base: float, width: int) -> torch.Tensor:
+    return inv_freq(base, width)
 
 
 def _rotary_parameters(module: Any, shown: str, layer_type: str) -> tuple[dict[str, Any], str, float]:

@@ -30,7 +30,7 @@ def settle_weights(model: nn.Module) -> None:
         if not (tensor.is_floating_point() or tensor.is_complex()):
             continue
         if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
-            raise NotReproducible(f"{name} in {tensor.dtype} on {tensor.device}", "exact/1 computes in float32 on the CPU")
+            raise NotReproducible(f"{name} in {tensor.dtype} on {tensor.device}", "weights are float32 on the CPU")
         version = -1 if tensor.is_inference() else tensor._version
         if tensor.numel() == 0 or (version >= 0 and _seen.get(tensor) == version):
             continue

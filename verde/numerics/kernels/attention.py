@@ -103,8 +103,8 @@ def _keys_seen(kind, mask_BHQL, b, h, i, ones_L):
 def weights_kernel(start, stop, scores_RL, scale, kind, mask_BHQL, num_heads, num_queries, exponent_BNL, uq, bad_R):
     """Scores become attention weights in place (0 where masked); ``bad_R`` marks rows with scores that are no numbers.
 
-    ``exponent_BNL`` int32 are the value tokens' exponents. ``uq`` = (planes [R, 3·L] int8, exponents [R] int32) receives
-    the quantised weights, unless it has no rows. Rows are ordered batch, head, query.
+    ``exponent_BNL`` int32 are the value tokens' exponents. ``uq`` = (planes [R, 3·L] int8, exponents [R] int32)
+    receives the quantised weights, unless it has no rows. Rows are ordered batch, head, query.
     """
     planes_RP, exponent_R = uq
     length = scores_RL.shape[1]

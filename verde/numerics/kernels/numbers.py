@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from verde.numerics.kernels.compiled import kernel
-from verde.numerics.kernels.exponent import INFINITY_BITS, LEAST_NORMAL, LEAST_NORMAL_BITS, magnitude_bits
+from verde.numerics.kernels.exponent import LEAST_NORMAL, LEAST_NORMAL_BITS, magnitude_bits
 
 CHUNK = 1 << 14
 
