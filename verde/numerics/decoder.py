@@ -1,0 +1,216 @@
+"""Why this module exists: decoding is the bulk of a peer's time, and one call per aten operator would be most of that.
+
+The same bits as the unmodified model under ``mode.exact``, for the families of ``decoder_plan``: four matrix products
+and five compiled loops per layer. Tokens come as one flat list, of any number of sequences, without padding; each reads
+two ranges of the cache, its prompt's (shared by all samples of the prompt) and its own. So prefill, decoding and
+checking of finished rollouts are one function.
+
+Shapes: N tokens of a pass, K hidden width, V vocabulary, C slots of the cache.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from protocol.errors import NumericsError
+from verde.numerics import elementwise, gemm
+from verde.numerics.decoder_plan import Layer, Matrix, Plan, plan_of
+from verde.numerics.kernels import decoder as kernels
+from verde.numerics.slices import Quantised
+from verde.numerics.threads import run_rows
+
+Array = np.ndarray[Any, Any]
+
+_NO_DELTA = np.empty((0, 0), np.float32)
+_NO_NORM = np.empty(0, np.float32)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """N tokens, in any order: ids and positions in their sequences, the slot that each one's key and value go to, and
+    ``range_N4``: first and end of the slots of its prompt, and of its own sequence, that it reads (its own slot
+    included). All int64."""
+
+    ids_N: Array
+    position_N: Array
+    slot_N: Array
+    range_N4: Array
+
+
+class Cache:
+    """Quantised keys and values of every layer in numbered slots; who uses which is the caller's business."""
+
+    def __init__(self, num_layers: int, num_slots: int, num_kv_heads: int, width: int) -> None:
+        shape = (num_slots, num_kv_heads)
+        self.layers = [
+            (
+                np.empty((*shape, width), np.int16),
+                np.empty(shape, np.int32),
+                np.empty((*shape, width), np.int16),
+                np.empty(shape, np.int32),
+            )
+            for _ in range(num_layers)
+        ]
+
+
+class Decoder:
+    """A model's forward pass on its weights at the time of making. One thread at a time: it reuses its memory."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._tables = [(np.empty((0, 0), np.float32), np.empty((0, 0), np.float32)) for _ in plan.frequencies]
+        self._memory: dict[str, torch.Tensor] = {}
+
+    def new_cache(self, num_slots: int) -> Cache:
+        """An empty cache. See ``slot_bytes`` for its size."""
+        plan = self._plan
+        return Cache(len(plan.layers), num_slots, plan.num_kv_heads, plan.width)
+
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes of one token's keys and values over all layers."""
+        plan = self._plan
+        return len(plan.layers) * plan.num_kv_heads * 2 * (2 * plan.width + 4)
+
+    @property
+    def token_bytes(self) -> int:
+        """About how many bytes one token of a pass takes while it is computed."""
+        layer = self._plan.layers[0]
+        widest = max(layer.heads.weight.rows, layer.gate_up.weight.rows)
+        return 4 * 6 * self._plan.embedding.shape[1] + 8 * widest
+
+    def forward(self, tokens: Tokens, cache: Cache) -> torch.Tensor:
+        """Hidden states float32 [N, K] before the last norm; keys and values are written to the cache.
+
+        The result lives in memory that the next call reuses. Raises ``NumericsError`` for NaN or infinity.
+        """
+        plan = self._plan
+        x_NK = self._space("x", len(tokens.ids_N), plan.embedding.shape[1])
+        torch.index_select(plan.embedding, 0, torch.from_numpy(tokens.ids_N), out=x_NK)
+        if plan.embedding_scale is not None:
+            x_NK.copy_(elementwise.mul(x_NK, plan.embedding_scale))
+        self._grow_tables(int(tokens.position_N.max()) + 1)
+        delta, delta_norm = _NO_DELTA, _NO_NORM
+        for layer, entry in zip(plan.layers, cache.layers, strict=True):
+            normed = self._norm(x_NK, delta, delta_norm, layer.input_norm)
+            attended = self._attend(normed, layer, entry, tokens)
+            delta, delta_norm = self._times("hidden", attended, layer.output).numpy(), layer.attention_norm
+            normed = self._norm(x_NK, delta, delta_norm, layer.mlp_norm)
+            gated = self._gate(self._times("wide", normed, layer.gate_up))
+            delta, delta_norm = self._times("hidden", gated, layer.down).numpy(), layer.mlp_output_norm
+        self._pending = (delta, delta_norm)
+        return x_NK
+
+    def logits(self, x_NK: torch.Tensor, rows: Array | None, vocab_size: int) -> torch.Tensor:
+        """Logits float32 [R, V] of rows of the hidden states that ``forward`` just returned (all by default).
+
+        Only the first ``vocab_size`` tokens are computed. Lives in memory that the next call reuses.
+        """
+        delta, delta_norm = self._pending
+        if rows is not None:
+            x_NK, delta = x_NK[torch.from_numpy(rows)], delta[rows]
+        else:
+            x_NK = x_NK.clone()
+        normed = self._norm(x_NK, delta, delta_norm, self._plan.final_norm)
+        head = self._plan.head
+        cut = Matrix(head.weight.select(slice(0, vocab_size)), None if head.bias is None else head.bias[:vocab_size])
+        return self._times("logits", normed, cut)
+
+    def _norm(self, x_NK: torch.Tensor, delta_NK: Array, delta_norm_K: Array, weight_K: Array) -> Quantised:
+        """x += delta in place; the norm of x."""
+        num_rows, width = x_NK.shape
+        planes, exponents, bad_N = self._quantised(num_rows, width)
+        arguments = (x_NK.numpy(), delta_NK, delta_norm_K, weight_K, self._plan.eps)
+        run_rows(kernels.norm_kernel, num_rows, *arguments, planes.numpy(), exponents.numpy(), bad_N, cost=10 * width)
+        return _checked("norm", planes, exponents, bad_N)
+
+    def _attend(self, normed: Quantised, layer: Layer, entry: tuple[Array, ...], tokens: Tokens) -> Quantised:
+        plan = self._plan
+        qkv_NK = self._times("wide", normed, layer.heads).numpy()
+        num_rows, shape = len(qkv_NK), (len(qkv_NK), plan.num_heads)
+        queries = self._space("query", num_rows, plan.num_heads * plan.width, torch.int16).numpy()
+        query_NHD, query_exponent_NH = queries.reshape(*shape, plan.width), np.empty(shape, np.int32)
+        bad_N = np.empty(num_rows, np.bool_)
+        run_rows(
+            kernels.heads_kernel,
+            num_rows,
+            *(qkv_NK, layer.head_norms, plan.eps, self._tables[layer.rotary], tokens.position_N, tokens.slot_N),
+            *(query_NHD, query_exponent_NH, entry, bad_N),
+            cost=8 * qkv_NK.shape[1],
+        )
+        if bad_N.any():
+            raise NumericsError("attention", f"queries, keys or values of {num_rows} tokens")
+        range_N4 = _windowed(tokens, layer.window) if layer.window else tokens.range_N4
+        planes, exponents, bad_N = self._quantised(num_rows, plan.num_heads * plan.width)
+        length = int((range_N4[:, 1] - range_N4[:, 0] + range_N4[:, 3] - range_N4[:, 2]).mean()) + 1
+        run_rows(
+            kernels.attend_kernel,
+            num_rows,
+            *(query_NHD, query_exponent_NH, entry, range_N4, plan.scale, planes.numpy(), exponents.numpy(), bad_N),
+            cost=4 * plan.num_heads * plan.width * length,
+        )
+        return _checked("attention", planes, exponents, bad_N)
+
+    def _gate(self, gate_up_NK: torch.Tensor) -> Quantised:
+        num_rows, width = gate_up_NK.shape[0], gate_up_NK.shape[1] // 2
+        planes, exponents, bad_N = self._quantised(num_rows, width)
+        run_rows(
+            kernels.gate_kernel,
+            num_rows,
+            *(gate_up_NK.numpy(), self._plan.activation, planes.numpy(), exponents.numpy(), bad_N),
+            cost=12 * width,
+        )
+        return _checked("gated activation", planes, exponents, bad_N)
+
+    def _times(self, name: str, rows: Quantised, matrix: Matrix) -> torch.Tensor:
+        out = self._space(name, rows.rows, matrix.weight.rows)
+        return gemm.multiply(rows, matrix.weight, out, bias_C=matrix.bias)
+
+    def _quantised(self, num_rows: int, width: int) -> tuple[torch.Tensor, torch.Tensor, Array]:
+        planes = self._space("planes", num_rows, 3 * width, torch.int8)
+        return planes, torch.empty(num_rows, dtype=torch.int32), np.empty(num_rows, np.bool_)
+
+    def _space(self, name: str, num_rows: int, width: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        """Memory for a matrix, the same in every call: fresh pages would cost more than what is written to them."""
+        needed = num_rows * width
+        kept = self._memory.get(name)
+        if kept is None or kept.numel() < needed:
+            kept = self._memory[name] = torch.empty(needed, dtype=dtype)
+        return kept[:needed].view(num_rows, width)
+
+    def _grow_tables(self, length: int) -> None:
+        if length <= self._tables[0][0].shape[0]:
+            return
+        positions = torch.arange(max(256, 2 * length), dtype=torch.float32)[:, None]
+        angles = [elementwise.mul(positions, row[None]) for row in self._plan.frequencies]
+        self._tables = [(elementwise.cos(angle).numpy(), elementwise.sin(angle).numpy()) for angle in angles]
+
+
+def decoder_of(model: nn.Module) -> Decoder | None:
+    """A decoder on the model's present weights, or ``None`` for models that only ``mode.exact`` can compute.
+
+    The model must have been settled by ``mode.exact``.
+    """
+    plan = plan_of(model)
+    return None if plan is None else Decoder(plan)
+
+
+def _windowed(tokens: Tokens, window: int) -> Array:
+    """The ranges without keys that lie ``window`` positions or more before the token."""
+    first = np.maximum(tokens.position_N - window + 1, 0)
+    range_N4 = tokens.range_N4.copy()
+    prompt = range_N4[:, 1] - range_N4[:, 0]
+    range_N4[:, 0] += np.minimum(first, prompt)
+    range_N4[:, 2] += np.maximum(first - prompt, 0)
+    return range_N4
+
+
+def _checked(operator: str, planes: torch.Tensor, exponents: torch.Tensor, bad_N: Array) -> Quantised:
+    if bad_N.any():
+        raise NumericsError(operator, f"{int(bad_N.sum())} of {len(bad_N)} tokens")
+    return Quantised(planes, exponents, planes.shape[1] // 3, 3, True)

@@ -1,0 +1,284 @@
+"""Why this module exists: a decoder layer between its four matrix products is three loops over rows, each run once.
+
+Section 5 of docs/exact-1.md on whole rows. Each pass ends with the quantising that the next product needs, and nothing
+is quantised twice: a cached key or value stays as it was first written.
+
+Shapes: N tokens of this pass, H query heads, J key-value heads, D width of a head, C slots of the cache, L keys of one
+query, K width of a row, P = 3 · K planes of a quantised row. ``bad_N`` marks rows in which a value is no number. Empty
+arrays stand for parts that a model does not have.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from verde.numerics.kernels.compiled import kernel
+from verde.numerics.kernels.exponent import (
+    INFINITY_BITS,
+    LEAST_NORMAL_BITS,
+    NOT_FINITE,
+    magnitude_bits,
+    power_of_two_32,
+    power_of_two_64,
+    raised_exponent_of_bits,
+    rounded,
+)
+from verde.numerics.kernels.reduce import row_sum
+from verde.numerics.kernels.scalar import add, div, exp, flush, gelu_tanh, mul, rsqrt, silu, sub
+
+SILU, GELU_TANH = 0, 1
+
+_TO_INTEGER = np.float32(12582912.0)
+_INTEGER_BITS = np.int32(0x4B400000)
+_TINY = -108
+_MOST = 32639.0
+_SUM_SCALE = 2.0**35
+_DOUBLE_MAGIC = np.float64(6755399441055744.0)
+_DOUBLE_MAGIC_BITS = np.float64(6755399441055744.0).view(np.int64)
+
+
+@kernel
+def _largest(x_K):
+    largest = np.int32(0)
+    for k in range(x_K.shape[0]):
+        largest = max(largest, magnitude_bits(x_K[k]))
+    return largest
+
+
+@kernel
+def _significands(x_K, out_K):
+    """Significands of a row into an integer array, and its exponent (``NOT_FINITE`` for a bad row)."""
+    exponent = raised_exponent_of_bits(_largest(x_K))
+    if exponent == NOT_FINITE:
+        return exponent
+    if exponent >= _TINY:
+        scale = power_of_two_32(np.int32(15 - exponent))
+        for k in range(x_K.shape[0]):
+            out_K[k] = np.int32(np.float32(x_K[k] * scale + _TO_INTEGER).view(np.int32) - _INTEGER_BITS)
+    else:
+        wide = power_of_two_64(np.int64(15 - exponent))
+        for k in range(x_K.shape[0]):
+            is_zero = magnitude_bits(x_K[k]) < LEAST_NORMAL_BITS
+            out_K[k] = np.int32(0) if is_zero else np.int32(np.rint(np.float64(x_K[k]) * wide))
+    return exponent
+
+
+@kernel
+def _quantise(x_K, q_K, planes_P):
+    """The row as planes [h | l | h], by way of ``q_K``; its exponent."""
+    width = x_K.shape[0]
+    exponent = _significands(x_K, q_K)
+    if exponent != NOT_FINITE:
+        for k in range(width):
+            planes_P[k] = np.int8((q_K[k] + 128) >> 8)
+        for k in range(width):
+            planes_P[width + k] = np.int8(q_K[k])
+        planes_P[2 * width :] = planes_P[:width]
+    return exponent
+
+
+@kernel
+def _rms_norm(x_K, weight_K, eps, squares_K, out_K):
+    for k in range(x_K.shape[0]):
+        squares_K[k] = mul(x_K[k], x_K[k])
+    factor = rsqrt(add(div(row_sum(squares_K), np.float32(x_K.shape[0])), eps))
+    for k in range(x_K.shape[0]):
+        out_K[k] = mul(weight_K[k], mul(x_K[k], factor))
+
+
+@kernel
+def norm_kernel(start, stop, x_NK, delta_NK, delta_weight_K, weight_K, eps, planes_NP, exponent_N, bad_N):
+    """x += delta (normed first where it has a weight), then the norm of x, quantised. ``delta_NK`` may have no rows."""
+    width = x_NK.shape[1]
+    squares_K, out_K, q_K = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.int32)
+    for n in range(start, stop):
+        x_K = x_NK[n]
+        if delta_NK.shape[0]:
+            delta_K = delta_NK[n]
+            if delta_weight_K.shape[0]:
+                _rms_norm(delta_K, delta_weight_K, eps, squares_K, out_K)
+                delta_K = out_K
+            for k in range(width):
+                x_K[k] = add(x_K[k], delta_K[k])
+        _rms_norm(x_K, weight_K, eps, squares_K, out_K)
+        exponent_N[n] = _quantise(out_K, q_K, planes_NP[n])
+        bad_N[n] = exponent_N[n] == NOT_FINITE
+
+
+@kernel
+def _rotate(x_D, cos_D, sin_D, out_D):
+    half = x_D.shape[0] // 2
+    for d in range(half):
+        out_D[d] = sub(mul(x_D[d], cos_D[d]), mul(x_D[half + d], sin_D[d]))
+        out_D[half + d] = add(mul(x_D[half + d], cos_D[d]), mul(x_D[d], sin_D[d]))
+
+
+@kernel
+def heads_kernel(
+    start, stop, qkv_NK, norms, eps, rotary, position_N, slot_N, query_NHD, query_exponent_NH, cache, bad_N
+):
+    """Norm (where there is one), rotate and quantise queries and keys; quantise values; keys and values to the cache.
+
+    ``norms`` = (weight [D] for queries, for keys), ``rotary`` = (cosines, sines) [positions, D / 2],
+    ``cache`` = (keys [C, J, D] int16, exponents [C, J] int32, values, exponents).
+    """
+    query_norm_D, key_norm_D = norms
+    cos_TD, sin_TD = rotary
+    key_CJD, key_exponent_CJ, value_CJD, value_exponent_CJ = cache
+    num_heads, width = query_NHD.shape[1:]
+    num_kv_heads = key_CJD.shape[1]
+    normed_D, turned_D, squares_D = (
+        np.empty(width, np.float32),
+        np.empty(width, np.float32),
+        np.empty(width, np.float32),
+    )
+    for n in range(start, stop):
+        cos_D, sin_D, slot = cos_TD[position_N[n]], sin_TD[position_N[n]], slot_N[n]
+        bad = False
+        for h in range(num_heads + num_kv_heads):
+            x_D = qkv_NK[n, h * width : (h + 1) * width]
+            norm_D = query_norm_D if h < num_heads else key_norm_D
+            if norm_D.shape[0]:
+                _rms_norm(x_D, norm_D, eps, squares_D, normed_D)
+                x_D = normed_D
+            _rotate(x_D, cos_D, sin_D, turned_D)
+            if h < num_heads:
+                exponent = _significands(turned_D, query_NHD[n, h])
+                query_exponent_NH[n, h] = exponent
+            else:
+                exponent = _significands(turned_D, key_CJD[slot, h - num_heads])
+                key_exponent_CJ[slot, h - num_heads] = exponent
+            bad |= exponent == NOT_FINITE
+        for j in range(num_kv_heads):
+            first = (num_heads + num_kv_heads + j) * width
+            exponent = _significands(qkv_NK[n, first : first + width], value_CJD[slot, j])
+            value_exponent_CJ[slot, j] = exponent
+            bad |= exponent == NOT_FINITE
+        bad_N[n] = bad
+
+
+@kernel
+def _scores(high_D, low_D, exponent, key_CJD, key_exponent_CJ, j, first, last, scale, out_L):
+    """mul(DOT(q, k), scale) for the keys in slots ``first … last``; q = 256 · high + low keeps the sums in 32 bits."""
+    width = high_D.shape[0]
+    for slot in range(first, last):
+        key_D = key_CJD[slot, j]
+        high, low = np.int32(0), np.int32(0)
+        for d in range(width):
+            high = np.int32(high + np.int32(np.int32(high_D[d]) * np.int32(key_D[d])))
+            low = np.int32(low + np.int32(np.int32(low_D[d]) * np.int32(key_D[d])))
+        total = np.float64(np.int64(high) * 256 + np.int64(low))
+        product = np.float32(total * power_of_two_64(np.int64(exponent + key_exponent_CJ[slot, j] - 30)))
+        out_L[slot - first] = mul(flush(product), scale)
+
+
+@kernel
+def _softmax(scores_L):
+    """Scores to weights in place; false where one is no number."""
+    largest = scores_L[0]
+    bits = np.int32(0)
+    for i in range(scores_L.shape[0]):
+        largest = max(largest, scores_L[i])
+        bits = max(bits, magnitude_bits(scores_L[i]))
+    if bits >= INFINITY_BITS:
+        return False
+    total = np.int64(0)
+    for i in range(scores_L.shape[0]):
+        power = exp(sub(scores_L[i], largest))
+        scores_L[i] = power
+        total += np.float64(np.float64(power) * _SUM_SCALE + _DOUBLE_MAGIC).view(np.int64) - _DOUBLE_MAGIC_BITS
+    whole = rounded(total, np.int64(-35))
+    for i in range(scores_L.shape[0]):
+        scores_L[i] = div(scores_L[i], whole)
+    return True
+
+
+@kernel
+def _weigh(weights_L, exponent_CJ, j, ranges, out_L):
+    """uq = quantise(w · 2^E) as whole doubles, and their exponent; ``ranges`` are the slots of the weights."""
+    first, last, own_first, _ = ranges
+    shared = last - first
+    largest = 0.0
+    for i in range(weights_L.shape[0]):
+        slot = first + i if i < shared else own_first + i - shared
+        value = np.float64(weights_L[i]) * power_of_two_64(np.int64(exponent_CJ[slot, j]))
+        out_L[i] = value
+        largest = max(largest, value)
+    exponent = np.int64(0)
+    if largest > 0.0:
+        exponent = (np.float64(largest).view(np.int64) >> 52) - 1022
+        if np.rint(largest * power_of_two_64(15 - exponent)) > _MOST:
+            exponent += 1
+    scale = power_of_two_64(15 - exponent)
+    for i in range(weights_L.shape[0]):
+        out_L[i] = np.rint(out_L[i] * scale)
+    return exponent
+
+
+@kernel
+def _gather(weights_L, value_CJD, j, first, last, total_D):
+    """Adds weight · value of the slots ``first … last``, whole numbers in doubles below 2^53, so exactly."""
+    for slot in range(first, last):
+        weight, value_D = weights_L[slot - first], value_CJD[slot, j]
+        if weight != 0.0:
+            for d in range(total_D.shape[0]):
+                total_D[d] += weight * np.float64(value_D[d])
+
+
+@kernel
+def attend_kernel(start, stop, query_NHD, query_exponent_NH, cache, range_N4, scale, planes_NP, exponent_N, bad_N):
+    """Attention of each token over two ranges of slots (of its prompt, of its own tokens), then quantising of the row.
+
+    ``range_N4`` int64: first and end of the prompt's slots, first and end of the own ones; together at least one.
+    """
+    key_CJD, key_exponent_CJ, value_CJD, value_exponent_CJ = cache
+    num_heads, width = query_NHD.shape[1:]
+    group = num_heads // key_CJD.shape[1]
+    longest = 0
+    for n in range(start, stop):
+        longest = max(longest, range_N4[n, 1] - range_N4[n, 0] + range_N4[n, 3] - range_N4[n, 2])
+    scores, whole = np.empty(longest, np.float32), np.empty(longest, np.float64)
+    high_D, low_D, total_D = np.empty(width, np.int16), np.empty(width, np.int16), np.empty(width, np.float64)
+    out_K, q_K = np.empty(num_heads * width, np.float32), np.empty(num_heads * width, np.int32)
+    for n in range(start, stop):
+        first, last, own_first, own_last = range_N4[n, 0], range_N4[n, 1], range_N4[n, 2], range_N4[n, 3]
+        shared = last - first
+        length = shared + own_last - own_first
+        scores_L, whole_L = scores[:length], whole[:length]
+        good = True
+        for h in range(num_heads):
+            j, exponent = h // group, np.int64(query_exponent_NH[n, h])
+            for d in range(width):
+                q = np.int32(query_NHD[n, h, d])
+                high_D[d] = np.int16((q + 128) >> 8)
+                low_D[d] = np.int16(np.int8(q))
+            _scores(high_D, low_D, exponent, key_CJD, key_exponent_CJ, j, first, last, scale, scores_L)
+            own_L = scores_L[shared:]
+            _scores(high_D, low_D, exponent, key_CJD, key_exponent_CJ, j, own_first, own_last, scale, own_L)
+            good &= _softmax(scores_L)
+            exponent = _weigh(scores_L, value_exponent_CJ, j, (first, last, own_first, own_last), whole_L)
+            total_D[:] = 0.0
+            _gather(whole_L, value_CJD, j, first, last, total_D)
+            _gather(whole_L[shared:], value_CJD, j, own_first, own_last, total_D)
+            factor = power_of_two_64(exponent - 30)
+            for d in range(width):
+                out_K[h * width + d] = flush(np.float32(total_D[d] * factor))
+        exponent_N[n] = _quantise(out_K, q_K, planes_NP[n])
+        bad_N[n] = not good or exponent_N[n] == NOT_FINITE
+
+
+@kernel
+def gate_kernel(start, stop, gate_up_NK, kind, planes_NP, exponent_N, bad_N):
+    """mul(activation(gate), up), quantised; a row holds the gate's values, then the other ones."""
+    width = gate_up_NK.shape[1] // 2
+    out_K, q_K = np.empty(width, np.float32), np.empty(width, np.int32)
+    for n in range(start, stop):
+        gate_K, up_K = gate_up_NK[n, :width], gate_up_NK[n, width:]
+        if kind == SILU:
+            for k in range(width):
+                out_K[k] = mul(silu(gate_K[k]), up_K[k])
+        else:
+            for k in range(width):
+                out_K[k] = mul(gelu_tanh(gate_K[k]), up_K[k])
+        exponent_N[n] = _quantise(out_K, q_K, planes_NP[n])
+        bad_N[n] = exponent_N[n] == NOT_FINITE
