@@ -6,6 +6,7 @@ Shapes: N values, K columns of a value, V places.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 
@@ -45,7 +46,7 @@ def embedding_backward(
 ) -> torch.Tensor:
     if scale_grad_by_freq:
         raise NotReproducible("aten.embedding_dense_backward scaled by frequency")
-    index_N, gradient_NK = indices.reshape(-1), operand(gradient).reshape(indices.numel(), -1)
+    index_N, gradient_NK = indices.reshape(-1), operand(gradient).reshape(indices.numel(), gradient.shape[-1])
     if padding_idx >= 0:
         kept = index_N != padding_idx
         index_N, gradient_NK = index_N[kept], gradient_NK[kept]
@@ -84,7 +85,7 @@ def index_add(
         raise NotReproducible("aten.index_add with alpha")
     _require_zeros(x, "aten.index_add")
     moved = source.movedim(dim, 0)
-    sums = scatter_sum(index.reshape(-1), moved.reshape(len(moved), -1), x.shape[dim])
+    sums = scatter_sum(index.reshape(-1), moved.reshape(len(moved), prod(moved.shape[1:])), x.shape[dim])
     return sums.reshape(x.shape[dim], *moved.shape[1:]).movedim(0, dim).contiguous()
 
 

@@ -84,7 +84,8 @@ class _Attention(torch.autograd.Function):
             needs_gradient = any(ctx.needs_input_grad[:3])
             ctx.scale, ctx.kind, weights = scale, kind, None
             grouped = query.shape[1] // key.shape[1] * query.shape[2]
-            if (grouped <= _FEW_ROWS or key.shape[2] == 1) and not needs_gradient:
+            # Heads of width one would be a contraction of one term, which is a product of the values themselves.
+            if grouped <= _FEW_ROWS and query.shape[3] > 1 and not needs_gradient:
                 return by_key(query, key, value, mask, scale, kind)
             output, weights = by_products(query, key, value, mask, scale, kind)
             if needs_gradient:

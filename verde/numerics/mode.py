@@ -44,11 +44,13 @@ class _Dispatch(TorchDispatchMode):
 
 
 class _Functions(TorchFunctionMode):
-    """Only torch's own attention is taken here; everything else goes on to ``_Dispatch``."""
+    """What aten would take apart or draw is taken here, by its torch name; all else goes on to ``_Dispatch``."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is F.scaled_dot_product_attention:
             return _torch_attention(*args, **(kwargs or {}))
+        if func is F.dropout:
+            return _dropout(*args, **(kwargs or {}))
         if func is F.multi_head_attention_forward:
             raise NotReproducible("multi_head_attention_forward", "it calls attention where this mode cannot see it")
         return func(*args, **(kwargs or {}))
@@ -147,6 +149,12 @@ def _model_attention(
         query, key, value, attention_mask, query.shape[-1] ** -0.5 if scale is None else scale, is_causal=is_causal
     )
     return output, None
+
+
+def _dropout(x: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
+    if training and p > 0:
+        raise NotReproducible(f"dropout of {p}", "what is dropped is drawn by the machine")
+    return x
 
 
 def _torch_attention(

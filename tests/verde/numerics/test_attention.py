@@ -6,6 +6,7 @@ import torch
 from protocol.errors import NotReproducible, NumericsError
 from verde.numerics.attention import attend, by_key, by_products
 from verde.numerics.kernels.attention import ALL, CAUSAL, MASKED
+from verde.numerics.oracle import attention as oracle
 
 
 def drawn(*shape: int, seed: int = 0, scale: float = 1.0) -> torch.Tensor:
@@ -158,3 +159,32 @@ def test_what_is_no_number_ends_the_computation(which, num_queries, value):
     given[which][0, 0, 0, 0] = value
     with pytest.raises(NumericsError):
         attend(*given, None, 0.3, is_causal=False)
+
+
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_results_and_gradients_are_the_oracles(is_causal):
+    query, key, value = (x.requires_grad_() for x in heads(batch=1, num_queries=3, length=3, width=4))
+    upstream = drawn(1, 3, 4, 4, seed=6)
+    out = attend(query, key, value, None, 0.3, is_causal=is_causal)
+    out.backward(upstream)
+    scale = torch.tensor(0.3).item()
+    allowed = [[j <= i or not is_causal for j in range(3)] for i in range(3)]
+    for n in range(2):
+        own, keys, values = slice(2 * n, 2 * n + 2), key[0, n].tolist(), value[0, n].tolist()
+        queries, given = query[0, own].tolist(), upstream[0].transpose(0, 1)[own].tolist()
+        expected = [
+            [oracle.attend(q, keys, values, may, scale) for q, may in zip(q_QD, allowed, strict=True)]
+            for q_QD in queries
+        ]
+        assert out[0].transpose(0, 1)[own].tolist() == expected
+        dq, dk, dv = oracle.attend_backward(given, queries, keys, values, allowed, scale)
+        assert query.grad[0, own].tolist() == dq
+        assert key.grad[0, n].tolist() == dk
+        assert value.grad[0, n].tolist() == dv
+
+
+def test_heads_of_width_one_multiply_the_values_themselves():
+    query, key, value = heads(batch=1, num_queries=2, length=5, width=1)
+    out = attend(query, key, value, None, 0.3, is_causal=False)
+    keys, values, scale = key[0, 0].tolist(), value[0, 0].tolist(), torch.tensor(0.3).item()
+    assert out[0, 1, 0].tolist() == oracle.attend(query[0, 0, 1].tolist(), keys, values, [True] * 5, scale)
