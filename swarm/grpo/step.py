@@ -1,7 +1,7 @@
 """Why this module exists: one round's training is a function of (state, samples, rules, seed), step by step the same.
 
 Order, shares and micro-batches are fixed by the seed and the samples before anything is computed. The policy's forward
-is handed in, so the same step runs on any arithmetic.
+and the optimiser are handed in, so the same step runs on any arithmetic.
 
 Shapes: B samples of a micro-batch, T completion positions (padded on the right).
 """
@@ -36,6 +36,18 @@ LogProbs = Callable[[Sequence[Sample]], torch.Tensor]
 """Log-probabilities [B, T] of each sample's tokens under a policy; entries beyond a sample's length are 0."""
 
 
+Optimiser = Callable[[TrainState, Sequence[torch.Tensor], LearnRules], float]
+"""Clips the gradients, updates the state in place (step count included), and returns their norm before clipping."""
+
+
+def adamw(state: TrainState, gradients: Sequence[torch.Tensor], rules: LearnRules) -> float:
+    """Clipping and AdamW on torch's own arithmetic."""
+    adam = adam_rules(rules)
+    norm = clip_gradients(gradients, adam.max_grad_norm)
+    update(state, gradients, adam)
+    return norm
+
+
 @dataclass(frozen=True)
 class _MicroBatch:
     samples: list[Sample]
@@ -52,6 +64,7 @@ def train(
     reference: LogProbs | None = None,
     aggregation: Aggregation = "dapo",
     num_tokens_per_pass: int = 8192,
+    optimiser: Optimiser = adamw,
 ) -> StepReport:
     """``rules.num_updates`` AdamW updates of ``state`` in place; each sees an equal share of the groups once.
 
@@ -75,7 +88,7 @@ def train(
         old = [[log_probs(batch.samples) if number else None for batch in plan] for number, plan in enumerate(updates)]
     total_loss, norm = 0.0, 0.0
     for plan, plan_old in zip(updates, old, strict=True):
-        part, norm = _update(state, log_probs, reference, plan, plan_old, loss, rules)
+        part, norm = _update(state, log_probs, reference, plan, plan_old, loss, rules, optimiser)
         total_loss += part
     return StepReport(
         loss=total_loss / len(updates),
@@ -126,6 +139,7 @@ def _update(
     plan_old: Sequence[torch.Tensor | None],
     loss: LossRules,
     rules: LearnRules,
+    optimiser: Optimiser,
 ) -> tuple[float, float]:
     """One optimiser step over a share; its loss and its gradient norm before clipping."""
     for parameter in state.parameters:
@@ -145,10 +159,8 @@ def _update(
         part = weighted_loss(loss_BT, mask_BT, new_BT.new_tensor(batch.weights))
         part.backward()  # type: ignore[no-untyped-call]
         total += float(part.detach())
-    adam = adam_rules(rules)
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in state.parameters]
-    norm = clip_gradients(gradients, adam.max_grad_norm)
-    update(state, gradients, adam)
+    norm = optimiser(state, gradients, rules)
     for parameter in state.parameters:
         parameter.grad = None
     return total, norm

@@ -32,19 +32,25 @@ class ModelEngine(ABC):
     """The common part of an ``Engine`` over a loaded model. One caller at a time; every method blocks.
 
     ``temperature`` is the sampling temperature of the run: training uses log-probabilities of that same policy.
-    ``beta_nano`` > 0 keeps a frozen copy of the starting weights as the reference policy.
+    ``beta_nano`` > 0 keeps a frozen copy of the starting weights as the reference policy, unless one is handed in.
     """
 
     name: ClassVar[str]
     profile: ClassVar[str]
 
     def __init__(
-        self, loaded: LoadedModel, rules: LearnRules, *, temperature: float = 1.0, limits: Limits | None = None
+        self,
+        loaded: LoadedModel,
+        rules: LearnRules,
+        *,
+        temperature: float = 1.0,
+        limits: Limits | None = None,
+        reference: LoadedModel | None = None,
     ) -> None:
         self._loaded, self._rules, self._temperature = loaded, rules, temperature
         self._limits = limits or Limits()
         self._text = TextCodec(loaded.tokenizer, loaded.vocab_size)
-        self._reference = frozen_copy(loaded) if rules.beta_nano else None
+        self._reference = reference or (frozen_copy(loaded) if rules.beta_nano else None)
         self._state = TrainState(*trainable(loaded), base=loaded.base)
 
     @classmethod

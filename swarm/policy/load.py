@@ -19,6 +19,7 @@ from swarm.policy.base_files import base_id
 
 _NOTHING_DONE = "No model was loaded, nothing was started and no credits are touched."
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_SMALLEST_NORMAL = 2.0**-126
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
@@ -70,6 +71,7 @@ def load_model(name_or_path: str | Path, device: str = "cpu") -> LoadedModel:
     missing = sorted(report["missing_keys"])
     if missing:
         raise _refusal(f"The weights of {name} lack {len(missing)} tensors, among them {missing[0]}.")
+    _flush_subnormals(model)
     model.eval().to(target)
     loaded = _describe(model, tokenizer, target, base_id(name, is_directory))
     if loaded.plain_attention:
@@ -171,6 +173,13 @@ def _has_plain_attention(model: Any, config: Any) -> bool:
         and model.config._attn_implementation == "sdpa"
         and not getattr(config, "alibi", False)
     )
+
+
+def _flush_subnormals(model: Any) -> None:
+    """Subnormal weights and negative zeros become 0: exact arithmetic reads them so, and a state has one name."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.masked_fill_(parameter.abs() < _SMALLEST_NORMAL, 0.0)
 
 
 def _refusal(what: str) -> ConfigError:

@@ -1,0 +1,180 @@
+"""Why this module exists: the learning engine whose every result is the same bits on every machine.
+
+Its arithmetic is exact/1 (docs/exact-1.md). So a rollout is a function of weights, prompt and seed that one prefill
+checks, and a training step is a function of state, samples and seed that anybody can repeat.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+
+from protocol.errors import NotReproducible, VerificationError
+from protocol.run import LearnRules
+from swarm.grpo.adamw import TrainState
+from swarm.grpo.step import LogProbs, Sample, train
+from swarm.policy import exact_any, exact_draw
+from swarm.policy.base import Completion, SampleRequest, Sampling, StateParts, StepReport
+from swarm.policy.engine import ModelEngine, frozen_copy
+from swarm.policy.exact_check import first_difference, plausible_tokens
+from swarm.policy.exact_draw import Room, Vocabulary
+from swarm.policy.generate import Drawn, Ids, Limits
+from swarm.policy.load import LoadedModel
+from swarm.policy.packing import completion_log_probs, pass_bytes_per_token
+from swarm.policy.state import adopt_parts, state_parts
+from verde.numerics.adamw import Rates, binary32, clip_factor, update
+from verde.numerics.decoder import Decoder, decoder_of
+from verde.numerics.mode import exact
+
+PASS_BYTES = 32 << 20
+"""About what one forward and backward pass keeps. It cuts a step into micro-batches, so it belongs to the profile."""
+
+_LEAST_TOKENS_PER_PASS = 256
+_SMALLEST_NORMAL = 2.0**-126
+_NANO = 10**9
+
+
+class ExactEngine(ModelEngine):
+    """An ``Engine`` that is ``Replayable``. One caller at a time; every method blocks.
+
+    ``limits`` bound the memory of drawing and checking and change no bit. Raises ``NotReproducible`` for models off the
+    CPU, in other types than float32, or with operators that exact/1 does not define (some only when first computed),
+    ``NumericsError`` where NaN or infinity comes out; after a step that ends so, load a state before going on.
+    """
+
+    name = "exact"
+    profile = "exact/1"
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        rules: LearnRules,
+        *,
+        temperature: float = 1.0,
+        limits: Limits | None = None,
+        reference: LoadedModel | None = None,
+    ) -> None:
+        if loaded.device.type != "cpu":
+            raise NotReproducible(f"computing on {loaded.device}", "exact/1 has kernels for the CPU only")
+        super().__init__(loaded, rules, temperature=temperature, limits=limits, reference=reference)
+        self._vocabulary = Vocabulary(loaded.vocab_size, loaded.end_ids)
+        self._room = Room(self._limits.max_cache_bytes, self._limits.max_pass_bytes)
+        self._tokens_per_pass = max(_LEAST_TOKENS_PER_PASS, PASS_BYTES // pass_bytes_per_token(loaded))
+        self._decoder: Decoder | None = None
+        self._decoder_version: tuple[int, ...] = ()
+        with exact(*self._models()):
+            pass  # its tables are settled from here on
+
+    def first_differences(
+        self, requests: Sequence[SampleRequest], sampling: Sampling, completions: Sequence[Completion]
+    ) -> list[int | None]:
+        """See ``Replayable``. Ids outside the vocabulary and tokens beyond the limit are differences, never errors."""
+        prompts = [self._text.encode(request.prompt) for request in requests]
+        self._require_room(prompts, sampling.max_new_tokens)
+        claimed = [
+            plausible_tokens(completion.tokens, self._vocabulary, sampling.max_new_tokens) for completion in completions
+        ]
+        redrawn = self._redraw(prompts, [request.seed for request in requests], claimed, sampling)
+        return [
+            first_difference(completion, tokens, found, self._vocabulary)
+            for completion, tokens, found in zip(completions, claimed, redrawn, strict=True)
+        ]
+
+    def parts(self) -> StateParts:
+        """The present state as chunks; ``state_hash()`` is the Merkle root over them."""
+        return state_parts(self._state)
+
+    def replica(self, parts: StateParts) -> ExactEngine:
+        """See ``Replayable``. Needs memory for the weights and both moments once more."""
+        copied = dataclasses.replace(self._loaded, model=frozen_copy(self._loaded).model.requires_grad_(True))
+        other = ExactEngine(
+            copied, self._rules, temperature=self._temperature, limits=self._limits, reference=self._reference
+        )
+        adopt_parts(other._state, parts)
+        _require_numbers(other._state)
+        return other
+
+    def load(self, directory: Path) -> None:
+        """As every engine's; ``VerificationError`` for a state with numbers that exact/1 never gives."""
+        super().load(directory)
+        _require_numbers(self._state)
+
+    def _draw(self, prompts: Sequence[Ids], seeds: Sequence[int], sampling: Sampling) -> list[Drawn]:
+        decoder = self._current_decoder()
+        if decoder is not None:
+            return exact_draw.draw_rows(decoder, self._vocabulary, prompts, seeds, sampling, self._room)
+        with exact(self._loaded.model):
+            room = self._room.max_cache_bytes
+            return exact_any.draw_rows(self._loaded, self._vocabulary, prompts, seeds, sampling, room)
+
+    def _redraw(
+        self, prompts: Sequence[Ids], seeds: Sequence[int], claimed: Sequence[Ids], sampling: Sampling
+    ) -> list[Ids]:
+        decoder = self._current_decoder()
+        if decoder is not None:
+            return exact_draw.redraw_rows(decoder, self._vocabulary, prompts, seeds, claimed, sampling, self._room)
+        with exact(self._loaded.model):
+            room = self._room.max_cache_bytes
+            return exact_any.redraw_rows(self._loaded, self._vocabulary, prompts, seeds, claimed, sampling, room)
+
+    def _log_probs(self, samples: Sequence[Sample]) -> torch.Tensor:
+        with exact(self._loaded.model):
+            return completion_log_probs(self._loaded, samples, self._temperature)
+
+    def _train(self, samples: Sequence[Sample], seed: int) -> StepReport:
+        self._decoder = None  # its slices of the weights would be kept beside those of the training pass
+        with exact(*self._models()):
+            return train(
+                self._state,
+                self._policy(self._loaded),
+                samples,
+                self._rules,
+                seed,
+                reference=None if self._reference is None else self._policy(self._reference),
+                num_tokens_per_pass=self._tokens_per_pass,
+                optimiser=exact_adamw,
+            )
+
+    def _policy(self, loaded: LoadedModel) -> LogProbs:
+        return lambda samples: completion_log_probs(loaded, samples, self._temperature)
+
+    def _models(self) -> list[torch.nn.Module]:
+        return [loaded.model for loaded in (self._loaded, self._reference) if loaded is not None]
+
+    def _current_decoder(self) -> Decoder | None:
+        """The fused decoder on the present weights, if the model's family has one."""
+        version = tuple(parameter._version for parameter in self._state.parameters)
+        if self._decoder is None or version != self._decoder_version:
+            self._decoder, self._decoder_version = None, version
+            self._decoder = decoder_of(self._loaded.model)
+        return self._decoder
+
+
+def exact_adamw(state: TrainState, gradients: Sequence[torch.Tensor], rules: LearnRules) -> float:
+    """Clipping and AdamW of docs/exact-1.md, section 8: an ``Optimiser`` of ``swarm.grpo.step``."""
+    rates = Rates(
+        learning_rate=binary32(Fraction(rules.learning_rate_nano, _NANO)),
+        weight_decay=binary32(Fraction(rules.weight_decay_nano, _NANO)),
+        max_norm=binary32(Fraction(rules.max_grad_norm_nano, _NANO)),
+    )
+    dense = [gradient.contiguous() for gradient in gradients]
+    clip, norm = clip_factor(dense, rates.max_norm)
+    state.step += 1
+    update(state.parameters, state.first, state.second, dense, state.step, clip, rates)
+    return float(norm)
+
+
+def _require_numbers(state: TrainState) -> None:
+    for tensor in (*state.parameters, *state.first, *state.second):
+        values = tensor.detach()
+        odd = ~values.isfinite() | ((values.abs() < _SMALLEST_NORMAL) & (values.view(torch.int32) != 0))
+        if bool(odd.any()):
+            raise VerificationError(
+                "A state holds NaN, an infinity, a subnormal number or a negative zero.",
+                "Exact arithmetic never gives these; nothing was computed from it.",
+                "Ask another holder for the state; if all serve the same, its owner made it otherwise.",
+            )
