@@ -1,4 +1,4 @@
-"""Why this module exists: ``python -m verde.numerics.vectors`` writes the vectors; ``--check`` says whether they differ."""
+"""Why this module exists: ``python -m verde.numerics.vectors`` writes the vectors; ``--check`` compares them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from verde.numerics.oracle.rounding import NotANumber
 from verde.numerics.vectors.cases import FILES, Case
-from verde.numerics.vectors.encoding import Seeded, encode
+from verde.numerics.vectors.encoding import Filled, Seeded, encode
 from verde.numerics.vectors.judge import ORACLE
 
 VERSION = "exact/1"
@@ -20,7 +20,7 @@ HERE = Path(__file__).resolve().parent
 def judged(case: Case) -> dict[str, Any]:
     """A case with the oracle's answer, as it is written."""
     operator, inputs = case
-    values = {name: x.values() if isinstance(x, Seeded) else x for name, x in inputs.items()}
+    values = {name: x.values() if isinstance(x, Seeded | Filled) else x for name, x in inputs.items()}
     result: dict[str, Any] = {"operator": operator, "inputs": {name: encode(x) for name, x in inputs.items()}}
     try:
         result["outputs"] = {name: encode(y) for name, y in ORACLE[operator](**values).items()}

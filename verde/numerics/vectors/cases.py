@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from verde.numerics.oracle.rounding import NotANumber, rne
-from verde.numerics.vectors.encoding import Seeded, nested
+from verde.numerics.vectors.encoding import Filled, Seeded, nested
 from verde.numerics.vectors.hostile import LARGEST, PAIRS, STEP, TINY, arguments, drawn, number
 from verde.numerics.vectors.judge import GRADIENTS, OF_ONE, OF_TWO, ORACLE
 
@@ -46,6 +46,8 @@ def elementwise() -> Iterator[Case]:
         cases = list(_sorted_out(name, {"x": arguments(name, index)}))
         # A few of the arguments without a result are enough.
         yield from [*cases[:-1][:: max(1, len(cases) // 4)], cases[-1]]
+        x = drawn(400 + index, 60, 124, 7)
+        yield name, {"x": [abs(one) for one in x] if name in ("log", "sqrt", "rsqrt") else x}
     pairs = [*PAIRS, *[(b, a) for a, b in PAIRS], *zip(drawn(1, 40, 110, 30), drawn(2, 40, 110, 30), strict=True)]
     pairs += zip(drawn(3, 40, 1, 254), drawn(4, 40, 1, 254), strict=True)
     for name in OF_TWO:
@@ -116,8 +118,9 @@ def contraction() -> Iterator[Case]:
     yield "matmul", {"a": [[rne_of(x) for x in outlier]], "b": _matrix(34, 16, 3)}
     yield "matmul", {"a": Seeded((4, 2113), 35, 112, 16), "b": Seeded((2113, 3), 36, 112, 16)}
     yield "matmul", {"a": Seeded((2, 4099), 37, 126, 1), "b": Seeded((4099, 2), 38, 126, 1)}
-    # A row times itself, all terms positive: accumulators of 32 bits overflow unless the contraction is cut.
-    yield "matmul", {"a": Seeded((1, 131075), 0, 127, 1), "b": Seeded((131075, 1), 0, 127, 1)}
+    # Both bytes of every significand at their largest: accumulators of 32 bits overflow unless the row is cut.
+    largest = 32639 * 2.0**-15
+    yield "matmul", {"a": Filled((1, 139_003), largest), "b": Filled((139_003, 1), -largest)}
 
 
 def rows() -> Iterator[Case]:

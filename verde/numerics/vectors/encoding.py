@@ -1,6 +1,6 @@
 """Why this module exists: the written form of numbers in the vectors, for people and for other implementations.
 
-In memory a value is a nested list of floats, integers or booleans, or one of them; or ``Seeded``.
+In memory a value is a nested list of floats, integers or booleans, or one of them; or ``Seeded`` or ``Filled``.
 """
 
 from __future__ import annotations
@@ -36,6 +36,18 @@ class Seeded:
     def values(self) -> Value:
         """The numbers as nested lists."""
         return nested(self.shape, [number(one) for one in self.bits()])
+
+
+@dataclass(frozen=True)
+class Filled:
+    """One number, everywhere."""
+
+    shape: tuple[int, ...]
+    x: float
+
+    def values(self) -> Value:
+        """The numbers as nested lists."""
+        return nested(self.shape, [self.x] * math.prod(self.shape))
 
 
 @lru_cache(maxsize=4)
@@ -86,6 +98,8 @@ def encode(value: Value) -> Encoded:
     """A value as it is written."""
     if isinstance(value, Seeded):
         return {"shape": list(value.shape), "seed": value.seed, "least": value.least, "span": value.span}
+    if isinstance(value, Filled):
+        return {"shape": list(value.shape), "fill": f"{bits_of(value.x):08x}"}
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     flat, shape = list(flattened(value)), shape_of(value)
