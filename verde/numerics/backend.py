@@ -1,8 +1,9 @@
 """Why this module exists: machines differ in which vendor kernels reach the exact integer fast, never in the integer.
 
-Two routes compute the sums of products of significands: ``int8`` (byte slices, ``torch._int_mm``, int32 accumulators)
-and ``fp64`` (whole significands as doubles, one ``mm``). int8 is taken on x86 where it proved exact: without VNNI or
-AMX, oneDNN's int8 kernels saturate pairs at 16 bits, silently. Elsewhere ``torch._int_mm`` may be a plain loop.
+Three routes compute the sums of products of significands: ``tiles`` (one fused kernel of ours for AVX512-VNNI),
+``int8`` (byte slices, ``torch._int_mm``, int32 accumulators) and ``fp64`` (whole significands as doubles, one ``mm``).
+int8 is taken on x86 where it proved exact: without VNNI or AMX, oneDNN's int8 kernels saturate pairs at 16 bits,
+silently. Elsewhere ``torch._int_mm`` may be a plain loop.
 
 Shapes: as in ``kernels/epilogue``; blocks keep the int32 sums in the processor's caches and bound the memory.
 """
@@ -21,6 +22,7 @@ from math import prod
 import numpy as np
 import torch
 
+from verde.numerics import tiling
 from verde.numerics.kernels import epilogue
 from verde.numerics.kernels.significands import significands_kernel, significands_of_columns_kernel
 from verde.numerics.slices import Quantised
@@ -53,9 +55,9 @@ def route() -> Route:
 
 @contextmanager
 def use_route(name: str) -> Iterator[None]:
-    """Take ``int8`` or ``fp64`` whatever suits the machine, in this context (tests; int8 may then be wrong)."""
-    if name not in ("int8", "fp64"):
-        raise ValueError(f"no route is called {name}")
+    """Take ``tiles``, ``int8`` or ``fp64`` whatever suits the machine, in this context (for tests)."""
+    if name not in ("tiles", "int8", "fp64") or (name == "tiles" and not tiling.tiles_are_native()):
+        raise ValueError(f"no route is called {name} on this machine")
     token = _forced.set(name)
     try:
         yield
@@ -68,6 +70,8 @@ def probed_route() -> Route:
     """The route for this machine, chosen once per process."""
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return Route("fp64", f"int8 products are not known to be fast on {platform.machine()}")
+    if tiling.tiles_are_native() and not torch.cpu._is_amx_tile_supported():
+        return Route("tiles", "this processor has AVX512-VNNI and no AMX")
     if not int8_is_exact():
         return Route("fp64", "this processor's int8 products saturate")
     return Route("int8", "int8 products proved exact")
@@ -103,9 +107,22 @@ def int8_is_exact() -> bool:
     return True
 
 
+def prepared(q: Quantised) -> Quantised:
+    """``q`` as a right operand of the route in use, without the floats that it was made from."""
+    return (
+        Quantised.of_packed(q)
+        if route().name == "tiles"
+        else Quantised(q.planes, q.exponents_R, q.length, q.copies, q.by_rows, q.values_R)
+    )
+
+
 def contract(a: Quantised, b: Quantised, bias_C: np.ndarray, out_RC: np.ndarray, bad_R: np.ndarray) -> None:
     """Write a · b^T (+ bias) into ``out_RC`` by the route in use; both have the same length, at least 2."""
-    compute = _contract_int8 if route().name == "int8" else _contract_fp64
+    name = route().name
+    if name == "tiles":
+        tiling.contract(a, b, bias_C, out_RC, bad_R)
+        return
+    compute = _contract_int8 if name == "int8" else _contract_fp64
     scale_R, scale_C = a.scales(-30), b.scales(0)
     for rows in _blocks(a.rows, _BLOCK_ROWS):
         height = rows.stop - rows.start

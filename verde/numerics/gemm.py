@@ -16,7 +16,7 @@ import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from protocol.errors import NotReproducible, NumericsError
-from verde.numerics import backend
+from verde.numerics import backend, memory
 from verde.numerics.kernels.epilogue import outer_kernel
 from verde.numerics.slices import Quantised, quantise_both, quantise_columns, quantise_rows
 from verde.numerics.threads import run_rows
@@ -48,7 +48,7 @@ def multiply(
     if a.length != b.length:
         raise ValueError(f"rows of {a.length} and of {b.length} values cannot be multiplied")
     if out is None:
-        out = torch.empty(a.rows, b.rows)
+        out = memory.empty(a.rows, b.rows)
     elif out.shape != (a.rows, b.rows) or out.dtype != torch.float32 or not out.is_contiguous():
         raise ValueError(f"out must be a contiguous float32 matrix of shape {[a.rows, b.rows]}")
     bias = _NO_BIAS if bias_C is None else bias_C.detach().contiguous().numpy()
@@ -58,7 +58,7 @@ def multiply(
         run_rows(outer_kernel, a.rows, left, right, bias, out_RC, bad_R, cost=b.rows)
     elif a.length == 0:
         out.zero_() if bias_C is None else out.copy_(bias_C.expand_as(out))
-    else:
+    elif a.rows and b.rows:
         backend.contract(a, b, bias, out_RC, bad_R)
     if bad_R.any():
         raise NumericsError("matrix product", f"a result of shape {list(out.shape)}")
@@ -73,7 +73,7 @@ def matmul(a_MK: torch.Tensor, b_KN: torch.Tensor) -> torch.Tensor:
 def bmm(a_BMK: torch.Tensor, b_BKN: torch.Tensor) -> torch.Tensor:
     """B independent products of float32 matrices, [B, M, N]."""
     batch, height, _ = a_BMK.shape
-    out_BMN = torch.empty(batch, height, b_BKN.shape[2])
+    out_BMN = memory.empty(batch, height, b_BKN.shape[2])
     for a_MK, b_KN, out_MN in zip(a_BMK, b_BKN, out_BMN, strict=True):
         multiply(quantise_rows(a_MK), quantise_columns(b_KN, copies=2), out_MN)
     return out_BMN
@@ -139,13 +139,13 @@ def _slices(weight: torch.Tensor, by_rows: bool) -> Quantised:
     if weight.is_inference():
         return quantise(weight, copies=2)
     storage = weight.untyped_storage()
-    key = (storage._cdata, weight.storage_offset(), *weight.shape, *weight.stride(), by_rows)
+    key = (backend.route().name, storage._cdata, weight.storage_offset(), *weight.shape, *weight.stride(), by_rows)
     with _kept_lock:
         found = _kept.get(key)
         if found is not None and found.version == weight._version and not found.storage.expired():
             return found.slices
     version = weight._version
-    slices = quantise(weight, copies=2)
+    slices = backend.prepared(quantise(weight, copies=2))
     with _kept_lock:
         for stale in [stale for stale, kept in _kept.items() if kept.storage.expired()]:
             del _kept[stale]

@@ -1,12 +1,11 @@
 """Why this module exists: a float32 matrix, once quantised, serves every product that contracts it along the same axis.
 
-``Quantised`` holds R rows of K signed 16-bit significands as two planes of bytes, and one exponent per row. Whether the
-rows were rows or columns of the float32 matrix is a matter of strides only: nothing is transposed.
+``Quantised`` stands for R rows of K signed 16-bit significands, each two bytes, with one exponent per row. Whether the
+rows were rows or columns of the float32 matrix is a matter of strides only: nothing is transposed. What a route needs
+(planes of bytes, or words for the tile kernel) is made from the floats when it is first asked for.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,61 +13,168 @@ import torch
 from protocol.errors import NotReproducible, NumericsError
 from verde.numerics.kernels import quantise as kernels
 from verde.numerics.kernels.exponent import NOT_FINITE
+from verde.numerics.kernels.packing import pack_columns_kernel, pack_rows_kernel
+from verde.numerics.kernels.tiles import RIGHT_LANES
 from verde.numerics.threads import run_rows
 
 MAX_LENGTH = 1 << 22
 
+_FLIP = np.int32(0x80808080 - (1 << 32))
+_NO_FLOATS = np.empty((0, 0), np.float32)
+_NO_PLANES = np.empty((0, 0), np.int8)
 
-@dataclass(frozen=True, slots=True)
+
 class Quantised:
-    """R rows of K significands q = 256·h + l, value q · 2^(exponent - 15), made by the functions of this module.
+    """R rows of K significands q = 256·h + l, value q · 2^(exponent - 15).
 
-    ``planes`` int8: [R, copies·K] when ``by_rows``, else [copies·K, R]; planes h, l and, with three copies, h again.
+    ``planes`` int8: [R, copies·K] when ``by_rows``, else [copies·K, R]: planes h, l and, with three copies, h again.
     ``exponents_R`` int32. ``values_R`` float32 (a copy) only where K is 1: such rows are multiplied as they are.
+    Kernels that write planes themselves construct it directly; from floats use the functions of this module.
     """
 
-    planes: torch.Tensor
-    exponents_R: torch.Tensor
-    length: int
-    copies: int
-    by_rows: bool
-    values_R: torch.Tensor | None = None
+    __slots__ = ("_exponents", "_packed", "_planes", "_version", "by_rows", "copies", "floats", "length", "values_R")
+
+    def __init__(
+        self,
+        planes: torch.Tensor | None,
+        exponents_R: torch.Tensor | None,
+        length: int,
+        copies: int,
+        by_rows: bool,
+        values_R: torch.Tensor | None = None,
+        floats: torch.Tensor | None = None,
+    ) -> None:
+        self._planes, self._exponents = planes, exponents_R
+        self.length, self.copies, self.by_rows, self.values_R = length, copies, by_rows, values_R
+        self.floats = floats
+        self._version = _version(floats)
+        self._packed: Packed | None = None
+
+    @classmethod
+    def of_packed(cls, q: Quantised) -> Quantised:
+        """``q`` as nothing but a right operand of the tile kernel, without what it was made from."""
+        only = cls(None, None, q.length, q.copies, q.by_rows, q.values_R)
+        only._packed = q.packed
+        return only
 
     @property
     def rows(self) -> int:
-        return self.exponents_R.shape[0]
+        if self._packed is not None:
+            return self._packed.rows
+        matrix = self._planes if self.floats is None else self.floats
+        assert matrix is not None
+        return matrix.shape[0 if self.by_rows else 1]
+
+    @property
+    def planes(self) -> torch.Tensor:
+        """The bytes; made now if nobody has asked before. Raises ``NumericsError`` for NaN or infinity."""
+        if self._planes is None:
+            x = self.unchanged_floats()
+            if self.by_rows:
+                self._planes, self._exponents = _planes_by_rows(x, self.copies)
+            else:
+                self._planes = _planes_by_columns(x, self.exponents_R, self.copies)
+        return self._planes
+
+    @property
+    def exponents_R(self) -> torch.Tensor:
+        """One exponent per row; made now if nobody has asked before. Raises ``NumericsError`` for NaN or infinity."""
+        if self._exponents is None:
+            if self.by_rows:
+                _ = self.planes
+            else:
+                self._exponents = _exponents_of_columns(self.unchanged_floats())
+        assert self._exponents is not None
+        return self._exponents
+
+    @property
+    def planes_are_made(self) -> bool:
+        return self._planes is not None
+
+    @property
+    def packed(self) -> Packed:
+        """The right operand of the tile kernel; made at first use."""
+        if self._packed is None:
+            self._packed = Packed(self)
+        return self._packed
+
+    def unchanged_floats(self) -> torch.Tensor:
+        """The matrix that this stands for. Raises ``RuntimeError`` when it was written to in between."""
+        if self.floats is None:
+            raise RuntimeError("a matrix that was packed for one route cannot be multiplied by another")
+        if _version(self.floats) != self._version:
+            raise RuntimeError("a matrix was changed after it was quantised and before it was multiplied")
+        return self.floats
+
+    def arrays(self) -> tuple[tuple[np.ndarray, np.ndarray], bool]:
+        """((floats, planes), whether the planes are the ones to read) for kernels."""
+        if self.floats is None or self.planes_are_made:
+            return (_NO_FLOATS, self.planes.numpy()), True
+        return (self.unchanged_floats().numpy(), _NO_PLANES), False
 
     def part(self, rows: slice, start: int, stop: int) -> torch.Tensor:
         """Positions ``start … stop`` of the planes laid end to end: an int8 view [rows, stop - start]."""
         return self.planes[rows, start:stop] if self.by_rows else self.planes[start:stop, rows].T
 
-    def select(self, rows: slice) -> Quantised:
-        """Some of the rows, as a view."""
-        planes = self.planes[rows] if self.by_rows else self.planes[:, rows]
-        values = None if self.values_R is None else self.values_R[rows]
-        return Quantised(planes, self.exponents_R[rows], self.length, self.copies, self.by_rows, values)
-
     def scales(self, shift: int) -> np.ndarray:
         """2^(exponent + shift) as float64 [R]."""
-        return ((self.exponents_R.numpy().astype(np.int64) + (1023 + shift)) << 52).view(np.float64)
+        return powers_of_two(self.exponents_R.numpy(), shift)
+
+
+class Packed:
+    """A right operand for ``kernels/tiles``: ``words`` [T, K4, 2, 32], ``scale_C`` 2^exponent, ``span`` of those."""
+
+    __slots__ = ("length", "rows", "scale_C", "span", "words")
+
+    def __init__(self, q: Quantised) -> None:
+        self.rows, self.length = q.rows, q.length
+        tiles = -(-q.rows // RIGHT_LANES)
+        # From torch, whose large blocks are aligned to cache lines.
+        words = torch.empty(tiles, -(-q.length // 4), 2, RIGHT_LANES, dtype=torch.int32)
+        self.words = words.numpy()
+        arrays, from_planes = q.arrays()
+        exponents = np.zeros(tiles * RIGHT_LANES, np.int32)
+        if from_planes or not q.by_rows:
+            exponents[: q.rows] = q.exponents_R.numpy()
+        kernel = _pack_rows if q.by_rows else _pack_columns
+        task = (*arrays, from_planes, q.length, self.words, exponents)
+        run_rows(kernel, tiles, *task, cost=RIGHT_LANES * q.length)
+        _refuse_bad(exponents, q.rows, q.length)
+        used = exponents[: q.rows]
+        self.span = (int(used.min(initial=0)), int(used.max(initial=0)))
+        self.scale_C = powers_of_two(exponents, 0)
+
+
+def powers_of_two(exponents: np.ndarray, shift: int) -> np.ndarray:
+    """2^(exponent + shift) as float64, by exponent bits."""
+    return ((exponents.astype(np.int64) + (1023 + shift)) << 52).view(np.float64)
+
+
+@kernels.njit(nogil=True, cache=True)
+def _pack_rows(start, stop, x, planes, from_planes, length, words, exponents):
+    sums = np.empty((stop - start) * RIGHT_LANES, np.float64)
+    at = exponents[start * RIGHT_LANES :]
+    pack_rows_kernel(start, stop, x, planes, from_planes, length, _FLIP, words[start:], at, sums)
+
+
+@kernels.njit(nogil=True, cache=True)
+def _pack_columns(start, stop, x, planes, from_planes, length, words, exponents):
+    sums = np.empty((stop - start) * RIGHT_LANES, np.float64)
+    at = exponents[start * RIGHT_LANES :]
+    pack_columns_kernel(start, stop, x, planes, from_planes, length, _FLIP, words[start:], at, sums)
 
 
 def quantise_rows(x_RK: torch.Tensor, *, copies: int = 3) -> Quantised:
-    """Quantise each row of a float32 matrix [R, K] along itself.
+    """Each row of a float32 matrix [R, K], quantised along itself. It must not change before it is used.
 
-    Of two operands of a product one should have three ``copies``; two take less memory (weights that are kept).
-    Raises ``NumericsError`` for NaN or infinity, ``NotReproducible`` for K > 2^22.
+    ``copies``: of the operands of a product on the int8 route one should have three; two take less memory.
+    Raises ``NotReproducible`` for K > 2^22; NaN and infinity are found when the bytes are made.
     """
     x_RK = _plain(x_RK)
     if not x_RK.is_contiguous() and x_RK.T.is_contiguous():
         return quantise_columns(x_RK.T, copies=copies)
-    rows, length = _checked_shape(x_RK.shape, contracted=1)
     x_RK = x_RK.contiguous()
-    planes = torch.empty(rows, copies * length, dtype=torch.int8)
-    exponents = torch.empty(rows, dtype=torch.int32)
-    run_rows(kernels.quantise_rows_kernel, rows, x_RK.numpy(), copies, planes.numpy(), exponents.numpy(), cost=length)
-    _refuse_bad(exponents, x_RK)
-    return Quantised(planes, exponents, length, copies, True, x_RK[:, 0].clone() if length == 1 else None)
+    return _of_floats(x_RK, x_RK.shape[1], copies, True)
 
 
 def quantise_columns(x_KR: torch.Tensor, *, copies: int = 3) -> Quantised:
@@ -76,49 +182,48 @@ def quantise_columns(x_KR: torch.Tensor, *, copies: int = 3) -> Quantised:
     x_KR = _plain(x_KR)
     if not x_KR.is_contiguous() and x_KR.T.is_contiguous():
         return quantise_rows(x_KR.T, copies=copies)
-    length, rows = _checked_shape(x_KR.shape, contracted=0)
     x_KR = x_KR.contiguous()
-    largest = np.empty((-(-length // kernels.BLOCK), rows), np.int32)
-    run_rows(kernels.largest_of_columns_kernel, largest.shape[0], x_KR.numpy(), largest, cost=kernels.BLOCK * rows)
-    return _columns(x_KR, largest, copies)
+    return _of_floats(x_KR, x_KR.shape[0], copies, False)
 
 
 def quantise_both(x_RK: torch.Tensor, *, copies: int = 3) -> tuple[Quantised, Quantised]:
-    """``(quantise_rows(x), quantise_columns(x))`` of one matrix, reading it twice instead of three times."""
-    x_RK = _plain(x_RK)
-    if not x_RK.is_contiguous() and x_RK.T.is_contiguous():
-        columns, rows_ = quantise_both(x_RK.T, copies=copies)
-        return rows_, columns
-    rows, length = _checked_shape(x_RK.shape, contracted=1)
-    _checked_shape(x_RK.shape, contracted=0)
-    x_RK = x_RK.contiguous()
+    """``(quantise_rows(x), quantise_columns(x))`` of one matrix."""
+    x_RK = x_RK if x_RK.is_contiguous() or x_RK.T.is_contiguous() else x_RK.contiguous()
+    return quantise_rows(x_RK, copies=copies), quantise_columns(x_RK, copies=copies)
+
+
+def _of_floats(x: torch.Tensor, length: int, copies: int, by_rows: bool) -> Quantised:
+    if length > MAX_LENGTH:
+        raise NotReproducible("matrix product", f"a contraction of {length} terms exceeds 2^22")
+    values = x.reshape(-1).clone() if length == 1 else None
+    return Quantised(None, None, length, copies, by_rows, values, x)
+
+
+def _planes_by_rows(x_RK: torch.Tensor, copies: int) -> tuple[torch.Tensor, torch.Tensor]:
+    rows, length = x_RK.shape
     planes = torch.empty(rows, copies * length, dtype=torch.int8)
     exponents = torch.empty(rows, dtype=torch.int32)
-    largest = np.empty((-(-rows // kernels.BLOCK), length), np.int32)
-    run_rows(
-        kernels.quantise_rows_of_blocks_kernel,
-        largest.shape[0],
-        *(x_RK.numpy(), copies, planes.numpy(), exponents.numpy(), largest),
-        cost=kernels.BLOCK * length,
-    )
-    _refuse_bad(exponents, x_RK)
-    by_rows = Quantised(planes, exponents, length, copies, True, x_RK[:, 0].clone() if length == 1 else None)
-    return by_rows, _columns(x_RK, largest, copies)
+    run_rows(kernels.quantise_rows_kernel, rows, x_RK.numpy(), copies, planes.numpy(), exponents.numpy(), cost=length)
+    _refuse_bad(exponents.numpy(), rows, length)
+    return planes, exponents
 
 
-def _columns(x_KR: torch.Tensor, largest: np.ndarray, copies: int) -> Quantised:
+def _planes_by_columns(x_KR: torch.Tensor, exponents_R: torch.Tensor, copies: int) -> torch.Tensor:
     length, rows = x_KR.shape
     planes = torch.empty(copies * length, rows, dtype=torch.int8)
+    task = (x_KR.numpy(), exponents_R.numpy(), copies, planes.numpy())
+    run_rows(kernels.quantise_columns_kernel, length, *task, cost=rows)
+    return planes
+
+
+def _exponents_of_columns(x_KR: torch.Tensor) -> torch.Tensor:
+    length, rows = x_KR.shape
+    largest = np.empty((-(-length // kernels.BLOCK), rows), np.int32)
+    run_rows(kernels.largest_of_columns_kernel, largest.shape[0], x_KR.numpy(), largest, cost=kernels.BLOCK * rows)
     exponents = torch.empty(rows, dtype=torch.int32)
     kernels.exponents_of_columns_kernel(0, rows, largest, exponents.numpy())
-    _refuse_bad(exponents, x_KR)
-    run_rows(
-        kernels.quantise_columns_kernel,
-        length,
-        *(x_KR.numpy(), exponents.numpy(), copies, planes.numpy()),
-        cost=rows,
-    )
-    return Quantised(planes, exponents, length, copies, False, x_KR[0].clone() if length == 1 else None)
+    _refuse_bad(exponents.numpy(), rows, length)
+    return exponents
 
 
 def _plain(x: torch.Tensor) -> torch.Tensor:
@@ -127,12 +232,10 @@ def _plain(x: torch.Tensor) -> torch.Tensor:
     return x.detach()
 
 
-def _checked_shape(shape: torch.Size, *, contracted: int) -> tuple[int, int]:
-    if shape[contracted] > MAX_LENGTH:
-        raise NotReproducible("matrix product", f"a contraction of {shape[contracted]} terms exceeds 2^22")
-    return shape[0], shape[1]
+def _version(x: torch.Tensor | None) -> int:
+    return 0 if x is None or x.is_inference() else x._version
 
 
-def _refuse_bad(exponents: torch.Tensor, x: torch.Tensor) -> None:
-    if exponents.numel() and int(exponents.numpy().max()) == NOT_FINITE:
-        raise NumericsError("matrix product", f"an operand of shape {list(x.shape)}")
+def _refuse_bad(exponents: np.ndarray, rows: int, length: int) -> None:
+    if exponents.max(initial=0) == NOT_FINITE:
+        raise NumericsError("matrix product", f"an operand of {rows} rows of {length}")

@@ -12,9 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.errors import NotReproducible, NumericsError
-from verde.numerics import backend, gemm
+from verde.numerics import backend, gemm, tiling
 
-ROUTES = ["int8", "fp64"] if backend.int8_is_exact() else ["fp64"]
+ROUTES = [
+    *(["tiles"] if tiling.tiles_are_native() else []),
+    *(["int8"] if backend.int8_is_exact() else []),
+    "fp64",
+]
 
 
 @contextmanager
@@ -276,9 +280,11 @@ def test_what_is_no_number_ends_the_step(bad, length):
     x[1, length // 2] = bad
     for attempt in (
         lambda: gemm.matmul(x, good.T),
+        lambda: gemm.matmul(x.T.contiguous().T, good.T),
         lambda: gemm.matmul(good, x.T),
         lambda: gemm.matmul(good, x.T.contiguous()),
-        lambda: gemm.quantise_both(x),
+        lambda: gemm.quantise_rows(x).planes,
+        lambda: gemm.quantise_columns(x.T.contiguous()).exponents_R,
     ):
         with pytest.raises(NumericsError):
             attempt()

@@ -22,13 +22,13 @@ def _exact(hh: np.int32, mid: np.int32, ll: np.int32) -> np.float64:
 
 
 @njit(nogil=True, cache=True)
-def _add_bias(bias_C, column, out_c):
+def add_bias(bias_C, column, out_c):
     for j in range(out_c.shape[0]):
         out_c[j] = settled(np.float32(out_c[j] + settled(bias_C[column + j])))
 
 
 @njit(nogil=True, cache=True)
-def _holds_no_number(out_c):
+def holds_no_number(out_c):
     largest = np.int32(0)
     for j in range(out_c.shape[0]):
         largest = max(largest, magnitude_bits(out_c[j]))
@@ -47,8 +47,8 @@ def combine_kernel(start, stop, hh_rc, mid_rc, ll_rc, scale_R, scale_C, bias_C, 
             value = np.float32(total * (scale * scale_C[column + j]))
             out_c[j] = value if abs(value) >= LEAST_NORMAL else np.float32(0.0)
         if bias_C.shape[0]:
-            _add_bias(bias_C, column, out_c)
-        bad_R[row + i] |= _holds_no_number(out_c)
+            add_bias(bias_C, column, out_c)
+        bad_R[row + i] |= holds_no_number(out_c)
 
 
 @njit(nogil=True, cache=True)
@@ -71,8 +71,8 @@ def finish_kernel(start, stop, total_rc, scale_R, scale_C, bias_C, row, column, 
             value = np.float32(total_rc[i, j] * (scale * scale_C[column + j]))
             out_c[j] = value if abs(value) >= LEAST_NORMAL else np.float32(0.0)
         if bias_C.shape[0]:
-            _add_bias(bias_C, column, out_c)
-        bad_R[row + i] |= _holds_no_number(out_c)
+            add_bias(bias_C, column, out_c)
+        bad_R[row + i] |= holds_no_number(out_c)
 
 
 @njit(nogil=True, cache=True)
@@ -83,5 +83,5 @@ def outer_kernel(start, stop, left_R, right_C, bias_C, out_RC, bad_R):
         for j in range(out_C.shape[0]):
             out_C[j] = settled(np.float32(settled(left_R[i]) * settled(right_C[j])))
         if bias_C.shape[0]:
-            _add_bias(bias_C, 0, out_C)
-        bad_R[i] |= _holds_no_number(out_C)
+            add_bias(bias_C, 0, out_C)
+        bad_R[i] |= holds_no_number(out_C)

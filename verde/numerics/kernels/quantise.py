@@ -27,20 +27,20 @@ BLOCK = 64
 _TO_INTEGER = np.float32(12582912.0)
 
 # Below this exponent the scale 2^(15-e) is no binary32, or a subnormal element would be told apart from zero.
-_TINY = -108
+TINY = -108
 
 
 @njit(inline="always")
-def _integer_bits(scaled: np.float32) -> np.int32:
+def integer_bits(scaled: np.float32) -> np.int32:
     return np.float32(scaled + _TO_INTEGER).view(np.int32)
 
 
 @njit(inline="always")
-def _tiny_bits(value: np.float32, exponent: np.int32) -> np.int32:
-    """As ``_integer_bits`` of value · 2^(15 - exponent), for exponents whose scale needs two steps."""
+def tiny_bits(value: np.float32, exponent: np.int32) -> np.int32:
+    """As ``integer_bits`` of value · 2^(15 - exponent), for exponents whose scale needs two steps."""
     if magnitude_bits(value) < LEAST_NORMAL_BITS:
         value = np.float32(0.0)
-    return _integer_bits(value * power_of_two_32(np.int32(100)) * power_of_two_32(np.int32(-85 - exponent)))
+    return integer_bits(value * power_of_two_32(np.int32(100)) * power_of_two_32(np.int32(-85 - exponent)))
 
 
 @njit(nogil=True, cache=True)
@@ -57,15 +57,15 @@ def quantise_rows_kernel(start, stop, x_RK, copies, planes_RP, exponents_R):
             continue
         high = planes_RP[i, :width]
         low = planes_RP[i, width : 2 * width]
-        if exponent < _TINY:
+        if exponent < TINY:
             for k in range(width):
-                bits = _tiny_bits(x_RK[i, k], exponent)
+                bits = tiny_bits(x_RK[i, k], exponent)
                 high[k] = np.int8((bits + 128) >> 8)
                 low[k] = np.int8(bits)
         else:
             scale = power_of_two_32(np.int32(15 - exponent))
             for k in range(width):
-                bits = _integer_bits(x_RK[i, k] * scale)
+                bits = integer_bits(x_RK[i, k] * scale)
                 high[k] = np.int8((bits + 128) >> 8)
                 low[k] = np.int8(bits)
         if copies == 3:
@@ -101,22 +101,22 @@ def quantise_columns_kernel(start, stop, x_RK, exponents_K, copies, planes_PK):
     scale_K = np.empty(width, np.float32)
     tiny = False
     for k in range(width):
-        tiny |= exponents_K[k] < _TINY
-        scale_K[k] = power_of_two_32(np.int32(15 - max(exponents_K[k], np.int32(_TINY))))
+        tiny |= exponents_K[k] < TINY
+        scale_K[k] = power_of_two_32(np.int32(15 - max(exponents_K[k], np.int32(TINY))))
     for i in range(start, stop):
         high = planes_PK[i]
         low = planes_PK[rows + i]
         if tiny:
             for k in range(width):
-                if exponents_K[k] < _TINY:
-                    bits = _tiny_bits(x_RK[i, k], exponents_K[k])
+                if exponents_K[k] < TINY:
+                    bits = tiny_bits(x_RK[i, k], exponents_K[k])
                 else:
-                    bits = _integer_bits(x_RK[i, k] * scale_K[k])
+                    bits = integer_bits(x_RK[i, k] * scale_K[k])
                 high[k] = np.int8((bits + 128) >> 8)
                 low[k] = np.int8(bits)
         else:
             for k in range(width):
-                bits = _integer_bits(x_RK[i, k] * scale_K[k])
+                bits = integer_bits(x_RK[i, k] * scale_K[k])
                 high[k] = np.int8((bits + 128) >> 8)
                 low[k] = np.int8(bits)
         if copies == 3:
