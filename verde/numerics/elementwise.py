@@ -135,34 +135,38 @@ def _settle(operator: str, x: torch.Tensor) -> torch.Tensor:
 
 
 def _of_one(operator: str, x: torch.Tensor) -> torch.Tensor:
-    x = _dense(_checked(operator, x))
-    out = torch.empty_like(x)
-    flat, bad_1 = _flat(x), np.zeros(1, np.int32)
-    assert flat is not None
+    x, flat = _dense(_checked(operator, x))
+    out, bad_1 = torch.empty_like(x), np.zeros(1, np.int32)
     run_rows(OF_ONE[operator], flat.size, flat, _flat(out), bad_1, cost=_COST.get(operator, 1))
     return _sound(operator, out, bad_1)
 
 
 def _of_two(operator: str, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    a, b = _dense(_checked(operator, a)), _checked(operator, b)
+    a, b = _checked(operator, a), _checked(operator, b)
     if a.shape != b.shape:
         raise ValueError(f"{operator} takes two tensors of one shape, not {tuple(a.shape)} and {tuple(b.shape)}")
     if a.stride() != b.stride():
         a, b = a.contiguous(), b.contiguous()
-    out = torch.empty_like(a)
-    bad_1 = np.zeros(1, np.int32)
-    run_rows(OF_TWO[operator], a.numel(), _flat(a), _flat(b), _flat(out), bad_1, cost=_COST.get(operator[:4], 4))
+    (a, flat_a), (_, flat_b) = _dense(a), _dense(b)
+    out, bad_1 = torch.empty_like(a), np.zeros(1, np.int32)
+    run_rows(OF_TWO[operator], flat_a.size, flat_a, flat_b, _flat(out), bad_1, cost=_COST.get(operator[:4], 4))
     return _sound(operator, out, bad_1)
 
 
 def _arithmetic(operator: str, a: Operand, b: Operand) -> torch.Tensor:
-    a, b = _as_tensor(operator, a), _as_tensor(operator, b)
+    a = _checked(operator, a) if isinstance(a, torch.Tensor) else torch.tensor(a, dtype=torch.float32)
     flat_a = _flat(a)
-    if flat_a is not None and a.shape == b.shape and a.stride() == b.stride():
-        loop, other = OF_TWO[operator], _flat(b)
-    elif flat_a is not None and b.numel() == 1 and b.dim() <= a.dim():
-        loop, other = WITH_NUMBER[operator], np.float32(b.item())
+    if not isinstance(b, torch.Tensor):
+        loop, other = WITH_NUMBER[operator], np.float32(b)
     else:
+        b = _checked(operator, b)
+        if a.shape == b.shape and a.stride() == b.stride():
+            loop, other = OF_TWO[operator], _flat(b)
+        elif b.numel() == 1 and b.dim() <= a.dim():
+            loop, other = WITH_NUMBER[operator], np.float32(b.item())
+        else:
+            flat_a = None
+    if flat_a is None:
         # One IEEE operation with one rounding is the same everywhere, so torch may broadcast it.
         return _settle(operator, _NATIVE[operator](a, b))
     out, bad_1 = torch.empty_like(a), np.zeros(1, np.int32)
@@ -170,22 +174,19 @@ def _arithmetic(operator: str, a: Operand, b: Operand) -> torch.Tensor:
     return _sound(operator, out, bad_1)
 
 
-def _as_tensor(operator: str, value: Operand) -> torch.Tensor:
-    """A float32 tensor; a number becomes the nearest binary32."""
-    if isinstance(value, torch.Tensor):
-        return _checked(operator, value)
-    return torch.tensor(value, dtype=torch.float32)
-
-
 def _checked(operator: str, x: torch.Tensor) -> torch.Tensor:
-    if x.dtype != torch.float32 or x.device.type != "cpu":
+    if x.dtype is not torch.float32 or not x.is_cpu:
         raise NotReproducible(operator, f"exact/1 computes float32 on the CPU, not {x.dtype} on {x.device}")
-    return x.detach()
+    return x.detach() if x.requires_grad else x
 
 
-def _dense(x: torch.Tensor) -> torch.Tensor:
-    """``x`` itself where its elements fill one piece of memory, else a contiguous copy."""
-    return x if _flat(x) is not None else x.contiguous()
+def _dense(x: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    """``x`` itself where its elements fill one piece of memory, else a contiguous copy; and its flat array."""
+    flat = _flat(x)
+    if flat is None:
+        x = x.contiguous()
+        flat = _flat(x)
+    return x, flat
 
 
 def _flat(x: torch.Tensor) -> Any:
@@ -194,7 +195,7 @@ def _flat(x: torch.Tensor) -> Any:
         x = x.permute(sorted(range(x.dim()), key=x.stride, reverse=True))
         if not x.is_contiguous():
             return None
-    return x.detach().view(-1).numpy()
+    return x.numpy().reshape(-1)
 
 
 def _sound(operator: str, x: torch.Tensor, bad_1: Any) -> torch.Tensor:

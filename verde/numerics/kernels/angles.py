@@ -17,12 +17,8 @@ PHASE_LO = np.array([t & ((1 << 40) - 1) for t in TWO_OVER_PI], dtype=np.uint64)
 
 @device
 def bit_length(t):  # type: ignore[no-untyped-def]
-    """Number of bits of an int64 0 <= t < 2^63."""
-    n = np.int64(0)
-    while t != 0:
-        t >>= 1
-        n += 1
-    return n
+    """Number of bits of an int64 2^10 <= t < 2^63, read from the exponent of a binary64 that holds its upper bits."""
+    return (np.float64(t & ~np.int64(1023)).view(np.int64) >> 52) - 1022
 
 
 @device
