@@ -141,7 +141,8 @@ class _Batch:
                 yield start, stop
                 start = stop
             stop = end
-        yield start, stop
+        if stop > start:
+            yield start, stop
 
     def own(self, row_N: Array, offset_N: Array, ids_N: Array) -> Tokens:
         """Tokens number ``offset_N`` of the completions of some rows."""
