@@ -180,6 +180,16 @@ def test_a_near_miss_fails(name):
     assert failures
 
 
+def test_a_processor_that_flushes_by_itself_does_not_conform():
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor cannot flush by itself")
+    try:
+        failures = conformance()
+    finally:
+        torch.set_flush_denormal(False)
+    assert {"mul", "div", "matmul"} <= {failure.operator for failure in failures}
+
+
 def test_what_has_no_result_must_raise():
     failures = conformance({"exp": {"infinite": lambda x: {"y": torch.exp(x)}}})
     assert any(failure.what == "gives a result where there is none" for failure in failures)

@@ -112,6 +112,10 @@ def contraction() -> Iterator[Case]:
     yield "matmul", {"a": [[one, 0.0], [0.0, 0.0]], "b": [[one, 1.0], [0.0, -1.0]]}
     yield "matmul", {"a": [[TINY, TINY], [TINY, -TINY]], "b": [[0.5, 1.0], [0.25, 1.0]]}
     yield "matmul", {"a": [[2.0**-63, 2.0**-70]], "b": [[2.0**-64, 2.0**-63], [-(2.0**-70), 2.0**-70]]}
+    # (16384 - n)(16384 + n) = 2^28 - n^2: just below the smallest number, where rounding comes first.
+    for n in (2, 4, 8):
+        a, b = [[2.0**-63, (16384 - n) * 2.0**-77]], [[0.0], [(16384 + n) * 2.0**-77]]
+        yield "matmul", {"a": a, "b": b}
     yield "matmul", {"a": [[HUGE, 1.0]], "b": [[HUGE], [0.0]]}
     yield "matmul", {"a": _matrix(31, 5, 7, 118, 12), "b": _matrix(32, 7, 6, 118, 12)}
     outlier = [1.0e4, *drawn(33, 15, 110, 12)]
