@@ -13,6 +13,7 @@ import torch
 
 from protocol.errors import NotReproducible, NumericsError
 from verde.numerics.kernels import reduce as kernels
+from verde.numerics.kernels.compiled import kernel
 from verde.numerics.kernels.exponent import NOT_FINITE, exponent_of_bits, rounded
 from verde.numerics.kernels.quantise import largest_of_columns_kernel
 from verde.numerics.threads import run_rows
@@ -84,7 +85,7 @@ def model_norm(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
     return torch.tensor(math.sqrt(total.item()), dtype=torch.float32)
 
 
-@kernels.njit(nogil=True, cache=True)
+@kernel
 def _rounded(total, exponent):
     return rounded(total, exponent)
 

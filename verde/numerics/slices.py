@@ -12,6 +12,7 @@ import torch
 
 from protocol.errors import NotReproducible, NumericsError
 from verde.numerics.kernels import quantise as kernels
+from verde.numerics.kernels.compiled import kernel
 from verde.numerics.kernels.exponent import NOT_FINITE
 from verde.numerics.kernels.packing import pack_columns_kernel, pack_rows_kernel
 from verde.numerics.kernels.tiles import RIGHT_LANES
@@ -150,14 +151,14 @@ def powers_of_two(exponents: np.ndarray, shift: int) -> np.ndarray:
     return ((exponents.astype(np.int64) + (1023 + shift)) << 52).view(np.float64)
 
 
-@kernels.njit(nogil=True, cache=True)
+@kernel
 def _pack_rows(start, stop, x, planes, from_planes, length, words, exponents):
     sums = np.empty((stop - start) * RIGHT_LANES, np.float64)
     at = exponents[start * RIGHT_LANES :]
     pack_rows_kernel(start, stop, x, planes, from_planes, length, _FLIP, words[start:], at, sums)
 
 
-@kernels.njit(nogil=True, cache=True)
+@kernel
 def _pack_columns(start, stop, x, planes, from_planes, length, words, exponents):
     sums = np.empty((stop - start) * RIGHT_LANES, np.float64)
     at = exponents[start * RIGHT_LANES :]

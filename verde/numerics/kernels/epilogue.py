@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from verde.numerics.kernels.compiled import kernel
 from verde.numerics.kernels.exponent import INFINITY_BITS, LEAST_NORMAL, magnitude_bits, settled
 
 
@@ -21,13 +22,13 @@ def _exact(hh: np.int32, mid: np.int32, ll: np.int32) -> np.float64:
     return (np.float64(hh) * 65536.0 + np.float64(mid) * 256.0) + np.float64(ll)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def add_bias(bias_C, column, out_c):
     for j in range(out_c.shape[0]):
         out_c[j] = settled(np.float32(out_c[j] + settled(bias_C[column + j])))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def holds_no_number(out_c):
     largest = np.int32(0)
     for j in range(out_c.shape[0]):
@@ -35,7 +36,7 @@ def holds_no_number(out_c):
     return largest >= INFINITY_BITS
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def combine_kernel(start, stop, hh_rc, mid_rc, ll_rc, scale_R, scale_C, bias_C, row, column, out_RC, bad_R):
     """out = ``out(C · scale)`` of three blocks of int32 sums, then the bias."""
     width = hh_rc.shape[1]
@@ -51,7 +52,7 @@ def combine_kernel(start, stop, hh_rc, mid_rc, ll_rc, scale_R, scale_C, bias_C, 
         bad_R[row + i] |= holds_no_number(out_c)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def accumulate_kernel(start, stop, hh_rc, mid_rc, ll_rc, first, total_rc):
     """Add the exact sums of one piece of a long contraction to float64 totals (all below 2^53, so exact)."""
     for i in range(start, stop):
@@ -60,7 +61,7 @@ def accumulate_kernel(start, stop, hh_rc, mid_rc, ll_rc, first, total_rc):
             total_rc[i, j] = piece if first else total_rc[i, j] + piece
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def finish_kernel(start, stop, total_rc, scale_R, scale_C, bias_C, row, column, out_RC, bad_R):
     """As ``combine_kernel``, from one block of float64 totals."""
     width = total_rc.shape[1]
@@ -75,7 +76,7 @@ def finish_kernel(start, stop, total_rc, scale_R, scale_C, bias_C, row, column, 
         bad_R[row + i] |= holds_no_number(out_c)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def outer_kernel(start, stop, left_R, right_C, bias_C, out_RC, bad_R):
     """A contraction of length one: ``mul`` of the values themselves, which are not quantised."""
     for i in range(start, stop):

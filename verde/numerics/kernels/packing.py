@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from verde.numerics.kernels.compiled import kernel
 from verde.numerics.kernels.exponent import NOT_FINITE, magnitude_bits, power_of_two_32, raised_exponent_of_bits
 from verde.numerics.kernels.quantise import TINY, integer_bits, tiny_bits
 
@@ -29,7 +30,7 @@ _PARTIAL = 1 << 15
 _CHUNK = 512
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _quantise_row(x_K, bytes_2K):
     """Both bytes of a row's significands; returns the exponent and the sum of the significands."""
     length = x_K.shape[0]
@@ -61,7 +62,7 @@ def _quantise_row(x_K, bytes_2K):
     return exponent, total
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _copy_row(planes_P, length, bytes_2K):
     """Both bytes of a row of planes; returns the sum of the significands."""
     total = np.float64(0.0)
@@ -77,7 +78,7 @@ def _copy_row(planes_P, length, bytes_2K):
     return total
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def pack_rows_kernel(start, stop, x_RK, planes_RP, from_planes, length, flip, words, exponents_R, sums_R):
     """Pack rows. Exponents are written for float rows (``NOT_FINITE`` for a bad one) and left alone for planes."""
     groups, lanes = words.shape[1], words.shape[3]
@@ -101,7 +102,7 @@ def pack_rows_kernel(start, stop, x_RK, planes_RP, from_planes, length, flip, wo
                 words_42L[group, 1, lane] = words_24[1, group] ^ flip
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def bytes_of_rows_kernel(start, stop, x_RK, planes_RP, from_planes, length, words, exponents_R, sums_R):
     """A left operand whose rows keep their order: words [T, 4, 2, K4], zero outside. Otherwise as ``pack_rows_kernel``.
 
@@ -127,7 +128,7 @@ def _word(b0, b1, b2, b3):
     return np.int32((b0 & 255) | ((b1 & 255) << 8) | ((b2 & 255) << 16) | (b3 << 24))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _quantise_group(x_KR, first, column, exponents_c, scale_c, tiny, bits_4c):
     """Four rows' significands (as ``integer_bits``) of some columns; rows beyond the matrix are zero."""
     width = scale_c.shape[0]
@@ -148,7 +149,7 @@ def _quantise_group(x_KR, first, column, exponents_c, scale_c, tiny, bits_4c):
                 bits_c[c] = integer_bits(x_c[c] * scale_c[c])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _copy_group(planes_PR, length, first, column, width, bits_4c):
     for b in range(4):
         bits_c = bits_4c[b]
@@ -161,7 +162,7 @@ def _copy_group(planes_PR, length, first, column, width, bits_4c):
             bits_c[c] = _AROUND + np.int32(high_c[c]) * 256 + np.int32(low_c[c])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def pack_columns_kernel(start, stop, x_KR, planes_PR, from_planes, length, flip, words, exponents_R, sums_R):
     """Pack columns, which become rows. Exponents are read for float columns; none may be ``NOT_FINITE``."""
     groups, lanes = words.shape[1], words.shape[3]

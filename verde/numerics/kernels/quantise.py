@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from verde.numerics.kernels.compiled import kernel
 from verde.numerics.kernels.exponent import (
     LEAST_NORMAL_BITS,
     NOT_FINITE,
@@ -43,7 +44,7 @@ def tiny_bits(value: np.float32, exponent: np.int32) -> np.int32:
     return integer_bits(value * power_of_two_32(np.int32(100)) * power_of_two_32(np.int32(-85 - exponent)))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def quantise_rows_kernel(start, stop, x_RK, copies, planes_RP, exponents_R):
     """Quantise each row along itself: planes [R, copies·K] int8, exponents [R] int32 (``NOT_FINITE`` for bad rows)."""
     width = x_RK.shape[1]
@@ -72,7 +73,7 @@ def quantise_rows_kernel(start, stop, x_RK, copies, planes_RP, exponents_R):
             planes_RP[i, 2 * width :] = high
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def largest_of_columns_kernel(start, stop, x_RK, largest_BK):
     """Per block of 64 rows, the largest magnitude bits of each column. ``start`` and ``stop`` count blocks."""
     rows, width = x_RK.shape
@@ -84,7 +85,7 @@ def largest_of_columns_kernel(start, stop, x_RK, largest_BK):
                 largest[k] = max(largest[k], magnitude_bits(x_RK[i, k]))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def exponents_of_columns_kernel(start, stop, largest_BK, exponents_K):
     """Each column's exponent from its blocks' largest magnitudes."""
     for k in range(start, stop):
@@ -94,7 +95,7 @@ def exponents_of_columns_kernel(start, stop, largest_BK, exponents_K):
         exponents_K[k] = raised_exponent_of_bits(largest)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def quantise_columns_kernel(start, stop, x_RK, exponents_K, copies, planes_PK):
     """Quantise with one exponent per column: planes [copies·R, K] int8, plane by plane."""
     rows, width = x_RK.shape
@@ -123,7 +124,7 @@ def quantise_columns_kernel(start, stop, x_RK, exponents_K, copies, planes_PK):
             planes_PK[2 * rows + i] = high
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def quantise_rows_of_blocks_kernel(start, stop, x_RK, copies, planes_RP, exponents_R, largest_BK):
     """Rows as ``quantise_rows_kernel`` and columns' magnitudes as ``largest_of_columns_kernel``, in one pass."""
     rows = x_RK.shape[0]

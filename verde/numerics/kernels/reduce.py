@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from verde.numerics.kernels.compiled import kernel
 from verde.numerics.kernels.exponent import (
     LEAST_NORMAL_BITS,
     NOT_FINITE,
@@ -25,7 +26,7 @@ WIDTH = 36
 BLOCK = 64
 
 _SHIFTER = np.float64(6755399441055744.0)
-_SHIFTER_BITS = np.float64(6755399441055744.0).view(np.int64)
+SHIFTER_BITS = np.float64(6755399441055744.0).view(np.int64)
 
 # Up to this exponent a subnormal term, which reads as zero, would not vanish by itself.
 _TINY = -90
@@ -42,7 +43,7 @@ def _read(value: np.float32) -> np.float32:
     return value if magnitude_bits(value) >= LEAST_NORMAL_BITS else np.float32(0.0)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def largest_bits(x_N):
     """The largest magnitude bits of a vector."""
     largest = np.int32(0)
@@ -51,7 +52,7 @@ def largest_bits(x_N):
     return largest
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def integer_sum(x_N, exponent):
     """The exact sum of rne(x · 2^(36 - exponent)) as int64."""
     scale = power_of_two_64(np.int64(WIDTH - exponent))
@@ -62,10 +63,10 @@ def integer_sum(x_N, exponent):
     else:
         for i in range(x_N.shape[0]):
             total += term_bits(x_N[i], scale)
-    return total - np.int64(x_N.shape[0]) * _SHIFTER_BITS
+    return total - np.int64(x_N.shape[0]) * SHIFTER_BITS
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def row_sum(x_N):
     """SUM of one row, NaN where a term is no number."""
     exponent = exponent_of_bits(largest_bits(x_N))
@@ -74,28 +75,28 @@ def row_sum(x_N):
     return rounded(integer_sum(x_N, exponent), np.int64(exponent - WIDTH))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def sum_rows_kernel(start, stop, x_RK, out_R):
     """SUM of each row."""
     for i in range(start, stop):
         out_R[i] = row_sum(x_RK[i])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def largest_of_pieces_kernel(start, stop, x_N, piece, out_P):
     """The largest magnitude bits of each piece of ``piece`` values."""
     for p in range(start, stop):
         out_P[p] = largest_bits(x_N[p * piece : (p + 1) * piece])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def integer_sums_of_pieces_kernel(start, stop, x_N, piece, exponent, out_P):
     """The integer sum of each piece, all relative to one exponent."""
     for p in range(start, stop):
         out_P[p] = integer_sum(x_N[p * piece : (p + 1) * piece], exponent)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def exponents_of_columns_kernel(start, stop, largest_BK, exponents_K):
     """Each column's plain exponent from its blocks' largest magnitudes."""
     for k in range(start, stop):
@@ -105,7 +106,7 @@ def exponents_of_columns_kernel(start, stop, largest_BK, exponents_K):
         exponents_K[k] = exponent_of_bits(largest)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def integer_sums_of_columns_kernel(start, stop, x_RK, exponents_K, partial_BK):
     """Per block of 64 rows, each column's integer sum. ``start`` and ``stop`` count blocks."""
     rows, width = x_RK.shape
@@ -117,7 +118,7 @@ def integer_sums_of_columns_kernel(start, stop, x_RK, exponents_K, partial_BK):
     for block in range(start, stop):
         first, last = block * BLOCK, min(rows, (block + 1) * BLOCK)
         partial_K = partial_BK[block]
-        partial_K[:] = -(last - first) * _SHIFTER_BITS
+        partial_K[:] = -(last - first) * SHIFTER_BITS
         for i in range(first, last):
             if tiny:
                 for k in range(width):
@@ -127,7 +128,29 @@ def integer_sums_of_columns_kernel(start, stop, x_RK, exponents_K, partial_BK):
                     partial_K[k] += term_bits(x_RK[i, k], scale_K[k])
 
 
-@njit(nogil=True, cache=True)
+@kernel
+def integer_sums_of_row(x_K, exponents_K, total_K):
+    """Add one row's integers, each relative to its column's exponent, to the columns' totals."""
+    for k in range(x_K.shape[0]):
+        scale = power_of_two_64(np.int64(WIDTH - exponents_K[k]))
+        total_K[k] += term_bits(x_K[k], scale) - SHIFTER_BITS
+
+
+@kernel
+def sum_of_squares(x_K):
+    """SUM of ``mul(x, x)``; not finite where a square is not."""
+    largest = np.int32(largest_bits(x_K)).view(np.float32)
+    exponent = exponent_of_bits(magnitude_bits(np.float32(largest * largest)))
+    if exponent == NOT_FINITE:
+        return np.float32(np.nan)
+    scale = power_of_two_64(np.int64(WIDTH - exponent))
+    total = np.int64(0)
+    for k in range(x_K.shape[0]):
+        total += term_bits(_read(np.float32(x_K[k] * x_K[k])), scale)
+    return rounded(total - np.int64(x_K.shape[0]) * SHIFTER_BITS, np.int64(exponent - WIDTH))
+
+
+@kernel
 def totals_of_columns_kernel(start, stop, partial_BK, exponents_K, out_K):
     """Round each column's total."""
     for k in range(start, stop):
@@ -137,7 +160,7 @@ def totals_of_columns_kernel(start, stop, partial_BK, exponents_K, out_K):
         out_K[k] = rounded(total, np.int64(exponents_K[k] - WIDTH))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def sum_of_squares_kernel(start, stop, x_N, piece, out_P):
     """SUM of ``mul(x, x)`` over each piece of ``piece`` values; infinite or NaN where a square is no number."""
     for p in range(start, stop):

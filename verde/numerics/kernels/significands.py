@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from verde.numerics.kernels.compiled import kernel
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def significands_kernel(start, stop, planes, row, high, low, out_RK):
     """out[i, k] = 256·h + l as float64; h starts at ``planes[row, high]``, l at ``planes[row, low]`` (by rows)."""
     width = out_RK.shape[1]
@@ -17,7 +18,7 @@ def significands_kernel(start, stop, planes, row, high, low, out_RK):
             out_RK[i, k] = np.float64(np.int32(high_K[k]) * 256 + np.int32(low_K[k]))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def significands_of_columns_kernel(start, stop, planes, high, low, column, out_KR):
     """The same for planes by columns: h starts at ``planes[high, column]``, l at ``planes[low, column]``."""
     width = out_KR.shape[1]

@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
+from verde.numerics.kernels.compiled import kernel
 from verde.numerics.kernels.epilogue import add_bias, holds_no_number
 from verde.numerics.kernels.exponent import LEAST_NORMAL, NOT_FINITE, power_of_two_64
 from verde.numerics.kernels.packing import bytes_of_rows_kernel, pack_columns_kernel
@@ -153,7 +154,7 @@ def tile_results(
     return types.void(types.int64, _STRIDES, *[types.int64] * 7), generate
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _careful_tile(left, strides, right, groups, undo_R, scale_R, scale_C, row, column, out_RC):
     """One tile at the border of the matrix, of many positions, or whose results may overflow or vanish."""
     total_RC = np.empty((LEFT_LANES, RIGHT_LANES), np.float64)
@@ -173,7 +174,7 @@ def _careful_tile(left, strides, right, groups, undo_R, scale_R, scale_C, row, c
             out_c[j] = value if abs(value) >= LEAST_NORMAL else np.float32(0.0)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def multiply_kernel(
     start,
     stop,

@@ -1,0 +1,66 @@
+"""Why this module exists: the log-probabilities of chosen tokens, and their gradient, without a tensor of exponentials.
+
+Shapes: R rows, V words of the vocabulary.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from protocol.errors import NumericsError
+from verde.numerics import memory
+from verde.numerics.kernels import loss as kernels
+from verde.numerics.threads import run_rows
+
+_COST = 8
+
+
+def token_log_probs(z_RV: torch.Tensor, token_R: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(log-probabilities [R], normalisers [R]): ``sub(z[token], logsumexp(z))`` and that logsumexp.
+
+    ``token_R`` int64 in 0 … V-1. Backward wants the normalisers. Raises ``NumericsError`` for NaN or infinity,
+    ``ValueError`` for a token outside of the vocabulary.
+    """
+    z_RV, token_R = z_RV.detach().contiguous(), _checked(token_R, z_RV.shape[1])
+    rows, words = z_RV.shape
+    log_prob_R, normaliser_R, bad_R = torch.empty(rows), torch.empty(rows), np.zeros(rows, np.bool_)
+    task = (z_RV.numpy(), token_R.numpy(), log_prob_R.numpy(), normaliser_R.numpy(), bad_R)
+    run_rows(kernels.log_probs_kernel, rows, *task, cost=_COST * words)
+    _refuse(bad_R, z_RV)
+    return log_prob_R, normaliser_R
+
+
+def token_log_probs_backward(
+    g_R: torch.Tensor,
+    z_RV: torch.Tensor,
+    token_R: torch.Tensor,
+    normaliser_R: torch.Tensor,
+    out: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """dz [R, V] as autograd takes it from ``z.gather(token) - z.logsumexp(-1)``: -g · exp(z - logsumexp), g at token.
+
+    ``out`` may be ``z_RV`` itself when nobody reads the logits afterwards.
+    """
+    z_RV, token_R, g_R = z_RV.detach().contiguous(), _checked(token_R, z_RV.shape[1]), g_R.detach().contiguous()
+    rows, words = z_RV.shape
+    dz_RV = memory.empty(rows, words) if out is None else out.detach()
+    if dz_RV.shape != z_RV.shape or not dz_RV.is_contiguous():
+        raise ValueError("out must be a contiguous matrix of the logits' shape")
+    bad_R = np.zeros(rows, np.bool_)
+    task = (g_R.numpy(), z_RV.numpy(), token_R.numpy(), normaliser_R.numpy(), dz_RV.numpy(), bad_R)
+    run_rows(kernels.log_probs_backward_kernel, rows, *task, cost=_COST * words)
+    _refuse(bad_R, z_RV)
+    return dz_RV
+
+
+def _checked(token_R: torch.Tensor, words: int) -> torch.Tensor:
+    token_R = token_R.detach().contiguous()
+    if token_R.numel() and not 0 <= int(token_R.min()) <= int(token_R.max()) < words:
+        raise ValueError(f"a token is not one of {words} words")
+    return token_R
+
+
+def _refuse(bad_R: np.ndarray, z: torch.Tensor) -> None:
+    if bad_R.any():
+        raise NumericsError("log-probabilities", f"logits of shape {list(z.shape)}")
