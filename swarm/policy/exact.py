@@ -27,6 +27,7 @@ from swarm.policy.load import LoadedModel
 from swarm.policy.packing import completion_log_probs, pass_bytes_per_token
 from swarm.policy.state import adopt_parts, state_parts
 from verde.numerics.adamw import Rates, binary32, clip_factor, update
+from verde.numerics.backend import route
 from verde.numerics.decoder import Decoder, decoder_of
 from verde.numerics.mode import exact
 
@@ -65,7 +66,7 @@ class ExactEngine(ModelEngine):
         self._room = Room(self._limits.max_cache_bytes, self._limits.max_pass_bytes)
         self._tokens_per_pass = max(_LEAST_TOKENS_PER_PASS, PASS_BYTES // pass_bytes_per_token(loaded))
         self._decoder: Decoder | None = None
-        self._decoder_version: tuple[int, ...] = ()
+        self._decoder_version: tuple[str | int, ...] = ()
         with exact(*self._models()):
             pass  # its tables are settled from here on
 
@@ -147,10 +148,10 @@ class ExactEngine(ModelEngine):
 
     def _current_decoder(self) -> Decoder | None:
         """The fused decoder on the present weights, if the model's family has one."""
-        version = tuple(parameter._version for parameter in self._state.parameters)
+        version = (route().name, *(parameter._version for parameter in self._state.parameters))
         if self._decoder is None or version != self._decoder_version:
             self._decoder, self._decoder_version = None, version
-            self._decoder = decoder_of(self._loaded.model)
+            self._decoder = decoder_of(self._loaded.model, self._vocabulary.size)
         return self._decoder
 
 

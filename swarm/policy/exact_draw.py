@@ -128,7 +128,7 @@ class _Batch:
         for start, stop in self._passes(self.end_P):
             x_NK = self.decoder.forward(part(tokens, start, stop), self.cache)
             inside = (self.end_P > start) & (self.end_P <= stop)
-            logits = self.decoder.logits(x_NK, self.end_P[inside] - 1 - start, vocab_size)
+            logits = self.decoder.logits(x_NK, self.end_P[inside] - 1 - start)
             logits_PV[torch.from_numpy(inside)] = logits
         return logits_PV
 
@@ -175,7 +175,7 @@ def _draw_batch(batch: _Batch, vocabulary: Vocabulary, seeds: Sequence[int], sam
         if len(row_N) == 0 or step == sampling.max_new_tokens - 1:
             break
         x_NK = batch.decoder.forward(batch.own(row_N, np.full_like(row_N, step), token_N[alive_N]), batch.cache)
-        logits, source_N = batch.decoder.logits(x_NK, None, vocabulary.size), None
+        logits, source_N = batch.decoder.logits(x_NK), None
     ends = set(vocabulary.end_ids)
     rows = [tuple(tokens[:length]) for tokens, length in zip(out_BT.tolist(), length_B.tolist(), strict=True)]
     return [Drawn(row, bool(row) and row[-1] in ends) for row in rows]
@@ -214,7 +214,7 @@ def _redraw_batch(
         asked = np.flatnonzero(offset_N[start:stop] + 1 < wanted_B[row_N[start:stop]])
         for at in range(0, len(asked), rows_at_once):
             some = asked[at : at + rows_at_once]
-            logits = batch.decoder.logits(x_NK, some, vocabulary.size)
+            logits = batch.decoder.logits(x_NK, some)
             check(logits, None, row_N[start:stop][some], offset_N[start:stop][some] + 1)
     return [tuple(tokens[:wanted]) for tokens, wanted in zip(found_BT.tolist(), wanted_B.tolist(), strict=True)]
 

@@ -1,7 +1,7 @@
 """Why this module exists: decoding is the bulk of a peer's time, and one call per aten operator would be most of that.
 
 The same bits as the unmodified model under ``mode.exact``, for the families of ``decoder_plan``: four matrix products
-and five compiled loops per layer. Tokens come as one flat list, of any number of sequences, without padding; each reads
+and four compiled loops per layer. Tokens come as one flat list, of any number of sequences, without padding; each reads
 two ranges of the cache, its prompt's (shared by all samples of the prompt) and its own. So prefill, decoding and
 checking of finished rollouts are one function.
 
@@ -21,7 +21,6 @@ from protocol.errors import NumericsError
 from verde.numerics import elementwise, gemm
 from verde.numerics.decoder_plan import Layer, Matrix, Plan, plan_of
 from verde.numerics.kernels import decoder as kernels
-from verde.numerics.slices import Quantised
 from verde.numerics.threads import run_rows
 
 Array = np.ndarray[Any, Any]
@@ -82,7 +81,7 @@ class Decoder:
         """About how many bytes one token of a pass takes while it is computed."""
         layer = self._plan.layers[0]
         widest = max(layer.heads.weight.rows, layer.gate_up.weight.rows)
-        return 4 * 6 * self._plan.embedding.shape[1] + 8 * widest
+        return 4 * 4 * self._plan.embedding.shape[1] + 8 * widest
 
     def forward(self, tokens: Tokens, cache: Cache) -> torch.Tensor:
         """Hidden states float32 [N, K] before the last norm; keys and values are written to the cache.
@@ -106,32 +105,29 @@ class Decoder:
         self._pending = (delta, delta_norm)
         return x_NK
 
-    def logits(self, x_NK: torch.Tensor, rows: Array | None, vocab_size: int) -> torch.Tensor:
+    def logits(self, x_NK: torch.Tensor, rows: Array | None = None) -> torch.Tensor:
         """Logits float32 [R, V] of rows of the hidden states that ``forward`` just returned (all by default).
 
-        Only the first ``vocab_size`` tokens are computed. Lives in memory that the next call reuses.
+        Lives in memory that the next call reuses.
         """
         delta, delta_norm = self._pending
-        if rows is not None:
-            x_NK, delta = x_NK[torch.from_numpy(rows)], delta[rows]
-        else:
+        if rows is None:
             x_NK = x_NK.clone()
-        normed = self._norm(x_NK, delta, delta_norm, self._plan.final_norm)
-        head = self._plan.head
-        cut = Matrix(head.weight.select(slice(0, vocab_size)), None if head.bias is None else head.bias[:vocab_size])
-        return self._times("logits", normed, cut)
+        else:
+            x_NK, delta = x_NK[torch.from_numpy(rows)], delta[rows]
+        return self._times("logits", self._norm(x_NK, delta, delta_norm, self._plan.final_norm), self._plan.head)
 
-    def _norm(self, x_NK: torch.Tensor, delta_NK: Array, delta_norm_K: Array, weight_K: Array) -> Quantised:
+    def _norm(self, x_NK: torch.Tensor, delta_NK: Array, delta_norm_K: Array, weight_K: Array) -> torch.Tensor:
         """x += delta in place; the norm of x."""
         num_rows, width = x_NK.shape
-        planes, exponents, bad_N = self._quantised(num_rows, width)
+        out_NK = self._space("row", num_rows, width)
         arguments = (x_NK.numpy(), delta_NK, delta_norm_K, weight_K, self._plan.eps)
-        run_rows(kernels.norm_kernel, num_rows, *arguments, planes.numpy(), exponents.numpy(), bad_N, cost=10 * width)
-        return _checked("norm", planes, exponents, bad_N)
+        run_rows(kernels.norm_kernel, num_rows, *arguments, out_NK.numpy(), cost=8 * width)
+        return out_NK
 
-    def _attend(self, normed: Quantised, layer: Layer, entry: tuple[Array, ...], tokens: Tokens) -> Quantised:
+    def _attend(self, normed_NK: torch.Tensor, layer: Layer, entry: tuple[Array, ...], tokens: Tokens) -> torch.Tensor:
         plan = self._plan
-        qkv_NK = self._times("wide", normed, layer.heads).numpy()
+        qkv_NK = self._times("wide", normed_NK, layer.heads).numpy()
         num_rows, shape = len(qkv_NK), (len(qkv_NK), plan.num_heads)
         queries = self._space("query", num_rows, plan.num_heads * plan.width, torch.int16).numpy()
         query_NHD, query_exponent_NH = queries.reshape(*shape, plan.width), np.empty(shape, np.int32)
@@ -146,34 +142,28 @@ class Decoder:
         if bad_N.any():
             raise NumericsError("attention", f"queries, keys or values of {num_rows} tokens")
         range_N4 = _windowed(tokens, layer.window) if layer.window else tokens.range_N4
-        planes, exponents, bad_N = self._quantised(num_rows, plan.num_heads * plan.width)
+        out_NK = self._space("row", num_rows, plan.num_heads * plan.width)
         length = int((range_N4[:, 1] - range_N4[:, 0] + range_N4[:, 3] - range_N4[:, 2]).mean()) + 1
         run_rows(
             kernels.attend_kernel,
             num_rows,
-            *(query_NHD, query_exponent_NH, entry, range_N4, plan.scale, planes.numpy(), exponents.numpy(), bad_N),
+            *(query_NHD, query_exponent_NH, entry, range_N4, plan.scale, out_NK.numpy(), bad_N),
             cost=4 * plan.num_heads * plan.width * length,
         )
-        return _checked("attention", planes, exponents, bad_N)
+        if bad_N.any():
+            raise NumericsError("attention", f"scores of {num_rows} tokens")
+        return out_NK
 
-    def _gate(self, gate_up_NK: torch.Tensor) -> Quantised:
+    def _gate(self, gate_up_NK: torch.Tensor) -> torch.Tensor:
         num_rows, width = gate_up_NK.shape[0], gate_up_NK.shape[1] // 2
-        planes, exponents, bad_N = self._quantised(num_rows, width)
-        run_rows(
-            kernels.gate_kernel,
-            num_rows,
-            *(gate_up_NK.numpy(), self._plan.activation, planes.numpy(), exponents.numpy(), bad_N),
-            cost=12 * width,
-        )
-        return _checked("gated activation", planes, exponents, bad_N)
+        out_NK = self._space("gated", num_rows, width)
+        arguments = (gate_up_NK.numpy(), self._plan.activation, out_NK.numpy())
+        run_rows(kernels.gate_kernel, num_rows, *arguments, cost=12 * width)
+        return out_NK
 
-    def _times(self, name: str, rows: Quantised, matrix: Matrix) -> torch.Tensor:
-        out = self._space(name, rows.rows, matrix.weight.rows)
-        return gemm.multiply(rows, matrix.weight, out, bias_C=matrix.bias)
-
-    def _quantised(self, num_rows: int, width: int) -> tuple[torch.Tensor, torch.Tensor, Array]:
-        planes = self._space("planes", num_rows, 3 * width, torch.int8)
-        return planes, torch.empty(num_rows, dtype=torch.int32), np.empty(num_rows, np.bool_)
+    def _times(self, name: str, row_NK: torch.Tensor, matrix: Matrix) -> torch.Tensor:
+        out = self._space(name, row_NK.shape[0], matrix.weight.rows)
+        return gemm.multiply(gemm.quantise_rows(row_NK), matrix.weight, out, bias_C=matrix.bias)
 
     def _space(self, name: str, num_rows: int, width: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """Memory for a matrix, the same in every call: fresh pages would cost more than what is written to them."""
@@ -191,12 +181,13 @@ class Decoder:
         self._tables = [(elementwise.cos(angle).numpy(), elementwise.sin(angle).numpy()) for angle in angles]
 
 
-def decoder_of(model: nn.Module) -> Decoder | None:
+def decoder_of(model: nn.Module, vocab_size: int | None = None) -> Decoder | None:
     """A decoder on the model's present weights, or ``None`` for models that only ``mode.exact`` can compute.
 
-    The model must have been settled by ``mode.exact``.
+    The model must have been settled by ``mode.exact``. Logits are those of the first ``vocab_size`` tokens. Multiplies
+    by the route (``backend.route``) that is in use now.
     """
-    plan = plan_of(model)
+    plan = plan_of(model, vocab_size)
     return None if plan is None else Decoder(plan)
 
 
@@ -208,9 +199,3 @@ def _windowed(tokens: Tokens, window: int) -> Array:
     range_N4[:, 0] += np.minimum(first, prompt)
     range_N4[:, 2] += np.maximum(first - prompt, 0)
     return range_N4
-
-
-def _checked(operator: str, planes: torch.Tensor, exponents: torch.Tensor, bad_N: Array) -> Quantised:
-    if bad_N.any():
-        raise NumericsError(operator, f"{int(bad_N.sum())} of {len(bad_N)} tokens")
-    return Quantised(planes, exponents, planes.shape[1] // 3, 3, True)

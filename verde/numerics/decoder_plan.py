@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from verde.numerics import elementwise
-from verde.numerics.gemm import quantise_rows
+from verde.numerics import backend, elementwise
+from verde.numerics.gemm import quantise_rows, rows_of_weight
 from verde.numerics.kernels.decoder import GELU_TANH, SILU
 from verde.numerics.slices import Quantised
 
@@ -71,15 +71,16 @@ class Plan:
     activation: int
 
 
-def plan_of(model: nn.Module) -> Plan | None:
+def plan_of(model: nn.Module, vocab_size: int | None = None) -> Plan | None:
     """The plan of a model that ``mode.exact`` has settled, from its present weights; ``None`` for unknown ones.
 
-    Costs two bytes per weight. A changed weight needs a new plan.
+    Costs two bytes per weight. A changed weight, and another route of ``backend``, need a new plan. ``vocab_size``: how
+    many tokens get logits (all by default).
     """
     if not _is_known(model):
         return None
     with torch.no_grad():
-        return _read(model)
+        return _read(model, vocab_size)
 
 
 def _is_known(model: Any) -> bool:
@@ -101,7 +102,7 @@ def _is_known(model: Any) -> bool:
     )
 
 
-def _read(model: Any) -> Plan:
+def _read(model: Any, vocab_size: int | None) -> Plan:
     core, config = model.model, model.config
     is_gemma = type(model).__name__ == "Gemma3ForCausalLM"
     names = ["inv_freq"]
@@ -114,7 +115,7 @@ def _read(model: Any) -> Plan:
         embedding_scale=core.embed_tokens.embed_scale.detach() if is_gemma else None,
         layers=tuple(_layer(layer, names, is_gemma) for layer in core.layers),
         final_norm=_norm(core.norm, is_gemma),
-        head=_matrix([model.lm_head]),
+        head=_matrix([model.lm_head], vocab_size),
         frequencies=tuple(getattr(core.rotary_emb, name).detach().clone() for name in names),
         num_heads=config.num_attention_heads,
         num_kv_heads=config.num_key_value_heads,
@@ -145,10 +146,12 @@ def _layer(layer: Any, names: Sequence[str], is_gemma: bool) -> Layer:
     )
 
 
-def _matrix(parts: Sequence[nn.Linear]) -> Matrix:
-    weight = parts[0].weight if len(parts) == 1 else torch.cat([part.weight for part in parts])
-    bias = None if parts[0].bias is None else torch.cat([part.bias for part in parts])
-    return Matrix(quantise_rows(weight.detach(), copies=2), bias)
+def _matrix(parts: Sequence[nn.Linear], num_rows: int | None = None) -> Matrix:
+    bias = None if parts[0].bias is None else torch.cat([part.bias for part in parts])[:num_rows]
+    if len(parts) == 1 and num_rows in (None, parts[0].out_features):
+        return Matrix(rows_of_weight(parts[0].weight.detach()), bias)
+    weight = torch.cat([part.weight for part in parts])[:num_rows]
+    return Matrix(backend.prepared(quantise_rows(weight, copies=2)), bias)
 
 
 def _norm(norm: Any, plus_one: bool) -> Row:

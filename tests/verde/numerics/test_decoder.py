@@ -75,7 +75,7 @@ def test_a_prefill_is_the_models_own_pass(model, num_rows):
     ids_BL = sequences(model, num_rows, 9)
     decoder = decoder_of(model)
     x_NK = decoder.forward(flat(ids_BL, 0, 9, 9), decoder.new_cache(ids_BL.numel()))
-    logits = decoder.logits(x_NK, None, model.config.vocab_size)
+    logits = decoder.logits(x_NK)
     assert torch.equal(logits.view(num_rows, 9, -1), reference(model, ids_BL))
 
 
@@ -87,11 +87,11 @@ def test_decoding_is_the_prefill_whatever_the_cut(model, prompt_length):
     cache = decoder.new_cache(ids_BL.numel())
     x_NK = decoder.forward(flat(ids_BL, 0, prompt_length, prompt_length), cache)
     last_N = np.arange(1, 9) * prompt_length - 1
-    logits = decoder.logits(x_NK, last_N, model.config.vocab_size)
+    logits = decoder.logits(x_NK, last_N)
     assert torch.equal(logits, expected[:, prompt_length - 1])
     for column in range(prompt_length, 14):
         x_NK = decoder.forward(flat(ids_BL, column, column + 1, prompt_length), cache)
-        assert torch.equal(decoder.logits(x_NK, None, model.config.vocab_size), expected[:, column])
+        assert torch.equal(decoder.logits(x_NK), expected[:, column])
 
 
 def test_neither_order_nor_slots_nor_company_change_a_token(model):
@@ -112,7 +112,7 @@ def test_neither_order_nor_slots_nor_company_change_a_token(model):
         ),
         decoder.new_cache(200 * 11),
     )
-    logits = decoder.logits(x_NK, None, model.config.vocab_size)
+    logits = decoder.logits(x_NK)
     assert torch.equal(logits, expected[torch.from_numpy(order)])
 
 
@@ -125,7 +125,7 @@ def test_routes_and_threads_change_nothing(model):
             with use_route(route):
                 decoder = decoder_of(model)
                 x_NK = decoder.forward(flat(ids_BL, 0, 20, 7), decoder.new_cache(ids_BL.numel()))
-                found.append(decoder.logits(x_NK, None, 90).clone())
+                found.append(decoder.logits(x_NK).clone())
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(found[0], other) for other in found[1:])
@@ -133,9 +133,9 @@ def test_routes_and_threads_change_nothing(model):
 
 def test_fewer_tokens_of_the_vocabulary_are_the_first_ones(model):
     ids_BL = sequences(model, 2, 5)
-    decoder = decoder_of(model)
+    decoder = decoder_of(model, 41)
     x_NK = decoder.forward(flat(ids_BL, 0, 5, 5), decoder.new_cache(10))
-    logits = decoder.logits(x_NK, np.array([4, 9]), 41)
+    logits = decoder.logits(x_NK, np.array([4, 9]))
     assert torch.equal(logits, reference(model, ids_BL)[:, -1, :41])
 
 

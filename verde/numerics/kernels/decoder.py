@@ -1,11 +1,10 @@
 """Why this module exists: a decoder layer between its four matrix products is three loops over rows, each run once.
 
-Section 5 of docs/exact-1.md on whole rows. Each pass ends with the quantising that the next product needs, and nothing
-is quantised twice: a cached key or value stays as it was first written.
+Section 5 of docs/exact-1.md on whole rows. A cached key or value stays quantised as it was first written.
 
 Shapes: N tokens of this pass, H query heads, J key-value heads, D width of a head, C slots of the cache, L keys of one
-query, K width of a row, P = 3 · K planes of a quantised row. ``bad_N`` marks rows in which a value is no number. Empty
-arrays stand for parts that a model does not have.
+query, K width of a row. ``bad_N`` marks rows in which a value is no number. Empty arrays stand for parts that a model
+does not have.
 """
 
 from __future__ import annotations
@@ -64,20 +63,6 @@ def _significands(x_K, out_K):
 
 
 @kernel
-def _quantise(x_K, q_K, planes_P):
-    """The row as planes [h | l | h], by way of ``q_K``; its exponent."""
-    width = x_K.shape[0]
-    exponent = _significands(x_K, q_K)
-    if exponent != NOT_FINITE:
-        for k in range(width):
-            planes_P[k] = np.int8((q_K[k] + 128) >> 8)
-        for k in range(width):
-            planes_P[width + k] = np.int8(q_K[k])
-        planes_P[2 * width :] = planes_P[:width]
-    return exponent
-
-
-@kernel
 def _rms_norm(x_K, weight_K, eps, squares_K, out_K):
     for k in range(x_K.shape[0]):
         squares_K[k] = mul(x_K[k], x_K[k])
@@ -87,22 +72,20 @@ def _rms_norm(x_K, weight_K, eps, squares_K, out_K):
 
 
 @kernel
-def norm_kernel(start, stop, x_NK, delta_NK, delta_weight_K, weight_K, eps, planes_NP, exponent_N, bad_N):
-    """x += delta (normed first where it has a weight), then the norm of x, quantised. ``delta_NK`` may have no rows."""
+def norm_kernel(start, stop, x_NK, delta_NK, delta_weight_K, weight_K, eps, out_NK):
+    """x += delta (normed first where it has a weight), then the norm of x. ``delta_NK`` may have no rows."""
     width = x_NK.shape[1]
-    squares_K, out_K, q_K = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.int32)
+    squares_K, normed_K = np.empty(width, np.float32), np.empty(width, np.float32)
     for n in range(start, stop):
         x_K = x_NK[n]
         if delta_NK.shape[0]:
             delta_K = delta_NK[n]
             if delta_weight_K.shape[0]:
-                _rms_norm(delta_K, delta_weight_K, eps, squares_K, out_K)
-                delta_K = out_K
+                _rms_norm(delta_K, delta_weight_K, eps, squares_K, normed_K)
+                delta_K = normed_K
             for k in range(width):
                 x_K[k] = add(x_K[k], delta_K[k])
-        _rms_norm(x_K, weight_K, eps, squares_K, out_K)
-        exponent_N[n] = _quantise(out_K, q_K, planes_NP[n])
-        bad_N[n] = exponent_N[n] == NOT_FINITE
+        _rms_norm(x_K, weight_K, eps, squares_K, out_NK[n])
 
 
 @kernel
@@ -226,8 +209,8 @@ def _gather(weights_L, value_CJD, j, first, last, total_D):
 
 
 @kernel
-def attend_kernel(start, stop, query_NHD, query_exponent_NH, cache, range_N4, scale, planes_NP, exponent_N, bad_N):
-    """Attention of each token over two ranges of slots (of its prompt, of its own tokens), then quantising of the row.
+def attend_kernel(start, stop, query_NHD, query_exponent_NH, cache, range_N4, scale, out_NK, bad_N):
+    """Attention of each token over two ranges of slots: of its prompt, and of its own tokens.
 
     ``range_N4`` int64: first and end of the prompt's slots, first and end of the own ones; together at least one.
     """
@@ -239,7 +222,6 @@ def attend_kernel(start, stop, query_NHD, query_exponent_NH, cache, range_N4, sc
         longest = max(longest, range_N4[n, 1] - range_N4[n, 0] + range_N4[n, 3] - range_N4[n, 2])
     scores, whole = np.empty(longest, np.float32), np.empty(longest, np.float64)
     high_D, low_D, total_D = np.empty(width, np.int16), np.empty(width, np.int16), np.empty(width, np.float64)
-    out_K, q_K = np.empty(num_heads * width, np.float32), np.empty(num_heads * width, np.int32)
     for n in range(start, stop):
         first, last, own_first, own_last = range_N4[n, 0], range_N4[n, 1], range_N4[n, 2], range_N4[n, 3]
         shared = last - first
@@ -262,23 +244,19 @@ def attend_kernel(start, stop, query_NHD, query_exponent_NH, cache, range_N4, sc
             _gather(whole_L[shared:], value_CJD, j, own_first, own_last, total_D)
             factor = power_of_two_64(exponent - 30)
             for d in range(width):
-                out_K[h * width + d] = flush(np.float32(total_D[d] * factor))
-        exponent_N[n] = _quantise(out_K, q_K, planes_NP[n])
-        bad_N[n] = not good or exponent_N[n] == NOT_FINITE
+                out_NK[n, h * width + d] = flush(np.float32(total_D[d] * factor))
+        bad_N[n] = not good
 
 
 @kernel
-def gate_kernel(start, stop, gate_up_NK, kind, planes_NP, exponent_N, bad_N):
-    """mul(activation(gate), up), quantised; a row holds the gate's values, then the other ones."""
-    width = gate_up_NK.shape[1] // 2
-    out_K, q_K = np.empty(width, np.float32), np.empty(width, np.int32)
+def gate_kernel(start, stop, gate_up_NK, kind, out_NK):
+    """mul(activation(gate), up); a row holds the gate's values, then the other ones."""
+    width = out_NK.shape[1]
     for n in range(start, stop):
-        gate_K, up_K = gate_up_NK[n, :width], gate_up_NK[n, width:]
+        gate_K, up_K, out_K = gate_up_NK[n, :width], gate_up_NK[n, width:], out_NK[n]
         if kind == SILU:
             for k in range(width):
                 out_K[k] = mul(silu(gate_K[k]), up_K[k])
         else:
             for k in range(width):
                 out_K[k] = mul(gelu_tanh(gate_K[k]), up_K[k])
-        exponent_N[n] = _quantise(out_K, q_K, planes_NP[n])
-        bad_N[n] = exponent_N[n] == NOT_FINITE
