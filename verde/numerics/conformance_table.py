@@ -13,7 +13,20 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from verde.numerics import adamw, attention, elementwise, gemm, noise, reduce, sampling, slices
+from verde.numerics import (
+    adamw,
+    attention,
+    elementwise,
+    gated,
+    gemm,
+    loss,
+    noise,
+    norm,
+    reduce,
+    rotary,
+    sampling,
+    slices,
+)
 from verde.numerics.aten_scatter import scatter_sum
 from verde.numerics.kernels.attention import MASKED
 from verde.numerics.mode import exact
@@ -100,6 +113,69 @@ def _rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps))
 
 
+def _rms_norm_gradients(g: Tensor, x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, ...]:
+    x, weight = x.clone().requires_grad_(), weight.clone().requires_grad_()
+    with exact():
+        return torch.autograd.grad(_rms_norm(x, weight, eps), (x, weight), g)
+
+
+def _fused_rms_norm_gradients(g: Tensor, x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, ...]:
+    return norm.rms_norm_backward(g, x, weight, norm.rms_norm(x, weight, eps)[1])
+
+
+def _log_prob_backward(g: Tensor, x: Tensor, token: Tensor) -> Outputs:
+    x = x.clone().requires_grad_()
+    with exact():
+        y = x.gather(1, token[:, None])[:, 0] - x.logsumexp(-1)
+        return {"dx": torch.autograd.grad(y, x, g)[0]}
+
+
+def _fused_log_prob_backward(g: Tensor, x: Tensor, token: Tensor) -> Outputs:
+    return {"dx": loss.token_log_probs_backward(g, x, token, loss.token_log_probs(x, token)[1])}
+
+
+GATES = ("silu", "gelu_tanh")
+
+
+def _gate(gelu: int, x: Tensor, y: Tensor) -> Tensor:
+    return (F.gelu(x, approximate="tanh") if gelu else F.silu(x)) * y
+
+
+def _gated_backward(gelu: int, g: Tensor, x: Tensor, y: Tensor) -> Outputs:
+    x, y = x.clone().requires_grad_(), y.clone().requires_grad_()
+    with exact():
+        dx, dy = torch.autograd.grad(_gate(gelu, x, y), (x, y), g)
+    return {"dx": dx, "dy": dy}
+
+
+def _fused_gated_backward(gelu: int, g: Tensor, x: Tensor, y: Tensor) -> Outputs:
+    dx, dy = gated.gated_backward(GATES[gelu], g, x, y)
+    return {"dx": dx, "dy": dy}
+
+
+def _angles(position: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [1, L, D] of the angles at each position."""
+    angles = elementwise.mul(position[:, None].float(), frequencies)
+    tables = (elementwise.cos(angles), elementwise.sin(angles))
+    cos, sin = (torch.cat((table, table), dim=-1)[None] for table in tables)
+    return cos, sin
+
+
+def _fused_rotate(x: Tensor, position: Tensor, frequencies: Tensor) -> Tensor:
+    return rotary.rotate(x[None, None], *_angles(position, frequencies))[0, 0]
+
+
+def _fused_rotate_backward(g: Tensor, position: Tensor, frequencies: Tensor) -> Outputs:
+    return {"dx": rotary.rotate_backward(g[None, None], *_angles(position, frequencies))[0, 0]}
+
+
+def _rotate_backward(g: Tensor, position: Tensor, frequencies: Tensor) -> Outputs:
+    x = torch.zeros_like(g, requires_grad=True)
+    with exact():
+        (dx,) = torch.autograd.grad(_rotate(x, position, frequencies), x, g)
+    return {"dx": dx}
+
+
 def _rotate(x: Tensor, position: Tensor, frequencies: Tensor) -> Tensor:
     angles = position[:, None].float() * frequencies
     angles = torch.cat((angles, angles), dim=-1)
@@ -117,6 +193,9 @@ def _by_products(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float) ->
 
 
 def _by_key(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float) -> Tensor:
+    if q.shape[-1] == 1:
+        # Contractions of one term are products of the values themselves; ``attend`` does not come here with them.
+        return _by_products(q, k, v, mask, scale)
     return attention.by_key(q[None], k[None, None], v[None, None], mask, scale, MASKED)[0].transpose(0, 1)
 
 
@@ -189,7 +268,18 @@ IMPLEMENTATIONS: Mapping[str, Mapping[str, Implementation]] = {
         "transposed": _y(lambda a, b: gemm.matmul(b.T, a.T).T),
         "exact": _exactly(lambda a, b: a @ b),
     },
-    "rms_norm": {"exact": _exactly(_rms_norm)},
+    "rms_norm": {
+        "exact": _exactly(_rms_norm),
+        "norm": _y(lambda x, weight, eps: norm.rms_norm(x, weight, eps)[0]),
+    },
+    "rms_norm_backward": {
+        "exact": lambda **inputs: {"dx": _rms_norm_gradients(**inputs)[0]},
+        "norm": lambda **inputs: {"dx": _fused_rms_norm_gradients(**inputs)[0]},
+    },
+    "rms_norm_weight": {
+        "exact": lambda g, x, eps: {"dw": _rms_norm_gradients(g, x, torch.ones(x.shape[1]), eps)[1]},
+        "norm": lambda g, x, eps: {"dw": _fused_rms_norm_gradients(g, x, torch.ones(x.shape[1]), eps)[1]},
+    },
     "layer_norm": {"exact": _exactly(lambda x, weight, bias, eps: F.layer_norm(x, weight.shape, weight, bias, eps))},
     "layer_norm_backward": {"exact": lambda **inputs: {"dx": _layer_norm_gradients(**inputs)[0]}},
     "layer_norm_weights": {"exact": _layer_norm_weights},
@@ -198,10 +288,18 @@ IMPLEMENTATIONS: Mapping[str, Mapping[str, Implementation]] = {
     "log_softmax": {"exact": _exactly(lambda x: x.log_softmax(-1))},
     "log_softmax_backward": {"exact": _log_softmax_backward},
     "logsumexp": {"exact": _exactly(lambda x: x.logsumexp(-1))},
+    "log_prob": {
+        "exact": _exactly(lambda x, token: x.gather(1, token[:, None])[:, 0] - x.logsumexp(-1)),
+        "loss": _y(lambda x, token: loss.token_log_probs(x, token)[0]),
+    },
+    "log_prob_backward": {"exact": _log_prob_backward, "loss": _fused_log_prob_backward},
+    "gated": {"exact": _exactly(_gate), "gated": _y(lambda gelu, x, y: gated.gated(GATES[gelu], x, y))},
+    "gated_backward": {"exact": _gated_backward, "gated": _fused_gated_backward},
     "attention": {"attend": _y(_attend), "products": _y(_by_products), "key by key": _y(_by_key)},
     "attention_backward": {"attend": _attention_backward},
     "inv_freq": {"noise": _y(noise.inv_freq)},
-    "rotate": {"exact": _exactly(_rotate)},
+    "rotate": {"exact": _exactly(_rotate), "rotary": _y(_fused_rotate)},
+    "rotate_backward": {"exact": _rotate_backward, "rotary": _fused_rotate_backward},
     "words": {"noise": _y(lambda **inputs: noise.words(**inputs).astype("int64"))},
     "gumbel": {"noise": _y(noise.gumbel)},
     "sample": {"draw": _sample},

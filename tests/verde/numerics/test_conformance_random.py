@@ -95,6 +95,16 @@ def softmax_backward_inputs(name: str) -> Callable[[Dice], Inputs]:
     return inputs
 
 
+def log_prob_inputs(d: Dice) -> Inputs:
+    rows, length = d.size(4), 1 + d.size(12)
+    return {"x": d.matrix(rows, length, 131), "token": [d.random.randrange(length) for _ in range(rows)]}
+
+
+def log_prob_backward_inputs(d: Dice) -> Inputs:
+    inputs = log_prob_inputs(d)
+    return {"g": d.row(len(inputs["token"])), **inputs}
+
+
 def sample_inputs(d: Dice) -> Inputs:
     count = 1 + d.size(60)
     return {
@@ -124,6 +134,8 @@ QUESTIONS: dict[str, Callable[[Dice], Inputs]] = {
     "significands": lambda d: {"x": d.row(1 + d.size(20))},
     "matmul": matmul_inputs,
     "rms_norm": norm_inputs("weight"),
+    "rms_norm_backward": norm_inputs("weight", gradient=True),
+    "rms_norm_weight": norm_inputs(gradient=True),
     "layer_norm": norm_inputs("weight", "bias"),
     "layer_norm_backward": norm_inputs("weight", gradient=True),
     "layer_norm_weights": norm_inputs(gradient=True),
@@ -132,6 +144,19 @@ QUESTIONS: dict[str, Callable[[Dice], Inputs]] = {
     "logsumexp": rows_inputs("x", centre=131),
     "softmax_backward": softmax_backward_inputs("p"),
     "log_softmax_backward": softmax_backward_inputs("y"),
+    "log_prob": log_prob_inputs,
+    "log_prob_backward": log_prob_backward_inputs,
+    "gated": lambda d: {"gelu": d.size(2) - 1, "x": d.row(9, 130), "y": d.row(9)},
+    "gated_backward": lambda d: {"gelu": d.size(2) - 1, "g": d.row(9), "x": d.row(9, 130), "y": d.row(9)},
+    "rotate_backward": lambda d: {
+        "g": d.matrix(2, 4),
+        "position": [d.size(9), d.size(9000)],
+        "frequencies": [1.0, 0.75],
+    },
+        "g": d.matrix(2, 4),
+        "position": [d.size(9), d.size(9000)],
+        "frequencies": [1.0, 0.75],
+    },
     "attention": lambda d: attention_inputs(d, False),
     "attention_backward": lambda d: attention_inputs(d, True),
     "rotate": lambda d: {

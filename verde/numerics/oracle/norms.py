@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from verde.numerics.oracle.contraction import Matrix, columns
-from verde.numerics.oracle.elementwise import add, mul, rsqrt, square, sub
+from verde.numerics.oracle.elementwise import add, div, mul, rsqrt, square, sub
+from verde.numerics.oracle.rounding import rne
 from verde.numerics.oracle.sums import mean, total
 
 Row = Sequence[float]
@@ -13,8 +14,30 @@ Row = Sequence[float]
 
 def rms_norm(x: Row, weight: Row, eps: float) -> list[float]:
     """RMS norm of one row."""
-    r = rsqrt(add(mean([square(one) for one in x]), eps))
+    r = _root(x, eps)
     return [mul(w, mul(one, r)) for one, w in zip(x, weight, strict=True)]
+
+
+def _root(x: Row, eps: float) -> float:
+    return rsqrt(add(mean([square(one) for one in x]), eps))
+
+
+def rms_norm_backward(g: Row, x: Row, weight: Row, eps: float) -> list[float]:
+    """Gradient of one row's input."""
+    r = _root(x, eps)
+    gw = [mul(a, w) for a, w in zip(g, weight, strict=True)]
+    t = total([mul(a, b) for a, b in zip(gw, x, strict=True)])
+    c = div(mul(mul(-0.5, t), mul(mul(r, r), r)), rne(len(x)))
+    return [add(mul(a, r), mul(c, mul(2.0, b))) for a, b in zip(gw, x, strict=True)]
+
+
+def rms_norm_weight_gradient(g: Matrix, x: Matrix, eps: float) -> list[float]:
+    """dw over all rows."""
+    gx = []
+    for gr, xr in zip(g, x, strict=True):
+        r = _root(xr, eps)
+        gx.append([mul(a, mul(b, r)) for a, b in zip(gr, xr, strict=True)])
+    return [total(column) for column in columns(gx)]
 
 
 def _normalised(x: Row, eps: float) -> tuple[list[float], float]:

@@ -56,10 +56,23 @@ def llama3(frequencies: Row, factor: float, low: float, high: float, context: fl
     return result
 
 
+def tables(position: int, frequencies: Row) -> tuple[list[float], list[float]]:
+    """Cosines and sines [D / 2] at a position."""
+    angles = [mul(rne(position), f) for f in frequencies]
+    return [cos(a) for a in angles], [sin(a) for a in angles]
+
+
 def rotate(x: Row, position: int, frequencies: Row) -> list[float]:
     """One head of width D turned by its position; element d goes with d + D/2."""
+    c, s = tables(position, frequencies)
     half = len(x) // 2
-    angles = [mul(rne(position), f) for f in frequencies]
-    c, s = [cos(a) for a in angles], [sin(a) for a in angles]
-    turned = [neg(one) for one in x[half:]] + list(x[:half])
-    return [add(mul(x[d], c[d % half]), mul(turned[d], s[d % half])) for d in range(len(x))]
+    first = [add(mul(x[d], c[d]), mul(neg(x[half + d]), s[d])) for d in range(half)]
+    return first + [add(mul(x[half + d], c[d]), mul(x[d], s[d])) for d in range(half)]
+
+
+def rotate_backward(g: Row, position: int, frequencies: Row) -> list[float]:
+    """Gradient of one head before it was turned."""
+    c, s = tables(position, frequencies)
+    half = len(g) // 2
+    first = [add(mul(g[d], c[d]), mul(g[half + d], s[d])) for d in range(half)]
+    return first + [add(mul(g[half + d], c[d]), neg(mul(g[d], s[d]))) for d in range(half)]

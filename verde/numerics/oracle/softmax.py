@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from verde.numerics.oracle.elementwise import add, div, mul, sub
+from verde.numerics.oracle.elementwise import add, div, mul, neg, sub
 from verde.numerics.oracle.sums import total
 from verde.numerics.oracle.transcendental import exp, log
 
@@ -42,6 +42,19 @@ def log_softmax_backward(g: Row, y: Row) -> list[float]:
     """Gradient of log-softmax whose result was y."""
     s = total(g)
     return [sub(a, mul(exp(b), s)) for a, b in zip(g, y, strict=True)]
+
+
+def token_log_prob(x: Row, token: int) -> float:
+    """The log-probability of one token."""
+    return sub(x[token], logsumexp(x))
+
+
+def token_log_prob_backward(g: float, x: Row, token: int) -> list[float]:
+    """Gradient of the row for the gradient of one token's log-probability."""
+    lse = logsumexp(x)
+    result = [mul(neg(g), exp(sub(one, lse))) for one in x]
+    result[token] = add(result[token], g)
+    return result
 
 
 def logsumexp(x: Row) -> float:

@@ -137,12 +137,21 @@ def rows() -> Iterator[Case]:
     yield "layer_norm", {"x": x, "weight": weight, "bias": bias, "eps": eps}
     yield "layer_norm_backward", {"g": _matrix(44, 6, 9), "x": x, "weight": weight, "eps": eps}
     yield "layer_norm_weights", {"g": _matrix(44, 6, 9), "x": x, "eps": eps}
+    yield "rms_norm_backward", {"g": _matrix(44, 6, 9), "x": x, "weight": weight, "eps": eps}
+    yield "rms_norm_weight", {"g": _matrix(44, 6, 9), "x": x, "eps": eps}
     yield "rms_norm", {"x": [[0.0, 0.0]], "weight": [1.0, 1.0], "eps": 0.0}
     scores = [*_matrix(45, 3, 11, 124, 7), [5.0] * 11, [100.0, -100.0, *[0.0] * 9], [1e30, -1e30, *[1.0] * 9]]
     scores = [[rne_of(one) for one in row] for row in scores]
     for name in ("softmax", "log_softmax", "logsumexp"):
         yield name, {"x": scores}
         yield name, {"x": [[3.5]]}
+    token = [0, 10, 3, 2, 0, 1]
+    yield "log_prob", {"x": scores, "token": token}
+    yield "log_prob_backward", {"g": drawn(48, 6, 120, 8), "x": scores, "token": token}
+    for gelu in (0, 1):
+        gate, other = drawn(49, 24, 118, 13), drawn(50, 24, 118, 13)
+        yield "gated", {"gelu": gelu, "x": gate, "y": other}
+        yield "gated_backward", {"gelu": gelu, "g": drawn(40, 24, 110, 12), "x": gate, "y": other}
     yield "softmax_backward", {"g": _matrix(46, 6, 11), "p": ORACLE["softmax"](x=scores)["y"]}
     yield "log_softmax_backward", {"g": _matrix(47, 5, 11), "y": ORACLE["log_softmax"](x=scores[:5])["y"]}
 
@@ -173,7 +182,9 @@ def rotary() -> Iterator[Case]:
     for base, dim in ((10000.0, 64), (1000000.0, 128), (500000.0, 16), (16.0, 8)):
         yield "inv_freq", {"base": base, "dim": dim}
     frequencies = ORACLE["inv_freq"](base=10000.0, dim=8)["y"]
-    yield "rotate", {"x": _matrix(71, 6, 8), "position": [0, 1, 2, 17, 4095, 131071], "frequencies": frequencies}
+    at = {"position": [0, 1, 2, 17, 4095, 131071], "frequencies": frequencies}
+    yield "rotate", {"x": _matrix(71, 6, 8), **at}
+    yield "rotate_backward", {"g": _matrix(72, 6, 8), **at}
 
 
 def draws() -> Iterator[Case]:

@@ -74,6 +74,26 @@ def _attention_backward(g: Any, q: Any, k: Any, v: Any, mask: Any, scale: float)
     return {"dq": dq, "dk": dk, "dv": dv}
 
 
+GATES = (
+    (elementwise.silu, elementwise.silu_backward),
+    (elementwise.gelu_tanh, elementwise.gelu_tanh_backward),
+)
+
+
+def _gated(gelu: int, x: Any, y: Any) -> Outputs:
+    function, _ = GATES[gelu]
+    return {"y": [elementwise.mul(function(a), b) for a, b in zip(x, y, strict=True)]}
+
+
+def _gated_backward(gelu: int, g: Any, x: Any, y: Any) -> Outputs:
+    function, gradient = GATES[gelu]
+    triples = list(zip(g, x, y, strict=True))
+    return {
+        "dx": [gradient(elementwise.mul(c, b), a) for c, a, b in triples],
+        "dy": [elementwise.mul(c, function(a)) for c, a, _ in triples],
+    }
+
+
 def _clip(a: Any, b: Any, max_norm: float) -> Outputs:
     a, b = optimiser.clip([a, b], max_norm)
     return {"a": a, "b": b}
@@ -100,6 +120,8 @@ ORACLE: dict[str, Callable[..., Outputs]] = {
     "significands": _significands,
     "matmul": lambda a, b: {"y": contraction.matmul(a, b)},
     "rms_norm": _rows(norms.rms_norm, ("x",), "y"),
+    "rms_norm_backward": _rows(norms.rms_norm_backward, ("g", "x"), "dx"),
+    "rms_norm_weight": lambda g, x, eps: {"dw": norms.rms_norm_weight_gradient(g, x, eps)},
     "layer_norm": _rows(norms.layer_norm, ("x",), "y"),
     "layer_norm_backward": _rows(norms.layer_norm_backward, ("g", "x"), "dx"),
     "layer_norm_weights": _layer_norm_weights,
@@ -108,11 +130,18 @@ ORACLE: dict[str, Callable[..., Outputs]] = {
     "log_softmax": _rows(softmax.log_softmax, ("x",), "y"),
     "log_softmax_backward": _rows(softmax.log_softmax_backward, ("g", "y"), "dx"),
     "logsumexp": lambda x: {"y": [softmax.logsumexp(row) for row in x]},
+    "log_prob": _rows(softmax.token_log_prob, ("x", "token"), "y"),
+    "log_prob_backward": _rows(softmax.token_log_prob_backward, ("g", "x", "token"), "dx"),
+    "gated": _gated,
+    "gated_backward": _gated_backward,
     "attention": _attention,
     "attention_backward": _attention_backward,
     "inv_freq": lambda base, dim: {"y": rotary.inv_freq(base, dim)},
     "rotate": lambda x, position, frequencies: {
         "y": [rotary.rotate(row, at, frequencies) for row, at in zip(x, position, strict=True)]
+    },
+    "rotate_backward": lambda g, position, frequencies: {
+        "dx": [rotary.rotate_backward(row, at, frequencies) for row, at in zip(g, position, strict=True)]
     },
     "words": lambda seed, position, size: {"y": [sampling.word(seed, position, v) for v in range(size)]},
     "gumbel": lambda seed, position, size: {
