@@ -153,10 +153,6 @@ QUESTIONS: dict[str, Callable[[Dice], Inputs]] = {
         "position": [d.size(9), d.size(9000)],
         "frequencies": [1.0, 0.75],
     },
-        "g": d.matrix(2, 4),
-        "position": [d.size(9), d.size(9000)],
-        "frequencies": [1.0, 0.75],
-    },
     "attention": lambda d: attention_inputs(d, False),
     "attention_backward": lambda d: attention_inputs(d, True),
     "rotate": lambda d: {
