@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from protocol.errors import NumericsError
-from verde.numerics import memory
+from verde.numerics import elementwise, memory
 from verde.numerics.kernels import norm as kernels
 from verde.numerics.kernels.reduce import BLOCK, totals_of_columns_kernel
 from verde.numerics.threads import run_rows
@@ -33,17 +33,27 @@ def rms_norm(x_RK: torch.Tensor, weight_K: torch.Tensor, epsilon: float) -> tupl
 def rms_norm_backward(
     g_RK: torch.Tensor, x_RK: torch.Tensor, weight_K: torch.Tensor, root_R: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(dx [R, K], dweight [K]) as autograd composes them from the operators of a Llama or Gemma norm.
+    """(dx [R, K], dweight [K]) of a norm whose input is read by nothing else: dx is the sum of both parts."""
+    direct_RK, through_RK, dweight_K = rms_norm_backward_parts(g_RK, x_RK, weight_K, root_R)
+    return elementwise.add(direct_RK, through_RK), dweight_K
 
+
+def rms_norm_backward_parts(
+    g_RK: torch.Tensor, x_RK: torch.Tensor, weight_K: torch.Tensor, root_R: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(dx directly [R, K], dx through the root [R, K], dweight [K]) as autograd composes them from the operators.
+
+    Where x is read elsewhere too (a residual stream), autograd adds the parts to that gradient one after the other.
     ``weight_K`` and ``root_R`` as in and from ``rms_norm``. Raises ``NumericsError`` for NaN or infinity.
     """
     g_RK, x_RK, weight_K = (tensor.detach().contiguous() for tensor in (g_RK, x_RK, weight_K))
     rows, width = x_RK.shape
     blocks = -(-rows // BLOCK)
-    dx_RK, dweight_K, bad_R = memory.empty(rows, width), torch.empty(width), np.zeros(rows, np.bool_)
+    direct_RK, through_RK = memory.empty(rows, width), memory.empty(rows, width)
+    dweight_K, bad_R = torch.empty(width), np.zeros(rows, np.bool_)
     largest, exponents = np.empty((blocks, width), np.int32), np.empty(width, np.int32)
     g, x, root = g_RK.numpy(), x_RK.numpy(), root_R.numpy()
-    task = (g, x, weight_K.numpy(), root, dx_RK.numpy(), largest, bad_R)
+    task = (g, x, weight_K.numpy(), root, (direct_RK.numpy(), through_RK.numpy()), largest, bad_R)
     run_rows(kernels.rms_norm_backward_kernel, blocks, *task, cost=8 * BLOCK * width)
     overflow = kernels.column_exponents_kernel(0, width, largest, exponents)
     _refuse(bad_R.any() or overflow, x_RK)
@@ -51,7 +61,7 @@ def rms_norm_backward(
     run_rows(kernels.rms_norm_weight_kernel, blocks, g, x, root, exponents, partial, cost=4 * BLOCK * width)
     totals_of_columns_kernel(0, width, partial, exponents, dweight_K.numpy())
     _refuse(not np.isfinite(dweight_K.numpy()).all(), x_RK)
-    return dx_RK, dweight_K
+    return direct_RK, through_RK, dweight_K
 
 
 def _refuse(bad: bool, x: torch.Tensor) -> None:

@@ -31,23 +31,26 @@ def rms_norm_kernel(start, stop, x_RK, weight_K, epsilon, out_RK, root_R, bad_R)
 
 
 @kernel
-def rms_norm_backward_kernel(start, stop, g_RK, x_RK, weight_K, root_R, dx_RK, largest_BK, bad_R):
-    """dx of each row, and per block the largest magnitude bits of ``mul(g, mul(x, r))``, whose column sums are dw."""
+def rms_norm_backward_kernel(start, stop, g_RK, x_RK, weight_K, root_R, parts, largest_BK, bad_R):
+    """dx of each row in two parts, and per block the largest magnitude bits of ``mul(g, mul(x, r))``, summed in dw."""
     rows, width = x_RK.shape
     product_K = np.empty(width, np.float32)
+    direct_RK, through_RK = parts
     for block in range(start, stop):
         largest_K = largest_BK[block]
         largest_K[:] = 0
         for i in range(block * BLOCK, min(rows, (block + 1) * BLOCK)):
-            g_K, x_K, dx_K, root = g_RK[i], x_RK[i], dx_RK[i], root_R[i]
+            g_K, x_K, root = g_RK[i], x_RK[i], root_R[i]
+            direct_K, through_K = direct_RK[i], through_RK[i]
             for k in range(width):
                 product_K[k] = mul(mul(g_K[k], weight_K[k]), x_K[k])
                 largest_K[k] = max(largest_K[k], magnitude_bits(mul(g_K[k], mul(x_K[k], root))))
             cube = mul(mul(root, root), root)
             by_square = div(mul(mul(_MINUS_HALF, row_sum(product_K)), cube), np.float32(width))
             for k in range(width):
-                dx_K[k] = add(mul(mul(g_K[k], weight_K[k]), root), mul(by_square, mul(_TWO, x_K[k])))
-            bad_R[i] = holds_no_number(dx_K)
+                direct_K[k] = mul(mul(g_K[k], weight_K[k]), root)
+                through_K[k] = mul(by_square, mul(_TWO, x_K[k]))
+            bad_R[i] = holds_no_number(direct_K) or holds_no_number(through_K)
 
 
 @kernel
