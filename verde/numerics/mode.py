@@ -3,7 +3,7 @@
 Three hooks together see everything: a dispatch mode sees each aten operator, forward and backward; a function mode sees
 attention asked for by its torch name, which aten would take apart; and transformers' attention registry hands us the
 models' own attention. All three are per thread; a model's attention setting is shared, so it is set while anyone needs
-it and, outside of the mode, still computes natively.
+it, and on a thread outside of the mode it then means torch's scaled dot product.
 """
 
 from __future__ import annotations

@@ -118,6 +118,8 @@ def test_the_setting_comes_back_after_an_error():
 def test_another_thread_goes_on_natively_with_the_same_model():
     model, ids = golden.small_model("llama", "sdpa").eval(), ids_of(1, 6)
     found = []
+    with exact(model):
+        pass  # the tables are exact from here on
     with torch.no_grad():
         native = model(input_ids=ids).logits
         with exact(model):
