@@ -26,6 +26,9 @@ _AROUND = np.int32(0x4B400000)
 # Partial sums of so many significands fit 32 bits.
 _PARTIAL = 1 << 15
 
+# Groups whose words are put in place together.
+_PIECE = 32
+
 # Columns handled together: their scales and words stay in the first-level cache.
 _CHUNK = 512
 
@@ -44,20 +47,22 @@ def _quantise_row(x_K, bytes_2K):
         return exponent, total
     scale = power_of_two_32(np.int32(15 - max(exponent, np.int32(TINY))))
     for first in range(0, length, _PARTIAL):
+        # Slices, not offsets: an index that counts from 0 needs no check for negative ones, and the loop is vectorised.
+        x_k = x_K[first : first + _PARTIAL]
+        high_k, low_k = high_K[first : first + len(x_k)], low_K[first : first + len(x_k)]
         partial = np.int32(0)
-        last = min(length, first + _PARTIAL)
         if exponent < TINY:
-            for k in range(first, last):
-                bits = tiny_bits(x_K[k], exponent)
-                high_K[k] = np.int8((bits + 128) >> 8)
-                low_K[k] = np.int8(bits)
-                partial += bits - _AROUND
+            for k in range(len(x_k)):
+                bits = tiny_bits(x_k[k], exponent)
+                high_k[k] = np.int8((bits + 128) >> 8)
+                low_k[k] = np.int8(bits)
+                partial = np.int32(partial + np.int32(bits - _AROUND))
         else:
-            for k in range(first, last):
-                bits = integer_bits(x_K[k] * scale)
-                high_K[k] = np.int8((bits + 128) >> 8)
-                low_K[k] = np.int8(bits)
-                partial += bits - _AROUND
+            for k in range(len(x_k)):
+                bits = integer_bits(x_k[k] * scale)
+                high_k[k] = np.int8(np.int32(bits + np.int32(128)) >> 8)
+                low_k[k] = np.int8(bits)
+                partial = np.int32(partial + np.int32(bits - _AROUND))
         total += np.float64(partial)
     return exponent, total
 
@@ -68,12 +73,15 @@ def _copy_row(planes_P, length, bytes_2K):
     total = np.float64(0.0)
     high_K, low_K = bytes_2K[0], bytes_2K[1]
     for first in range(0, length, _PARTIAL):
+        last = min(length, first + _PARTIAL)
+        from_high_k, from_low_k = planes_P[first:last], planes_P[length + first : length + last]
+        high_k, low_k = high_K[first:last], low_K[first:last]
         partial = np.int32(0)
-        for k in range(first, min(length, first + _PARTIAL)):
-            high, low = planes_P[k], planes_P[length + k]
-            high_K[k] = high
-            low_K[k] = low
-            partial += np.int32(high) * 256 + np.int32(low)
+        for k in range(last - first):
+            high, low = from_high_k[k], from_low_k[k]
+            high_k[k] = high
+            low_k[k] = low
+            partial = np.int32(partial + np.int32(np.int32(high) * np.int32(256) + np.int32(low)))
         total += np.float64(partial)
     return total
 
@@ -83,23 +91,27 @@ def pack_rows_kernel(start, stop, x_RK, planes_RP, from_planes, length, flip, wo
     """Pack rows. Exponents are written for float rows (``NOT_FINITE`` for a bad one) and left alone for planes."""
     groups, lanes = words.shape[1], words.shape[3]
     rows = planes_RP.shape[0] if from_planes else x_RK.shape[0]
-    bytes_2K = np.zeros((2, 4 * groups), np.int8)
-    words_24 = bytes_2K.view(np.int32)
+    bytes_L2K = np.zeros((lanes, 2, 4 * groups), np.int8)
+    words_L24 = bytes_L2K.view(np.int32)
     for tile in range(start, stop):
         words_42L = words[tile - start]
         for lane in range(lanes):
             row = tile * lanes + lane
             if row >= rows:
-                words_42L[:, :, lane] = 0
+                bytes_L2K[lane] = 0
                 continue
             at = row - start * lanes
             if from_planes:
-                sums_R[at] = _copy_row(planes_RP[row], length, bytes_2K)
+                sums_R[at] = _copy_row(planes_RP[row], length, bytes_L2K[lane])
             else:
-                exponents_R[at], sums_R[at] = _quantise_row(x_RK[row], bytes_2K)
-            for group in range(groups):
-                words_42L[group, 0, lane] = words_24[0, group] ^ flip
-                words_42L[group, 1, lane] = words_24[1, group] ^ flip
+                exponents_R[at], sums_R[at] = _quantise_row(x_RK[row], bytes_L2K[lane])
+        # Piece by piece, so that the lines written to stay in the first-level cache until they are full.
+        for first in range(0, groups, _PIECE):
+            for lane in range(lanes):
+                for plane in range(2):
+                    words_4 = words_L24[lane, plane]
+                    for group in range(first, min(groups, first + _PIECE)):
+                        words_42L[group, plane, lane] = words_4[group] ^ flip
 
 
 @kernel
