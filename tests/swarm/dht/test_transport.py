@@ -87,7 +87,7 @@ async def swarm(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await real.close()
 
 
-async def eventually(found: Callable[[], Awaitable[bool]], within_s: float = 5.0) -> None:
+async def eventually(found: Callable[[], Awaitable[bool]], within_s: float = 30.0) -> None:
     deadline = time.monotonic() + within_s
     while not await found():
         assert time.monotonic() < deadline, "it did not come about in time"
