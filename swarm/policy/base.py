@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -97,6 +97,7 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
 class Replayable(Protocol):
     """What spot-checks ask of an engine whose results are the same bits everywhere. The native engine is none."""
 
