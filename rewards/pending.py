@@ -68,3 +68,37 @@ def losing(table: CreditTable | None, ruling: Ruling) -> frozenset[PeerId]:
 def overdue(table: CreditTable | None, patience_rounds: int) -> Collection[ContentId]:
     """Pending contributions that waited for a decision as long as they may: they are paid unless they are struck."""
     return [content for content, (_, pending) in pending_in(table).items() if pending.waited >= patience_rounds]
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What one result did, by peer: micro-credits earned (pending from now on), paid, and pay that was struck."""
+
+    earned: dict[PeerId, int]
+    paid: dict[PeerId, int]
+    struck: tuple[tuple[PeerId, Pending], ...]
+
+
+def change_between(before: CreditTable | None, after: CreditTable) -> Change:
+    """What the result that made ``after`` out of ``before`` did, from the two tables alone."""
+    earned: dict[PeerId, int] = {}
+    paid: dict[PeerId, int] = {}
+    struck: list[tuple[PeerId, Pending]] = []
+    old_rows = {row.peer: row for row in before.rows} if before is not None else {}
+    for row in after.rows:
+        old = old_rows.get(row.peer) or CreditRow(row.peer, 0, 0, row.state)
+        for pending in row.pending:
+            if pending.round == after.round:
+                earned[row.peer] = pending.micro_credits
+        left = row.micro_credits - old.micro_credits
+        if left:
+            paid[row.peer] = left
+        kept = {pending.contribution for pending in row.pending}
+        for pending in old.pending:
+            if pending.contribution in kept:
+                continue
+            if pending.micro_credits <= left:  # pay keeps its order: what is paid comes before what is struck
+                left -= pending.micro_credits
+            else:
+                struck.append((row.peer, pending))
+                left = -1
+    return Change(earned, paid, tuple(struck))

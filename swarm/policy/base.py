@@ -119,3 +119,8 @@ class Replayable(Protocol):
         """For each completion the first position whose token the present state would not have drawn (one past the last
         when it should have gone on, or ends differently); ``None`` where all of it is right. One prefill per batch."""
         ...
+
+
+def parts_of(engine: Engine) -> StateParts | None:
+    """The present state of an engine that is ``Replayable``; ``None`` for any other, whose states are not shipped."""
+    return engine.parts() if isinstance(engine, Replayable) else None

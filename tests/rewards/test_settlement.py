@@ -36,9 +36,7 @@ def state(number, player):
 
 def works(players, number=1, micro=300_000) -> dict:
     done = [
-        Verified(
-            p.peer, content_id(f"{number}/{p.peer}".encode()), micro + i, state(number - 1, p), state(number, p)
-        )
+        Verified(p.peer, content_id(f"{number}/{p.peer}".encode()), micro + i, state(number - 1, p), state(number, p))
         for i, p in enumerate(players)
     ]
     return {work.content: work for work in done}
@@ -84,7 +82,8 @@ def test_a_later_round_chains_on_the_table_before(round_one, players, run, view)
 
 def test_a_round_that_ended_without_a_result_is_skipped_over(round_one, players, run, view):
     _, first, table = round_one
-    verified = {c: replace(w, state_before=state(1, p)) for p, (c, w) in zip(players, works(players, 4).items(), strict=True)}
+    done = zip(players, works(players, 4).values(), strict=True)
+    verified = {work.content: replace(work, state_before=state(1, player)) for player, work in done}
     late, _ = propose(run, 4, verified.values(), table)
     now = settled(view, first, next_round=5)  # rounds 2 and 3 have no result, 4 is posted late
     assert isinstance(check_proposal(late, run=run, verified=verified, previous=table, view=now), Agreed)

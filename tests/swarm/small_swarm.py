@@ -17,7 +17,7 @@ from identity.keyfile import create_key
 from identity.signer import Signer
 from protocol.events import Event, RecordRejected
 from protocol.ids import Address, PeerId
-from protocol.run import FamilySpec, GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
+from protocol.run import AuditRules, FamilySpec, GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
 from rewards.outbox import Outbox
 from swarm.blobs import BlobLimits
 from swarm.checkpoint import Checkpoints
@@ -31,6 +31,7 @@ from swarm.observe.eventlog import EventLog, read
 from swarm.policy.base import Prompt
 from swarm.policy.fake import FakeEngine
 from swarm.settling import Settler
+from swarm.shelf import Shelf
 from swarm.tasks.base import Question
 from swarm.timing import Stopwatch
 from swarm.troubles import Troubles
@@ -40,6 +41,10 @@ Kind = TypeVar("Kind", bound=Event)
 
 QUICK_BLOBS = BlobLimits(stall_s=0.3, total_s=1.0)
 """For streams that never leave the process."""
+
+
+EVERYTHING = AuditRules("fake", 2, 1, 3, 1_000, 1_000_000, 3)
+"""Every rollout of every contribution is sampled again, and every training step taken again, by one auditor."""
 
 
 class Doubling:
@@ -67,7 +72,7 @@ def pupil(prompt: Prompt, seed: int) -> str:
     return f"<think>double</think><answer>{answer}</answer>"
 
 
-def small_run(**times: int) -> RunSpec:
+def small_run(*, audit: AuditRules = EVERYTHING, **times: int) -> RunSpec:
     time_rules = {"stage_s": 5, "contribute_s": 5, "poster_s": 2, "round_s": 30} | times
     return RunSpec(
         name="test",
@@ -77,6 +82,7 @@ def small_run(**times: int) -> RunSpec:
         game=GameRules(3, 2, 120, 120, 160, 1000, 8),
         learn=LearnRules(2, 1, 1000, 200_000_000, 200_000_000, 0, 0, 0, 10**9),
         time=TimeRules(**time_rules),
+        audit=audit,
         seed=7,
     )
 
@@ -96,11 +102,15 @@ class Seat:
         return self.signer.peer
 
     def node(
-        self, script: Callable[[Prompt, int], str] = pupil, *, network: Callable[[MemoryTransport], Any] = lambda it: it
+        self,
+        script: Callable[[Prompt, int], str] = pupil,
+        *,
+        network: Callable[[MemoryTransport], Any] = lambda it: it,
+        engine: Callable[[FakeEngine], Any] = lambda it: it,
     ) -> Node:
         """A fresh process of this peer, so to speak: everything that is kept comes from disk and chain.
 
-        ``network`` may put something between the peer and its transport."""
+        ``network`` may put something between the peer and its transport, ``engine`` between it and its engine."""
         swarm, run_home = self.swarm, self.home.run(self.swarm.run.id)
         events = EventLog(self.home.events_file)
 
@@ -111,20 +121,23 @@ class Seat:
         troubles = Troubles(events)
         chain = FakeChain(swarm.world, self.wallet)
         outbox = Outbox(run_home.outbox_file)
+        reached = network(self.transport)
         bench = Bench(
             run=swarm.run,
             contracts=swarm.world.contracts,
             signer=self.signer,
-            engine=FakeEngine(script),
+            engine=engine(FakeEngine(script)),
             engine_name="fake",
             profile="bytes",
             room=EngineRoom(),
-            transport=network(self.transport),
+            transport=reached,
             checkpoints=Checkpoints(run_home.states),
+            shelf=Shelf(run_home.held, reached.offer),
             journal=Journal(run_home.journal),
             events=events,
             watch=Stopwatch(time.time),
             now=time.time,
+            genesis=FakeEngine(script).parts(),
             poll_s=0.01,
         )
         return Node(
@@ -165,9 +178,11 @@ class SmallSwarm:
 
 
 @asynccontextmanager
-async def small_swarm(folder: Path, num_peers: int, **times: int) -> AsyncIterator[SmallSwarm]:
+async def small_swarm(
+    folder: Path, num_peers: int, *, audit: AuditRules = EVERYTHING, **times: int
+) -> AsyncIterator[SmallSwarm]:
     """A swarm whose chain mines a block every hundredth of a second while the block runs."""
-    run = small_run(**times)
+    run = small_run(audit=audit, **times)
     world = FakeWorld(Parameters(round_s=run.time.round_s, start_members=num_peers), now=int(time.time()))
     network = MemoryNetwork(run.id, lambda envelope: verify(envelope, world.contracts))
     swarm = SmallSwarm(run, world, network)

@@ -53,7 +53,7 @@ def test_rollouts_are_drawn_without_repetition_in_order():
     drawn = draw_rollouts(RULES, seed(1), LEDGER, WORK, 1152)
     assert len(drawn) == len(set(drawn)) == 16
     assert list(drawn) == sorted(drawn)
-    assert 0 <= drawn[0]
+    assert drawn[0] >= 0
     assert drawn[-1] < 1152
     assert draw_rollouts(RULES, seed(1), LEDGER, WORK, 5) == (0, 1, 2, 3, 4)
     assert draw_rollouts(RULES, seed(1), LEDGER, WORK, 40, everything=True) == tuple(range(40))

@@ -4,7 +4,16 @@ import sys
 import pytest
 
 from protocol.errors import ConfigError, VerificationError
-from swarm.policy.base import ChatMessage, Completion, Engine, Replayable, SampleRequest, Sampling, StateParts, TrainSample
+from swarm.policy.base import (
+    ChatMessage,
+    Completion,
+    Engine,
+    Replayable,
+    SampleRequest,
+    Sampling,
+    StateParts,
+    TrainSample,
+)
 from swarm.policy.fake import END_TOKEN, FakeEngine
 from verde.commit import parse_manifest, state_root
 
