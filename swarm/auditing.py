@@ -19,7 +19,7 @@ from protocol.ids import ContentId, PeerId
 from protocol.messages import CreditTable, Difference, Envelope, Finding, Pending, Verdict
 from rewards.pending import Ruling, overdue, pending_in
 from rewards.settlement import Judged
-from swarm.casework import Casework
+from swarm.casework import Casework, finding_of
 from swarm.dht.transport import RecordKey
 from swarm.inbox import Rejected
 from swarm.replay import replay
@@ -28,8 +28,6 @@ from verde.draw import Drawn, draw, draw_rollouts
 from verde.verdict import Decision, accusers, decide, votes
 
 VERDICT = "verdict"
-SERVING = frozenset({"unavailable", "stalled", "oversized", "hash_mismatch"})
-"""Reasons that say something about who serves a blob, not about what its author did."""
 
 
 class Audits:
@@ -201,9 +199,7 @@ class Audits:
                     replay, bench.engine, case, numbers, bench.run.learn.num_external, level=2 if drawn.step else 1
                 )
         except (BadRecord, VerificationError) as error:
-            is_served = isinstance(error, BadRecord) and error.reason not in SERVING
-            finding = Finding.MISMATCH if is_served else Finding.UNAVAILABLE
-            return Verdict(me, content, 0, finding, Difference(error.what[:300]), ())
+            return Verdict(me, content, 0, finding_of(error), Difference(error.what[:300]), ())
         finding = Finding.MATCH if difference is None else Finding.MISMATCH
         return Verdict(me, content, level, finding, difference, case.evidence)
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import ClassVar
 
-from protocol.codec import content_id, decode
+from protocol.codec import content_id, decode, encode
 from protocol.errors import BadRecord, VerificationError
 from protocol.ids import STAGES, ContentId, PeerId, Stage
-from protocol.messages import BlobRef, Contribution, Envelope
+from protocol.messages import BlobRef, Contribution, Envelope, Finding
 from protocol.run import RunSpec
 from swarm.dht.transport import RecordKey, Transport
 from swarm.game.round_view import RoundView, round_questions, stage_prompts
@@ -26,12 +27,22 @@ from swarm.tasks.base import Task
 from swarm.timing import Now
 from verde.commit import Manifest
 
+SERVING = frozenset({"unavailable", "stalled", "oversized", "hash_mismatch"})
+"""Reasons that say something about who serves a blob, not about what its author did."""
+
+
+def finding_of(error: BadRecord | VerificationError) -> Finding:
+    """What it means for a contribution that its case could not be opened: a broken rule, or nothing to look at."""
+    is_served = isinstance(error, BadRecord) and error.reason not in SERVING
+    return Finding.MISMATCH if is_served else Finding.UNAVAILABLE
+
 
 class Casework:
-    """Builds cases of one run. ``archive``: this peer's inboxes of earlier rounds; ``genesis``: the run's first state.
+    """Builds cases of one run. ``archive``: own inboxes of earlier rounds; ``genesis``: the run's first state, or
+    ``None`` where the engine cannot be replayed: then a case goes no further than level 0."""
 
-    ``patience_s``: how long records and blobs are looked for that are not there yet.
-    """
+    PATIENCE_S: ClassVar[float] = 8.0
+    """How long records and blobs are looked for that are not there yet."""
 
     def __init__(
         self,
@@ -39,11 +50,10 @@ class Casework:
         task: Task,
         transport: Transport,
         text_of: Callable[[Sequence[int]], str],
-        genesis: StateParts,
+        genesis: StateParts | None,
         archive: Mapping[int, Inbox],
         now: Now,
         *,
-        patience_s: float = 8.0,
         poll_s: float = 0.2,
     ) -> None:
         self._run = run
@@ -53,7 +63,6 @@ class Casework:
         self._genesis = genesis
         self._archive = archive
         self._now = now
-        self._patience_s = patience_s
         self._poll_s = poll_s
 
     async def find(self, round_number: int, peer: PeerId, content: ContentId | None = None) -> Envelope:
@@ -61,7 +70,7 @@ class Casework:
 
         Raises ``BadRecord``: ``unavailable`` when nobody has it, ``equivocation`` when there are several and none is
         asked for."""
-        deadline = self._now() + self._patience_s
+        deadline = self._now() + self.PATIENCE_S
         while True:
             found = await self._transport.collect_all(RecordKey(self._run.id, CONTRIBUTION, round_number))
             signed = [one for one in found.get(peer, ()) if content in (None, content_id(one.payload))]
@@ -91,7 +100,7 @@ class Casework:
             raise BadRecord("wrong_run", "The contribution is of another run, or of nobody's cohort.")
         refused: dict[PeerId, BadRecord] = {}
         inbox = self._rebuilt(contribution, refused)
-        deadline = self._now() + self._patience_s
+        deadline = self._now() + self.PATIENCE_S
         checked = None
         try:
             while checked is None:
@@ -121,7 +130,7 @@ class Casework:
             lambda peer: contribution.state_before if peer == contribution.peer else None,
             lambda bad, peer, kind: refused.__setitem__(peer, bad),
             self._now,
-            is_replayable=True,
+            is_replayable=self._genesis is not None,
         )
 
     async def _assemble(
@@ -140,10 +149,11 @@ class Casework:
         }
         providers = (peer, *(other for other in others if other != peer))
         parts, after = self._genesis, None
-        if contribution.before is not None:
-            parts = await self._insist(contribution.before, contribution.state_before, providers)
-        if contribution.after is not None:
-            after = await self._manifest(contribution.after, contribution.state_after, providers)
+        if self._genesis is not None and contribution.before is not None:
+            before = contribution.before
+            parts = await self._insist(before, contribution.state_before, self._genesis, providers)
+        if self._genesis is not None and contribution.after is not None:
+            after = await self._manifest(contribution.after, contribution.state_after, self._genesis, providers)
         return Case(
             content=content,
             contribution=contribution,
@@ -152,25 +162,31 @@ class Casework:
             prompts=prompts,
             parts=parts,
             after=after,
-            num_bytes=sum(len(blob) for blob in (parts.manifest, *parts.chunks)),
+            num_bytes=sum(len(encode(checked.batch)) for checked in (*own, *shared)) + _size(parts),
         )
 
-    async def _insist(self, ref: BlobRef, state: ContentId, providers: Sequence[PeerId]) -> StateParts:
+    async def _insist(self, ref: BlobRef, state: ContentId, own: StateParts, providers: Sequence[PeerId]) -> StateParts:
         """A state, asked for again while there is patience: a stream that breaks once is nobody's fault."""
-        deadline = self._now() + self._patience_s
+        deadline = self._now() + self.PATIENCE_S
         while True:
             try:
-                return await fetch_state(self._transport, ref, state, self._genesis, providers)
+                return await fetch_state(self._transport, ref, state, own, providers)
             except BadRecord:
                 if self._now() >= deadline:
                     raise
             await asyncio.sleep(max(1.0, self._poll_s))
 
-    async def _manifest(self, ref: BlobRef, state: ContentId, providers: Sequence[PeerId]) -> Manifest | None:
+    async def _manifest(
+        self, ref: BlobRef, state: ContentId, own: StateParts, providers: Sequence[PeerId]
+    ) -> Manifest | None:
         """The manifest of the claimed state after. Without it the check is as good: only what differs has no name."""
-        if ref.size > manifest_cap(self._genesis):
+        if ref.size > manifest_cap(own):
             return None
         try:
-            return read_manifest(await self._transport.fetch(ref, *providers), state, self._genesis)
+            return read_manifest(await self._transport.fetch(ref, *providers), state, own)
         except (BadRecord, VerificationError):
             return None
+
+
+def _size(parts: StateParts | None) -> int:
+    return sum(len(blob) for blob in (parts.manifest, *parts.chunks)) if parts is not None else 0

@@ -25,7 +25,8 @@ from verde.draw import entitled, holder_order, receipts_needed
 RECEIPT = "receipt"
 
 SPARE_S = 3.0
-"""So long the first holders may take before the spare ones step in."""
+"""So long at most the first holders may take before the spare ones step in, and a quarter of the time for
+contributions: a holder that keeps silent must not keep anybody out."""
 
 AGAIN_S = 2.0
 """After a state could not be fetched, the next attempt waits so long."""
@@ -136,7 +137,8 @@ class Holding:
         num_holders = self._bench.run.audit.num_holders
         alive = {one for stage in STAGES for one in self._inbox.batches[stage]} | self._inbox.contributions.keys()
         rank = holder_order(self._inbox.base.seed, peer, alive | {me}).index(me)
-        is_spare = num_holders <= rank < 2 * num_holders + 1 and now - checked.arrived_at > SPARE_S
+        patience_s = min(SPARE_S, self._bench.run.time.contribute_s / 4)
+        is_spare = num_holders <= rank < 2 * num_holders + 1 and now - checked.arrived_at > patience_s
         return rank < num_holders or (is_spare and not self.is_held(peer, self._inbox.contributions.keys()))
 
     def _receipts_of(self, holder: PeerId) -> set[ContentId]:

@@ -27,8 +27,9 @@ class Case:
     """A contribution with everything that it is a function of.
 
     ``view``: its peer's round, before anything was received. ``batches``: its peer's own and those that it trained on,
-    by stage. ``prompts``: what its peer asked itself, by stage and question. ``parts``: the state before. ``after``:
-    the manifest of the claimed state after, where it could be had; it only serves to name what differs.
+    by stage. ``prompts``: what its peer asked itself, by stage and question. ``parts``: the state before (``None``
+    where it cannot be replayed). ``after``: the manifest of the claimed state after, where it could be had; it only
+    serves to name what differs.
     """
 
     content: ContentId
@@ -36,7 +37,7 @@ class Case:
     view: RoundView
     batches: Mapping[Stage, Mapping[PeerId, CheckedBatch]]
     prompts: Mapping[Stage, Sequence[Prompt]]
-    parts: StateParts
+    parts: StateParts | None
     after: Manifest | None = None
     num_bytes: int = 0
 
@@ -76,7 +77,7 @@ def replay(
 
 def replica_of(engine: Engine, case: Case) -> Engine:
     """An engine in the state before. Raises ``VerificationError`` when what was served is not that state."""
-    if not isinstance(engine, Replayable):
+    if not isinstance(engine, Replayable) or case.parts is None:
         raise VerificationError("This engine cannot do anybody's work again.", "Nothing was checked.", "")
     replica = engine.replica(case.parts)
     if replica.state_hash() != case.contribution.state_before:
