@@ -121,8 +121,8 @@ class Agreement:
         previous, named = self._book.current, self._audits.counting()
         ruling = self._audits.ruling(named)
         lost = losing(previous, ruling)
-        together = self._holding.includable(set(self._inbox.contributions) - self._inbox.contradicting - lost)
-        verified = self.verified({self._inbox.contributions[peer].content for peer in together})
+        counted = {peer for peer in self._inbox.contributions if self._holding.is_held(peer)} - lost
+        verified = self.verified({self._inbox.contributions[peer].content for peer in counted})
         if not verified and not pending_in(previous):
             return False
         base = self._inbox.base
@@ -183,7 +183,7 @@ class Agreement:
                 verified=self._kept(self.verified(proposal.contributions)),
                 previous=self._book.current,
                 view=now_view,
-                required=self._required(proposal, in_time),
+                required=self._required(in_time),
                 judged=self._audits.judge(proposal.verdicts, in_time),
             )
             if isinstance(answer, Refused):
@@ -193,21 +193,17 @@ class Agreement:
             await self._attest(answer.result, poster)
 
     def _kept(self, verified: Mapping[ContentId, Verified]) -> dict[ContentId, Verified]:
-        """Those of one result that enough others keep, which is to say all of them or something is wrong with it."""
-        among = {work.peer for work in verified.values()}
-        return {content: work for content, work in verified.items() if self._holding.is_held(work.peer, among)}
+        """Those that enough others keep."""
+        return {content: work for content, work in verified.items() if self._holding.is_held(work.peer)}
 
-    def _required(self, proposal: Proposal, arrived_by: float) -> list[ContentId]:
+    def _required(self, arrived_by: float) -> list[ContentId]:
         """Contributions that no honest poster leaves out: here in time, and kept by enough others in time."""
-        named = {
-            peer for peer, checked in self._inbox.contributions.items() if checked.content in proposal.contributions
-        }
         return [
             checked.content
             for peer, checked in self._inbox.contributions.items()
             if checked.arrived_at <= arrived_by
             and peer not in self._inbox.contradicting
-            and self._holding.is_held(peer, named | {peer}, by=arrived_by)
+            and self._holding.is_held(peer, by=arrived_by)
         ]
 
     def _payload(self, envelope: Envelope, kind: type[Message]) -> Message | None:

@@ -3,13 +3,14 @@
     contribution verified here  ->  drawn to hold it?  ->  fetch its state  ->  on disk  ->  receipt, in the DHT
 
 The rollouts are here anyway: they were scored. A contribution enters a result only with enough receipts; how many, and
-whose count, follows from who else is in the result (``verde.draw``), so members that are gone stand in nobody's way.
+whose count, follows from who else contributed (``verde.draw``), so members that are gone stand in nobody's way. It does
+not follow from who else is in the result: then a poster could make others dispensable by leaving out their holders.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from protocol.codec import decode, encode
 from protocol.errors import BadRecord, NetworkError, VerificationError
@@ -45,12 +46,6 @@ class Holding:
         self._failed_at: dict[ContentId, float] = {}
         self._told: set[ContentId] = set()
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether every contribution that is here has the receipts that it needs, by all that is known now."""
-        among = self._inbox.contributions.keys()
-        return all(self.is_held(peer, among) for peer in among)
-
     async def poll(self) -> None:
         """Look for receipts, keep what this peer is drawn to keep. Raises ``NetworkError`` like the transport."""
         if self._bench.genesis is None or not self._inbox.contributions:
@@ -71,31 +66,20 @@ class Holding:
             await self._bench.transport.publish(envelope, ttl_s=RECORD_TTL_S)
             self._unpublished.pop(0)
 
-    def is_held(self, peer: PeerId, among: Collection[PeerId], *, by: float = float("inf")) -> bool:
-        """Whether ``peer``'s contribution has the receipts that it needs in a result with those of ``among``.
+    def is_held(self, peer: PeerId, among: Collection[PeerId] = (), *, by: float = float("inf")) -> bool:
+        """Whether ``peer``'s contribution has the receipts that it needs among all who contributed, as known here.
 
-        ``by``: counting only receipts that were seen until then (unix seconds)."""
+        ``among``: others that may still contribute. ``by``: counting only receipts seen until then (unix seconds)."""
         checked = self._inbox.contributions.get(peer)
         if checked is None:
             return False
         if self._bench.genesis is None:
             return True
         num_holders = self._bench.run.audit.num_holders
-        counted = set(entitled(self._inbox.base.seed, peer, among, num_holders))
-        given = [holder for holder, at in self._receipts.get(checked.content, {}).items() if at <= by]
-        return len(counted & set(given)) >= receipts_needed(num_holders, len(set(among)))
-
-    def includable(self, contributors: Iterable[PeerId]) -> frozenset[PeerId]:
-        """Those of ``contributors`` that can be in one result together, each with the receipts that it then needs."""
-        kept, dropped = set(contributors), []
-        while short := [peer for peer in sorted(kept) if not self.is_held(peer, kept)]:
-            worst = min(short, key=self._num_receipts)
-            kept.remove(worst)
-            dropped.append(worst)
-        for peer in reversed(dropped):  # with fewer in the result, fewer receipts are needed
-            if all(self.is_held(one, kept | {peer}) for one in kept | {peer}):
-                kept.add(peer)
-        return frozenset(kept)
+        contributors = self._inbox.contributions.keys() | set(among)
+        counted = set(entitled(self._inbox.base.seed, peer, contributors, num_holders))
+        given = {holder for holder, at in self._receipts.get(checked.content, {}).items() if at <= by}
+        return len(counted & given) >= receipts_needed(num_holders, len(contributors))
 
     async def close(self) -> None:
         for task in self._fetching.values():
@@ -124,9 +108,6 @@ class Holding:
                     self._receipts.setdefault(content, {})[holder] = self._bench.now()
                 self._judged.add((holder, envelope.payload))
 
-    def _num_receipts(self, peer: PeerId) -> int:
-        return len(self._receipts.get(self._inbox.contributions[peer].content, {}))
-
     # --- keeping ---------------------------------------------------------------------------------------------------
 
     def _should_hold(self, peer: PeerId, checked: CheckedContribution) -> bool:
@@ -139,7 +120,7 @@ class Holding:
         rank = holder_order(self._inbox.base.seed, peer, alive | {me}).index(me)
         patience_s = min(SPARE_S, self._bench.run.time.contribute_s / 4)
         is_spare = num_holders <= rank < 2 * num_holders + 1 and now - checked.arrived_at > patience_s
-        return rank < num_holders or (is_spare and not self.is_held(peer, self._inbox.contributions.keys()))
+        return rank < num_holders or (is_spare and not self.is_held(peer))
 
     def _receipts_of(self, holder: PeerId) -> set[ContentId]:
         return {content for content, holders in self._receipts.items() if holder in holders}

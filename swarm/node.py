@@ -124,11 +124,16 @@ class Node:
     async def _close_out(self, last: int) -> None:
         """Judge what is still pending, in rounds in which this peer makes nothing, and see it paid.
 
-        Ends when nothing is pending any more, or when too few others are left to agree on it."""
+        It stays while its own pay is pending, or anybody's that nobody plays on to settle; and no longer than accused
+        pay may wait, or than enough others are there to agree on anything."""
         for _ in range(1 + self._bench.run.audit.patience_rounds):
             view = await self._wait_for_round(last)
             await self._look_up_table(view, [member.peer for member in view.members])
-            if not pending_in(self._book.current):
+            table = self._book.current
+            pending = pending_in(table).values()
+            is_mine = any(peer == self._bench.signer.peer for peer, _ in pending)
+            is_abandoned = table is not None and all(pay.round < table.round for _, pay in pending)
+            if not pending or not (is_mine or is_abandoned):
                 return
             try:
                 await self._play(view, is_final=False, is_closing=True)

@@ -53,7 +53,8 @@ class Oversight:
         await self.holding.poll()
         await self.audits.poll()
         contributions = self._inbox.contributions
-        held = {peer for peer in contributions if self.holding.is_held(peer, contributions)}
+        may_follow = self._inbox.batches[STAGES[-1]].keys()  # whoever decided may still contribute
+        held = {peer for peer in contributions if self.holding.is_held(peer, may_follow)}
         heard: list[machine.Happening] = [machine.Leaving(peer) for peer in sorted(self._leaving - state.leaving)]
         heard += [machine.Contributed(peer) for peer in sorted(held - state.contributed)]
         is_kept = state.closing or self._bench.signer.peer in held

@@ -35,7 +35,7 @@ def holder_order(seed: ContentId, author: PeerId, members: Collection[PeerId]) -
 
 
 def receipts_needed(num_holders: int, num_contributors: int) -> int:
-    """Holders' receipts without which none of ``num_contributors`` contributions of a result may be in it.
+    """Holders' receipts without which none of a round's ``num_contributors`` contributions may enter its result.
 
     Never more than half of the contributors (itself included): with all others needed, a single one that keeps its
     receipts to itself could shut out everybody.

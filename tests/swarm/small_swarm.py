@@ -28,7 +28,7 @@ from swarm.home import PeerHome
 from swarm.journal import Journal
 from swarm.node import Node
 from swarm.observe.eventlog import EventLog, read
-from swarm.policy.base import Prompt
+from swarm.policy.base import Prompt, StateParts
 from swarm.policy.fake import FakeEngine
 from swarm.settling import Settler
 from swarm.shelf import Shelf
@@ -45,6 +45,9 @@ QUICK_BLOBS = BlobLimits(stall_s=0.3, total_s=1.0)
 
 EVERYTHING = AuditRules("fake", 2, 1, 3, 1_000, 1_000_000, 3)
 """Every rollout of every contribution is sampled again, and every training step taken again, by one auditor."""
+
+
+GENESIS = FakeEngine().parts()
 
 
 class Doubling:
@@ -107,10 +110,12 @@ class Seat:
         *,
         network: Callable[[MemoryTransport], Any] = lambda it: it,
         engine: Callable[[FakeEngine], Any] = lambda it: it,
+        genesis: StateParts | None = GENESIS,
     ) -> Node:
         """A fresh process of this peer, so to speak: everything that is kept comes from disk and chain.
 
-        ``network`` may put something between the peer and its transport, ``engine`` between it and its engine."""
+        ``network`` may put something between the peer and its transport, ``engine`` between it and its
+        engine. Without a ``genesis`` nothing is replayed."""
         swarm, run_home = self.swarm, self.home.run(self.swarm.run.id)
         events = EventLog(self.home.events_file)
 
@@ -137,7 +142,7 @@ class Seat:
             events=events,
             watch=Stopwatch(time.time),
             now=time.time,
-            genesis=FakeEngine(script).parts(),
+            genesis=genesis,
             poll_s=0.01,
         )
         return Node(
