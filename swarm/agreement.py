@@ -119,7 +119,7 @@ class Agreement:
         if not await self._book.sync(now_view, self._others()):
             return False
         previous, named = self._book.current, self._audits.counting()
-        ruling = self._audits.ruling(named)
+        ruling = self._audits.ruling(named, previous)
         lost = losing(previous, ruling)
         counted = {peer for peer in self._inbox.contributions if self._holding.is_held(peer)} - lost
         verified = self.verified({self._inbox.contributions[peer].content for peer in counted})
@@ -151,7 +151,7 @@ class Agreement:
             return
         for poster, envelope in await self._collect(PROPOSAL):
             proposal = self._payload(envelope, Proposal)
-            if proposal is not None and proposal.result.data_hash == data_hash:
+            if proposal is not None and proposal.result.data_hash == proposal.table.content == data_hash:
                 self.proposed[data_hash] = Proposed(proposal, poster)
                 return
 
@@ -184,7 +184,7 @@ class Agreement:
                 previous=self._book.current,
                 view=now_view,
                 required=self._required(in_time),
-                judged=self._audits.judge(proposal.verdicts, in_time),
+                judged=self._audits.judge(proposal.verdicts, self._book.current, in_time),
             )
             if isinstance(answer, Refused):
                 self._tell_refusal(poster, answer)

@@ -129,8 +129,10 @@ class Audits:
                 names += (name for name, (verdict, at) in known.items() if verdict in said and at <= by)
         return sorted(names)
 
-    def ruling(self, named: Iterable[ContentId]) -> Ruling:
-        """What these verdicts come to; those that are not known here are left out."""
+    def ruling(self, named: Iterable[ContentId], table: CreditTable | None) -> Ruling:
+        """What these verdicts come to, on top of ``table``; those that are not known here are left out.
+
+        What the table has pending and had not when the round opened was recorded late: nobody could check it yet."""
         chosen, late = set(named), set(overdue(self._table, self._bench.run.audit.patience_rounds))
         decisions = {
             content: decide(self._drawn[content], [verdict for name, (verdict, _) in known.items() if name in chosen])
@@ -138,13 +140,14 @@ class Audits:
         }
         undecided = {content for content, decision in decisions.items() if decision is Decision.UNDECIDED}
         struck = {content for content, decision in decisions.items() if decision is Decision.GUILTY}
-        return Ruling(frozenset(struck), frozenset(undecided - late))
+        unseen = pending_in(table).keys() - self._pending.keys()
+        return Ruling(frozenset(struck), frozenset(undecided - late | unseen))
 
-    def judge(self, named: Collection[ContentId], arrived_by: float) -> Judged:
+    def judge(self, named: Collection[ContentId], table: CreditTable | None, arrived_by: float) -> Judged:
         """A proposal's verdicts as this peer sees them. ``arrived_by``: what came until then must be named."""
         known = {name for verdicts in self._verdicts.values() for name in verdicts}
         unknown = [name for name in named if name not in known]
-        return Judged(self.ruling(named), unknown, self.counting(by=arrived_by))
+        return Judged(self.ruling(named, table), unknown, self.counting(by=arrived_by))
 
     # --- inside ----------------------------------------------------------------------------------------------------
 

@@ -25,12 +25,12 @@ async def take_up_state(
     bench: Bench, chain: Chain, book: LedgerBook, first_exam: Callable[[], Awaitable[None]]
 ) -> None:
     """Make sure that the state is here which the chain included last (for a newcomer: the run's genesis), and serve
-    again what this peer keeps. ``first_exam`` is taken by a peer that never played.
+    what this peer keeps for others. ``first_exam`` is taken by a peer that never played.
 
     The engine must be in the genesis state. Raises ``NetworkError`` when nobody serves the latest credit table,
     ``ConfigError`` when model, engine or files are not those of this run and peer.
     """
-    bench.shelf.offer_all()
+    bench.transport.serve_from(bench.shelf.find)
     view = await chain.clock()
     if not await book.sync(view, [member.peer for member in view.members if member.peer != bench.signer.peer]):
         raise NetworkError(

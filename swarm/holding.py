@@ -142,7 +142,6 @@ class Holding:
             batches = [encode(one.batch) for one in self._inbox.scored(peer, contribution.batches) or ()]
             await asyncio.to_thread(bench.shelf.write, base.round, contribution.state_after, blobs)
             await asyncio.to_thread(bench.shelf.write, base.round, checked.content, batches)
-            bench.shelf.offer((*blobs, *batches))
         except (BadRecord, VerificationError, NetworkError) as error:
             self._tell(error, peer, checked.content)
             self._failed_at[checked.content] = bench.now()

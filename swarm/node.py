@@ -48,9 +48,9 @@ from swarm.work import Bench
 ENROL_AGAIN_S = 2.0
 """A peer that is no member of the open round asks so often to be one of the next."""
 
-WINDOW_ROUNDS = 3
-"""A contribution's state is needed until the one after it is paid: two rounds later, and one for good measure. The
-rules' patience comes on top."""
+KEEP_ROUNDS = 2
+"""Rounds before the oldest pending one whose states and batches are kept: it began in one of them, and whoever checks
+from outside may come a little later."""
 
 FORGOTTEN_S = 5.0
 """A chain that shows a round which it had left for so long is not just late: it lost its last blocks."""
@@ -336,7 +336,7 @@ class Node:
         row = row_of(table, me)
         bench.events.append(CreditsChanged(row.micro_credits if row else 0, record))
         bench.journal.forget_old(view.round)
-        oldest = view.round - WINDOW_ROUNDS - bench.run.audit.patience_rounds
+        oldest = min([view.round, *(pay.round for _, pay in pending_in(table).values())]) - KEEP_ROUNDS
         bench.shelf.forget_old(oldest)
         self._archive = {number: kept for number, kept in self._archive.items() if number >= oldest}
         if is_closing:

@@ -159,14 +159,14 @@ class Work:
         bench.events.append(told)
 
     async def _ship(self, state: ContentId) -> BlobRef | None:
-        """Keep and serve the engine's present state, which is ``state``; where its manifest is found."""
+        """Keep the engine's present state, which is ``state``, for others; where its manifest is found."""
         bench = self._bench
         parts = await bench.room.call(parts_of, bench.engine)
         if parts is None:
             return None
         blobs = (parts.manifest, *parts.chunks)
         await asyncio.to_thread(bench.shelf.write, self._inbox.base.round, state, blobs)
-        return bench.shelf.offer(blobs)[0]
+        return BlobRef(content_id(parts.manifest), len(parts.manifest))
 
     async def contribute(self) -> None:
         """Sign this round's contribution once, keep it, publish it; after a restart, publish the kept one."""

@@ -137,7 +137,7 @@ async def _build_node(
         room=room,
         transport=transport,
         checkpoints=Checkpoints(run_home.states),
-        shelf=Shelf(run_home.held, transport.offer),
+        shelf=Shelf(run_home.held),
         journal=Journal(run_home.journal),
         events=events,
         watch=watch,

@@ -18,7 +18,7 @@ from chain.base import Contracts
 from identity.signer import Signer
 from protocol.codec import content_id, decode, encode
 from protocol.errors import BadRecord
-from protocol.ids import PeerId
+from protocol.ids import ContentId, PeerId
 from protocol.messages import CreditTable, Difference, Envelope, Finding, Receipt, RolloutBatch, Verdict
 from swarm.dht.transport import RecordKey
 from swarm.policy.base import Completion, SampleRequest, Sampling, StateParts, TrainSample
@@ -235,7 +235,7 @@ class Withholding(HostileTransport):
     async def _serve_instead(
         self, _: HostileTransport, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        blob: bytes | None = await self.requested(reader)
+        blob = self.inner._blobs._known(ContentId((await reader.readexactly(32)).hex()))
         if blob and not is_readable(blob):
             blob = self._instead(blob)
         writer.write((b"\0" if blob else b"\1") + len(blob or b"").to_bytes(8, "big") + (blob or b""))

@@ -126,7 +126,6 @@ class Seat:
         troubles = Troubles(events)
         chain = FakeChain(swarm.world, self.wallet)
         outbox = Outbox(run_home.outbox_file)
-        reached = network(self.transport)
         bench = Bench(
             run=swarm.run,
             contracts=swarm.world.contracts,
@@ -135,9 +134,9 @@ class Seat:
             engine_name="fake",
             profile="bytes",
             room=EngineRoom(),
-            transport=reached,
+            transport=network(self.transport),
             checkpoints=Checkpoints(run_home.states),
-            shelf=Shelf(run_home.held, reached.offer),
+            shelf=Shelf(run_home.held),
             journal=Journal(run_home.journal),
             events=events,
             watch=Stopwatch(time.time),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 
@@ -86,6 +87,7 @@ async def test_what_nobody_serves_any_more_is_unavailable(tmp_path: Path) -> Non
         Casework.PATIENCE_S, patience_s = 0.3, Casework.PATIENCE_S
         try:
             for seat in swarm.seats:
+                shutil.rmtree(seat.home.run(swarm.run.id).held)
                 assert seat.transport is not None
                 seat.transport._blobs._offered._blobs.clear()
                 seat.transport._blobs._fetched._blobs.clear()
