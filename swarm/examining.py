@@ -5,6 +5,9 @@ What ``swarm verify`` does, on any transport and engine: find the record, do lev
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 import msgspec
 
 from identity.names import nickname
@@ -40,13 +43,21 @@ class Examined(msgspec.Struct, frozen=True):
     why: str = ""
 
 
-async def name_peer(transport: Transport, run: RunSpec, round_number: int, name: str) -> PeerId:
+async def name_peer(
+    transport: Transport, run: RunSpec, round_number: int, name: str, *, patience_s: float = 5.0
+) -> PeerId:
     """The contributor of a round that is called ``name``: a nickname or a peer id.
 
-    Raises ``ConfigError`` when nobody of that name contributed, as far as can be seen."""
-    found = await transport.collect(RecordKey(run.id, CONTRIBUTION, round_number))
-    peers = [peer for peer in found if name in (peer, nickname(peer))]
+    Raises ``ConfigError`` when nobody of that name contributed, as far as can be seen within ``patience_s``."""
+    peers: list[PeerId] = []
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(patience_s):
+            while len(peers) != 1:
+                found = await transport.collect(RecordKey(run.id, CONTRIBUTION, round_number))
+                peers = [peer for peer in found if name in (peer, nickname(peer))]
+                await asyncio.sleep(0 if peers else 0.5)
     if len(peers) != 1:
+        found = await transport.collect(RecordKey(run.id, CONTRIBUTION, round_number))
         known = ", ".join(sorted(nickname(peer) for peer in found)) or "nobody"
         raise ConfigError(
             f"No contribution of {name[:128]} to round {round_number} can be seen.",

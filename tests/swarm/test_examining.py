@@ -37,7 +37,7 @@ async def check(
     casework = Casework(swarm.run, Doubling(), transport, engine.text_of, engine.parts(), {}, time.time, poll_s=0.01)
     room = EngineRoom()
     try:
-        peer = await name_peer(transport, swarm.run, round_number, nickname(seat.peer))
+        peer = await name_peer(transport, swarm.run, round_number, nickname(seat.peer), patience_s=0.2)
         return await examine(
             casework, transport, engine, room, swarm.run, round_number, peer, level=level, now=time.time
         )
