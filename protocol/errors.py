@@ -107,8 +107,9 @@ class BadRecord(SwarmError):
 
     ``reason`` is one word of a fixed vocabulary, used in counters: ``oversized``, ``malformed``, ``unsigned``,
     ``wrong_signature``, ``wrong_owner``, ``wrong_round``, ``wrong_version``, ``wrong_run``, ``hash_mismatch``,
-    ``stalled``, ``unavailable``, ``false_scores``, ``wrong_rollouts``, ``wrong_state``, ``not_a_member``,
-    ``equivocation`` (two different records where an honest peer publishes one).
+    ``stalled``, ``unavailable``, ``false_scores``, ``wrong_rollouts``, ``wrong_state``, ``wrong_engine``,
+    ``not_a_member``, ``not_drawn`` (a receipt or verdict of somebody whose turn it is not), ``equivocation`` (two
+    different records where an honest peer publishes one).
     """
 
     def __init__(self, reason: str, what: str) -> None:

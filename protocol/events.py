@@ -12,6 +12,7 @@ from enum import StrEnum
 import msgspec
 
 from protocol.ids import Address, ContentId, PeerId, Stage
+from protocol.messages import Finding
 
 
 class Outcome(StrEnum):
@@ -162,6 +163,52 @@ class ContributionSeen(Event, frozen=True):
     micro_credits: int
 
 
+class Held(Event, frozen=True):
+    """This peer keeps another's contribution, ``num_bytes`` of state and rollouts, until its pay is settled."""
+
+    round: int
+    peer: PeerId
+    content: ContentId
+    num_bytes: int
+
+
+class Audited(Event, frozen=True):
+    """This peer checked a contribution that ``peer`` made in ``round``, and signed what it found.
+
+    ``level``: 0 scores only (the run's engine cannot be replayed, or nobody serves what it takes), 1 sampled rollouts,
+    2 the whole training step. ``what`` differs or is missing, in words; empty for a match.
+    """
+
+    round: int
+    peer: PeerId
+    content: ContentId
+    level: int
+    finding: Finding
+    what: str
+    took_s: float
+
+
+class VerdictSeen(Event, frozen=True):
+    """Another peer (``by``) says what it found when it checked ``peer``'s contribution of ``round``."""
+
+    round: int
+    peer: PeerId
+    content: ContentId
+    by: PeerId
+    level: int
+    finding: Finding
+    what: str
+
+
+class Struck(Event, frozen=True):
+    """A recorded result refuses the pay of ``peer``'s contribution of ``round``; ``micro_credits`` are lost to it."""
+
+    round: int
+    peer: PeerId
+    content: ContentId
+    micro_credits: int
+
+
 class RecordRejected(Event, frozen=True):
     """A record broke a rule and was dropped. ``reason``: ``BadRecord.reason``; ``peer``: who it claims to be from."""
 
@@ -196,7 +243,8 @@ class TransactionSent(Event, frozen=True):
 
 
 class RoundSettled(Event, frozen=True):
-    """The chain recorded the round's result. ``micro_credits`` is what each peer earned in this round.
+    """The chain recorded the round's result. ``micro_credits`` is what each peer earned in this round: it is paid with
+    a later result unless a spot-check strikes it. ``paid``: what this result pays each peer for earlier rounds.
 
     ``poster``: whose proposal it was, and ``contributions``: what is in it; unknown to a peer that came too late to
     recompute it.
@@ -208,6 +256,7 @@ class RoundSettled(Event, frozen=True):
     contributions: tuple[ContentId, ...]
     micro_credits: dict[PeerId, int]
     poster: PeerId | None
+    paid: dict[PeerId, int] = {}
 
 
 class RoundEnded(Event, frozen=True):
@@ -281,16 +330,16 @@ class Stopped(Event, frozen=True):
 
 EVENT_TYPES: tuple[type[Event], ...] = (
     PeerStarted, Progress, Joined, Registered, RoundOpened, StageStarted, BatchProduced, BatchSeen, StageEnded,
-    QuestionPlayed, Trained, ContributionSigned, ContributionSeen, RecordRejected, Attested, AttestationRefused,
-    TransactionSent, RoundSettled, RoundEnded, CreditsChanged, Claimed, Evaluated, PeerSeen, Problem, Recovered,
-    Stopped,
+    QuestionPlayed, Trained, ContributionSigned, ContributionSeen, Held, Audited, VerdictSeen, Struck, RecordRejected,
+    Attested, AttestationRefused, TransactionSent, RoundSettled, RoundEnded, CreditsChanged, Claimed, Evaluated,
+    PeerSeen, Problem, Recovered, Stopped,
 )  # fmt: skip
 
 AnyEvent = (
     PeerStarted | Progress | Joined | Registered | RoundOpened | StageStarted | BatchProduced | BatchSeen
-    | StageEnded | QuestionPlayed | Trained | ContributionSigned | ContributionSeen | RecordRejected | Attested
-    | AttestationRefused | TransactionSent | RoundSettled | RoundEnded | CreditsChanged | Claimed | Evaluated | PeerSeen
-    | Problem | Recovered | Stopped
+    | StageEnded | QuestionPlayed | Trained | ContributionSigned | ContributionSeen | Held | Audited | VerdictSeen
+    | Struck | RecordRejected | Attested | AttestationRefused | TransactionSent | RoundSettled | RoundEnded
+    | CreditsChanged | Claimed | Evaluated | PeerSeen | Problem | Recovered | Stopped
 )  # fmt: skip
 """The tagged union that a log line decodes to."""
 

@@ -1,7 +1,9 @@
 """Why this module exists: what peers say to each other, as frozen structs that are decoded once, at the edge.
 
-    Envelope(signed)  ->  Presence | BatchHeader | Contribution | Proposal | Attestation     small, in the DHT
-    BlobRef           ->  RolloutBatch | CreditTable                                         large, over P2P streams
+    Envelope(signed)  ->  Presence | Closing | BatchHeader | Contribution | Receipt | Verdict | Proposal | Attestation
+    BlobRef           ->  RolloutBatch | CreditTable | a state's manifest and chunks
+
+Records in envelopes are small and live in the DHT; what a ``BlobRef`` names is large and travels over P2P streams.
 
 Scores are integers in thousandths (``milli``), credits integers in millionths (``micro``): floats never enter a record
 that somebody hashes. A new field or a changed meaning is a new ``WIRE_VERSION``.
@@ -9,13 +11,14 @@ that somebody hashes. A new field or a changed meaning is a new ``WIRE_VERSION``
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import msgspec
 
 from protocol.ids import Address, ContentId, PeerId, Stage
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 """Part of every envelope and record key; peers of another version are counted as ``wrong_version`` and left alone."""
 
 
@@ -45,7 +48,8 @@ class Delegation(WireStruct, frozen=True):
 class Envelope(WireStruct, frozen=True):
     """A signed record. Written by ``peer``, read by everyone.
 
-    ``kind`` is one of ``presence``, the three stage names, ``contribution``, ``proposal``, ``attestation``.
+    ``kind`` is one of ``presence``, ``closing``, the three stage names, ``contribution``, ``receipt``, ``verdict``,
+    ``proposal``, ``attestation``.
     ``signature``: 65 bytes r, s, v by the peer's signing key over the EIP-712 struct
     ``Record(bytes32 run,string kind,uint64 round,bytes32 content)`` with content = SHA-256 of ``payload``.
     ``delegation`` is present exactly when the identity is not a secp256k1 key.
@@ -68,6 +72,12 @@ class Presence(WireStruct, frozen=True):
     round: Natural
     phase: str
     at_ms: Natural
+
+
+class Closing(WireStruct, frozen=True):
+    """I sit this round out and leave after it: I judge the round before, and nobody need wait for work of mine."""
+
+    peer: PeerId
 
 
 class BlobRef(WireStruct, frozen=True):
@@ -121,9 +131,13 @@ class BatchHeader(WireStruct, frozen=True):
 class Contribution(WireStruct, frozen=True):
     """What a peer did in a round; signed once, written to disk before it is published, re-sent byte for byte.
 
-    ``state_before`` is this peer's last included ``state_after``, or the run's genesis state. ``batches``: content ids
-    of its rollout batches, in stage order (a skipped stage is absent). ``rollouts_root``: Merkle root over every
-    rollout of those batches. ``consumed``: content ids of the others' batches it trained on, sorted.
+    It names everything that the work is a function of, so that whoever has it and its blobs can do the work again:
+    ``seed`` and ``cohort`` of the round (sorted); ``state_before``, which is this peer's last included ``state_after``
+    or the run's genesis state; ``batches``: content ids of its rollout batches, in stage order (a skipped stage is
+    absent); ``consumed``: content ids of the others' batches it trained on, sorted.
+    ``before`` and ``after`` are the manifests of both states (``verde.commit``), served as blobs like the chunks that
+    they name: ``before`` is absent for the genesis state, which everybody has, and both are where the run's engine
+    cannot be replayed. ``rollouts_root``: Merkle root over every rollout of its batches.
     ``scores_milli``: what the peer says its rollouts scored, in order; nobody believes it, everybody recomputes it.
     ``engine`` and ``profile`` name the arithmetic, e.g. ``native`` and ``fp32``.
     """
@@ -131,8 +145,12 @@ class Contribution(WireStruct, frozen=True):
     run: ContentId
     round: Natural
     peer: PeerId
+    seed: ContentId
+    cohort: tuple[PeerId, ...]
     state_before: ContentId
     state_after: ContentId
+    before: BlobRef | None
+    after: BlobRef | None
     batches: tuple[ContentId, ...]
     rollouts_root: ContentId
     consumed: tuple[ContentId, ...]
@@ -141,13 +159,74 @@ class Contribution(WireStruct, frozen=True):
     profile: str
 
 
+class Receipt(WireStruct, frozen=True):
+    """A drawn holder has the state and the rollouts of ``contribution`` on its disk and serves them."""
+
+    contribution: ContentId
+
+
+class Finding(StrEnum):
+    """What a spot-check of a contribution came to."""
+
+    MATCH = "match"
+    MISMATCH = "mismatch"  # it was done again and came out different
+    UNAVAILABLE = "unavailable"  # nobody serves what it takes to do it again
+
+
+class Difference(WireStruct, frozen=True):
+    """Where a replay left the claimed course first, in words and in places; what does not apply is absent.
+
+    ``stage``, ``question``, ``sample`` name a rollout and ``position`` its first token that was not drawn so (one past
+    the last: it should have gone on, or ends differently). ``chunk``: the first chunk of the state after that differs.
+    """
+
+    what: Annotated[str, msgspec.Meta(max_length=300)]
+    stage: Stage | None = None
+    question: Natural | None = None
+    sample: Natural | None = None
+    position: Natural | None = None
+    chunk: Natural | None = None
+
+
+class Verdict(WireStruct, frozen=True):
+    """What ``by`` found when it did a part of ``contribution`` again. A record of the round in which it was checked.
+
+    ``level``: how far the check went: 0 schema, signatures, scores; 1 sampled rollouts; 2 the whole training step.
+    ``difference``: present unless it matches. ``evidence``: content ids of the blobs that the check read.
+    """
+
+    by: PeerId
+    contribution: ContentId
+    level: Annotated[int, msgspec.Meta(ge=0, le=2)]
+    finding: Finding
+    difference: Difference | None
+    evidence: tuple[ContentId, ...]
+
+
+class Pending(WireStruct, frozen=True):
+    """Pay of a recorded contribution that can still be struck. ``state_before``: where its peer goes back to then.
+
+    ``waited``: recorded results since that left it undecided.
+    """
+
+    round: Natural
+    contribution: ContentId
+    micro_credits: Natural
+    state_before: ContentId
+    waited: Natural = 0
+
+
 class CreditRow(WireStruct, frozen=True):
-    """A peer's line in the ledger: all it ever earned in this run, and the state that its next step starts from."""
+    """A peer's line in the ledger: all it was ever paid in this run, and the state that its next step starts from.
+
+    ``pending``: what it earned and will be paid with a later result, unless a spot-check strikes it; oldest first.
+    """
 
     peer: PeerId
     micro_credits: Natural
     rounds: Natural
     state: ContentId
+    pending: tuple[Pending, ...] = ()
 
 
 class CreditTable(WireStruct, frozen=True):
@@ -176,10 +255,12 @@ class RoundResult(WireStruct, frozen=True):
 
 
 class Proposal(WireStruct, frozen=True):
-    """A drawn poster's offer: these contributions (content ids, sorted), this result, this table as a blob."""
+    """A drawn poster's offer: these contributions and these verdicts count (content ids, sorted); this result and this
+    table, as a blob, follow from them."""
 
     result: RoundResult
     contributions: tuple[ContentId, ...]
+    verdicts: tuple[ContentId, ...]
     table: BlobRef
 
 

@@ -88,6 +88,25 @@ class TimeRules(WireStruct, frozen=True):
     round_s: Seconds
 
 
+class AuditRules(WireStruct, frozen=True):
+    """How work is checked after it was contributed, and by how many. Whatever is drawn is drawn among the members.
+
+    ``engine``: the arithmetic of the run; a contribution of another one is refused, because nobody could replay it.
+    ``num_holders``: others that keep a contribution's state and rollouts; ``num_auditors``: those that check it;
+    ``num_attestors``: those whose majority makes an accusation count. ``rollouts_per_audit``: rollouts that an auditor
+    checks; ``step_rate_ppm``: in how many of a million contributions it replays the training step, too.
+    ``patience_rounds``: results that an accused, undecided contribution waits for before it is paid all the same.
+    """
+
+    engine: str
+    num_holders: Natural
+    num_auditors: Natural
+    num_attestors: Natural
+    rollouts_per_audit: Natural
+    step_rate_ppm: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+    patience_rounds: Natural
+
+
 class RunSpec(WireStruct, frozen=True):
     """Everything a round depends on. ``model``: content id of the genesis state; ``seed``: the run's own salt."""
 
@@ -98,6 +117,7 @@ class RunSpec(WireStruct, frozen=True):
     game: GameRules
     learn: LearnRules
     time: TimeRules
+    audit: AuditRules
     seed: Natural
     wire_version: Natural = WIRE_VERSION
 

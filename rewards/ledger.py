@@ -6,14 +6,16 @@ stage pays the share of it that its rollouts scored on average, and nothing when
     micro = floor(1_000_000 * (mean_answer + mean_critique + mean_decide) / 3 / 1000)        means in milli, exact
 
 Rounding happens once, downwards, at the end. Credits only grow; a table holds every peer's total since the run began.
-A contribution enters as ``Verified``: something this member recomputed. Whoever refutes contributions later hands in
-fewer of them; nothing here reads a clock, a record or a claimed score.
+A contribution enters as ``Verified``: something this member recomputed. Its pay is pending at first and is paid with a
+later result, unless a spot-check strikes it (``rewards.pending``). Nothing here reads a clock, a record or a claimed
+score.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 import msgspec
 
@@ -23,7 +25,8 @@ from protocol.codec import content_id_of
 from protocol.errors import BadRecord
 from protocol.ids import STAGES, ContentId, PeerId, Stage, parse_content_id, parse_peer_id
 from protocol.merkle import MerkleTree
-from protocol.messages import CreditRow, CreditTable, RoundResult
+from protocol.messages import CreditRow, CreditTable, Pending, RoundResult
+from rewards.pending import NOTHING_ACCUSED, Ruling, settle_row
 
 MICRO_PER_CREDIT = 1_000_000
 FULL_SCORE_MILLI = 1000
@@ -32,11 +35,13 @@ MAX_MICRO_CREDITS = 2**63 - 1
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """A contribution whose claims this member recomputed: whose, which record, what it earned, where its state went."""
+    """A contribution whose claims this member recomputed: whose, which record, what it earned, from where to where its
+    state went."""
 
     peer: PeerId
     content: ContentId
     micro_credits: int
+    state_before: ContentId
     state_after: ContentId
 
 
@@ -55,27 +60,37 @@ def earned_micro(scores_milli: Mapping[Stage, Sequence[int]]) -> int:
     return int(share * MICRO_PER_CREDIT)
 
 
-def apply(previous: CreditTable | None, run: ContentId, round: int, verified: Iterable[Verified]) -> CreditTable:
+def apply(
+    previous: CreditTable | None,
+    run: ContentId,
+    round: int,
+    verified: Iterable[Verified],
+    ruling: Ruling = NOTHING_ACCUSED,
+) -> CreditTable:
     """The cumulative table after ``round``; ``previous`` is ``None`` before the first recorded round.
 
-    Each contributor's total, number of rounds and state move on; everybody else's row stays. Raises ``ValueError`` when
-    ``previous`` is of another run or not older, when a peer contributes twice, or when pay is outside 0 to 1 credit:
-    callers have excluded all of these.
+    What was pending is paid, struck or kept, as ``ruling`` says; then each contributor's state and number of rounds
+    move on, and what it earned is pending; everybody else's row stays. Raises ``ValueError`` when ``previous`` is of
+    another run or not older, when a peer contributes twice or does not start from its row's state (one that was struck,
+    say), or when pay is outside 0 to 1 credit: callers have excluded all of these.
     """
     if previous is not None and (previous.run != run or previous.round >= round):
         raise ValueError(f"A table of round {previous.round} cannot be continued by round {round}.")
-    rows = {row.peer: row for row in previous.rows} if previous is not None else {}
+    rows = {row.peer: settle_row(row, ruling) for row in previous.rows} if previous is not None else {}
     seen: set[PeerId] = set()
     for work in verified:
         if work.peer in seen or not 0 <= work.micro_credits <= MICRO_PER_CREDIT:
             raise ValueError(f"{work.peer} contributes twice, or earns {work.micro_credits} micro in a round.")
         seen.add(work.peer)
-        old = rows.get(work.peer)
+        old = rows.get(work.peer) or CreditRow(work.peer, 0, 0, work.state_before)
+        if old.state != work.state_before:
+            raise ValueError(f"{work.peer} does not start from the state that its row ends in.")
         rows[work.peer] = CreditRow(
             peer=work.peer,
-            micro_credits=work.micro_credits + (old.micro_credits if old else 0),
-            rounds=1 + (old.rounds if old else 0),
+            micro_credits=old.micro_credits,
+            rounds=1 + old.rounds,
             state=work.state_after,
+            pending=(*old.pending, Pending(round, work.content, work.micro_credits, work.state_before)),
         )
     return CreditTable(run=run, round=round, rows=tuple(rows[peer] for peer in sorted(rows)))
 
@@ -94,9 +109,15 @@ def check_table(table: CreditTable, run: ContentId) -> None:
         parse_content_id(row.state)
         if row.peer <= before:
             raise BadRecord("malformed", "The credit table's rows are not sorted by peer, each once.")
-        if not 1 <= row.rounds <= table.round or not 0 <= row.micro_credits <= row.rounds * MICRO_PER_CREDIT:
-            raise BadRecord("malformed", f"{row.peer} cannot have {row.micro_credits} in {row.rounds} rounds.")
-        if row.micro_credits > MAX_MICRO_CREDITS:
+        earned = row.micro_credits + sum(pending.micro_credits for pending in row.pending)
+        if not 1 <= row.rounds <= table.round or not row.micro_credits <= earned <= row.rounds * MICRO_PER_CREDIT:
+            raise BadRecord("malformed", f"{row.peer} cannot have {earned} in {row.rounds} rounds.")
+        numbers = [0, *(pending.round for pending in row.pending), table.round + 1]
+        if any(one >= other for one, other in pairwise(numbers)):
+            raise BadRecord("malformed", f"The pending pay of {row.peer} is not of different rounds up to this one.")
+        if any(pending.micro_credits > MICRO_PER_CREDIT for pending in row.pending):
+            raise BadRecord("malformed", f"The pending pay of {row.peer} is above one credit a round.")
+        if not 0 <= row.micro_credits <= MAX_MICRO_CREDITS:
             raise BadRecord("malformed", "A total in the credit table does not fit.")
         before = row.peer
 
@@ -107,7 +128,7 @@ def row_of(table: CreditTable | None, peer: PeerId) -> CreditRow | None:
 
 
 def total_micro(table: CreditTable) -> int:
-    """All micro-credits ever earned in the run."""
+    """All micro-credits ever paid in the run."""
     return sum(row.micro_credits for row in table.rows)
 
 

@@ -24,6 +24,7 @@ from protocol.ids import Address, ContentId, PeerId
 from protocol.messages import Attestation, BlobRef, CreditTable, Proposal, RoundResult
 from protocol.seeds import derive_order
 from rewards.ledger import Verified, apply, check_table, credits_tree, round_result, row_of
+from rewards.pending import NOTHING_ACCUSED, Ruling, losing, pending_in
 
 
 class Why(StrEnum):
@@ -32,10 +33,11 @@ class Why(StrEnum):
     WRONG_ROUND = "wrong_round"  # already settled, or not open yet
     STALE = "stale"  # computed from other credits than the chain's latest
     BEHIND = "behind"  # this member does not have the chain's latest table: not the poster's fault
-    EMPTY = "empty"  # nothing to settle
+    EMPTY = "empty"  # nothing to settle: no contributions, and no pay that waits
     DISORDERED = "disordered"  # not sorted, twice the same, or two of one peer
     UNVERIFIED = "unverified"  # names a contribution that this member did not verify
-    OMITTED = "omitted"  # leaves out a contribution that must be in
+    OMITTED = "omitted"  # leaves out a contribution or a verdict that must be in
+    BUILT_ON_SAND = "built_on_sand"  # holds a contribution whose peer's former one is struck
     DIFFERENT = "different"  # this member computes another result
 
 
@@ -84,14 +86,40 @@ def posters_due(order: tuple[PeerId, ...], waited_s: float, poster_s: float) -> 
 
 
 def propose(
-    run: ContentId, round: int, verified: Iterable[Verified], previous: CreditTable | None
+    run: ContentId,
+    round: int,
+    verified: Iterable[Verified],
+    previous: CreditTable | None,
+    verdicts: Iterable[ContentId] = (),
+    ruling: Ruling = NOTHING_ACCUSED,
 ) -> tuple[Proposal, CreditTable]:
-    """A poster's offer over everything it verified, and the table to serve as a blob (``encode(table)``)."""
-    works = sorted(verified, key=lambda work: work.content)
-    table = apply(previous, run, round, works)
+    """A poster's offer over everything it verified, and the table to serve as a blob (``encode(table)``).
+
+    ``verdicts``: those that count, and ``ruling``: what they come to. Works that do not start from where the ledger
+    has their peer are left out: those above all that the ruling strikes the ground from under.
+    """
+    lost = losing(previous, ruling)
+    standing = (work for work in verified if work.peer not in lost and state_of(previous, work) == work.state_before)
+    works = sorted(standing, key=lambda work: work.content)
+    table = apply(previous, run, round, works, ruling)
     result = round_result(table, works, previous)
     blob = BlobRef(content=result.data_hash, size=len(encode(table)))
-    return Proposal(result=result, contributions=tuple(work.content for work in works), table=blob), table
+    proposal = Proposal(
+        result=result,
+        contributions=tuple(work.content for work in works),
+        verdicts=tuple(sorted(verdicts)),
+        table=blob,
+    )
+    return proposal, table
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """This member's view of a proposal's verdicts: what those that it names come to, those that it names and that are
+    not known here, and those that arrived so early that no honest poster can have missed them."""
+
+    ruling: Ruling = NOTHING_ACCUSED
+    unknown: Collection[ContentId] = ()
+    required: Collection[ContentId] = ()
 
 
 def check_proposal(
@@ -102,6 +130,7 @@ def check_proposal(
     previous: CreditTable | None,
     view: ClockView,
     required: Collection[ContentId] = (),
+    judged: Judged | None = None,
 ) -> Agreed | Refused:
     """Decide whether to sign ``proposal``. Never raises for anything that a poster may have written.
 
@@ -109,30 +138,43 @@ def check_proposal(
     table of the latest recorded round (``None`` before the first). ``required``: those that arrived early enough that
     no honest poster can have missed them, its own among them. The poster's table is not needed: it must be ours.
     """
-    result, contents = proposal.result, proposal.contributions
+    result, contents, judged = proposal.result, proposal.contributions, judged or Judged()
     if not view.settled_round < result.round <= view.round:
         return Refused(Why.WRONG_ROUND, f"Round {result.round} is not open; {view.settled_round} is settled.")
     if result.previous_credits_root != view.credits_root:
         return Refused(Why.STALE, "It was computed from other credits than the latest on the chain.")
     if not _is_latest(previous, view):
         return Refused(Why.BEHIND, f"The credit table of round {view.settled_round} is not here yet.")
-    if not contents:
-        return Refused(Why.EMPTY, "It holds no contributions.")
-    if list(contents) != sorted(set(contents)):
-        return Refused(Why.DISORDERED, "Its contributions are not sorted, each once.")
-    unknown = [content for content in contents if content not in verified]
+    if not contents and not pending_in(previous):
+        return Refused(Why.EMPTY, "It holds no contributions, and no pay waits for one more result.")
+    for named in (contents, proposal.verdicts):
+        if list(named) != sorted(set(named)):
+            return Refused(Why.DISORDERED, "Its contributions or verdicts are not sorted, each once.")
+    unknown = [*(content for content in contents if content not in verified), *judged.unknown]
     if unknown:
-        return Refused(Why.UNVERIFIED, f"{len(unknown)} of its contributions are not verified here: {unknown[0][:16]}…")
+        return Refused(Why.UNVERIFIED, f"{len(unknown)} of what it names are not verified here: {unknown[0][:16]}…")
     works = [verified[content] for content in contents]
     if len({work.peer for work in works}) < len(works):
         return Refused(Why.DISORDERED, "It holds two contributions of one peer.")
-    missing = sorted(set(required) - set(contents))
+    lost = losing(previous, judged.ruling)
+    if any(work.peer in lost for work in works):
+        return Refused(Why.BUILT_ON_SAND, "It holds a contribution that was built on a struck one.")
+    due = [content for content in required if content not in verified or verified[content].peer not in lost]
+    missing = sorted((set(due) - set(contents)) | (set(judged.required) - set(proposal.verdicts)))
     if missing:
-        return Refused(Why.OMITTED, f"It leaves out {len(missing)} contributions that were in time: {missing[0][:16]}…")
-    mine, table = propose(run, result.round, works, previous)
+        return Refused(Why.OMITTED, f"It leaves out {len(missing)} records that were in time: {missing[0][:16]}…")
+    if any(state_of(previous, work) != work.state_before for work in works):
+        return Refused(Why.UNVERIFIED, "It holds a contribution that starts from another state than the credit table.")
+    mine, table = propose(run, result.round, works, previous, proposal.verdicts, judged.ruling)
     if mine != proposal:
         return Refused(Why.DIFFERENT, f"Computed here: {_difference(mine, proposal)}.")
     return Agreed(result=mine.result, table=table)
+
+
+def state_of(table: CreditTable | None, work: Verified) -> ContentId:
+    """The state that the ledger has for the work's peer; a newcomer's is what the work says (checked elsewhere)."""
+    row = row_of(table, work.peer)
+    return row.state if row is not None else work.state_before
 
 
 def collect(
@@ -206,4 +248,4 @@ def _difference(mine: Proposal, theirs: Proposal) -> str:
         for name in mine.result.__struct_fields__
         if (ours := getattr(mine.result, name)) != getattr(theirs.result, name)
     ]
-    return ", ".join(parts) or "another table blob"
+    return ", ".join(parts) or "another table blob or other verdicts"

@@ -1,6 +1,7 @@
 """Why this module exists: a round's result is what a majority recomputed, and this is how a peer gets there.
 
-    poster    proposes a result over everything it verified        proposal, in the DHT
+    poster    proposes a result over everything it verified,       proposal, in the DHT
+              and over the verdicts on the round before
     members   recompute it from their own records, and sign        attestation, in the DHT
     poster    sends a majority's signatures to the chain           Settle, by way of the outbox
 
@@ -29,11 +30,13 @@ from protocol.ids import STAGES, ContentId, PeerId, Stage
 from protocol.messages import Attestation, CreditTable, Envelope, Proposal, RoundResult
 from rewards.ledger import Verified, earned_micro
 from rewards.outbox import Outbox
+from rewards.pending import losing, pending_in
 from rewards.settlement import Refused, check_proposal, collect, propose
 from swarm.absence import uncounted
 from swarm.dht.transport import RecordKey
 from swarm.inbox import CheckedBatch, Inbox, Rejected
 from swarm.ledger_book import PROPOSAL, LedgerBook
+from swarm.oversight import Oversight
 from swarm.work import RECORD_TTL_S, Bench
 
 Message = TypeVar("Message", Attestation, Proposal)
@@ -58,10 +61,19 @@ class Agreement:
     """One peer's part in agreeing on one round. ``view``: the chain at the round's opening (its members)."""
 
     def __init__(
-        self, bench: Bench, inbox: Inbox, view: ClockView, book: LedgerBook, outbox: Outbox, rejected: Rejected
+        self,
+        bench: Bench,
+        inbox: Inbox,
+        oversight: Oversight,
+        view: ClockView,
+        book: LedgerBook,
+        outbox: Outbox,
+        rejected: Rejected,
     ) -> None:
         self._bench = bench
         self._inbox = inbox
+        self._holding = oversight.holding
+        self._audits = oversight.audits
         self._view = view
         self._book = book
         self._outbox = outbox
@@ -94,19 +106,27 @@ class Agreement:
                 peer,
                 checked.content,
                 earned_micro({one.header.stage: one.scores_milli for one in works[peer] if one.content not in unpaid}),
+                checked.contribution.state_before,
                 checked.contribution.state_after,
             )
             for peer, checked in counted.items()
         }
 
     async def propose(self, now_view: ClockView) -> bool:
-        """Publish a result over everything verified, with this peer's own attestation.
+        """Publish a result over everything verified and kept, with this peer's own attestation.
 
-        Returns whether it did; with nothing verified yet, or without the latest credit table, a later call may."""
-        verified = self.verified()
-        if not verified or not await self._book.sync(now_view, self._others()):
+        Returns whether it did; with nothing to settle yet, or without the latest credit table, a later call may."""
+        if not await self._book.sync(now_view, self._others()):
             return False
-        proposal, table = propose(self._inbox.base.run, self._inbox.base.round, verified.values(), self._book.current)
+        previous, named = self._book.current, self._audits.counting()
+        ruling = self._audits.ruling(named, previous)
+        lost = losing(previous, ruling)
+        counted = {peer for peer in self._inbox.contributions if self._holding.is_held(peer)} - lost
+        verified = self.verified({self._inbox.contributions[peer].content for peer in counted})
+        if not verified and not pending_in(previous):
+            return False
+        base = self._inbox.base
+        proposal, table = propose(base.run, base.round, verified.values(), previous, named, ruling)
         self._remember(proposal, table, self._bench.signer.peer)
         self._mine = proposal.result
         await self._publish(PROPOSAL, encode(proposal))
@@ -131,7 +151,7 @@ class Agreement:
             return
         for poster, envelope in await self._collect(PROPOSAL):
             proposal = self._payload(envelope, Proposal)
-            if proposal is not None and proposal.result.data_hash == data_hash:
+            if proposal is not None and proposal.result.data_hash == proposal.table.content == data_hash:
                 self.proposed[data_hash] = Proposed(proposal, poster)
                 return
 
@@ -156,13 +176,15 @@ class Agreement:
             if poster not in due or list(self._attested.values()).count(poster) >= MAX_PER_POSTER:
                 continue
             await self._book.sync(now_view, self._others())
+            in_time = max(waited_since, seen_at - GRACE_S)
             answer = check_proposal(
                 proposal,
                 run=self._inbox.base.run,
-                verified=self.verified(proposal.contributions),
+                verified=self._kept(self.verified(proposal.contributions)),
                 previous=self._book.current,
                 view=now_view,
-                required=self._required(max(waited_since, seen_at - GRACE_S)),
+                required=self._required(in_time),
+                judged=self._audits.judge(proposal.verdicts, self._book.current, in_time),
             )
             if isinstance(answer, Refused):
                 self._tell_refusal(poster, answer)
@@ -170,12 +192,18 @@ class Agreement:
             self._remember(proposal, answer.table, poster)
             await self._attest(answer.result, poster)
 
+    def _kept(self, verified: Mapping[ContentId, Verified]) -> dict[ContentId, Verified]:
+        """Those that enough others keep."""
+        return {content: work for content, work in verified.items() if self._holding.is_held(work.peer)}
+
     def _required(self, arrived_by: float) -> list[ContentId]:
-        """Contributions that no honest poster leaves out."""
+        """Contributions that no honest poster leaves out: here in time, and kept by enough others in time."""
         return [
             checked.content
             for peer, checked in self._inbox.contributions.items()
-            if checked.arrived_at <= arrived_by and peer not in self._inbox.contradicting
+            if checked.arrived_at <= arrived_by
+            and peer not in self._inbox.contradicting
+            and self._holding.is_held(peer, by=arrived_by)
         ]
 
     def _payload(self, envelope: Envelope, kind: type[Message]) -> Message | None:

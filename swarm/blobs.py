@@ -39,7 +39,7 @@ class BlobLimits:
     ``total_s`` and the time that its size needs at ``least_bytes_per_s``: who drips is not waited for.
 
     ``peer_bytes_per_minute``: what one peer is served; ``offered_bytes`` and ``fetched_bytes``: what is kept in memory
-    of one's own blobs and of others', oldest first out.
+    of one's own blobs and of others', oldest first out. Of others', that is a few rounds' batches; states go to disk.
     """
 
     chunk_bytes: int = 256 * 1024
@@ -50,7 +50,7 @@ class BlobLimits:
     streams_per_peer: int = 4
     peer_bytes_per_minute: int = 512 * 1024 * 1024
     offered_bytes: int = 256 * 1024 * 1024
-    fetched_bytes: int = 128 * 1024 * 1024
+    fetched_bytes: int = 32 * 1024 * 1024
 
 
 class BlobCache:
@@ -89,6 +89,7 @@ class BlobExchange:
         self._limits = limits or BlobLimits()
         self._offered = BlobCache(self._limits.offered_bytes)
         self._fetched = BlobCache(self._limits.fetched_bytes)
+        self._sources: list[Callable[[ContentId], bytes | None]] = []
         self._fetching: dict[tuple[BlobRef, PeerId], asyncio.Task[bytes]] = {}
         self._streams: Counter[PeerId] = Counter()
         self._served: dict[PeerId, tuple[float, int]] = {}
@@ -105,6 +106,10 @@ class BlobExchange:
         content = content_id(blob)
         self._offered.put(content, blob)
         return BlobRef(content=content, size=len(blob))
+
+    def serve_from(self, find: Callable[[ContentId], bytes | None]) -> None:
+        """Serve what ``find`` has under its name, too, such as blobs on disk."""
+        self._sources.append(find)
 
     async def fetch(self, ref: BlobRef, providers: Sequence[PeerId]) -> bytes:
         """The blob, from memory or from the first provider that delivers it. Equal concurrent fetches share one stream.
@@ -156,8 +161,8 @@ class BlobExchange:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _known(self, content: ContentId) -> bytes | None:
-        offered = self._offered.get(content)
-        return offered if offered is not None else self._fetched.get(content)
+        places = (self._offered.get, self._fetched.get, *self._sources)
+        return next((blob for find in places if (blob := find(content)) is not None), None)
 
     async def _answer(self, remote: PeerId, content: ContentId | None, writer: asyncio.StreamWriter) -> None:
         """Send the blob ``content``; ``None``: this stream is one too many."""

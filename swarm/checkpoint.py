@@ -9,6 +9,7 @@ head moves; when it does not, the peer goes back to the head. A crash at any mom
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -53,11 +54,12 @@ class Checkpoints:
         """Put a saved state back into the engine. Raises ``ConfigError`` when its files are damaged."""
         engine.load(self._directory / state)
 
-    def include(self, state: ContentId, round_number: int) -> None:
-        """Move the head, then drop states that nothing refers to any more (the previous head is kept for audits)."""
+    def include(self, state: ContentId, round_number: int, *, may_return_to: Collection[ContentId] = ()) -> None:
+        """Move the head, then drop states that nothing refers to any more: all but this one, the head before, and
+        those that a struck contribution would lead back to."""
         previous = self.head()
         write_atomically(self._directory / "head.json", msgspec.json.encode(Head(state, round_number)))
-        keep = {state} | ({previous.state} if previous else set())
+        keep = {state, *may_return_to} | ({previous.state} if previous else set())
         for directory in self._directory.iterdir():
             if directory.is_dir() and directory.name not in keep:
                 shutil.rmtree(directory, ignore_errors=True)

@@ -186,6 +186,26 @@ def claim(
     raise typer.Exit(root.claim(chosen, find, peer, as_json=as_json))
 
 
+@app.command()
+def verify(
+    round_number: Annotated[int, typer.Argument(min=1, metavar="ROUND", help="A round of the running swarm.")],
+    peer: Annotated[str, typer.Argument(help="Whose contribution: a nickname or a peer id.")],
+    level: Annotated[int, typer.Option(min=0, max=2, help="0 scores, 1 rollouts, too, 2 the training step, too.")] = 2,
+    join: JoinOption = None,
+    rpc: RpcOption = None,
+    home: HomeOption = None,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Do a peer's work of a round again, and say whether it comes out the same."""
+    from swarm import app as root
+
+    chosen = root.settings("join", config, home=home, run__model=model, network__port=0)
+    find = root.token_finder(chosen, join or [], rpc or [])
+    raise typer.Exit(root.verify(chosen, find, round_number, peer, level=level, as_json=as_json))
+
+
 def _options(given: Mapping[str, object]) -> list[str]:
     return [text for name, value in given.items() if value is not None for text in (name, str(value))]
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from protocol.errors import ConfigError
 from protocol.ids import ContentId
-from protocol.run import GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
+from protocol.run import AuditRules, GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
 from swarm.home import Home, write_atomically
 from swarm.layers import Layers, read_layers
 
@@ -137,6 +137,23 @@ class TimeSettings(Section):
         return self
 
 
+class AuditSettings(Section):
+    engine: str = Field("native", min_length=1, max_length=32)
+    """Arithmetic of the run; contributions of another one are refused. What `native` computes cannot be replayed."""
+    num_holders: Count = Field(2, ge=0, le=16)
+    """Others that keep a contribution's state and rollouts until it is paid."""
+    num_auditors: Count = Field(1, ge=0, le=16)
+    """Others that check a contribution after it was recorded; 0: nothing is spot-checked."""
+    num_attestors: Count = Field(3, ge=1, le=31)
+    """Others that check what an auditor accuses; it counts when most of them find it, too."""
+    rollouts_per_audit: Count = Field(16, ge=0, le=4096)
+    """Rollouts that an auditor samples again."""
+    step_rate_ppm: Count = Field(20_000, ge=0, le=1_000_000)
+    """In how many of a million contributions an auditor replays the training step, too."""
+    patience_rounds: Count = Field(3, ge=0, le=16)
+    """Results that an accused, undecided contribution waits for before it is paid all the same."""
+
+
 class NetworkSettings(Section):
     host: str = Field("127.0.0.1", min_length=1)
     """Address to listen on; 0.0.0.0 listens on all."""
@@ -191,6 +208,7 @@ class Settings(Section):
     game: GameSettings = GameSettings()
     learn: LearnSettings = LearnSettings()
     time: TimeSettings = TimeSettings()
+    audit: AuditSettings = AuditSettings()
     network: NetworkSettings = NetworkSettings()
     chain: ChainSettings = ChainSettings()
     wallet: WalletSettings = WalletSettings()
@@ -213,6 +231,7 @@ class Settings(Section):
                 **{f"{name}_nano": _scaled(f"learn.{name}", value, 9) for name, value in learn.items()},
             ),
             time=TimeRules(**self.time.model_dump()),
+            audit=AuditRules(**self.audit.model_dump()),
             seed=self.run.seed,
         )
 

@@ -13,7 +13,7 @@ from protocol.codec import content_id_of, encode
 from protocol.errors import BadRecord
 from protocol.ids import ContentId, PeerId
 from protocol.merkle import MerkleTree
-from protocol.messages import Contribution, RolloutBatch
+from protocol.messages import BlobRef, Contribution, RolloutBatch
 
 
 def rollouts_root(batches: Sequence[RolloutBatch]) -> ContentId:
@@ -29,21 +29,30 @@ def build_contribution(
     run: ContentId,
     round_number: int,
     peer: PeerId,
+    seed: ContentId,
+    cohort: Sequence[PeerId],
     state_before: ContentId,
     state_after: ContentId,
+    before: BlobRef | None,
+    after: BlobRef | None,
     batches: Sequence[RolloutBatch],
     consumed: Sequence[ContentId],
     scores_milli: Sequence[int],
     engine: str,
     profile: str,
 ) -> Contribution:
-    """The record of a round's work. ``batches``: own ones in stage order; ``consumed``: others' it trained on."""
+    """The record of a round's work. ``batches``: own ones in stage order; ``consumed``: others' it trained on;
+    ``before`` and ``after``: manifests of the two states, where the run's engine can be replayed."""
     return Contribution(
         run=run,
         round=round_number,
         peer=peer,
+        seed=seed,
+        cohort=tuple(cohort),
         state_before=state_before,
         state_after=state_after,
+        before=before,
+        after=after,
         batches=tuple(content_id_of(batch) for batch in batches),
         rollouts_root=rollouts_root(batches),
         consumed=tuple(sorted(consumed)),
@@ -59,15 +68,21 @@ def check_contribution(
     run: ContentId,
     round_number: int,
     peer: PeerId,
+    seed: ContentId,
+    cohort: Sequence[PeerId],
+    engine: str,
     batches: Sequence[RolloutBatch],
     scores_milli: Sequence[int],
     state: ContentId | None,
+    genesis: ContentId,
+    is_replayable: bool,
 ) -> None:
     """Raise ``BadRecord`` unless every claim is what was recomputed.
 
     ``batches`` are the signer's batches that the record names, ``scores_milli`` their recomputed scores in order,
     ``state`` the signer's last included state (``None`` for a newcomer: then the caller knows no better than to take
-    the run's genesis, which it passes instead). Does not replay the training step.
+    the run's genesis, which it passes instead); ``is_replayable``: the run's ``engine`` is, so both states must be for
+    others to fetch. Does not replay anything.
     """
     if contribution.run != run:
         raise BadRecord("wrong_run", "The contribution is of another run.")
@@ -75,6 +90,10 @@ def check_contribution(
         raise BadRecord("wrong_round", f"The contribution is of round {contribution.round}, not {round_number}.")
     if contribution.peer != peer:
         raise BadRecord("wrong_owner", "The contribution names another peer than its signer.")
+    if (contribution.seed, contribution.cohort) != (seed, tuple(cohort)):
+        raise BadRecord("wrong_round", "The contribution names another seed or cohort than the round's.")
+    if contribution.engine != engine:
+        raise BadRecord("wrong_engine", f"It was made by a {contribution.engine[:32]} engine in a run of {engine}.")
     if tuple(content_id_of(batch) for batch in batches) != contribution.batches:
         raise BadRecord("wrong_rollouts", "The contribution names other batches than the published ones.")
     if rollouts_root(batches) != contribution.rollouts_root:
@@ -83,3 +102,6 @@ def check_contribution(
         raise BadRecord("false_scores", "The claimed scores are not what the rollouts score.")
     if state is not None and contribution.state_before != state:
         raise BadRecord("wrong_state", "The step does not start from the signer's last included state.")
+    shown = (contribution.before is not None, contribution.after is not None)
+    if shown != (is_replayable and contribution.state_before != genesis, is_replayable):
+        raise BadRecord("wrong_state", "It does not say where its states are found, or says so where nobody can ask.")

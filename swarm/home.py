@@ -64,6 +64,10 @@ class RunHome:
         return self.root / "journal"
 
     @property
+    def held(self) -> Path:
+        return self.root / "held"
+
+    @property
     def outbox_file(self) -> Path:
         return self.root / "outbox.log"
 

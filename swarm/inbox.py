@@ -20,6 +20,7 @@ from protocol.codec import content_id, decode
 from protocol.errors import BadRecord
 from protocol.ids import STAGES, ContentId, PeerId, Stage
 from protocol.messages import BatchHeader, Contribution, Envelope, RolloutBatch
+from protocol.run import RunSpec
 from swarm.contribution import check_contribution
 from swarm.dht.transport import RecordKey, Transport
 from swarm.game.rescore import Scores, batch_cap, check_batch, rescore, scores_milli
@@ -74,19 +75,22 @@ class Inbox:
 
     ``views`` gives each member the empty view of its cohort; ``me`` plays only with its own cohort, but checks and
     scores everybody. ``states`` tells a member's last included state as of the round's opening (the run's genesis for a
-    newcomer); ``None`` while that is not known here.
+    newcomer); ``None`` while that is not known here. ``is_replayable``: the run's engine is.
     """
 
     def __init__(
         self,
         me: PeerId,
         views: Mapping[PeerId, RoundView],
+        run: RunSpec,
         task: Task,
         transport: Transport,
         text_of: Callable[[Sequence[int]], str],
         states: Callable[[PeerId], ContentId | None],
         rejected: Rejected,
         now: Now,
+        *,
+        is_replayable: bool,
     ) -> None:
         self.base = views[me]
         self.batches: dict[Stage, dict[PeerId, CheckedBatch]] = {stage: {} for stage in STAGES}
@@ -94,6 +98,8 @@ class Inbox:
         self.contradicting: set[PeerId] = set()
         self._me = me
         self._views = views
+        self._run = run
+        self._is_replayable = is_replayable
         self._task = task
         self._transport = transport
         self._parcels = Parcels(transport, now)
@@ -150,9 +156,28 @@ class Inbox:
             raise BadRecord("wrong_rollouts", "It does not name one batch a stage, in their order.")
         return found if len(found) == len(contents) else None
 
+    def shared(self, peer: PeerId, consumed: Collection[ContentId]) -> list[CheckedBatch] | None:
+        """The others' batches that ``peer`` says it trained on, or ``None`` when one of them is not here.
+
+        Raises ``BadRecord('wrong_rollouts')`` when they are not sorted, each once, not of others of its cohort, or when
+        several are of one author and stage."""
+        if list(consumed) != sorted(set(consumed)):
+            raise BadRecord("wrong_rollouts", "What it trained on is not sorted, each once.")
+        found = [self._by_content[content] for content in consumed if content in self._by_content]
+        mates = set(self._views[peer].cohort) - {peer}
+        if not {checked.batch.peer for checked in found} <= mates:
+            raise BadRecord("wrong_rollouts", "It trained on batches from outside of its cohort, or on its own.")
+        if len({(checked.batch.peer, checked.header.stage) for checked in found}) < len(found):
+            raise BadRecord("wrong_rollouts", "It trained on several batches of one author and stage.")
+        return found if len(found) == len(consumed) else None
+
     def view(self) -> RoundView:
         """What this peer's own prompts are made from: its cohort's batches received so far."""
         return self.view_of(self._me, None)
+
+    def empty_view_of(self, peer: PeerId) -> RoundView:
+        """The round as ``peer`` sees it before it received anything."""
+        return self._views[peer]
 
     def view_of(self, peer: PeerId, contents: Collection[ContentId] | None) -> RoundView:
         """The view of ``peer``'s cohort that shows the batches named by ``contents`` (``None``: all received ones)."""
@@ -289,7 +314,7 @@ class Inbox:
             if kind != CONTRIBUTION or peer in self.contributions:
                 continue
             try:
-                checked = self._take_contribution(envelope)
+                checked = self.judge(envelope)
             except BadRecord as bad:
                 self._drop(bad, envelope)
                 continue
@@ -298,26 +323,35 @@ class Inbox:
                 accepted.append(checked)
         return accepted
 
-    def _take_contribution(self, envelope: Envelope) -> CheckedContribution | None:
+    def judge(self, envelope: Envelope) -> CheckedContribution | None:
+        """A contribution whose every claim holds; ``None`` while something that it names is not here.
+
+        Raises ``BadRecord`` for one that breaks a rule."""
         if envelope.peer not in self._views:
             raise BadRecord("not_a_member", "Its signer is not enrolled in this round.")
         contribution = decode(envelope.payload, Contribution)
         batches = self.scored(envelope.peer, contribution.batches)
+        shared = self.shared(envelope.peer, contribution.consumed)
         state = self._states(envelope.peer)
-        if batches is None:
-            self._wanted |= set(contribution.batches)
+        if batches is None or shared is None:
+            self._wanted |= set(contribution.batches) | set(contribution.consumed)
             self._lacking |= set(STAGES)
-        if batches is None or state is None:
+        if batches is None or shared is None or state is None:
             return None
-        scores = [milli for checked in batches for milli in checked.scores_milli]
+        view = self._views[envelope.peer]
         check_contribution(
             contribution,
             run=self.base.run,
             round_number=self.base.round,
             peer=envelope.peer,
+            seed=view.seed,
+            cohort=view.cohort,
+            engine=self._run.audit.engine,
             batches=[checked.batch for checked in batches],
-            scores_milli=scores,
+            scores_milli=[milli for checked in batches for milli in checked.scores_milli],
             state=state,
+            genesis=self._run.model,
+            is_replayable=self._is_replayable,
         )
         return CheckedContribution(content_id(envelope.payload), contribution, self._now())
 

@@ -1,6 +1,6 @@
 """Why this module exists: what a peer signs for a round, it signs once; after a crash it sends the same bytes again.
 
-    journal/000012/answer.envelope, answer.blob, …, contribution.envelope, table-….blob
+    journal/000012/answer.envelope, answer.blob, …, contribution.envelope, verdict-….envelope, table-….blob
 
 Files appear atomically and are never rewritten with other content: a second, different contribution for one round
 would be equivocation, so asking for it is an error here, before any byte leaves the machine.
@@ -26,13 +26,14 @@ class Journal:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def write(self, envelope: Envelope, blob: bytes | None = None) -> None:
+    def write(self, envelope: Envelope, blob: bytes | None = None, *, about: str = "") -> None:
         """Keep a record and its blob before they are published. Writing the same bytes again changes nothing.
 
-        Raises ``SwarmError`` when another record of this kind and round was already signed.
+        ``about``: the content id of what it is about, for kinds of which there may be several in a round. Raises
+        ``SwarmError`` when another record of this kind and round was already signed.
         """
         data = encode(envelope)
-        path = self._path(envelope.round, f"{envelope.kind}.envelope")
+        path = self._path(envelope.round, f"{_name(envelope.kind, about)}.envelope")
         if path.exists():
             if path.read_bytes() != data:
                 raise SwarmError(
@@ -45,9 +46,9 @@ class Journal:
             write_atomically(self._path(envelope.round, f"{envelope.kind}.blob"), blob)
         write_atomically(path, data)
 
-    def read(self, round_number: int, kind: str) -> tuple[Envelope, bytes | None] | None:
+    def read(self, round_number: int, kind: str, *, about: str = "") -> tuple[Envelope, bytes | None] | None:
         """The record of that kind and its blob. A damaged file reads as absent."""
-        path = self._path(round_number, f"{kind}.envelope")
+        path = self._path(round_number, f"{_name(kind, about)}.envelope")
         blob_path = self._path(round_number, f"{kind}.blob")
         try:
             envelope = decode(path.read_bytes(), Envelope)
@@ -71,6 +72,10 @@ class Journal:
 
     def _path(self, round_number: int, name: str) -> Path:
         return self._directory / f"{round_number:06d}" / name
+
+
+def _name(kind: str, about: str) -> str:
+    return f"{kind}-{about[:32]}" if about else kind
 
 
 def _small(path: Path) -> bool:

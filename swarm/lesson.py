@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from protocol.ids import STAGES, PeerId, Stage
+from protocol.seeds import derive_seed
 from swarm.game.round_view import RoundView
 from swarm.grpo.advantage import group_advantages
 from swarm.grpo.mixing import mix
@@ -57,3 +58,8 @@ def lesson(
                 samples.append(TrainSample(prompts[stage][question], tokens, advantage))
             num_own += counts[me]
     return Lesson(tuple(samples), num_own)
+
+
+def step_seed(view: RoundView, peer: PeerId) -> int:
+    """Seed of the training step that ``peer`` takes in this round."""
+    return derive_seed("step", view.run, view.round, view.seed, peer)

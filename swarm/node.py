@@ -1,6 +1,7 @@
 """Why this module exists: the life of a peer, from registering to the last claim, is one readable loop.
 
-    register, enrol -> take up the included state -> [ wait for a round -> play it -> keep or undo its step ] -> claim
+    register, enrol -> take up the included state -> [ wait for a round -> play it -> keep or undo its step ]
+                    -> close: judge the last round, so that it is paid -> claim
 
 Everything it needs is handed in (``swarm.app`` builds it); everything that happens is an event in the log.
 """
@@ -11,24 +12,27 @@ import asyncio
 from collections.abc import Callable, Collection
 
 from chain.base import ZERO_ROOT, Advance, Chain, ClockView, Enrol, Prune
-from identity.registration import register_and_enrol
 from protocol.codec import content_id_of
-from protocol.errors import BadRecord, ChainError, ChainUnreachable, ConfigError, NetworkError
+from protocol.errors import BadRecord, ChainError, ChainUnreachable, NetworkError
 from protocol.events import (
     CreditsChanged,
     Evaluated,
     Outcome,
     Progress,
     RecordRejected,
-    Registered,
     RoundEnded,
     RoundSettled,
+    Struck,
     TransactionSent,
 )
 from protocol.ids import ContentId, PeerId
 from protocol.messages import CreditTable
 from rewards.ledger import credits_tree, row_of
 from rewards.outbox import Outbox
+from rewards.pending import change_between, pending_in
+from swarm.auditing import Audits
+from swarm.casework import Casework
+from swarm.entering import register, take_up_state
 from swarm.exam import Exam
 from swarm.game.cohort import split_cohorts
 from swarm.game.round_view import RoundView, round_questions
@@ -43,6 +47,10 @@ from swarm.work import Bench
 
 ENROL_AGAIN_S = 2.0
 """A peer that is no member of the open round asks so often to be one of the next."""
+
+KEEP_ROUNDS = 2
+"""Rounds before the oldest pending one whose states and batches are kept: it began in one of them, and whoever checks
+from outside may come a little later."""
 
 FORGOTTEN_S = 5.0
 """A chain that shows a round which it had left for so long is not just late: it lost its last blocks."""
@@ -80,6 +88,7 @@ class Node:
         self._claim_every = claim_every
         self._set_members = set_members
         self._book = LedgerBook(bench.run, bench.journal, bench.transport)
+        self._archive: dict[int, Inbox] = {}
         self._played = 0
 
     async def run(self, num_rounds: int | None, first_round: int | None = None) -> None:
@@ -88,8 +97,9 @@ class Node:
 
         Raises ``IdentityError``, ``ChainError`` or ``ConfigError`` when this peer cannot take part at all.
         """
-        await self._register()
-        await self._take_up_state()
+        await register(self._bench, self._chain)
+        await take_up_state(self._bench, self._chain, self._book, lambda: self._evaluate(0))
+        await self._use_included_state()
         final, last = _final_round(num_rounds, first_round), 0
         while final is None or last < final:
             view = await self._wait_for_round(last)
@@ -107,50 +117,35 @@ class Node:
             self._played += 1
             if self._claim_every and self._played % self._claim_every == 0 and not is_final:
                 await self._claim()
+        await self._close_out(last)
         await self._settler.drain(timeout_s=20.0)
         await self._claim()
 
-    # --- joining ---------------------------------------------------------------------------------------------------
+    async def _close_out(self, last: int) -> None:
+        """Judge what is still pending, in rounds in which this peer makes nothing, and see it paid.
 
-    async def _register(self) -> None:
-        """Bind the identity to the wallet and enrol it; both are no-ops for a peer that is back."""
-        done = await register_and_enrol(self._chain, self._bench.signer)
-        events = self._bench.events
-        for purpose, receipt in (("register", done.registered), ("enrol", done.enrolled)):
-            if receipt.transaction:
-                events.append(TransactionSent(purpose, receipt.transaction, receipt.gas))
-        events.append(Registered(self._bench.signer.wallet, done.registered.transaction))
+        It stays while its own pay is pending, or anybody's that nobody plays on to settle; and no longer than accused
+        pay may wait, or than enough others are there to agree on anything."""
+        for _ in range(1 + self._bench.run.audit.patience_rounds):
+            view = await self._wait_for_round(last)
+            await self._look_up_table(view, [member.peer for member in view.members])
+            table = self._book.current
+            pending = pending_in(table).values()
+            is_mine = any(peer == self._bench.signer.peer for peer, _ in pending)
+            is_abandoned = table is not None and all(pay.round < table.round for _, pay in pending)
+            if not pending or not (is_mine or is_abandoned):
+                return
+            try:
+                await self._play(view, is_final=False, is_closing=True)
+            except RoundVanished as error:
+                self._bench.events.append(Progress(f"{error} Starting that round again."))
+                last = 0
+                continue
+            last = view.round
+            if self._book.current is None or self._book.current.round < view.round:
+                return
 
-    async def _take_up_state(self) -> None:
-        """Continue from the state that the chain included last; a newcomer continues from the run's genesis."""
-        bench = self._bench
-        view = await self._chain.clock()
-        if not await self._book.sync(
-            view, [member.peer for member in view.members if member.peer != bench.signer.peer]
-        ):
-            raise NetworkError(
-                f"Nobody serves the credit table of round {view.settled_round}.",
-                "Without it this peer cannot agree to any result, so it would earn nothing.",
-                "Try again when more peers are online.",
-            )
-        state = self._book.state_of(bench.signer.peer)
-        genesis = await bench.room.call(bench.engine.state_hash)
-        if genesis != bench.run.model:
-            raise ConfigError(
-                "This model is not the one that the run started from.",
-                "Its work would be rejected by everyone.",
-                f"Use the model whose state hash is {bench.run.model}.",
-            )
-        if bench.checkpoints.head() is None:
-            bench.checkpoints.include(await bench.room.call(bench.checkpoints.save, bench.engine), 0)
-            await self._evaluate(0)
-        if state != genesis and not bench.checkpoints.has(state):
-            raise ConfigError(
-                f"The state that this peer's work ended in ({state[:16]}…) is not on this machine.",
-                "Its next contribution would be rejected, so nothing was started. Its credits are safe.",
-                "Put back the peer's whole directory, not only its swarm.pem.",
-            )
-        await self._use_included_state()
+    # --- rounds -------------------------------------------------------------------------------------------------------
 
     async def _use_included_state(self) -> None:
         """Make the engine's state the one that the chain included last, whatever happened since: a step that was not
@@ -158,8 +153,6 @@ class Node:
         bench, state = self._bench, self._book.state_of(self._bench.signer.peer)
         if await bench.room.call(bench.engine.state_hash) != state:
             await bench.room.call(bench.checkpoints.restore, bench.engine, state)
-
-    # --- rounds ----------------------------------------------------------------------------------------------------
 
     async def _wait_for_round(self, last: int) -> ClockView:
         """The chain's view of the next round that this peer is a member of, once its seed is known.
@@ -224,7 +217,7 @@ class Node:
                 if member.peer not in contributors:
                     await self._settler.send_now(Prune(member.peer))
 
-    async def _play(self, view: ClockView, *, is_final: bool) -> None:
+    async def _play(self, view: ClockView, *, is_final: bool, is_closing: bool = False) -> None:
         bench, me = self._bench, self._bench.signer.peer
         members = [member.peer for member in view.members]
         if self._set_members is not None:
@@ -235,18 +228,60 @@ class Node:
         inbox = Inbox(
             me,
             self._views(view, members),
+            bench.run,
             self._task,
             bench.transport,
             bench.engine.text_of,
             lambda peer: self._book.state_at(view, peer),
             self._rejection(view.round),
             bench.now,
+            is_replayable=bench.genesis is not None,
         )
         due = is_final or bool(self._eval_every and (self._played + 1) % self._eval_every == 0)
-        exam = (lambda: self._evaluate(view.round)) if due else None
-        play = RoundPlay(bench, self._chain, inbox, view, self._book, self._outbox, self._settler, self._troubles, exam)
+        exam = (lambda: self._evaluate(view.round)) if due and not is_closing else None
+        play = RoundPlay(
+            bench,
+            self._chain,
+            inbox,
+            view,
+            self._book,
+            self._outbox,
+            self._settler,
+            self._troubles,
+            self._audits(view, members),
+            exam,
+            is_closing=is_closing,
+        )
         outcome = await play.run()
-        await self._conclude(view, play, before, outcome)
+        self._archive[view.round] = inbox
+        await self._conclude(view, play, inbox, before, outcome, is_closing=is_closing)
+
+    def _audits(self, view: ClockView, members: list[PeerId]) -> Audits:
+        """The checks of what is pending as this round opens."""
+        bench = self._bench
+        casework = None
+        if bench.genesis is not None:
+            casework = Casework(
+                bench.run,
+                self._task,
+                bench.transport,
+                bench.engine.text_of,
+                bench.genesis,
+                self._archive,
+                bench.now,
+                poll_s=bench.poll_s,
+            )
+        table = self._book.current
+        return Audits(
+            bench,
+            casework,
+            view.round,
+            ContentId(view.seed),
+            members,
+            table,
+            content_id_of(table) if table is not None else ZERO_ROOT,
+            self._rejection(view.round),
+        )
 
     async def _look_up_table(self, view: ClockView, others: list[PeerId]) -> None:
         """Take up the latest credit table. A network that is away is waited for: nothing can be played without it."""
@@ -275,21 +310,37 @@ class Node:
 
         return tell
 
-    async def _conclude(self, view: ClockView, play: RoundPlay, before: CreditTable | None, outcome: Outcome) -> None:
+    async def _conclude(
+        self,
+        view: ClockView,
+        play: RoundPlay,
+        inbox: Inbox,
+        before: CreditTable | None,
+        outcome: Outcome,
+        *,
+        is_closing: bool,
+    ) -> None:
         """Keep the round's step if the chain included it (else the next round undoes it); tell how the round ended."""
         bench, me = self._bench, self._bench.signer.peer
         table = self._book.current
         state_after = play.state_after()
         if state_after is not None and self._book.state_of(me) == state_after:
-            bench.checkpoints.include(state_after, view.round)
+            row = row_of(table, me)
+            returns = {pending.state_before for pending in row.pending} if row is not None else set()
+            bench.checkpoints.include(state_after, view.round, may_return_to=returns)
         if table is not None and table.round == view.round:
             self._tell_settled(play, before, table)
         await self._renew_presence()
-        await self._prune_absent(view, play.contributors())
+        await self._prune_absent(view, inbox.contributions)
         record = await self._claimed_so_far()
         row = row_of(table, me)
         bench.events.append(CreditsChanged(row.micro_credits if row else 0, record))
         bench.journal.forget_old(view.round)
+        oldest = min([view.round, *(pay.round for _, pay in pending_in(table).values())]) - KEEP_ROUNDS
+        bench.shelf.forget_old(oldest)
+        self._archive = {number: kept for number, kept in self._archive.items() if number >= oldest}
+        if is_closing:
+            return
         total_s, parts = bench.watch.lap()
         bench.events.append(
             RoundEnded(
@@ -306,11 +357,7 @@ class Node:
         )
 
     def _tell_settled(self, play: RoundPlay, before: CreditTable | None, table: CreditTable) -> None:
-        earned: dict[PeerId, int] = {}
-        for row in table.rows:
-            old = row_of(before, row.peer)
-            if old is None or row.rounds > old.rounds:
-                earned[row.peer] = row.micro_credits - (old.micro_credits if old else 0)
+        change = change_between(before, table)
         agreed = play.agreed(content_id_of(table))
         self._bench.events.append(
             RoundSettled(
@@ -318,10 +365,13 @@ class Node:
                 contributions_root=agreed.proposal.result.contributions_root if agreed else ZERO_ROOT,
                 credits_root=credits_tree(table).root,
                 contributions=agreed.proposal.contributions if agreed else (),
-                micro_credits=earned,
+                micro_credits=change.earned,
                 poster=agreed.poster if agreed else None,
+                paid=change.paid,
             )
         )
+        for peer, lost in change.struck:
+            self._bench.events.append(Struck(lost.round, peer, lost.contribution, lost.micro_credits))
 
     async def _claimed_so_far(self) -> int:
         try:

@@ -21,9 +21,11 @@ from rewards.outbox import Outbox
 from rewards.settlement import poster_order, posters_due
 from swarm import round as machine
 from swarm.agreement import Agreement, Proposed
+from swarm.auditing import Audits
 from swarm.game.recap import Scored, recap
 from swarm.inbox import CONTRIBUTION, CheckedBatch, CheckedContribution, Inbox
 from swarm.ledger_book import LedgerBook
+from swarm.oversight import Oversight
 from swarm.round import Phase, RoundState
 from swarm.settling import Settler
 from swarm.timing import Activity
@@ -60,7 +62,10 @@ class RoundPlay:
         outbox: Outbox,
         settler: Settler,
         troubles: Troubles,
+        audits: Audits,
         after_contributing: Callable[[], Awaitable[None]] | None = None,
+        *,
+        is_closing: bool = False,
     ) -> None:
         self._bench = bench
         self._chain = chain
@@ -71,7 +76,9 @@ class RoundPlay:
         self._troubles = troubles
         self._after_contributing = after_contributing
         self._work = Work(bench, inbox, book.state_of(bench.signer.peer), self._round_is_sure)
-        self._agreement = Agreement(bench, inbox, view, book, outbox, inbox.rejected)
+        self._oversight = Oversight(bench, inbox, audits, [member.peer for member in view.members])
+        self._agreement = Agreement(bench, inbox, self._oversight, view, book, outbox, inbox.rejected)
+        self._is_closing = is_closing
         self._looked_at_chain = 0.0
         self._looked_at_all = 0.0
         self._is_sure = False
@@ -88,6 +95,8 @@ class RoundPlay:
         state, actions = self._open()
         queue = deque(actions)
         try:
+            if state.closing:
+                await self._persist(self._oversight.say_goodbye)
             while state.phase is not Phase.CLOSED:
                 own = await (self._perform(queue.popleft()) if queue else self._observe(state))
                 heard, self._heard = self._heard, []
@@ -104,16 +113,13 @@ class RoundPlay:
         finally:
             if self._spare is not None:
                 self._spare.cancel()
+            await self._oversight.close()
             await self._inbox.close()
         return self.outcome
 
     def state_after(self) -> ContentId | None:
         """The state that this peer's contribution of the round ends in; ``None`` when it signed none."""
         return self._work.state_after()
-
-    def contributors(self) -> frozenset[PeerId]:
-        """Members whose contribution of the round was checked here."""
-        return frozenset(self._inbox.contributions)
 
     def agreed(self, data_hash: ContentId) -> Proposed | None:
         """The proposal behind a recorded credit table, where this peer recomputed it."""
@@ -125,19 +131,14 @@ class RoundPlay:
         bench, base, view = self._bench, self._inbox.base, self._view
         members = tuple(member.peer for member in view.members)
         posters = poster_order(base.run, base.round, base.seed, members)
-        bench.events.append(
-            RoundOpened(
-                round=base.round,
-                seed=base.seed,
-                members=members,
-                cohort=base.cohort,
-                opened_at=view.opened_at,
-                closes_at=view.closes_at,
-            )
-        )
+        opened = RoundOpened(base.round, base.seed, members, base.cohort, view.opened_at, view.closes_at)
+        bench.events.append(Progress("waiting for the last checks") if self._is_closing else opened)
         kept = bench.journal.read(base.round, CONTRIBUTION)
+        me, rules, now = bench.signer.peer, bench.run.time, bench.now()
+        if self._is_closing and kept is None:
+            return machine.close(me, self._oversight.expected(), posters, rules, now)
         start = machine.resume if kept is not None else machine.begin
-        return start(bench.signer.peer, frozenset(base.cohort), posters, bench.run.time, bench.now())
+        return start(me, frozenset(base.cohort), posters, rules, now)
 
     # --- performing ------------------------------------------------------------------------------------------------
 
@@ -228,7 +229,8 @@ class RoundPlay:
     async def _observe(self, state: RoundState) -> list[machine.Happening]:
         agreeing = state.phase is Phase.AGREE
         with self._bench.watch.during(Activity.CHAIN if agreeing else Activity.WAIT):
-            await self._poll(self._kinds(state))
+            self._oversight.audits.start()  # there is waiting to be done
+            await self._poll(self._kinds(state), state)
             if agreeing or self._bench.now() - self._looked_at_chain >= CHAIN_POLL_S:
                 view = await self._look_at_chain()
                 if view is not None:
@@ -256,8 +258,9 @@ class RoundPlay:
             kinds.append(CONTRIBUTION)
         return kinds
 
-    async def _poll(self, kinds: Sequence[str]) -> None:
-        """Look for new records. The inbox names each only once, so it is kept until the machine has heard of it."""
+    async def _poll(self, kinds: Sequence[str], state: RoundState | None = None) -> None:
+        """Look for new records, and after contributions where ``state`` says how far the round is. The inbox names
+        each record only once, so it is kept until the machine has heard of it."""
         try:
             accepted = await self._inbox.poll(kinds)
         except NetworkError as error:
@@ -269,8 +272,12 @@ class RoundPlay:
                 self._heard.append(machine.Received(checked.header.stage, checked.batch.peer))
                 self._tell_batch(checked)
             else:
-                self._heard.append(machine.Contributed(checked.contribution.peer))
                 self._tell_contribution(checked)
+        if state is not None:
+            try:
+                self._heard += await self._oversight.poll(state)
+            except NetworkError as error:
+                self._troubles.report(error)
 
     def _tell_batch(self, checked: CheckedBatch) -> None:
         if checked.batch.peer == self._bench.signer.peer:

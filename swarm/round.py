@@ -1,6 +1,9 @@
 """Why this module exists: what a peer does next in a round is decided here, by a pure function, and nowhere else.
 
     ANSWER -> CRITIQUE -> DECIDE -> TRAIN -> CONTRIBUTE -> AGREE -> CLOSED
+                                     a closing round:  CONTRIBUTE -> AGREE -> CLOSED
+
+In a closing round a peer that is about to leave judges the round before, so that it is paid, and makes nothing new.
 
 ``advance(state, happening, now)`` returns the next state and the actions to perform. The node performs them and feeds
 back what happened; it never decides. There is no clock, network or randomness in here, so any history of a round can
@@ -57,9 +60,19 @@ class Trained(msgspec.Struct, frozen=True):
 
 
 class Contributed(msgspec.Struct, frozen=True):
-    """``peer``'s contribution is here and its claims were recomputed (for mine: it is signed and published)."""
+    """``peer``'s contribution is here, its claims were recomputed and others keep it (for mine: it is published)."""
 
     peer: PeerId
+
+
+class Leaving(msgspec.Struct, frozen=True):
+    """``peer`` says that it makes nothing in this round."""
+
+    peer: PeerId
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """Every check that can be expected of the round before is here, and others keep my contribution."""
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -73,7 +86,7 @@ class Tick(msgspec.Struct, frozen=True):
     """Time passed."""
 
 
-Happening = Produced | Skipped | Received | Trained | Contributed | Recorded | Tick
+Happening = Produced | Skipped | Received | Trained | Contributed | Leaving | Judged | Recorded | Tick
 
 
 # --- what to do ------------------------------------------------------------------------------------------------------
@@ -123,7 +136,8 @@ class RoundState(msgspec.Struct, frozen=True):
     """One peer's view of one round. ``posters``: all members in the drawn order of whose turn it is to propose.
 
     ``closes_at``: when the current phase stops waiting for others. ``missed``: who made me wait until then, in a stage
-    that I had ``produced_at`` an earlier moment. ``worst``: the least good stage outcome so far.
+    that I had ``produced_at`` an earlier moment. ``leaving``: who makes nothing in this round. ``closing``: I am one of
+    them, and wait for ``cohort``. ``worst``: the least good stage outcome so far.
     """
 
     me: PeerId
@@ -138,6 +152,9 @@ class RoundState(msgspec.Struct, frozen=True):
     contributed: frozenset[PeerId] = frozenset()
     produced_at: float = 0.0
     missed: frozenset[PeerId] = frozenset()
+    leaving: frozenset[PeerId] = frozenset()
+    judged: bool = False
+    closing: bool = False
     agree_since: float = 0.0
     proposed: bool = False
     worst: Outcome = Outcome.COMPLETE
@@ -169,12 +186,24 @@ def resume(
     return state, [Contribute()]
 
 
+def close(
+    me: PeerId, expected: frozenset[PeerId], posters: tuple[PeerId, ...], rules: TimeRules, now: float
+) -> tuple[RoundState, list[Action]]:
+    """A round in which this peer only judges the one before. ``expected``: whoever may have something to say in it."""
+    closes_at = now + rules.contribute_s
+    cohort = expected | {me}
+    state = RoundState(
+        me, cohort, posters, rules, Phase.CONTRIBUTE, closes_at, produced=frozenset(STAGES), closing=True
+    )
+    return state, []
+
+
 def expected(state: RoundState, stage: Stage) -> frozenset[PeerId]:
     """The others whose batch of ``stage`` is worth waiting for: who missed a stage is not waited for in the next.
 
     Not even when its batch came after all: whoever is always a moment late would cost the others every stage's time.
     """
-    others = state.cohort - {state.me} - state.missed
+    others = state.cohort - {state.me} - state.missed - state.leaving
     if stage is Stage.ANSWER:
         return others
     before = STAGES[STAGES.index(stage) - 1]
@@ -194,8 +223,15 @@ def advance(state: RoundState, happening: Happening, now: float) -> tuple[RoundS
             state = msgspec.structs.replace(state, produced=state.produced | {stage}, skipped=state.skipped | {stage})
         case Received(stage=stage, peer=peer) if peer != state.me:
             state = msgspec.structs.replace(state, received=state.received | {(stage, peer)})
+            if state.closing:  # somebody plays on: its work belongs into the result
+                plays_until = now + state.rules.stage_s + state.rules.contribute_s
+                state = msgspec.structs.replace(state, closes_at=max(state.closes_at, plays_until))
         case Contributed(peer=peer):
             state = msgspec.structs.replace(state, contributed=state.contributed | {peer})
+        case Leaving(peer=peer):
+            state = msgspec.structs.replace(state, leaving=state.leaving | {peer})
+        case Judged():
+            state = msgspec.structs.replace(state, judged=True)
         case Trained() if state.phase is Phase.TRAIN:
             closes_at = now + state.rules.contribute_s
             return msgspec.structs.replace(state, phase=Phase.CONTRIBUTE, closes_at=closes_at), [Contribute()]
@@ -242,11 +278,13 @@ def _stage(state: RoundState, stage: Stage, now: float) -> tuple[RoundState, lis
 
 
 def _contribute(state: RoundState, now: float) -> tuple[RoundState, list[Action]]:
-    if state.me not in state.contributed:
+    if state.me not in state.contributed and not state.closing:
         return state, []
     last = STAGES[-1]
-    worth_waiting = frozenset(peer for stage, peer in state.received if stage is last)
-    if worth_waiting - state.contributed and now < state.closes_at:
+    worth_waiting = {peer for stage, peer in state.received if stage is last or state.closing}
+    if state.closing:
+        worth_waiting |= state.cohort - {state.me} - state.leaving
+    if (worth_waiting - state.contributed or not state.judged) and now < state.closes_at:
         return state, []
     return _agree(msgspec.structs.replace(state, phase=Phase.AGREE, agree_since=now), now)
 

@@ -5,6 +5,7 @@ Before anything is published it is in the journal; what is found there is sent a
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -15,9 +16,8 @@ from protocol.codec import content_id, decode, encode
 from protocol.errors import BadRecord
 from protocol.events import BatchProduced, ContributionSigned, Trained
 from protocol.ids import STAGES, ContentId, Stage
-from protocol.messages import BatchHeader, Contribution, Envelope
+from protocol.messages import BatchHeader, BlobRef, Contribution, Envelope
 from protocol.run import RunSpec
-from protocol.seeds import derive_seed
 from swarm.checkpoint import Checkpoints
 from swarm.contribution import build_contribution
 from swarm.dht.transport import Transport
@@ -26,9 +26,10 @@ from swarm.game.rescore import build_batch
 from swarm.game.round_view import stage_prompts, stage_requests, stage_sampling
 from swarm.inbox import CONTRIBUTION, CheckedBatch, Inbox
 from swarm.journal import Journal
-from swarm.lesson import lesson
+from swarm.lesson import lesson, step_seed
 from swarm.observe.eventlog import EventLog
-from swarm.policy.base import Engine
+from swarm.policy.base import Engine, StateParts, parts_of
+from swarm.shelf import Shelf
 from swarm.timing import Activity, Now, Stopwatch
 
 RECORD_TTL_S = 3600.0
@@ -47,12 +48,25 @@ class Bench(msgspec.Struct, frozen=True):
     room: EngineRoom
     transport: Transport
     checkpoints: Checkpoints
+    shelf: Shelf
     journal: Journal
     events: EventLog
     watch: Stopwatch
     now: Now
+    genesis: StateParts | None = None
+    """The run's first state, where the engine is ``Replayable``; ``None``: nothing can be spot-checked here."""
+
     poll_s: float = 0.2
     """Seconds between looks at the network and the chain while waiting for either."""
+
+
+class _Step(msgspec.Struct, frozen=True):
+    """A training step that was taken: what is told of it, what it used, and where its states are found."""
+
+    told: Trained
+    consumed: tuple[ContentId, ...]
+    before: BlobRef | None
+    after: BlobRef | None
 
 
 class Work:
@@ -65,7 +79,7 @@ class Work:
         self._inbox = inbox
         self._state_before = state_before
         self._round_is_sure = round_is_sure
-        self._trained: Trained | None = None
+        self._step: _Step | None = None
 
     async def produce(self, stage: Stage) -> CheckedBatch:
         """Sample, sign, keep and publish this peer's batch of ``stage`` (or send the one signed before a restart)."""
@@ -111,16 +125,26 @@ class Work:
             if me in checked
         }
         taught = lesson(base, prompts, self._inbox.batches, me, bench.run.learn.num_external)
+        consumed = tuple(
+            sorted(
+                checked.content
+                for stage in STAGES
+                for peer, checked in self._inbox.batches[stage].items()
+                if peer != me and peer in base.cohort
+            )
+        )
         started_at = bench.now()
         loss = grad_norm = 0.0
         num_tokens = 0
         with bench.watch.during(Activity.TRAIN):
+            is_first = self._state_before == bench.run.model
+            before = None if is_first else await self._ship(self._state_before)
             if taught.samples:
-                seed = derive_seed("step", base.run, base.round, base.seed, me)
-                report = await bench.room.call(bench.engine.step, taught.samples, seed)
+                report = await bench.room.call(bench.engine.step, taught.samples, step_seed(base, me))
                 loss, grad_norm, num_tokens = report.loss, report.grad_norm, report.num_tokens
             state_after = await bench.room.call(bench.checkpoints.save, bench.engine)
-        self._trained = Trained(
+            after = await self._ship(state_after)
+        told = Trained(
             round=base.round,
             loss=loss,
             grad_norm=grad_norm,
@@ -131,7 +155,18 @@ class Work:
             state_after=state_after,
             took_s=bench.now() - started_at,
         )
-        bench.events.append(self._trained)
+        self._step = _Step(told, consumed, before, after)
+        bench.events.append(told)
+
+    async def _ship(self, state: ContentId) -> BlobRef | None:
+        """Keep the engine's present state, which is ``state``, for others; where its manifest is found."""
+        bench = self._bench
+        parts = await bench.room.call(parts_of, bench.engine)
+        if parts is None:
+            return None
+        blobs = (parts.manifest, *parts.chunks)
+        await asyncio.to_thread(bench.shelf.write, self._inbox.base.round, state, blobs)
+        return BlobRef(content_id(parts.manifest), len(parts.manifest))
 
     async def contribute(self) -> None:
         """Sign this round's contribution once, keep it, publish it; after a restart, publish the kept one."""
@@ -141,24 +176,22 @@ class Work:
             await self._resend()
             await self._publish(kept[0], None)
             return
-        if self._trained is None:
+        if self._step is None:
             raise AssertionError("A contribution is signed after the training step.")
         me = bench.signer.peer
         own = [self._inbox.batches[stage][me] for stage in STAGES if me in self._inbox.batches[stage]]
-        others = [
-            checked.content
-            for stage in STAGES
-            for peer, checked in self._inbox.batches[stage].items()
-            if peer != me and peer in base.cohort
-        ]
         contribution = build_contribution(
             run=base.run,
             round_number=base.round,
             peer=me,
+            seed=base.seed,
+            cohort=base.cohort,
             state_before=self._state_before,
-            state_after=self._trained.state_after,
+            state_after=self._step.told.state_after,
+            before=self._step.before,
+            after=self._step.after,
             batches=[checked.batch for checked in own],
-            consumed=others,
+            consumed=self._step.consumed,
             scores_milli=[milli for checked in own for milli in checked.scores_milli],
             engine=bench.engine_name,
             profile=bench.profile,

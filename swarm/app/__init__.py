@@ -20,7 +20,7 @@ from swarm.app.finding import Find, token_finder
 from swarm.config import Settings, load_settings, save_resolved
 from swarm.home import Home, require_writable
 
-__all__ = ["claim", "host", "local", "run", "settings", "show", "token_finder"]
+__all__ = ["claim", "host", "local", "run", "settings", "show", "token_finder", "verify"]
 
 PASSWORD_VARIABLE = "SWARM_WALLET_PASSWORD"
 HOME_VARIABLE = "SWARM_HOME"
@@ -118,6 +118,28 @@ def claim(chosen: Settings, find: Find, peer: str | None, *, as_json: bool) -> i
             f"No peer has ever run in {chosen.home}.", "There is nothing to claim.", "Name the peer's --home."
         )
     return run_until_signal(lambda: _claim(chosen, find, names, as_json))
+
+
+def verify(chosen: Settings, find: Find, round_number: int, peer: str, *, level: int, as_json: bool) -> int:
+    """Do somebody's work again, from outside; returns 0, 6 when it differs, or 4 when it cannot be had."""
+    import msgspec
+
+    from swarm.app.verifying import EXIT_CODES, examine_in_swarm
+    from swarm.guardian import start_guardian
+    from swarm.process import run_until_signal
+
+    async def check() -> int:
+        with start_guardian():
+            found = await examine_in_swarm(chosen, find, round_number, peer, level)
+        difference = found.first_difference
+        about = f"Contribution of {found.nickname} to round {found.round}, checked at level {found.level}"
+        what = found.why if difference is None else difference.what
+        print(f"{about}: {found.verdict}. {what}".strip(), file=sys.stderr if as_json else sys.stdout, flush=True)
+        if as_json:
+            print(msgspec.json.encode(found).decode(), flush=True)
+        return EXIT_CODES[found.verdict]
+
+    return run_until_signal(check)
 
 
 # --- running ---------------------------------------------------------------------------------------------------------

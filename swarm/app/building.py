@@ -33,9 +33,11 @@ from swarm.home import Home
 from swarm.journal import Journal
 from swarm.node import Node
 from swarm.observe.eventlog import EventLog
+from swarm.policy.base import Engine, parts_of
 from swarm.presence import announce
 from swarm.process import peak_mb
 from swarm.settling import Settler
+from swarm.shelf import Shelf
 from swarm.tasks.registry import open_task
 from swarm.timing import Stopwatch
 from swarm.troubles import Troubles
@@ -85,7 +87,6 @@ async def _build_node(
 ) -> Node:
     events.append(Progress("loading libraries"))
     from swarm.dht.libp2p import Libp2pSettings, start_libp2p
-    from swarm.policy.native import NativeEngine
 
     token = await find()
     run, contracts = token.run, contracts_of(token)
@@ -98,17 +99,7 @@ async def _build_node(
     await chain.connect()
 
     events.append(Progress("loading the model"))
-    location = chosen.model_location() if chosen.run.model != "tiny" else _bundled_or_named(chosen, token)
-    loading = asyncio.ensure_future(
-        room.call(
-            NativeEngine.open,
-            location,
-            run.learn,
-            device=chosen.engine.device,
-            temperature=run.game.temperature_milli / 1000,
-            num_threads=chosen.engine.threads or 1,
-        )
-    )
+    loading = asyncio.ensure_future(room.call(open_engine, chosen, token))
     parts.callback(loading.cancel)
 
     def on_rejected(bad: BadRecord, peer: str, kind: str, round_number: int) -> None:
@@ -146,10 +137,12 @@ async def _build_node(
         room=room,
         transport=transport,
         checkpoints=Checkpoints(run_home.states),
+        shelf=Shelf(run_home.held),
         journal=Journal(run_home.journal),
         events=events,
         watch=watch,
         now=time.time,
+        genesis=await room.call(parts_of, engine),
     )
     outbox = Outbox(run_home.outbox_file)
     settler = Settler(chain, outbox, signer.wallet, events, troubles)
@@ -167,6 +160,20 @@ async def _build_node(
         eval_every=chosen.observe.eval_every,
         claim_every=chosen.chain.claim_every,
         set_members=transport.set_members,
+    )
+
+
+def open_engine(chosen: Settings, token: JoinToken) -> Engine:
+    """The engine of these settings for a run, in the run's first state. Blocking: takes seconds, and memory."""
+    from swarm.policy.native import NativeEngine
+
+    run = token.run
+    return NativeEngine.open(
+        chosen.model_location() if chosen.run.model != "tiny" else _bundled_or_named(chosen, token),
+        run.learn,
+        device=chosen.engine.device,
+        temperature=run.game.temperature_milli / 1000,
+        num_threads=chosen.engine.threads or 1,
     )
 
 

@@ -10,6 +10,7 @@ that within a cap. Which record of an owner counts is decided by what the owner 
                               them is passed on with the first, so that whoever knows either learns of both: what an
                               author shows to some only, all must be able to hold against it
     proposals, attestations   all of them, up to a cap, side by side
+    receipts, verdicts        likewise; the cap leaves room for one on each contribution
 
 Work and memory are bounded for any input: bad bytes are judged once, owners per slot, bytes per owner and bytes in all
 are capped, and reports run through a token bucket (the counters go on).
@@ -28,6 +29,7 @@ from protocol.errors import BadRecord
 from protocol.ids import PeerId
 from protocol.messages import Envelope, Presence
 from swarm.dht.records import (
+    PER_WORK,
     PRESENCE,
     WRITE_ONCE,
     Gate,
@@ -61,13 +63,16 @@ class BookLimits:
     """Caps. Seconds for ``_s``, bytes for ``_bytes``; ``reports_per_s`` rejections are reported after a first burst.
 
     ``strangers``: presence records of peers that are no members, which so leave room for those that are.
+    ``revisions_per_owner``: proposals or attestations of one peer in a round; ``works_per_owner``: its receipts or
+    verdicts.
     """
 
     record_ttl_s: float = 6 * 3600.0
     presence_ttl_s: float = 120.0
-    subkeys_per_slot: int = 256
+    subkeys_per_slot: int = 1024
     strangers: int = 64
     revisions_per_owner: int = 8
+    works_per_owner: int = 64
     owner_bytes: int = 4 * 1024 * 1024
     total_bytes: int = 64 * 1024 * 1024
     remembered_bad: int = 8192
@@ -259,7 +264,8 @@ class RecordBook:
             self._drop(slot, subkey)
         elif envelope.kind not in WRITE_ONCE and envelope.kind != PRESENCE:
             siblings = sum(owner_of(other) == envelope.peer for other in self._slots.get(slot, ()))
-            if siblings >= self._limits.revisions_per_owner:
+            is_per_work = envelope.kind in PER_WORK
+            if siblings >= (self._limits.works_per_owner if is_per_work else self._limits.revisions_per_owner):
                 return Verdict.FULL
         self._keep(slot, subkey, Held(envelope, data, self._capped(envelope.kind, expires_at, now), now, order))
         return Verdict.HELD

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -148,6 +148,9 @@ class Libp2pTransport:
 
     def offer(self, blob: bytes) -> BlobRef:
         return self._blobs.offer(blob)
+
+    def serve_from(self, find: Callable[[ContentId], bytes | None]) -> None:
+        self._blobs.serve_from(find)
 
     async def fetch(self, ref: BlobRef, provider: PeerId, *others: PeerId) -> bytes:
         return await self._blobs.fetch(ref, (provider, *others))

@@ -122,6 +122,9 @@ class MemoryTransport:
     def offer(self, blob: bytes) -> BlobRef:
         return self._blobs.offer(blob)
 
+    def serve_from(self, find: Callable[[ContentId], bytes | None]) -> None:
+        self._blobs.serve_from(find)
+
     async def fetch(self, ref: BlobRef, provider: PeerId, *others: PeerId) -> bytes:
         return await self._blobs.fetch(ref, (provider, *others))
 

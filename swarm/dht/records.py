@@ -20,14 +20,17 @@ from protocol.messages import WIRE_VERSION, Envelope
 from swarm.dht.transport import RecordKey
 
 PRESENCE = "presence"
-WRITE_ONCE: frozenset[str] = frozenset({*(str(stage) for stage in STAGES), "contribution"})
+WRITE_ONCE: frozenset[str] = frozenset({*(str(stage) for stage in STAGES), "contribution", "closing"})
 """Kinds of which an honest peer publishes one record per round; a second, different one is equivocation."""
 
 REVISABLE: frozenset[str] = frozenset({"proposal", "attestation"})
 """Kinds of which a peer may publish several per round, side by side: when a poster fails, the next one proposes and the
 members attest again. Each has its own subkey, so that nobody can bring an old one back in place of a newer one."""
 
-KINDS: frozenset[str] = frozenset({PRESENCE}) | WRITE_ONCE | REVISABLE
+PER_WORK: frozenset[str] = frozenset({"receipt", "verdict"})
+"""Kinds of which a peer publishes one for each contribution that it keeps or checks, side by side."""
+
+KINDS: frozenset[str] = frozenset({PRESENCE}) | WRITE_ONCE | REVISABLE | PER_WORK
 
 MAX_ROUND = 2**53
 _BESIDE = "contradiction"
@@ -71,8 +74,9 @@ def key_of(envelope: Envelope) -> RecordKey:
 
 
 def subkey_of(envelope: Envelope) -> str:
-    """Where in its slot a record lives: the owner's peer id; for revisable kinds with a tag of the payload's hash."""
-    if envelope.kind in REVISABLE:
+    """Where in its slot a record lives: the owner's peer id; for kinds that may stand side by side with a tag
+    of the payload's hash."""
+    if envelope.kind in REVISABLE | PER_WORK:
         return f"{envelope.peer}/{hashlib.sha256(envelope.payload).hexdigest()[:16]}"
     return str(envelope.peer)
 

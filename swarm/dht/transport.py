@@ -6,6 +6,7 @@ blobs, named by their hash and fetched from the peer that announced them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -51,6 +52,10 @@ class Transport(Protocol):
 
     def offer(self, blob: bytes) -> BlobRef:
         """Serve ``blob`` to whoever asks, until the process ends or newer blobs push it out of the cache."""
+        ...
+
+    def serve_from(self, find: Callable[[ContentId], bytes | None]) -> None:
+        """Serve what ``find`` has under its name, too, such as blobs on disk."""
         ...
 
     async def fetch(self, ref: BlobRef, provider: PeerId, *others: PeerId) -> bytes:

@@ -157,6 +157,30 @@ def _contribution_seen(db: sqlite3.Connection, logged: LoggedEvent, event: e.Con
     _seen(db, event.peer, logged.at)
 
 
+def _audited(db: sqlite3.Connection, logged: LoggedEvent, event: e.Audited) -> None:
+    _verdict(db, logged, event, _own_peer(db))
+
+
+def _verdict_seen(db: sqlite3.Connection, logged: LoggedEvent, event: e.VerdictSeen) -> None:
+    _verdict(db, logged, event, event.by)
+
+
+def _verdict(db: sqlite3.Connection, logged: LoggedEvent, event: e.Audited | e.VerdictSeen, by: str) -> None:
+    db.execute(
+        "REPLACE INTO audits VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (event.round, event.content, event.peer, by, event.level, event.finding, event.what[:400], logged.at),
+    )
+
+
+def _struck(db: sqlite3.Connection, logged: LoggedEvent, event: e.Struck) -> None:
+    """What it had earned is earned no more."""
+    db.execute(
+        "REPLACE INTO struck VALUES (?, ?, ?, ?, ?)",
+        (event.content, event.round, event.peer, event.micro_credits, logged.at),
+    )
+    db.execute("DELETE FROM credits WHERE round = ? AND peer = ?", (event.round, event.peer))
+
+
 def _rejected(db: sqlite3.Connection, logged: LoggedEvent, event: e.RecordRejected) -> None:
     peer = event.peer[:128]
     round = min(event.round, _INT64)  # the round a stranger claims
@@ -281,6 +305,9 @@ _HANDLERS: dict[type, Callable[[sqlite3.Connection, LoggedEvent, Any], None]] = 
     e.Trained: _trained,
     e.ContributionSigned: _contribution_signed,
     e.ContributionSeen: _contribution_seen,
+    e.Audited: _audited,
+    e.VerdictSeen: _verdict_seen,
+    e.Struck: _struck,
     e.RecordRejected: _rejected,
     e.Attested: _attested,
     e.AttestationRefused: _attestation_refused,

@@ -10,6 +10,7 @@ from typing import Any
 
 from protocol import events as e
 from protocol.events import Outcome
+from protocol.messages import Finding
 from swarm.observe.text import credits_text, name_of, plain, seconds_text, short_id
 
 _OUTCOMES = {
@@ -87,6 +88,24 @@ def _trained(event: e.Trained) -> str:
     )
 
 
+def _audited(event: e.Audited) -> str:
+    about = f"round {event.round}: contribution of {name_of(event.peer)}"
+    if event.finding is not Finding.MATCH:
+        return f"{about} accused at level {event.level}, {event.finding}: {plain(event.what, 200)}"
+    if event.level == 0:
+        return f"{about} checked at level 0 only: what this run's engine computes cannot be done again"
+    done = "sampled rollouts" if event.level == 1 else "sampled rollouts and training step"
+    return f"{about} checked at level {event.level}: {done} done again, the same ({seconds_text(event.took_s)})"
+
+
+def _verdict_seen(event: e.VerdictSeen) -> str:
+    about = f"the contribution of {name_of(event.peer)}"
+    if event.finding is Finding.MATCH:
+        return f"round {event.round}: {name_of(event.by)} checked {about} at level {event.level}: the same"
+    what = plain(event.what, 200)
+    return f"round {event.round}: {name_of(event.by)} accuses {about} at level {event.level}, {event.finding}: {what}"
+
+
 def _rejected(event: e.RecordRejected) -> str:
     reason = plain(event.reason, 32).replace("_", " ")
     return f"round {event.round}: dropped the {plain(event.kind, 32)} record of {name_of(event.peer)}: {reason}" + (
@@ -100,10 +119,10 @@ def _transaction(event: e.TransactionSent) -> str:
 
 
 def _settled(event: e.RoundSettled) -> str:
-    paid = sum(event.micro_credits.values())
+    earned, paid = sum(event.micro_credits.values()), sum(event.paid.values())
     return (
-        f"round {event.round}: settled on the chain, {_num(len(event.contributions), 'contribution')},"
-        f" {credits_text(paid)} credits"
+        f"round {event.round}: settled on the chain, {_num(len(event.contributions), 'contribution')}"
+        f" worth {credits_text(earned)} credits; {credits_text(paid)} credits of earlier rounds paid"
     )
 
 
@@ -145,6 +164,16 @@ _WORDS: dict[type, Callable[[Any], str | None]] = {
     e.ContributionSeen: lambda event: (
         f"round {event.round}: contribution of {name_of(event.peer)} recomputed,"
         f" worth {credits_text(event.micro_credits)} credits"
+    ),
+    e.Held: lambda event: (
+        f"round {event.round}: keeps the contribution of {name_of(event.peer)} until it is paid,"
+        f" {event.num_bytes / 1e6:.1f} MB"
+    ),
+    e.Audited: _audited,
+    e.VerdictSeen: _verdict_seen,
+    e.Struck: lambda event: (
+        f"round {event.round}: the contribution of {name_of(event.peer)} is struck:"
+        f" {credits_text(event.micro_credits)} credits are not paid, and its step is undone"
     ),
     e.RecordRejected: _rejected,
     e.Attested: lambda event: f"round {event.round}: attested the result that {name_of(event.poster)} proposed",

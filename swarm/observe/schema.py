@@ -6,7 +6,7 @@ Units: ``at`` unix seconds, ``_s`` seconds, ``micro`` millionths of a credit, ``
 ``wei`` decimal text (larger than SQLite's integers).
 """
 
-VERSION = 2
+VERSION = 3
 
 TABLES = """
 CREATE TABLE log (
@@ -57,6 +57,17 @@ CREATE TABLE contributions (
     round INTEGER, peer TEXT, content TEXT NOT NULL, own INTEGER NOT NULL,
     produced_at REAL, seen_at REAL, micro_credits INTEGER,
     PRIMARY KEY (round, peer)
+) WITHOUT ROWID;
+
+CREATE TABLE audits (
+    round INTEGER, content TEXT, peer TEXT NOT NULL, by TEXT, level INTEGER NOT NULL, finding TEXT NOT NULL,
+    what TEXT NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (content, by)
+) WITHOUT ROWID;
+
+CREATE TABLE struck (
+    content TEXT PRIMARY KEY, round INTEGER NOT NULL, peer TEXT NOT NULL, micro_credits INTEGER NOT NULL,
+    at REAL NOT NULL
 ) WITHOUT ROWID;
 
 CREATE TABLE attestations (

@@ -78,12 +78,17 @@ class KnownPeer(View, frozen=True):
 
 
 class Custody(View, frozen=True):
-    """Where this peer's newest contribution stands; each step is True once it happened."""
+    """Where this peer's newest contribution stands; each step is True once it happened.
+
+    ``verified``: somebody did a part of it again and found the same. ``struck``: its pay was refused.
+    """
 
     round: int
     signed: bool
     attested: bool
     settled: bool
+    verified: bool
+    struck: bool
     others_seen: int
 
 
@@ -235,8 +240,18 @@ def _custody(store: Store) -> Custody | None:
     number = own["round"]
     attested = store.row("SELECT 1 FROM attestations WHERE round = ? AND credits_root IS NOT NULL", number)
     settled = store.row("SELECT 1 FROM settled WHERE round = ? AND content = ?", number, own["content"])
+    verified = store.row("SELECT 1 FROM audits WHERE content = ? AND finding = 'match' AND level > 0", own["content"])
+    struck = store.row("SELECT 1 FROM struck WHERE content = ?", own["content"])
     (others,) = store.rows("SELECT count(*) FROM contributions WHERE round = ? AND own = 0", number)[0]
-    return Custody(number, own["produced_at"] is not None, attested is not None, settled is not None, others)
+    return Custody(
+        round=number,
+        signed=own["produced_at"] is not None,
+        attested=attested is not None,
+        settled=settled is not None,
+        verified=verified is not None,
+        struck=struck is not None,
+        others_seen=others,
+    )
 
 
 def _rejection(row: sqlite3.Row) -> str:

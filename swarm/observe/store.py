@@ -23,7 +23,8 @@ READ_MODEL = "read.sqlite"
 _BUSY_S = 10.0
 _TABLES = (
     "log", "self", "progress", "rounds", "stages", "batches", "contributions", "attestations", "settlements",
-    "settled", "credits", "rejections", "claims", "transactions", "evaluations", "peers_seen", "problems", "questions",
+    "settled", "credits", "audits", "struck", "rejections", "claims", "transactions", "evaluations", "peers_seen",
+    "problems", "questions",
 )  # fmt: skip
 
 

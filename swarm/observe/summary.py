@@ -18,8 +18,10 @@ def summary(home: Path, since: float = 0.0) -> dict[str, Any]:
 
     ``rounds``: rounds that ended for at least one local peer. ``peers[].rounds_completed`` leaves out rounds that
     ended without the peer's work (``not_included``, ``no_quorum``). ``contributions``: ``signed`` by local peers;
-    ``rescored`` = those recomputed by every local member of their cohort that ended the round; ``verified`` = 0 until
-    spot-checks exist; ``rejected`` = contributions dropped for breaking a rule; ``settled`` = recorded on the chain.
+    ``rescored`` = those recomputed by every local member of their cohort that ended the round; ``verified`` = those of
+    which somebody did sampled work again (level 1 or 2) and found the same; ``struck`` = those whose pay was refused
+    for a confirmed difference; ``rejected`` = contributions dropped for breaking a rule; ``settled`` = recorded on the
+    chain.
     ``rejections``: dropped records of any kind by reason. ``eval``: accuracy pooled over the peers (0 to 1, or null).
     ``time_s``: seconds summed over peers and rounds. ``chain``: mined transactions and their gas, the host's included.
     ``first_round_s``: from the first event in HOME after ``since`` to the end of the first round, or null.
@@ -81,13 +83,21 @@ def _contributions(local: list[Store], since: float) -> dict[str, int]:
         {(row["round"], row["content"]) for row in store.rows("SELECT round, content FROM contributions WHERE own = 0")}
         for store in local
     ]
-    signed = settled = rescored = 0
+    signed = settled = rescored = verified = struck = 0
+    matching = {
+        row["content"]
+        for store in local
+        for row in store.rows("SELECT content FROM audits WHERE finding = 'match' AND level > 0")
+    }
+    refused = {row["content"] for store in local for row in store.rows("SELECT content FROM struck")}
     on_chain = {(row["round"], row["content"]) for store in local for row in store.rows("SELECT * FROM settled")}
     for author, store in zip(peers, local, strict=True):
         own = store.rows("SELECT round, content FROM contributions WHERE own = 1 AND produced_at >= ?", since)
         for number, content in ((row["round"], row["content"]) for row in own):
             signed += 1
             settled += (number, content) in on_chain
+            verified += content in matching
+            struck += content in refused
             mates = [
                 (number, content) in seen
                 for peer, rounds, seen in zip(peers, played, saw, strict=True)
@@ -99,7 +109,14 @@ def _contributions(local: list[Store], since: float) -> dict[str, int]:
         for store in local
         for row in store.rows("SELECT round, peer FROM rejections WHERE kind = 'contribution' AND last_at >= ?", since)
     }
-    return {"signed": signed, "rescored": rescored, "verified": 0, "rejected": len(rejected), "settled": settled}
+    return {
+        "signed": signed,
+        "rescored": rescored,
+        "verified": verified,
+        "struck": struck,
+        "rejected": len(rejected),
+        "settled": settled,
+    }
 
 
 def _rejections(local: list[Store], since: float) -> dict[str, int]:

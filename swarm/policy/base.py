@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -97,6 +97,7 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
 class Replayable(Protocol):
     """What spot-checks ask of an engine whose results are the same bits everywhere. The native engine is none."""
 
@@ -118,3 +119,8 @@ class Replayable(Protocol):
         """For each completion the first position whose token the present state would not have drawn (one past the last
         when it should have gone on, or ends differently); ``None`` where all of it is right. One prefill per batch."""
         ...
+
+
+def parts_of(engine: Engine) -> StateParts | None:
+    """The present state of an engine that is ``Replayable``; ``None`` for any other, whose states are not shipped."""
+    return engine.parts() if isinstance(engine, Replayable) else None

@@ -1,22 +1,25 @@
 """Why this module exists: the node can be played end to end in milliseconds, without torch or a model.
 
-It is an ``Engine`` like any other: completions depend on (state, prompt, seed, sampling) alone, a step moves the state
-hash, and states are really saved and loaded. It does not learn. Its vocabulary is the 256 bytes and one end token.
+It is an ``Engine`` like any other, and ``Replayable``: completions depend on (state, prompt, seed, sampling) alone, a
+step moves the state hash, and states are really saved, loaded, shipped and compared. It does not learn. Its vocabulary
+is the 256 bytes and one end token; its weights and moments are what a hash function makes of its history.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
-from protocol.codec import content_id_of
-from protocol.errors import ConfigError
+from protocol.codec import content_id_of, encode
+from protocol.errors import ConfigError, VerificationError
 from protocol.ids import ContentId
-from protocol.seeds import derive_bytes
-from swarm.policy.base import Completion, Prompt, SampleRequest, Sampling, StepReport, TrainSample
+from protocol.seeds import derive_bytes, derive_seed
+from swarm.policy.base import Completion, Prompt, SampleRequest, Sampling, StateParts, StepReport, TrainSample
 from swarm.policy.disk import write_file
+from verde.commit import Manifest, join, manifest_bytes, parse_manifest, split, state_root, tensor_row
 
 END_TOKEN = 256
 """Ends every completion that fits its token limit."""
@@ -24,16 +27,28 @@ END_TOKEN = 256
 Script = Callable[[Prompt, int], str]
 """What to say to a prompt, given the seed."""
 
-_FORMAT = "rl-swarm/fake-state/1"
+_FORMAT = "rl-swarm/fake-state/2"
 _FILE = "fake-state.json"
-_FILE_CAP = 4096
+_FILE_CAP = 512 * 1024
+_ROWS = (tensor_row("moments", [2, 64]), tensor_row("weights", [130, 128]))
+"""Enough for two chunks."""
 
 
 class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: str
     model: str
     step: int
-    history: ContentId
+    moments: bytes
+    weights: bytes
+
+
+def _dream(*history: object) -> tuple[bytes, bytes]:
+    """Moments and weights of a history: finite float32 numbers between 1 and 2, whatever the hash says."""
+    sizes = [4 * row.num_elements for row in _ROWS]
+    noise = bytearray(hashlib.shake_256(encode(history)).digest(sum(sizes)))
+    noise[2::4] = bytes(byte | 0x80 for byte in noise[2::4])
+    noise[3::4] = b"\x3f" * (len(noise) // 4)
+    return bytes(noise[: sizes[0]]), bytes(noise[sizes[0] :])
 
 
 def babble(prompt: Prompt, seed: int) -> str:
@@ -43,23 +58,38 @@ def babble(prompt: Prompt, seed: int) -> str:
 
 
 class FakeEngine:
-    """``model`` names the pretended weights: engines of the same name start from the same state hash."""
+    """``model`` names the pretended weights: engines of the same name start from the same state hash.
+
+    ``learning_rate`` is a rule of its step like any other: with another one the same lesson ends in another state.
+    """
 
     name = "fake"
     profile = "bytes"
 
-    def __init__(self, script: Script = babble, *, model: str = "fake") -> None:
+    def __init__(self, script: Script = babble, *, model: str = "fake", learning_rate: int = 1) -> None:
         self._script = script
-        self._state = _State(_FORMAT, model, 0, content_id_of((_FORMAT, model)))
+        self._learning_rate = learning_rate
+        self._state = _State(_FORMAT, model, 0, *_dream(_FORMAT, model))
 
     def generate(self, requests: Sequence[SampleRequest], sampling: Sampling) -> list[Completion]:
-        """The script's text as UTF-8 bytes, cut at ``max_new_tokens``; greedy sampling always asks with seed 0."""
+        """The script's text as UTF-8 bytes, cut at ``max_new_tokens``.
+
+        The script is told the request's seed; from a state that was trained, or at another temperature than 1, another
+        number that depends on those, too; and 0 when sampling is greedy.
+        """
         completions = []
         for request in requests:
-            seed = 0 if sampling.temperature == 0 else request.seed
-            tokens = (*self._script(request.prompt, seed).encode(), END_TOKEN)[: sampling.max_new_tokens]
+            tokens = (*self._script(request.prompt, self._luck(request.seed, sampling)).encode(), END_TOKEN)
+            tokens = tokens[: sampling.max_new_tokens]
             completions.append(Completion(tokens, self.text_of(tokens), tokens[-1:] == (END_TOKEN,)))
         return completions
+
+    def _luck(self, seed: int, sampling: Sampling) -> int:
+        if sampling.temperature == 0:
+            return 0
+        if sampling.temperature == 1 and self._state.step == 0:
+            return seed
+        return derive_seed("fake-sample", self._state.weights, seed, repr(sampling.temperature))
 
     def text_of(self, tokens: Sequence[int]) -> str:
         """The bytes as UTF-8 (broken sequences replaced), end token left out. Raises ``ValueError`` for other ids."""
@@ -73,14 +103,44 @@ class FakeEngine:
             raise ValueError("A training step needs at least one sample.")
         for sample in samples:
             self.text_of(sample.tokens)
-        history = content_id_of((self._state.history, list(samples), seed))
-        self._state = msgspec.structs.replace(self._state, step=self._state.step + 1, history=history)
+        state = self._state
+        moments, weights = _dream(state.moments, state.weights, list(samples), seed, self._learning_rate)
+        self._state = msgspec.structs.replace(state, step=state.step + 1, moments=moments, weights=weights)
         num_tokens = sum(len(sample.tokens) for sample in samples)
         return StepReport(loss=0.0, grad_norm=0.0, num_tokens=num_tokens, num_updates=1)
 
     def state_hash(self) -> ContentId:
-        """Content id of the pretended model's name, the step count and everything that it was trained on."""
-        return content_id_of(self._state)
+        """Root over the pretended model's name, the step count, weights and moments."""
+        return state_root(self._split()[0])
+
+    def parts(self) -> StateParts:
+        manifest, chunks = self._split()
+        return StateParts(manifest_bytes(manifest), chunks)
+
+    def replica(self, parts: StateParts) -> FakeEngine:
+        manifest = parse_manifest(parts.manifest)
+        if manifest.base != _base(self._state.model):
+            raise VerificationError(
+                "A state cannot be used: it belongs to another model.",
+                "Nothing was computed from it; your own state and credits are not touched.",
+                "Ask another holder for it.",
+            )
+        tensors = {name: bytes(data) for name, data in join(manifest, parts.chunks, _ROWS).items()}
+        other = FakeEngine(self._script, model=self._state.model, learning_rate=self._learning_rate)
+        other._state = _State(_FORMAT, self._state.model, manifest.step, tensors["moments"], tensors["weights"])
+        return other
+
+    def first_differences(
+        self, requests: Sequence[SampleRequest], sampling: Sampling, completions: Sequence[Completion]
+    ) -> list[int | None]:
+        return [
+            _first_difference(mine, theirs)
+            for mine, theirs in zip(self.generate(requests, sampling), completions, strict=True)
+        ]
+
+    def _split(self) -> tuple[Manifest, tuple[bytes, ...]]:
+        state = self._state
+        return split(state.step, _base(state.model), zip(_ROWS, (state.moments, state.weights), strict=True))
 
     def save(self, directory: Path) -> None:
         """Write the state into ``directory``; a crash leaves the old content or the new."""
@@ -103,3 +163,16 @@ class FakeEngine:
                 "Move the folder away to start again from the run's first state.",
             ) from error
         self._state = state
+
+
+def _base(model: str) -> ContentId:
+    return content_id_of((_FORMAT, model))
+
+
+def _first_difference(mine: Completion, theirs: Completion) -> int | None:
+    pairs = zip(mine.tokens, theirs.tokens, strict=False)
+    differing = next((number for number, (one, other) in enumerate(pairs) if one != other), None)
+    if differing is not None:
+        return differing
+    is_same = len(mine.tokens) == len(theirs.tokens) and mine.ended == theirs.ended
+    return None if is_same else min(len(mine.tokens), len(theirs.tokens))

@@ -27,6 +27,15 @@ def earned(logs: Sequence[PeerLog], peer: PeerId) -> int:
     return sum(amounts.get(peer, 0) for amounts in settled_rounds(logs).values())
 
 
+def paid(logs: Sequence[PeerLog], peer: PeerId) -> int:
+    """What recorded results paid ``peer``, in micro-credits: all it earned but what was still pending at the end."""
+    found: dict[int, int] = {}
+    for log in logs:
+        for event in log.all(RoundSettled):
+            assert found.setdefault(event.round, event.paid.get(peer, 0)) == event.paid.get(peer, 0)
+    return sum(found.values())
+
+
 def included_steps(logs: Sequence[PeerLog], log: PeerLog) -> list[Trained]:
     """The training steps of a peer that the chain recorded, one per round, in order."""
     settled = {content for other in logs for event in other.all(RoundSettled) for content in event.contributions}

@@ -28,7 +28,7 @@ from protocol.ids import Stage
 from protocol.run import JoinToken, format_token
 from swarm.joining import read_join_file
 from tests.integration.conftest import Start
-from tests.integration.history import PAID, check_history, earned, plays_on
+from tests.integration.history import PAID, check_history, earned, paid, plays_on
 from tests.integration.onchain import token_balances
 from tests.integration.processes import Command, Family, PeerLog, must_live, wait_until
 
@@ -181,5 +181,5 @@ def test_after_all_this_every_credit_is_paid_once(
 
     started = [log.last(PeerStarted) for log in logs]
     wei = token_balances(home, [event.address for event in started])
-    assert wei == {event.address: earned(logs, event.peer) * WEI_PER_MICRO for event in started}
+    assert wei == {event.address: paid(logs, event.peer) * WEI_PER_MICRO for event in started}
     assert {row["address"]: row["balance_wei"] for row in claims}.items() <= wei.items()

@@ -83,7 +83,7 @@ def test_every_honest_peer_finishes_and_is_paid_every_round(logs: list[PeerLog])
         assert {ended[number].outcome for number in rounds} <= set(PAID)
         assert all(ended[number].stages_played == STAGES for number in rounds)
         peer = log.last(PeerStarted).peer
-        assert all(event.micro_credits[peer] > 0 for event in log.all(RoundSettled))
+        assert all(event.micro_credits[peer] > 0 for event in log.all(RoundSettled) if event.contributions)
 
 
 def test_every_broken_record_is_named_by_every_honest_peer(logs: list[PeerLog]) -> None:

@@ -84,9 +84,10 @@ def test_a_claimed_size_or_depth_that_is_not_there_costs_nothing(raw):
 
 def test_the_bytes_of_a_table_are_these_for_ever():
     raw = b"\x83\xa3run\xd9@" + b"cd" * 32 + b"\xa5round\x07\xa4rows\x91"
-    raw += b"\x84\xa4peer\xa6QmPeer\xadmicro_credits\xce\x00\x16\xe3\x60\xa6rounds\x03\xa5state\xd9@" + b"ab" * 32
+    raw += b"\x85\xa4peer\xa6QmPeer\xadmicro_credits\xce\x00\x16\xe3\x60\xa6rounds\x03\xa5state\xd9@" + b"ab" * 32
+    raw += b"\xa7pending\x90"
     assert codec.encode(TABLE) == raw
-    assert codec.content_id_of(TABLE) == "7e00932cad997ebea4bce8d2c067374bcfe49a0d2774de684ab2e78153e2632f"
+    assert codec.content_id_of(TABLE) == "0930148866e3b343488c2568800648dbdf194d4f94e070c98af9d562e8000321"
 
 
 def test_the_content_id_of_bytes_is_their_sha256():

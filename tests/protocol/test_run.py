@@ -12,6 +12,7 @@ from protocol.codec import encode
 from protocol.errors import ConfigError
 from protocol.ids import Address, ContentId
 from protocol.run import (
+    AuditRules,
     FamilySpec,
     GameRules,
     JoinToken,
@@ -32,6 +33,7 @@ SPEC = RunSpec(
     game=GameRules(16, 8, 32, 32, 32, 1000, 8),
     learn=LearnRules(8, 2, 300_000, 200_000_000, 280_000_000, 4_000_000_000, 0, 0, 1_000_000_000),
     time=TimeRules(60, 60, 10, 300),
+    audit=AuditRules("native", 2, 1, 3, 16, 20_000, 3),
     seed=7,
 )
 CONTRACTS = RunContracts(*(Address("0x" + digit * 40) for digit in "12345"))
@@ -43,7 +45,7 @@ def packed(raw: bytes) -> str:
 
 
 def test_a_run_has_this_id_for_ever():
-    assert SPEC.id == "386599f37c750d854658ac3fe03083397328e95c4aecad6ed500d73329db334b"
+    assert SPEC.id == "703dababa9a765a90ac5b12750ca79a57e8704dbd1dc0a81666092f3d453122c"
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,8 @@ def test_a_run_has_this_id_for_ever():
         msgspec.structs.replace(SPEC, game=msgspec.structs.replace(SPEC.game, num_samples=9)),
         msgspec.structs.replace(SPEC, learn=msgspec.structs.replace(SPEC.learn, learning_rate_nano=300_001)),
         msgspec.structs.replace(SPEC, time=msgspec.structs.replace(SPEC.time, poster_s=11)),
-        msgspec.structs.replace(SPEC, wire_version=2),
+        msgspec.structs.replace(SPEC, audit=msgspec.structs.replace(SPEC.audit, num_auditors=2)),
+        msgspec.structs.replace(SPEC, wire_version=3),
     ],
 )
 def test_whoever_plays_by_another_rule_is_in_another_run(other):
@@ -131,7 +134,7 @@ def test_a_token_with_something_that_is_no_address_is_refused():
 
 
 def test_a_token_of_another_wire_version_says_which():
-    run = msgspec.structs.replace(SPEC, wire_version=2)
+    run = msgspec.structs.replace(SPEC, wire_version=3)
     with pytest.raises(ConfigError) as caught:
         parse_token(format_token(msgspec.structs.replace(TOKEN, run=run)))
-    assert caught.value.what == "This swarm speaks wire version 2, this program speaks 1."
+    assert caught.value.what == "This swarm speaks wire version 3, this program speaks 2."

@@ -11,7 +11,7 @@ from protocol.codec import content_id, content_id_of, decode, encode
 from protocol.errors import BadRecord
 from protocol.ids import Stage
 from protocol.merkle import leaf_hash, verify
-from protocol.messages import CreditRow, CreditTable
+from protocol.messages import CreditRow, CreditTable, Pending
 from rewards.ledger import (
     Verified,
     apply,
@@ -63,22 +63,41 @@ def test_a_score_outside_its_range_is_refused(score):
         earned_micro({C: [500, score]})
 
 
-def work(player, name, micro=500_000) -> Verified:
-    return Verified(player.peer, content_id(f"record {name}".encode()), micro, content_id(f"state {name}".encode()))
+def work(player, name, micro=500_000, *, start="genesis") -> Verified:
+    return Verified(player.peer, content_id(f"record {name}".encode()), micro, state(start), state(name))
 
 
-def test_a_table_accumulates_and_keeps_absent_peers(players, run):
+def state(name):
+    return content_id(b"genesis" if name == "genesis" else f"state {name}".encode())
+
+
+def waiting(number, name, micro, *, start="genesis") -> Pending:
+    return Pending(number, content_id(f"record {name}".encode()), micro, state(start))
+
+
+def test_a_table_accumulates_and_pays_with_the_next_result(players, run):
     a, b, c = players[:3]
     first = apply(None, run, 1, [work(b, "b1", 10), work(a, "a1", 20)])
-    third = apply(first, run, 3, [work(a, "a3", 5), work(c, "c3", 0)])
+    assert row_of(first, a.peer) == CreditRow(a.peer, 0, 1, state("a1"), (waiting(1, "a1", 20),))
+    assert total_micro(first) == 0
+    third = apply(first, run, 3, [work(a, "a3", 5, start="a1"), work(c, "c3", 0)])
     assert (third.run, third.round) == (run, 3)
     assert [row.peer for row in third.rows] == sorted([a.peer, b.peer, c.peer])
-    assert row_of(third, a.peer) == CreditRow(a.peer, 25, 2, content_id(b"state a3"))
-    assert row_of(third, b.peer) == CreditRow(b.peer, 10, 1, content_id(b"state b1"))
-    assert row_of(third, c.peer) == CreditRow(c.peer, 0, 1, content_id(b"state c3"))
+    assert row_of(third, a.peer) == CreditRow(a.peer, 20, 2, state("a3"), (waiting(3, "a3", 5, start="a1"),))
+    assert row_of(third, b.peer) == CreditRow(b.peer, 10, 1, state("b1"))
+    assert row_of(third, c.peer) == CreditRow(c.peer, 0, 1, state("c3"), (waiting(3, "c3", 0),))
     assert row_of(third, players[4].peer) is None
     assert row_of(None, a.peer) is None
-    assert total_micro(third) == 35
+    assert total_micro(third) == 30
+    closed = apply(third, run, 4, [])
+    assert [row.pending for row in closed.rows] == [(), (), ()]
+    assert total_micro(closed) == 35
+
+
+def test_whoever_does_not_start_where_the_ledger_has_it_is_refused(players, run):
+    first = apply(None, run, 1, [work(players[0], "a1")])
+    with pytest.raises(ValueError, match="start from"):
+        apply(first, run, 2, [work(players[0], "a2")])
 
 
 def test_the_order_of_contributions_does_not_matter(players, run):
@@ -106,21 +125,24 @@ def test_roots_and_hashes_of_a_small_ledger_never_change(players, run):
     table = apply(None, run, 1, works)
     result = round_result(table, works, None)
     assert result.previous_credits_root == ZERO_ROOT
-    assert (result.round, result.total_micro_credits) == (1, 600_000)
+    assert (result.round, result.total_micro_credits) == (1, 0)
     assert (
-        result.data_hash == content_id_of(table) == "c292610ae0966bf8a7a532ddc99d11fb17b46199bcfa5eb4fd29038b238e4e20"
+        result.data_hash == content_id_of(table) == "035df2a5353354bed88a10318e50d5ddac411bd4df0def35804a098f19212aa4"
     )
-    assert result.credits_root == "244787f97a8b71c0e450bd0aa36bf180a0ae2e14acd209fc95611f281440d720"
+    assert result.credits_root == "ffad645e82f40618010e66d270e69e7ccae807543a1ec0884aed7a267dfa1f16"
     assert result.contributions_root == "10835aba3f617a6a62731c3f5f2e4bff460a67e09a0cf23466b436963ca91885"
     after = round_result(apply(table, run, 2, []), [], table)
-    assert after.previous_credits_root == after.credits_root == result.credits_root
-    assert after.contributions_root == ZERO_ROOT
-    assert after.data_hash != result.data_hash
+    assert after.previous_credits_root == result.credits_root
+    assert (after.contributions_root, after.total_micro_credits) == (ZERO_ROOT, 600_000)
+    assert after.credits_root == "244787f97a8b71c0e450bd0aa36bf180a0ae2e14acd209fc95611f281440d720"
+    last = round_result(apply(apply(table, run, 2, []), run, 3, []), [], apply(table, run, 2, []))
+    assert last.previous_credits_root == last.credits_root == after.credits_root
+    assert last.data_hash != after.data_hash
 
 
 def test_every_row_and_contribution_can_be_proved(players, run):
     works = [work(player, str(i), i) for i, player in enumerate(players)]
-    table = apply(None, run, 1, works)
+    table = apply(apply(None, run, 1, works), run, 2, [])
     credits, contributions = credits_tree(table), contributions_tree((w.peer, w.content) for w in works)
     for w in works:
         key = peer_key(w.peer)
@@ -132,7 +154,7 @@ def test_every_row_and_contribution_can_be_proved(players, run):
 
 
 def test_a_single_contributors_root_is_its_leaf(players, run):
-    table = apply(None, run, 1, [work(players[0], "x", 7)])
+    table = apply(apply(None, run, 1, [work(players[0], "x", 7)]), run, 2, [])
     assert credits_tree(table).root == leaf_hash(peer_key(players[0].peer), 7).hex()
 
 
@@ -155,6 +177,11 @@ def test_tables_that_the_ledger_could_not_have_made_are_malformed(players, run):
         (replace(first, rounds=2, micro_credits=2_000_000),),
         (replace(first, peer="me"),),
         (replace(first, state="Z" * 64),),
+        (replace(first, pending=first.pending * 2),),
+        (replace(first, pending=(replace(first.pending[0], round=2),)),),
+        (replace(first, pending=(replace(first.pending[0], round=0),)),),
+        (replace(first, micro_credits=500_001),),
+        (replace(first, pending=(replace(first.pending[0], micro_credits=1_000_001),)),),
     ):
         with pytest.raises(BadRecord) as caught:
             check_table(replace(good, rows=rows), run)

@@ -30,9 +30,13 @@ from rewards.settlement import (
 replace = msgspec.structs.replace
 
 
+def state(number, player):
+    return content_id(f"state {number} of {player.peer}".encode())
+
+
 def works(players, number=1, micro=300_000) -> dict:
     done = [
-        Verified(p.peer, content_id(f"{number}/{p.peer}".encode()), micro + i, content_id(f"s{number}{i}".encode()))
+        Verified(p.peer, content_id(f"{number}/{p.peer}".encode()), micro + i, state(number - 1, p), state(number, p))
         for i, p in enumerate(players)
     ]
     return {work.content: work for work in done}
@@ -63,22 +67,23 @@ def test_an_honest_proposal_is_recomputed_and_agreed(round_one, run, view):
     assert agreed == Agreed(proposal.result, table)
     assert list(proposal.contributions) == sorted(verified)
     assert proposal.table.size == len(encode(table))
-    assert proposal.result.total_micro_credits == sum(work.micro_credits for work in verified.values())
+    assert proposal.result.total_micro_credits == 0, "pay waits for the next result"
 
 
 def test_a_later_round_chains_on_the_table_before(round_one, players, run, view):
-    _, first, table = round_one
+    first_works, first, table = round_one
     verified = works(players[:3], 2)
     second, _ = propose(run, 2, verified.values(), table)
     agreed = check_proposal(second, run=run, verified=verified, previous=table, view=settled(view, first))
     assert isinstance(agreed, Agreed)
     assert agreed.result.previous_credits_root == first.result.credits_root
-    assert agreed.result.total_micro_credits == first.result.total_micro_credits + 3 * 300_000 + 3
+    assert agreed.result.total_micro_credits == sum(work.micro_credits for work in first_works.values())
 
 
 def test_a_round_that_ended_without_a_result_is_skipped_over(round_one, players, run, view):
     _, first, table = round_one
-    verified = works(players, 4)
+    done = zip(players, works(players, 4).values(), strict=True)
+    verified = {work.content: replace(work, state_before=state(1, player)) for player, work in done}
     late, _ = propose(run, 4, verified.values(), table)
     now = settled(view, first, next_round=5)  # rounds 2 and 3 have no result, 4 is posted late
     assert isinstance(check_proposal(late, run=run, verified=verified, previous=table, view=now), Agreed)
@@ -111,7 +116,7 @@ def test_a_refusal_names_the_numbers_that_differ(round_one, run, view):
     verified, proposal, _ = round_one
     greedy = replace(proposal, result=replace(proposal.result, total_micro_credits=7))
     outcome = check_proposal(greedy, run=run, verified=verified, previous=None, view=view)
-    assert outcome.what == "Computed here: total_micro_credits 1500010 instead of 7."
+    assert outcome.what == "Computed here: total_micro_credits 0 instead of 7."
 
 
 def test_a_poster_cannot_raise_its_own_pay(round_one, players, run, view):
@@ -250,17 +255,18 @@ def test_bad_attestations_are_dropped_and_counted_and_repeated_ones_count_once(r
 # --- claims and catching up ------------------------------------------------------------------------------------------
 
 
-def test_a_claim_proves_the_unpaid_total(round_one, players):
-    _, proposal, table = round_one
+def test_a_claim_proves_the_unpaid_total(round_one, players, run):
+    table = apply(round_one[2], run, 2, [])
     claim = claim_intent(table, players[2].peer, 0)
     assert isinstance(claim, Claim)
     assert claim.micro_credits == 300_002
-    assert verify(proposal.result.credits_root, peer_key(claim.peer), claim.micro_credits, claim.proof)
+    assert verify(credits_tree(table).root, peer_key(claim.peer), claim.micro_credits, claim.proof)
     assert claim_intent(table, players[2].peer, 300_001) == claim
 
 
 def test_there_is_nothing_to_claim_when_all_is_paid_or_nothing_was_earned(round_one, players, run):
-    table = round_one[2]
+    assert claim_intent(round_one[2], players[2].peer, 0) is None, "what is pending is not paid yet"
+    table = apply(round_one[2], run, 2, [])
     assert claim_intent(table, players[2].peer, 300_002) is None
     assert claim_intent(table, players[2].peer, 10**9) is None
     assert claim_intent(apply(None, run, 1, []), players[2].peer, 0) is None
@@ -302,7 +308,7 @@ def test_the_example_adds_up(round_one, run):
 
 
 @pytest.mark.asyncio
-async def test_two_rounds_are_settled_by_their_members_and_paid_to_their_wallets(players, run):
+async def test_two_rounds_and_a_closing_one_are_settled_by_their_members_and_paid_to_their_wallets(players, run):
     world = FakeWorld(Parameters(start_members=len(players)))
     wallets = {player.peer: FakeChain(world, player.member.owner) for player in players}
     for player in players:
@@ -311,10 +317,10 @@ async def test_two_rounds_are_settled_by_their_members_and_paid_to_their_wallets
         await chain.send(Register(player.peer, 0, sign_digest(player.secret, digest)))
         await chain.send(Enrol(player.peer))
     previous = None
-    for number in (1, 2):
+    for number in (1, 2, 3):
         view = world.view()
         assert (view.round, len(view.members)) == (number, len(players))
-        verified = works(players, number)
+        verified = works(players, number) if number < 3 else {}
         poster = poster_order(run, number, view.seed, [player.peer for player in players])[0]
         proposal, _ = propose(run, number, verified.values(), previous)
         agreed = [check_proposal(proposal, run=run, verified=verified, previous=previous, view=view) for _ in players]
@@ -325,8 +331,10 @@ async def test_two_rounds_are_settled_by_their_members_and_paid_to_their_wallets
         previous = agreed[0].table
         assert adopt_table(encode(previous), run, world.view()) == previous
         for player in players:
-            claimed = world.record(player.peer).claimed_micro
-            await wallets[player.peer].send(claim_intent(previous, player.peer, claimed))
+            claim = claim_intent(previous, player.peer, world.record(player.peer).claimed_micro)
+            assert (claim is None) == (number == 1)
+            if claim is not None:
+                await wallets[player.peer].send(claim)
     for index, player in enumerate(players):
         assert world.record(player.peer).claimed_micro == 2 * (300_000 + index)
         assert claim_intent(previous, player.peer, world.record(player.peer).claimed_micro) is None

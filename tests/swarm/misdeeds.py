@@ -97,7 +97,7 @@ async def record_of_another_round_or_stage(peer: HostileTransport, envelope: Env
 
 @_misdeed("answer", "wrong_version")
 async def record_of_another_version(peer: HostileTransport, envelope: Envelope) -> None:
-    await peer.send(msgspec.structs.replace(envelope, version=2))
+    await peer.send(msgspec.structs.replace(envelope, version=9))
 
 
 @_misdeed("answer", "unsigned")

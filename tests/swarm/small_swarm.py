@@ -17,7 +17,7 @@ from identity.keyfile import create_key
 from identity.signer import Signer
 from protocol.events import Event, RecordRejected
 from protocol.ids import Address, PeerId
-from protocol.run import FamilySpec, GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
+from protocol.run import AuditRules, FamilySpec, GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
 from rewards.outbox import Outbox
 from swarm.blobs import BlobLimits
 from swarm.checkpoint import Checkpoints
@@ -28,9 +28,10 @@ from swarm.home import PeerHome
 from swarm.journal import Journal
 from swarm.node import Node
 from swarm.observe.eventlog import EventLog, read
-from swarm.policy.base import Prompt
+from swarm.policy.base import Prompt, StateParts
 from swarm.policy.fake import FakeEngine
 from swarm.settling import Settler
+from swarm.shelf import Shelf
 from swarm.tasks.base import Question
 from swarm.timing import Stopwatch
 from swarm.troubles import Troubles
@@ -43,6 +44,13 @@ QUICK_BLOBS = BlobLimits(stall_s=0.3, total_s=0.6)
 """For streams that never leave the process: a blob is given up well within a stage of one second."""
 
 POLL_S = 0.01
+
+
+EVERYTHING = AuditRules("fake", 2, 1, 3, 1_000, 1_000_000, 3)
+"""Every rollout of every contribution is sampled again, and every training step taken again, by one auditor."""
+
+
+GENESIS = FakeEngine().parts()
 
 
 class Doubling:
@@ -70,7 +78,7 @@ def pupil(prompt: Prompt, seed: int) -> str:
     return f"<think>double</think><answer>{answer}</answer>"
 
 
-def small_run(**times: int) -> RunSpec:
+def small_run(*, audit: AuditRules = EVERYTHING, **times: int) -> RunSpec:
     time_rules = {"stage_s": 5, "contribute_s": 5, "poster_s": 2, "round_s": 30} | times
     return RunSpec(
         name="test",
@@ -80,6 +88,7 @@ def small_run(**times: int) -> RunSpec:
         game=GameRules(3, 2, 120, 120, 160, 1000, 8),
         learn=LearnRules(2, 1, 1000, 200_000_000, 200_000_000, 0, 0, 0, 10**9),
         time=TimeRules(**time_rules),
+        audit=audit,
         seed=7,
     )
 
@@ -117,11 +126,13 @@ class Seat:
         network: Callable[[MemoryTransport], Any] = lambda it: it,
         poll_s: float = POLL_S,
         block_s: float = 0.0,
+        engine: Callable[[FakeEngine], Any] = lambda it: it,
+        genesis: StateParts | None = GENESIS,
     ) -> Node:
         """A fresh process of this peer, so to speak: everything that is kept comes from disk and chain.
 
-        ``network`` may put something between the peer and its transport; ``block_s`` is how long this peer's
-        transactions take."""
+        ``network`` may put something between the peer and its transport, ``engine`` between it and its engine; without
+        a ``genesis`` nothing is replayed. ``block_s`` is how long this peer's transactions take."""
         swarm, run_home = self.swarm, self.home.run(self.swarm.run.id)
         events = EventLog(self.home.events_file, now)
 
@@ -136,16 +147,18 @@ class Seat:
             run=swarm.run,
             contracts=swarm.world.contracts,
             signer=self.signer,
-            engine=FakeEngine(script),
+            engine=engine(FakeEngine(script)),
             engine_name="fake",
             profile="bytes",
             room=EngineRoom(),
             transport=network(self.transport),
             checkpoints=Checkpoints(run_home.states),
+            shelf=Shelf(run_home.held),
             journal=Journal(run_home.journal),
             events=events,
             watch=Stopwatch(now),
             now=now,
+            genesis=genesis,
             poll_s=poll_s,
         )
         return Node(
@@ -186,9 +199,11 @@ class SmallSwarm:
 
 
 @asynccontextmanager
-async def small_swarm(folder: Path, num_peers: int, **times: int) -> AsyncIterator[SmallSwarm]:
+async def small_swarm(
+    folder: Path, num_peers: int, *, audit: AuditRules = EVERYTHING, **times: int
+) -> AsyncIterator[SmallSwarm]:
     """A swarm whose chain mines a block every hundredth of a second while the block runs."""
-    run = small_run(**times)
+    run = small_run(audit=audit, **times)
     world = FakeWorld(Parameters(round_s=run.time.round_s, start_members=num_peers), now=int(now()))
     network = MemoryNetwork(run.id, lambda envelope: verify(envelope, world.contracts), now=now)
     swarm = SmallSwarm(run, world, network)

@@ -55,6 +55,18 @@ def test_only_the_head_and_the_one_before_are_kept(checkpoints, tmp_path):
     assert not checkpoints.has(stray)
 
 
+def test_a_state_that_a_struck_step_would_lead_back_to_is_kept(checkpoints):
+    engine = FakeEngine()
+    states = [checkpoints.save(engine)]
+    checkpoints.include(states[0], 0)
+    for number in (1, 2, 3):
+        states.append(checkpoints.save(trained(engine, number)))
+        checkpoints.include(states[-1], number, may_return_to=[states[1]])
+    assert [checkpoints.has(state) for state in states] == [False, True, True, True]
+    checkpoints.restore(engine, states[1])
+    assert engine.state_hash() == states[1]
+
+
 @pytest.mark.parametrize("damage", [b"", b"{}", b'{"state": "ab"', b'{"state": 7, "round": 1}'])
 def test_a_damaged_or_dangling_head_is_no_head(checkpoints, tmp_path, damage):
     state = checkpoints.save(FakeEngine())

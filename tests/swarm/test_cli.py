@@ -8,8 +8,11 @@ import types
 import pytest
 
 from protocol.errors import ChainError, IdentityError, NetworkError
+from protocol.ids import Stage
+from protocol.messages import Difference, Finding
 from swarm import app as root
 from swarm.cli import execute
+from swarm.examining import Examined
 from tests.swarm.observe import playback
 
 CREDITS = {"earned", "settled", "claimed", "earned_micro", "settled_micro", "claimed_micro"}
@@ -124,7 +127,7 @@ def test_the_home_of_the_environment_is_read_too(capsys, home, monkeypatch):
 def test_help_names_every_command(capsys):
     assert execute(["--help"]) == 0
     out = capsys.readouterr().out
-    for command in ("local", "host", "run", "status", "rounds", "peers", "credits", "claim"):
+    for command in ("local", "host", "run", "status", "rounds", "peers", "credits", "claim", "verify"):
         assert f" {command} " in out
 
 
@@ -258,3 +261,70 @@ def test_one_peer_that_cannot_claim_does_not_keep_the_others_from_it(capsys, cla
 def test_a_home_without_peers_has_nothing_to_claim(capsys, tmp_path, claimants):
     code, body, _ = told(capsys, "claim", "--home", str(tmp_path / "other"), "--json")
     assert (code, body["so_what"]) == (2, "There is nothing to claim.")
+
+
+# --- verify ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def examined(monkeypatch):
+    """What the next examination comes to, and what was asked for."""
+    from contextlib import nullcontext
+
+    from swarm.app import verifying
+
+    asked = []
+
+    def comes_to(finding, level, difference=None, why=""):
+        async def examine(chosen, find, round_number, name, wanted):
+            asked.append((round_number, name, wanted))
+            return Examined(7, "QmPeer", "calm-red-fox", "ab" * 32, finding, level, difference, 1.5, 4096, why)
+
+        monkeypatch.setattr(verifying, "examine_in_swarm", examine)
+        monkeypatch.setattr("swarm.guardian.start_guardian", nullcontext)
+        monkeypatch.setattr(root, "token_finder", lambda *_: None)
+        return asked
+
+    return comes_to
+
+
+def test_a_verification_is_one_object_and_0(capsys, examined, tmp_path):
+    asked = examined(Finding.MATCH, 2)
+    code, body, err = told(capsys, "verify", "7", "calm-red-fox", "--home", str(tmp_path), "--json")
+    assert code == 0
+    assert asked == [(7, "calm-red-fox", 2)]
+    assert body == {
+        "round": 7, "peer": "QmPeer", "nickname": "calm-red-fox", "content": "ab" * 32, "verdict": "match", "level": 2,
+        "first_difference": None, "time_s": 1.5, "bytes": 4096, "why": "",
+    }  # fmt: skip
+    assert err == "Contribution of calm-red-fox to round 7, checked at level 2: match.\n"
+
+
+@pytest.mark.parametrize(("finding", "code"), [(Finding.MISMATCH, 6), (Finding.UNAVAILABLE, 4)])
+def test_what_differs_or_cannot_be_had_has_its_own_code(capsys, examined, tmp_path, finding, code):
+    examined(finding, 1, Difference("Token 3 is another.", Stage.CRITIQUE, 4, 5, 3))
+    given, body, _ = told(capsys, "verify", "7", "QmPeer", "--level", "1", "--home", str(tmp_path), "--json")
+    assert (given, body["verdict"]) == (code, finding)
+    assert body["first_difference"] == {
+        "what": "Token 3 is another.", "stage": "critique", "question": 4, "sample": 5, "position": 3, "chunk": None,
+    }  # fmt: skip
+
+
+def test_a_verification_in_words_says_how_far_it_went(capsys, examined, tmp_path):
+    examined(Finding.MATCH, 0, why="Only scores were checked.")
+    assert execute(["verify", "7", "QmPeer", "--home", str(tmp_path)]) == 0
+    out, _ = capsys.readouterr()
+    assert out == "Contribution of calm-red-fox to round 7, checked at level 0: match. Only scores were checked.\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["verify", "0", "QmPeer"], ["verify", "1"], ["verify", "1", "QmPeer", "--level", "3"]]
+)
+def test_what_cannot_be_verified_is_wrong_usage(capsys, tmp_path, arguments):
+    code, body, _ = told(capsys, *arguments, "--home", str(tmp_path), "--json")
+    assert (code, body["error"]) == (2, "ConfigError")
+
+
+def test_without_a_swarm_there_is_nothing_to_verify(capsys, tmp_path):
+    code, body, _ = told(capsys, "verify", "1", "QmPeer", "--home", str(tmp_path), "--json")
+    assert (code, body["error"]) == (2, "ConfigError")

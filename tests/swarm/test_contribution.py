@@ -7,10 +7,11 @@ from protocol.codec import content_id_of, encode
 from protocol.errors import BadRecord
 from protocol.ids import ContentId, PeerId, Stage
 from protocol.merkle import MerkleTree
-from protocol.messages import Rollout, RolloutBatch, RolloutGroup
+from protocol.messages import BlobRef, Rollout, RolloutBatch, RolloutGroup
 from swarm.contribution import build_contribution, check_contribution, rollouts_root
 
 RUN, PEER, GENESIS = ContentId("ab" * 32), PeerId("QmA"), ContentId("cd" * 32)
+SEED, COHORT, MANIFEST = ContentId("5e" * 32), (PEER, PeerId("QmB")), BlobRef(ContentId("3a" * 32), 100)
 SCORES = (1000, 0, 250, 750)
 
 
@@ -24,7 +25,8 @@ BATCHES = (batch(Stage.ANSWER, "a", "b"), batch(Stage.DECIDE, "c", "d"))
 
 def build(**changes):
     given = {
-        "run": RUN, "round_number": 4, "peer": PEER, "state_before": GENESIS, "state_after": ContentId("12" * 32),
+        "run": RUN, "round_number": 4, "peer": PEER, "seed": SEED, "cohort": COHORT, "state_before": GENESIS,
+        "state_after": ContentId("12" * 32), "before": None, "after": None,
         "batches": BATCHES, "consumed": [ContentId("ff" * 32), ContentId("00" * 32)], "scores_milli": SCORES,
         "engine": "native", "profile": "fp32",
     }  # fmt: skip
@@ -32,7 +34,10 @@ def build(**changes):
 
 
 def check(contribution, **changes):
-    known = {"run": RUN, "round_number": 4, "peer": PEER, "batches": BATCHES, "scores_milli": SCORES, "state": GENESIS}
+    known = {
+        "run": RUN, "round_number": 4, "peer": PEER, "seed": SEED, "cohort": COHORT, "engine": "native",
+        "batches": BATCHES, "scores_milli": SCORES, "state": GENESIS, "genesis": GENESIS, "is_replayable": False,
+    }  # fmt: skip
     check_contribution(contribution, **(known | changes))
 
 
@@ -63,9 +68,33 @@ def test_the_root_is_over_every_rollout_in_order():
         ({"scores_milli": (1000, 1000, 1000, 1000)}, "false_scores"),
         ({"scores_milli": SCORES[:3]}, "false_scores"),
         ({"state_before": RUN}, "wrong_state"),
+        ({"seed": RUN}, "wrong_round"),
+        ({"cohort": (PEER,)}, "wrong_round"),
+        ({"engine": "fake"}, "wrong_engine"),
+        ({"after": MANIFEST}, "wrong_state"),
     ],
 )
 def test_every_claim_is_recomputed(claimed, reason):
     with pytest.raises(BadRecord) as caught:
         check(msgspec.structs.replace(build(), **claimed))
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("state", "before", "after", "holds"),
+    [
+        (GENESIS, None, MANIFEST, True),
+        (GENESIS, MANIFEST, MANIFEST, False),  # everybody has it, and whoever asks would be sent elsewhere
+        (GENESIS, None, None, False),
+        (RUN, MANIFEST, MANIFEST, True),
+        (RUN, None, MANIFEST, False),
+    ],
+)
+def test_what_can_be_replayed_says_where_its_states_are_found(state, before, after, holds):
+    contribution = build(state_before=state, before=before, after=after)
+    if holds:
+        check(contribution, state=state, is_replayable=True)
+    else:
+        with pytest.raises(BadRecord) as caught:
+            check(contribution, state=state, is_replayable=True)
+        assert caught.value.reason == "wrong_state"

@@ -44,6 +44,18 @@ def test_other_kinds_and_rounds_are_other_records(journal):
         assert journal.read(envelope.round, envelope.kind) == (envelope, None)
 
 
+def test_records_about_different_things_stand_side_by_side_each_signed_once(journal):
+    verdict = msgspec.structs.replace(SIGNED, kind="verdict")
+    other = msgspec.structs.replace(verdict, payload=b"other work")
+    journal.write(verdict, about="ab" * 32)
+    journal.write(other, about="cd" * 32)
+    assert journal.read(12, "verdict", about="ab" * 32) == (verdict, None)
+    assert journal.read(12, "verdict", about="cd" * 32) == (other, None)
+    assert journal.read(12, "verdict", about="ef" * 32) is None
+    with pytest.raises(SwarmError, match="already signed"):
+        journal.write(other, about="ab" * 32)
+
+
 @pytest.mark.parametrize("damage", [b"", b"\xc1", encode(SIGNED)[:-1]])
 def test_a_damaged_record_reads_as_absent(journal, tmp_path, damage):
     journal.write(SIGNED)

@@ -39,11 +39,13 @@ async def test_three_peers_play_two_rounds_and_each_is_paid_what_was_recomputed(
             assert [event.outcome for event in ended] == [Outcome.COMPLETE] * 2
             assert all(event.stages_played == STAGES for event in ended)
             assert len(seat.told(ContributionSeen)) == 4
-            settled = seat.told(RoundSettled)
-            earned = sum(event.micro_credits[seat.peer] for event in settled)
-            assert 0 < earned < 2_000_000
-            assert swarm.world.token_wei[seat.wallet] == earned * 10**12
-        assert len({event.credits_root for seat in swarm.seats for event in seat.told(RoundSettled)}) == 2
+            first, second, closing = seat.told(RoundSettled)
+            earned = [event.micro_credits[seat.peer] for event in (first, second)]
+            assert 0 < sum(earned) < 2_000_000
+            assert (first.paid, closing.micro_credits) == ({}, {})
+            assert [event.paid[seat.peer] for event in (second, closing)] == earned, "pay comes one result later"
+            assert swarm.world.token_wei[seat.wallet] == sum(earned) * 10**12
+        assert len({event.credits_root for seat in swarm.seats for event in seat.told(RoundSettled)}) == 3
 
 
 async def test_a_peer_that_dies_in_a_round_comes_back_as_itself_and_goes_on(tmp_path: Path) -> None:
@@ -104,7 +106,7 @@ async def test_a_member_that_is_gone_for_good_is_dropped_and_no_longer_waited_fo
     async with small_swarm(tmp_path, 3, stage_s=1) as swarm:
         ann, bob, eve = swarm.seats
         swarm.world.parameters = msgspec.structs.replace(swarm.world.parameters, absence_rounds=2)
-        staying = [asyncio.ensure_future(seat.node().run(6)) for seat in (ann, bob)]
+        staying = [asyncio.ensure_future(seat.node().run(7)) for seat in (ann, bob)]
         async with asyncio.timeout(90):
             await eve.node().run(1)
             assert eve.transport is not None

@@ -15,6 +15,8 @@ from swarm.round import (
     Finish,
     Generate,
     Happening,
+    Judged,
+    Leaving,
     Phase,
     Produced,
     Propose,
@@ -27,6 +29,7 @@ from swarm.round import (
     Trained,
     advance,
     begin,
+    close,
     resume,
 )
 
@@ -53,7 +56,7 @@ def test_a_full_round_goes_through_every_phase_in_order() -> None:
         step for n, stage in enumerate(STAGES) for step in full_stage(stage, n + 1)
     ]
     history += [(5, Trained()), (6, Contributed(ANN)), (6, Contributed(BOB)), (6, Contributed(EVE))]
-    history += [(7, Recorded(settled=True, included=True))]
+    history += [(6, Judged()), (7, Recorded(settled=True, included=True))]
     state, actions = play(state, *history)
     assert first == [Generate(Stage.ANSWER, 10)]
     kinds = [type(action) for action in actions]
@@ -130,7 +133,7 @@ def test_a_stage_that_the_cohort_has_left_behind_is_skipped_at_once() -> None:
 
 def test_the_second_poster_takes_over_when_the_first_is_silent() -> None:
     state, _ = resume(BOB, ALL, (ANN, BOB, EVE), RULES, now=0)
-    state, actions = play(state, (1, Contributed(BOB)), (3.9, Tick()))
+    state, actions = play(state, (1, Contributed(BOB)), (1, Judged()), (3.9, Tick()))
     assert actions == []
     state, actions = play(state, (4, Tick()), (5, Tick()))
     assert actions == [Propose()]
@@ -155,7 +158,39 @@ def test_contributions_are_waited_for_only_from_peers_that_decided() -> None:
     state, _ = play(state, *history)
     assert state.phase is Phase.CONTRIBUTE
     state, actions = play(state, (14, Contributed(BOB)))
+    assert actions == []
+    state, actions = play(state, (14, Judged()))
     assert actions == [Propose()]
+
+
+def test_checks_that_do_not_come_are_waited_for_no_longer_than_contributions() -> None:
+    state, _ = resume(ANN, ALL, (ANN, BOB, EVE), RULES, now=0)
+    state, actions = play(state, (1, Contributed(ANN)), (7.9, Tick()))
+    assert (state.phase, actions) == (Phase.CONTRIBUTE, [])
+    assert play(state, (8, Tick()))[1] == [Propose()]
+
+
+def test_a_closing_round_makes_nothing_and_ends_when_everybody_else_is_leaving_too() -> None:
+    state, actions = close(ANN, frozenset({ANN, BOB, EVE}), (ANN, BOB, EVE), RULES, now=0)
+    assert (state.phase, actions) == (Phase.CONTRIBUTE, [])
+    state, actions = play(state, (1, Judged()), (1, Leaving(BOB)))
+    assert actions == []
+    assert play(state, (2, Leaving(EVE)))[1] == [Propose()]
+    assert play(state, (8, Tick()))[1] == [Propose()], "who died is not waited for for ever"
+
+
+def test_whoever_closes_waits_for_those_who_play_on() -> None:
+    state, _ = close(ANN, frozenset({BOB, EVE}), (ANN, BOB, EVE), RULES, now=0)
+    state, actions = play(state, (1, Judged()), (1, Leaving(BOB)), (7, Received(Stage.ANSWER, EVE)), (9, Tick()))
+    assert actions == []
+    assert play(state, (20, Contributed(EVE)))[1] == [Propose()]
+    assert play(state, (25, Tick()))[1] == [Propose()]
+
+
+def test_who_is_leaving_is_not_waited_for() -> None:
+    state, _ = begin(ANN, ALL, (ANN,), RULES, now=0)
+    state, actions = play(state, (1, Produced(Stage.ANSWER)), (2, Received(Stage.ANSWER, BOB)), (3, Leaving(EVE)))
+    assert actions[-1] == Generate(Stage.CRITIQUE, 13)
 
 
 def test_a_round_closed_by_the_clock_and_one_that_left_me_out_have_their_own_names() -> None:
@@ -169,6 +204,8 @@ happenings = st.one_of(
     st.builds(Received, st.sampled_from(STAGES), st.sampled_from([ANN, BOB, EVE, PeerId("stranger")])),
     st.just(Trained()),
     st.sampled_from([ANN, BOB, EVE]).map(Contributed),
+    st.sampled_from([BOB, EVE]).map(Leaving),
+    st.just(Judged()),
     st.just(Tick()),
 )
 

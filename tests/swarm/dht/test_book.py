@@ -127,6 +127,14 @@ def test_revisions_stand_side_by_side_up_to_a_cap() -> None:
     assert desk.book.envelopes(key("attestation")) == {ANN.peer: revisions[1]}
 
 
+@pytest.mark.parametrize("kind", ["receipt", "verdict"])
+def test_there_is_room_for_one_receipt_and_verdict_on_each_contribution(kind: str) -> None:
+    desk = Desk(revisions_per_owner=2, works_per_owner=4)
+    said = [ANN.says(b"work %d" % number, kind=kind) for number in range(5)]
+    assert [desk.put(envelope) for envelope in said] == [Verdict.HELD] * 4 + [Verdict.FULL]
+    assert desk.book.revisions(key(kind)) == {ANN.peer: tuple(said[:4])}
+
+
 def test_an_old_revision_with_a_later_expiry_does_not_hide_a_newer_one() -> None:
     desk = Desk()
     old, new = (ANN.says(payload, kind="attestation") for payload in (b"a", b"b"))

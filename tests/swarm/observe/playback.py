@@ -13,6 +13,7 @@ from identity.names import nickname
 from protocol import events as e
 from protocol.events import Outcome, Said
 from protocol.ids import STAGES, Address, ContentId, PeerId, Stage
+from protocol.messages import Finding
 from swarm.observe.eventlog import EventLog
 
 START_AT = 1_790_000_000.0
@@ -152,16 +153,36 @@ def one_round(round: int, me: int, peers: list[int], *, degraded: bool = False) 
     yield at, e.ContributionSigned(round, content("c", me, round))
     for peer in heard:
         yield at + 0.2, e.ContributionSeen(round, peer_id(peer), content("c", peer, round), micro(peer, round))
+    for peer in heard:
+        yield at + 0.3, e.Held(round, peer_id(peer), content("c", peer, round), 8_400_000)
+    past, checked = max(1, round - 1), (heard or [me])[0]
+    yield at + 0.3, e.Audited(past, peer_id(checked), content("c", checked, past), 1, Finding.MATCH, "", 0.4)
+    yield at + 0.4, e.VerdictSeen(past, peer_id(me), content("c", me, past), peer_id(checked), 2, Finding.MATCH, "")
+    if degraded:
+        yield (
+            at + 0.4,
+            e.VerdictSeen(
+                past,
+                peer_id(77),
+                content("c", 77, past),
+                peer_id(checked),
+                1,
+                Finding.MISMATCH,
+                "Token 3 was not drawn.",
+            ),
+        )
+        yield at + 1.2, e.Struck(past, peer_id(77), content("c", 77, past), 400_000)
     poster = peers[round % len(peers)]
     yield at + 0.5, e.Attested(round, peer_id(poster), content("credits", round))
     if poster == me:
         yield at + 1.0, e.TransactionSent("settle", content("settle", round), 181_004, round)
     settled = tuple(content("c", peer, round) for peer in peers if peer != lost)
-    paid = {peer_id(peer): micro(peer, round) for peer in peers if peer != lost}
+    earned = {peer_id(peer): micro(peer, round) for peer in peers if peer != lost}
+    paid = {peer_id(peer): micro(peer, round - 1) for peer in peers} if round > 1 else {}
     yield (
         at + 1.2,
         e.RoundSettled(
-            round, content("contributions", round), content("credits", round), settled, paid, peer_id(poster)
+            round, content("contributions", round), content("credits", round), settled, earned, peer_id(poster), paid
         ),
     )
     yield (

@@ -14,7 +14,14 @@ def test_three_good_rounds_sum_up(tmp_path):
     told = summary(tmp_path)
     assert json.loads(json.dumps(told)) == told
     assert told["rounds"] == 3
-    assert told["contributions"] == {"signed": 9, "rescored": 9, "verified": 0, "rejected": 0, "settled": 9}
+    assert told["contributions"] == {
+        "signed": 9,
+        "rescored": 9,
+        "verified": 9,
+        "struck": 0,
+        "rejected": 0,
+        "settled": 9,
+    }
     assert told["rejections"] == {}
     assert [one["rounds_completed"] for one in told["peers"]] == [3, 3, 3]
     assert [one["peer_id"] for one in told["peers"]] == [peer_id(0), peer_id(1), peer_id(2)]
@@ -81,7 +88,7 @@ def test_a_home_where_nothing_happened_has_no_numbers_made_up(tmp_path):
     assert summary(tmp_path) == {
         "rounds": 0,
         "peers": [],
-        "contributions": {"signed": 0, "rescored": 0, "verified": 0, "rejected": 0, "settled": 0},
+        "contributions": {"signed": 0, "rescored": 0, "verified": 0, "struck": 0, "rejected": 0, "settled": 0},
         "rejections": {},
         "eval": {"first": None, "last": None},
         "time_s": {"total": 0.0, "generate": 0.0, "train": 0.0, "wait": 0.0, "network": 0.0, "chain": 0.0},

@@ -3,9 +3,19 @@ import sys
 
 import pytest
 
-from protocol.errors import ConfigError
-from swarm.policy.base import ChatMessage, Engine, SampleRequest, Sampling, TrainSample
+from protocol.errors import ConfigError, VerificationError
+from swarm.policy.base import (
+    ChatMessage,
+    Completion,
+    Engine,
+    Replayable,
+    SampleRequest,
+    Sampling,
+    StateParts,
+    TrainSample,
+)
 from swarm.policy.fake import END_TOKEN, FakeEngine
+from verde.commit import parse_manifest, state_root
 
 PROMPT = (ChatMessage("user", "2+2?"),)
 SAMPLE = TrainSample(PROMPT, (52, END_TOKEN), 1.0)
@@ -44,6 +54,75 @@ def test_a_step_moves_the_state_by_what_it_was_given():
     assert len({first, third, fourth}) == 3
     assert reports[0].num_tokens == 2
     assert FakeEngine(model="other").state_hash() != fourth
+
+
+def test_weights_and_temperature_decide_what_is_drawn():
+    plain, trained = FakeEngine(), FakeEngine()
+    trained.step([SAMPLE], 1)
+    request = [SampleRequest(PROMPT, 3)]
+    texts = {
+        engine.generate(request, Sampling(64, temperature))[0].text
+        for engine in (plain, trained)
+        for temperature in (1.0, 0.5)
+    }
+    assert len(texts) == 4
+
+
+def test_another_learning_rate_or_advantage_ends_in_another_state():
+    engines = [FakeEngine(), FakeEngine(learning_rate=2), FakeEngine()]
+    assert len({engine.state_hash() for engine in engines}) == 1
+    engines[0].step([SAMPLE], 1)
+    engines[1].step([SAMPLE], 1)
+    engines[2].step([TrainSample(PROMPT, SAMPLE.tokens, 0.99)], 1)
+    assert len({engine.state_hash() for engine in engines}) == 3
+
+
+def test_a_replica_goes_on_exactly_where_the_state_was_shipped():
+    engine = FakeEngine()
+    assert isinstance(engine, Replayable)
+    engine.step([SAMPLE], 1)
+    parts = engine.parts()
+    assert len(parts.chunks) == 2
+    assert state_root(parse_manifest(parts.manifest)) == engine.state_hash()
+    replica = FakeEngine().replica(parts)
+    assert replica.state_hash() == engine.state_hash()
+    request = [SampleRequest(PROMPT, 5)]
+    assert replica.generate(request, Sampling(64)) == engine.generate(request, Sampling(64))
+    replica.step([SAMPLE], 2)
+    engine.step([SAMPLE], 2)
+    assert replica.state_hash() == engine.state_hash()
+
+
+def test_a_shipped_state_that_is_not_what_it_says_is_refused():
+    engine, parts = FakeEngine(), FakeEngine().parts()
+    manifest, chunks = parts.manifest, parts.chunks
+    for bad in (
+        StateParts(manifest, chunks[:-1]),
+        StateParts(manifest, (chunks[0][:-4], chunks[1])),
+        StateParts(manifest, (chunks[0] + b"\0", chunks[1])),
+        StateParts(manifest, (bytes([chunks[0][0] ^ 1]) + chunks[0][1:], chunks[1])),
+        StateParts(manifest[:-1], chunks),
+        StateParts(b"\x80\x04\x95cbuiltins\neval", chunks),
+        StateParts(manifest.replace(b"float32", b"float16"), chunks),
+        FakeEngine(model="other").parts(),
+    ):
+        with pytest.raises(VerificationError, match="cannot be used"):
+            engine.replica(bad)
+
+
+def test_the_first_token_that_was_not_drawn_is_found():
+    engine, request = FakeEngine(lambda *_: "abcdef"), SampleRequest(PROMPT, 1)
+    (drawn,) = engine.generate([request], Sampling(64))
+    for tokens, ended, position in (
+        (drawn.tokens, True, None),
+        ((*b"abXdef", END_TOKEN), True, 2),
+        (tuple(b"abc"), False, 3),
+        ((*b"abc", END_TOKEN), True, 3),
+        ((*b"abcdefg", END_TOKEN), True, 6),
+        (drawn.tokens, False, 7),
+    ):
+        completion = Completion(tokens, engine.text_of(tokens), ended)
+        assert engine.first_differences([request], Sampling(64), [completion]) == [position]
 
 
 def test_a_state_is_saved_and_loaded(tmp_path):

@@ -1,0 +1,63 @@
+"""Why this module exists: a peer plays once the chain knows it and the state that it goes on from is here."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from chain.base import Chain
+from identity.registration import register_and_enrol
+from protocol.errors import ConfigError, NetworkError
+from protocol.events import Registered, TransactionSent
+from swarm.ledger_book import LedgerBook
+from swarm.work import Bench
+
+
+async def register(bench: Bench, chain: Chain) -> None:
+    """Bind the identity to the wallet and enrol it; both are no-ops for a peer that is back."""
+    done = await register_and_enrol(chain, bench.signer)
+    for purpose, receipt in (("register", done.registered), ("enrol", done.enrolled)):
+        if receipt.transaction:
+            bench.events.append(TransactionSent(purpose, receipt.transaction, receipt.gas))
+    bench.events.append(Registered(bench.signer.wallet, done.registered.transaction))
+
+
+async def take_up_state(
+    bench: Bench, chain: Chain, book: LedgerBook, first_exam: Callable[[], Awaitable[None]]
+) -> None:
+    """Make sure that the state is here which the chain included last (for a newcomer: the run's genesis), and serve
+    what this peer keeps for others. ``first_exam`` is taken by a peer that never played.
+
+    The engine must be in the genesis state. Raises ``NetworkError`` when nobody serves the latest credit table,
+    ``ConfigError`` when model, engine or files are not those of this run and peer.
+    """
+    bench.transport.serve_from(bench.shelf.find)
+    view = await chain.clock()
+    if not await book.sync(view, [member.peer for member in view.members if member.peer != bench.signer.peer]):
+        raise NetworkError(
+            f"Nobody serves the credit table of round {view.settled_round}.",
+            "Without it this peer cannot agree to any result, so it would earn nothing.",
+            "Try again when more peers are online.",
+        )
+    state = book.state_of(bench.signer.peer)
+    genesis = await bench.room.call(bench.engine.state_hash)
+    if genesis != bench.run.model:
+        raise ConfigError(
+            "This model is not the one that the run started from.",
+            "Its work would be rejected by everyone.",
+            f"Use the model whose state hash is {bench.run.model}.",
+        )
+    if bench.engine_name != bench.run.audit.engine:
+        raise ConfigError(
+            f"This run computes with the {bench.run.audit.engine} engine, not with the {bench.engine_name} one.",
+            "Nobody could do this peer's work again, so it would be rejected by everyone.",
+            "Choose the run's engine, or join a run of this one.",
+        )
+    if bench.checkpoints.head() is None:
+        bench.checkpoints.include(await bench.room.call(bench.checkpoints.save, bench.engine), 0)
+        await first_exam()
+    if state != genesis and not bench.checkpoints.has(state):
+        raise ConfigError(
+            f"The state that this peer's work ended in ({state[:16]}…) is not on this machine.",
+            "Its next contribution would be rejected, so nothing was started. Its credits are safe.",
+            "Put back the peer's whole directory, not only its swarm.pem.",
+        )

@@ -1,0 +1,56 @@
+"""Why this module exists: one liar must neither deny somebody's pay nor shield somebody's lie.
+
+An auditor's accusation alone does nothing: the drawn attestors check it, and it counts when more than half of them find
+the contribution guilty (different, or not to be had). Until then it is undecided. Pure: the same verdicts give the same
+decision everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from protocol.ids import PeerId
+from protocol.messages import Finding, Verdict
+from verde.draw import Drawn
+
+
+class Decision(StrEnum):
+    """What becomes of a contribution that was to be checked."""
+
+    CLEAR = "clear"  # nobody drawn accuses it, or the attestors do not find it
+    UNDECIDED = "undecided"  # accused, and too few attestors have spoken
+    GUILTY = "guilty"  # accused, and most attestors find it, too
+
+
+def votes(verdicts: Iterable[Verdict]) -> dict[PeerId, Verdict]:
+    """One verdict per peer on a contribution; of who signed two different ones none counts."""
+    found: dict[PeerId, set[Verdict]] = {}
+    for verdict in verdicts:
+        found.setdefault(verdict.by, set()).add(verdict)
+    return {peer: next(iter(said)) for peer, said in found.items() if len(said) == 1}
+
+
+def accusers(drawn: Drawn, verdicts: Iterable[Verdict]) -> tuple[PeerId, ...]:
+    """Drawn auditors whose verdict is not a match, sorted."""
+    return tuple(
+        sorted(
+            peer
+            for peer, verdict in votes(verdicts).items()
+            if peer in drawn.auditors and verdict.finding is not Finding.MATCH
+        )
+    )
+
+
+def decide(drawn: Drawn, verdicts: Iterable[Verdict]) -> Decision:
+    """The decision on one contribution, from the verdicts that count (all of them on this contribution)."""
+    said = list(verdicts)
+    if not accusers(drawn, said):
+        return Decision.CLEAR
+    by_attestor = [verdict for peer, verdict in votes(said).items() if peer in drawn.attestors]
+    guilty = sum(verdict.finding is not Finding.MATCH for verdict in by_attestor)
+    needed = len(drawn.attestors) // 2 + 1
+    if guilty >= needed:
+        return Decision.GUILTY
+    silent = len(drawn.attestors) - len(by_attestor)
+    return Decision.UNDECIDED if guilty + silent >= needed else Decision.CLEAR
