@@ -138,7 +138,7 @@ class TimeSettings(Section):
 
 
 class AuditSettings(Section):
-    engine: str = Field("native", min_length=1, max_length=32)
+    engine: str = Field("exact", min_length=1, max_length=32)
     """Arithmetic of the run; contributions of another one are refused. What `native` computes cannot be replayed."""
     num_holders: Count = Field(2, ge=0, le=16)
     """Others that keep a contribution's state and rollouts until it is paid."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chain.base import Contracts
 from chain.web3_chain import Web3Chain
@@ -18,7 +18,7 @@ from identity.lock import IdentityLock
 from identity.names import nickname
 from identity.signer import Signer
 from identity.wallet import open_wallet
-from protocol.errors import BadRecord
+from protocol.errors import BadRecord, ConfigError
 from protocol.events import Joined, PeerStarted, Progress, RecordRejected, Stopped
 from protocol.run import JoinToken
 from rewards.outbox import Outbox
@@ -42,6 +42,9 @@ from swarm.tasks.registry import open_task
 from swarm.timing import Stopwatch
 from swarm.troubles import Troubles
 from swarm.work import Bench
+
+if TYPE_CHECKING:
+    from swarm.policy.engine import ModelEngine
 
 
 def contracts_of(token: JoinToken) -> Contracts:
@@ -165,15 +168,30 @@ async def _build_node(
 
 def open_engine(chosen: Settings, token: JoinToken) -> Engine:
     """The engine of these settings for a run, in the run's first state. Blocking: takes seconds, and memory."""
-    from swarm.policy.native import NativeEngine
-
     run = token.run
-    return NativeEngine.open(
+    return _engine_class(run.audit.engine).open(
         chosen.model_location() if chosen.run.model != "tiny" else _bundled_or_named(chosen, token),
         run.learn,
         device=chosen.engine.device,
         temperature=run.game.temperature_milli / 1000,
         num_threads=chosen.engine.threads or 1,
+    )
+
+
+def _engine_class(name: str) -> type[ModelEngine]:
+    """The engine that a run computes with. Raises ``ConfigError`` for one that this program does not have."""
+    if name == "exact":
+        from swarm.policy.exact import ExactEngine
+
+        return ExactEngine
+    if name == "native":
+        from swarm.policy.native import NativeEngine
+
+        return NativeEngine
+    raise ConfigError(
+        f"This run computes with the {name!r} engine, which this program does not have.",
+        "Nothing was started.",
+        "Install the version of this program that the host runs; engines here are `exact` and `native`.",
     )
 
 

@@ -16,6 +16,7 @@ import torch
 from protocol.errors import ConfigError
 from protocol.ids import ContentId
 from swarm.policy.base_files import base_id
+from verde.numerics.weights import settle_weights
 
 _NOTHING_DONE = "No model was loaded, nothing was started and no credits are touched."
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -72,6 +73,7 @@ def load_model(name_or_path: str | Path, device: str = "cpu") -> LoadedModel:
     if missing:
         raise _refusal(f"The weights of {name} lack {len(missing)} tensors, among them {missing[0]}.")
     _flush_subnormals(model)
+    settle_weights(model)  # so that a run's first state has one name, whichever engine loads it
     model.eval().to(target)
     loaded = _describe(model, tokenizer, target, base_id(name, is_directory))
     if loaded.plain_attention:
