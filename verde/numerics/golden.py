@@ -115,7 +115,7 @@ def train(model: nn.Module, steps: int, computing: AbstractContextManager[Any]) 
     """Train for ``steps`` inside ``computing`` and yield the SHA-256 of weights, moments and losses after each step."""
     parameters = list(model.parameters())
     flat = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
-    optimiser = _AdamW(flat)
+    optimiser = AdamW(flat)
     losses: list[torch.Tensor] = []
     with computing:
         for step in range(steps):
@@ -141,7 +141,7 @@ def _split(flat: torch.Tensor, parameters: Sequence[torch.Tensor]) -> Iterator[t
     return (piece.view(p.shape) for piece, p in zip(pieces, parameters, strict=True))
 
 
-class _AdamW:
+class AdamW:
     """Section 8 of docs/exact-1.md, on all weights as one vector, one operator at a time."""
 
     def __init__(self, weights: torch.Tensor) -> None:
