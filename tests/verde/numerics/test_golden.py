@@ -35,7 +35,8 @@ def early(family: str, **how) -> str:
 
 
 @pytest.mark.parametrize("family", golden.FAMILIES)
-def test_a_hundred_steps_end_in_the_promised_bits(family):
+def test_a_hundred_steps_end_in_the_promised_bits(family, threads):
+    threads(1)
     each = golden.hashes(family)
     assert (each[golden.EARLY_STEP - 1], each[-1]) == (EXPECTED[family]["early"], EXPECTED[family]["final"])
 
@@ -155,6 +156,12 @@ def test_instruction_sets_threads_and_routes_change_no_bit(instructions, num_thr
         pytest.skip(f"this processor has no {instructions}")
     found = json.loads(elsewhere(FINAL.format(route=route), instructions, num_threads))
     assert found == {family: EXPECTED[family]["final"] for family in EXPECTED}
+
+
+@pytest.mark.slow
+def test_kernels_compiled_for_the_plainest_processor_change_no_bit(monkeypatch):
+    monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
+    assert json.loads(elsewhere(EARLY, "default")) == {family: EXPECTED[family]["early"] for family in EXPECTED}
 
 
 @pytest.mark.slow
