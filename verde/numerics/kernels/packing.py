@@ -23,6 +23,9 @@ from verde.numerics.kernels.quantise import TINY, integer_bits, tiny_bits
 # The bits of 1.5 · 2^23, which ``integer_bits`` leaves around its integer.
 _AROUND = np.int32(0x4B400000)
 
+# The same four times, modulo 2^32.
+_AROUND_4 = np.int32(0x2D000000)
+
 # Partial sums of so many significands fit 32 bits.
 _PARTIAL = 1 << 15
 
@@ -175,6 +178,26 @@ def _copy_group(planes_PR, length, first, column, width, bits_4c):
 
 
 @kernel
+def _place(high_tL, low_tL, words_t2L):
+    """The words of one group into their tiles; four at a time are one move."""
+    if high_tL.shape[1] == 4:
+        for tile in range(high_tL.shape[0]):
+            high_L, low_L, words_2L = high_tL[tile], low_tL[tile], words_t2L[tile]
+            high_words_L, low_words_L = words_2L[0], words_2L[1]
+            h0, h1, h2, h3 = high_L[0], high_L[1], high_L[2], high_L[3]
+            l0, l1, l2, l3 = low_L[0], low_L[1], low_L[2], low_L[3]
+            high_words_L[0], high_words_L[1], high_words_L[2], high_words_L[3] = h0, h1, h2, h3
+            low_words_L[0], low_words_L[1], low_words_L[2], low_words_L[3] = l0, l1, l2, l3
+        return
+    for tile in range(high_tL.shape[0]):
+        high_L, low_L, words_2L = high_tL[tile], low_tL[tile], words_t2L[tile]
+        high_words_L, low_words_L = words_2L[0], words_2L[1]
+        for lane in range(high_L.shape[0]):
+            high_words_L[lane] = high_L[lane]
+            low_words_L[lane] = low_L[lane]
+
+
+@kernel
 def pack_columns_kernel(start, stop, x_KR, planes_PR, from_planes, length, flip, words, exponents_R, sums_R):
     """Pack columns, which become rows. Exponents are read for float columns; none may be ``NOT_FINITE``."""
     groups, lanes = words.shape[1], words.shape[3]
@@ -205,12 +228,8 @@ def pack_columns_kernel(start, stop, x_KR, planes_PR, from_planes, length, flip,
                 b0, b1, b2, b3 = bits_4c[0, c], bits_4c[1, c], bits_4c[2, c], bits_4c[3, c]
                 low_c[c] = _word(b0, b1, b2, b3) ^ flip
                 high_c[c] = _word((b0 + 128) >> 8, (b1 + 128) >> 8, (b2 + 128) >> 8, (b3 + 128) >> 8) ^ flip
-                partial_c[c] += (b0 - _AROUND) + (b1 - _AROUND) + (b2 - _AROUND) + (b3 - _AROUND)
-            for tile in range(words_2c.shape[1] // lanes):
-                words_2L = words[at // lanes + tile, group]
-                for lane in range(lanes):
-                    words_2L[0, lane] = high_c[tile * lanes + lane]
-                    words_2L[1, lane] = low_c[tile * lanes + lane]
+                partial_c[c] = np.int32(partial_c[c] + np.int32(np.int32(b0 + b1) + np.int32(b2 + b3)) - _AROUND_4)
+            _place(high_c.reshape(-1, lanes), low_c.reshape(-1, lanes), words[at // lanes :, group])
             if (group + 1) % (_PARTIAL // 4) == 0 or group + 1 == groups:
                 for c in range(width):
                     sums_c[c] += np.float64(partial_c[c])
