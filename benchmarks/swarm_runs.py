@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,16 @@ def empty_home() -> Iterator[Path]:
         yield Path(directory)
 
 
-def run_local(home: Path, *options: str, timeout_s: float) -> tuple[dict[str, Any], float]:
+def run_local(
+    home: Path, *options: str, timeout_s: float, variables: Mapping[str, str] | None = None
+) -> tuple[dict[str, Any], float]:
     """The summary of ``swarm local --no-tui --json`` with ``options``, and when the command was started (unix seconds).
 
+    ``variables``: settings by environment variable.
     Raises ``RuntimeError`` with the end of the diagnostics when the swarm does not end with exit code 0.
     """
     command = [sys.executable, "-m", "swarm.cli", "local", "--no-tui", "--json", "--home", str(home), *options]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(variables or {})}
     started_at = time.time()
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, env=environment, check=False)
     if done.returncode != 0:
