@@ -37,6 +37,18 @@ _CHUNK = 512
 
 
 @kernel
+def _quantise_piece(x_k, scale, high_k, low_k):
+    """Both bytes of at most ``_PARTIAL`` significands, and their sum."""
+    partial = np.int32(0)
+    for k in range(len(x_k)):
+        bits = integer_bits(x_k[k] * scale)
+        high_k[k] = np.int8(np.int32(bits + np.int32(128)) >> 8)
+        low_k[k] = np.int8(bits)
+        partial = np.int32(partial + np.int32(bits - _AROUND))
+    return np.float64(partial)
+
+
+@kernel
 def _quantise_row(x_K, bytes_2K):
     """Both bytes of a row's significands; returns the exponent and the sum of the significands."""
     length = x_K.shape[0]
@@ -45,27 +57,25 @@ def _quantise_row(x_K, bytes_2K):
         largest = max(largest, magnitude_bits(x_K[k]))
     exponent = raised_exponent_of_bits(largest)
     total = np.float64(0.0)
-    high_K, low_K = bytes_2K[0], bytes_2K[1]
     if exponent == NOT_FINITE:
         return exponent, total
     scale = power_of_two_32(np.int32(15 - max(exponent, np.int32(TINY))))
+    high_K, low_K = bytes_2K[0], bytes_2K[1]
+    if length <= _PARTIAL and exponent >= TINY:
+        return exponent, _quantise_piece(x_K, scale, high_K, low_K)
     for first in range(0, length, _PARTIAL):
         # Slices, not offsets: an index that counts from 0 needs no check for negative ones, and the loop is vectorised.
         x_k = x_K[first : first + _PARTIAL]
         high_k, low_k = high_K[first : first + len(x_k)], low_K[first : first + len(x_k)]
+        if exponent >= TINY:
+            total += _quantise_piece(x_k, scale, high_k, low_k)
+            continue
         partial = np.int32(0)
-        if exponent < TINY:
-            for k in range(len(x_k)):
-                bits = tiny_bits(x_k[k], exponent)
-                high_k[k] = np.int8((bits + 128) >> 8)
-                low_k[k] = np.int8(bits)
-                partial = np.int32(partial + np.int32(bits - _AROUND))
-        else:
-            for k in range(len(x_k)):
-                bits = integer_bits(x_k[k] * scale)
-                high_k[k] = np.int8(np.int32(bits + np.int32(128)) >> 8)
-                low_k[k] = np.int8(bits)
-                partial = np.int32(partial + np.int32(bits - _AROUND))
+        for k in range(len(x_k)):
+            bits = tiny_bits(x_k[k], exponent)
+            high_k[k] = np.int8((bits + 128) >> 8)
+            low_k[k] = np.int8(bits)
+            partial = np.int32(partial + np.int32(bits - _AROUND))
         total += np.float64(partial)
     return exponent, total
 
@@ -131,7 +141,8 @@ def bytes_of_rows_kernel(start, stop, x_RK, planes_RP, from_planes, length, word
         if row >= stop:
             bytes_2K[:] = 0
             continue
-        bytes_2K[:, length:] = 0
+        if length % 4:
+            bytes_2K[:, length:] = 0
         if from_planes:
             sums_R[at] = _copy_row(planes_RP[row], length, bytes_2K)
         else:
