@@ -1,4 +1,4 @@
-"""Why this module exists: a kernel is compiled at first use, which takes seconds; that belongs to set-up, not to a round.
+"""Why this module exists: a kernel is compiled at first use, which takes seconds; that belongs to set-up, not a round.
 
 The compiled code is kept on disk, for this processor and this version of the kernels.
 """
