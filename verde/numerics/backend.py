@@ -35,7 +35,6 @@ MAX_INT8_LENGTH = 1 << 16
 FEW_ROWS = 16
 
 _BLOCK_ROWS = 2048
-_BLOCK_ELEMENTS = 1 << 20
 _FP64_BLOCK_LENGTH = 1 << 13
 
 
@@ -129,11 +128,11 @@ def contract(a: Quantised, b: Quantised, bias_C: np.ndarray, out_RC: np.ndarray,
     if is_small and a.by_rows and b.by_rows:
         contract_few(a, b, bias_C, out_RC, bad_R)
         return
-    compute = _contract_int8 if name == "int8" else _contract_fp64
+    compute, elements = (_contract_int8, 1 << 20) if name == "int8" else (_contract_fp64, 1 << 22)
     scale_R, scale_C = a.scales(-30), b.scales(0)
     for rows in _blocks(a.rows, _BLOCK_ROWS):
         height = rows.stop - rows.start
-        for columns in _blocks(b.rows, max(256, _BLOCK_ELEMENTS // height // 64 * 64)):
+        for columns in _blocks(b.rows, max(256, elements // height // 64 * 64)):
             tail = (scale_R, scale_C, bias_C, rows.start, columns.start, out_RC, bad_R)
             compute(a, b, rows, columns, tail)
 

@@ -37,6 +37,18 @@ _CHUNK = 512
 
 
 @kernel
+def _quantise_piece(x_k, scale, high_k, low_k):
+    """Both bytes of at most ``_PARTIAL`` significands, and their sum."""
+    partial = np.int32(0)
+    for k in range(len(x_k)):
+        bits = integer_bits(x_k[k] * scale)
+        high_k[k] = np.int8(np.int32(bits + np.int32(128)) >> 8)
+        low_k[k] = np.int8(bits)
+        partial = np.int32(partial + np.int32(bits - _AROUND))
+    return np.float64(partial)
+
+
+@kernel
 def _quantise_row(x_K, bytes_2K):
     """Both bytes of a row's significands; returns the exponent and the sum of the significands."""
     length = x_K.shape[0]
@@ -45,27 +57,25 @@ def _quantise_row(x_K, bytes_2K):
         largest = max(largest, magnitude_bits(x_K[k]))
     exponent = raised_exponent_of_bits(largest)
     total = np.float64(0.0)
-    high_K, low_K = bytes_2K[0], bytes_2K[1]
     if exponent == NOT_FINITE:
         return exponent, total
     scale = power_of_two_32(np.int32(15 - max(exponent, np.int32(TINY))))
+    high_K, low_K = bytes_2K[0], bytes_2K[1]
+    if length <= _PARTIAL and exponent >= TINY:
+        return exponent, _quantise_piece(x_K, scale, high_K, low_K)
     for first in range(0, length, _PARTIAL):
         # Slices, not offsets: an index that counts from 0 needs no check for negative ones, and the loop is vectorised.
         x_k = x_K[first : first + _PARTIAL]
         high_k, low_k = high_K[first : first + len(x_k)], low_K[first : first + len(x_k)]
+        if exponent >= TINY:
+            total += _quantise_piece(x_k, scale, high_k, low_k)
+            continue
         partial = np.int32(0)
-        if exponent < TINY:
-            for k in range(len(x_k)):
-                bits = tiny_bits(x_k[k], exponent)
-                high_k[k] = np.int8((bits + 128) >> 8)
-                low_k[k] = np.int8(bits)
-                partial = np.int32(partial + np.int32(bits - _AROUND))
-        else:
-            for k in range(len(x_k)):
-                bits = integer_bits(x_k[k] * scale)
-                high_k[k] = np.int8(np.int32(bits + np.int32(128)) >> 8)
-                low_k[k] = np.int8(bits)
-                partial = np.int32(partial + np.int32(bits - _AROUND))
+        for k in range(len(x_k)):
+            bits = tiny_bits(x_k[k], exponent)
+            high_k[k] = np.int8((bits + 128) >> 8)
+            low_k[k] = np.int8(bits)
+            partial = np.int32(partial + np.int32(bits - _AROUND))
         total += np.float64(partial)
     return exponent, total
 
@@ -131,7 +141,8 @@ def bytes_of_rows_kernel(start, stop, x_RK, planes_RP, from_planes, length, word
         if row >= stop:
             bytes_2K[:] = 0
             continue
-        bytes_2K[:, length:] = 0
+        if length % 4:
+            bytes_2K[:, length:] = 0
         if from_planes:
             sums_R[at] = _copy_row(planes_RP[row], length, bytes_2K)
         else:
@@ -178,23 +189,15 @@ def _copy_group(planes_PR, length, first, column, width, bits_4c):
 
 
 @kernel
-def _place(high_tL, low_tL, words_t2L):
-    """The words of one group into their tiles; four at a time are one move."""
-    if high_tL.shape[1] == 4:
-        for tile in range(high_tL.shape[0]):
-            high_L, low_L, words_2L = high_tL[tile], low_tL[tile], words_t2L[tile]
-            high_words_L, low_words_L = words_2L[0], words_2L[1]
-            h0, h1, h2, h3 = high_L[0], high_L[1], high_L[2], high_L[3]
-            l0, l1, l2, l3 = low_L[0], low_L[1], low_L[2], low_L[3]
-            high_words_L[0], high_words_L[1], high_words_L[2], high_words_L[3] = h0, h1, h2, h3
-            low_words_L[0], low_words_L[1], low_words_L[2], low_words_L[3] = l0, l1, l2, l3
-        return
-    for tile in range(high_tL.shape[0]):
-        high_L, low_L, words_2L = high_tL[tile], low_tL[tile], words_t2L[tile]
-        high_words_L, low_words_L = words_2L[0], words_2L[1]
-        for lane in range(high_L.shape[0]):
-            high_words_L[lane] = high_L[lane]
-            low_words_L[lane] = low_L[lane]
+def _place_fours(high_t4, low_t4, words_t24):
+    """The words of one group into their tiles of four lanes, each of which is one move."""
+    for tile in range(high_t4.shape[0]):
+        high_4, low_4, words_24 = high_t4[tile], low_t4[tile], words_t24[tile]
+        high_words_4, low_words_4 = words_24[0], words_24[1]
+        h0, h1, h2, h3 = high_4[0], high_4[1], high_4[2], high_4[3]
+        l0, l1, l2, l3 = low_4[0], low_4[1], low_4[2], low_4[3]
+        high_words_4[0], high_words_4[1], high_words_4[2], high_words_4[3] = h0, h1, h2, h3
+        low_words_4[0], low_words_4[1], low_words_4[2], low_words_4[3] = l0, l1, l2, l3
 
 
 @kernel
@@ -229,8 +232,15 @@ def pack_columns_kernel(start, stop, x_KR, planes_PR, from_planes, length, flip,
                 low_c[c] = _word(b0, b1, b2, b3) ^ flip
                 high_c[c] = _word((b0 + 128) >> 8, (b1 + 128) >> 8, (b2 + 128) >> 8, (b3 + 128) >> 8) ^ flip
                 partial_c[c] = np.int32(partial_c[c] + np.int32(np.int32(b0 + b1) + np.int32(b2 + b3)) - _AROUND_4)
-            _place(high_c.reshape(-1, lanes), low_c.reshape(-1, lanes), words[at // lanes :, group])
             if (group + 1) % (_PARTIAL // 4) == 0 or group + 1 == groups:
                 for c in range(width):
                     sums_c[c] += np.float64(partial_c[c])
                     partial_c[c] = 0
+            if lanes == 4:
+                _place_fours(high_c.reshape(-1, 4), low_c.reshape(-1, 4), words[at // lanes :, group])
+                continue
+            for tile in range(words_2c.shape[1] // lanes):
+                words_2L = words[at // lanes + tile, group]
+                for lane in range(lanes):
+                    words_2L[0, lane] = high_c[tile * lanes + lane]
+                    words_2L[1, lane] = low_c[tile * lanes + lane]
