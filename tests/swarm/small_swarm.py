@@ -126,13 +126,14 @@ class Seat:
         troubles = Troubles(events)
         chain = FakeChain(swarm.world, self.wallet)
         outbox = Outbox(run_home.outbox_file)
+        built = engine(FakeEngine(script))
         bench = Bench(
             run=swarm.run,
             contracts=swarm.world.contracts,
             signer=self.signer,
-            engine=engine(FakeEngine(script)),
-            engine_name="fake",
-            profile="bytes",
+            engine=built,
+            engine_name=built.name,
+            profile=built.profile,
             room=EngineRoom(),
             transport=network(self.transport),
             checkpoints=Checkpoints(run_home.states),
@@ -183,10 +184,10 @@ class SmallSwarm:
 
 @asynccontextmanager
 async def small_swarm(
-    folder: Path, num_peers: int, *, audit: AuditRules = EVERYTHING, **times: int
+    folder: Path, num_peers: int, *, audit: AuditRules = EVERYTHING, run: RunSpec | None = None, **times: int
 ) -> AsyncIterator[SmallSwarm]:
     """A swarm whose chain mines a block every hundredth of a second while the block runs."""
-    run = small_run(audit=audit, **times)
+    run = run or small_run(audit=audit, **times)
     world = FakeWorld(Parameters(round_s=run.time.round_s, start_members=num_peers), now=int(time.time()))
     network = MemoryNetwork(run.id, lambda envelope: verify(envelope, world.contracts))
     swarm = SmallSwarm(run, world, network)
