@@ -6,7 +6,9 @@ that within a cap. Which record of an owner counts is decided by what the owner 
     presence                  the one with the later ``Presence.at_ms``
     batches, contributions    the first one seen. A different second one is *equivocation*: refused and reported, and
                               the first stays, so that what this peer has acted upon never changes under its hands.
-                              A few of the others are kept beside it: somebody else may have acted upon them
+                              A few of the others are kept beside it: somebody else may have acted upon them. One of
+                              them is passed on with the first, so that whoever knows either learns of both: what an
+                              author shows to some only, all must be able to hold against it
     proposals, attestations   all of them, up to a cap, side by side
     receipts, verdicts        likewise; the cap leaves room for one on each contribution
 
@@ -22,7 +24,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from protocol.codec import decode
+from protocol.codec import decode, encode
 from protocol.errors import BadRecord
 from protocol.ids import PeerId
 from protocol.messages import Envelope, Presence
@@ -32,7 +34,9 @@ from swarm.dht.records import (
     WRITE_ONCE,
     Gate,
     OnRejected,
+    beside,
     claims_of,
+    home_of,
     key_of,
     owner_of,
     slot_of,
@@ -148,11 +152,14 @@ class RecordBook:
         now = self._now()
         if not expires_at > now:  # NaN included
             return Verdict.STALE
+        subkey = home_of(subkey, data)
         owners = self._slots.get(slot, {})
         held = owners.get(subkey)
         if held is not None and held.data == data:
             held.expires_at = max(held.expires_at, self._capped(held.envelope.kind, expires_at, held.first_seen))
             return Verdict.HELD
+        if held is not None and any(encode(other) == data for other in held.contradictions):
+            return Verdict.DOUBTED
         digest = hashlib.sha256(slot + subkey.encode(errors="replace") + b"\0" + data).digest()
         if self._known_bad.get(digest) is Verdict.BAD:
             return Verdict.BAD
@@ -195,6 +202,14 @@ class RecordBook:
         """What is held in a slot now, by subkey, oldest first."""
         now = self._now()
         return {subkey: held for subkey, held in self._slots.get(slot, {}).items() if held.expires_at > now}
+
+    def passed_on(self, slot: bytes) -> Iterator[tuple[str, bytes, float]]:
+        """What others are told of a slot, as (subkey, bytes, expiry): all that is held, each followed by the first
+        record that contradicts it. At most twice ``subkeys_per_slot``."""
+        for subkey, held in self.entries(slot).items():
+            yield subkey, held.data, held.expires_at
+            if held.contradictions:
+                yield beside(subkey), encode(held.contradictions[0]), held.expires_at
 
     def latest_slots(self, count: int) -> Iterator[bytes]:
         """The ``count`` slots that were opened last: what a node that just appeared may need."""

@@ -143,8 +143,8 @@ class MemoryTransport:
             faults = self._network.faults_of(other.peer)
             await asyncio.sleep(faults.delay_s)
             if not faults.drop_records:
-                for subkey, held in other.book.entries(slot).items():
-                    self.book.admit(slot, subkey, held.data, held.expires_at)
+                for subkey, data, expires_at in list(other.book.passed_on(slot)):
+                    self.book.admit(slot, subkey, data, expires_at)
 
     def _require_network(self) -> None:
         if self._closed or self._network.faults_of(self.peer).unreachable:

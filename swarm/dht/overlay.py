@@ -111,13 +111,10 @@ class BookStorage(DHTLocalStorage):
         return self._book.admit(key.to_bytes(), subkey, value, expiration_time) is Verdict.HELD
 
     def get(self, key: DHTID) -> ValueWithExpiration | None:
-        entries = self._book.entries(key.to_bytes())
-        if not entries:
-            return None
         dictionary = DictionaryDHTValue()
-        for subkey, held in entries.items():
-            dictionary.store(subkey, held.data, held.expires_at)
-        return ValueWithExpiration(dictionary, dictionary.latest_expiration_time)
+        for subkey, data, expires_at in self._book.passed_on(key.to_bytes()):
+            dictionary.store(subkey, data, expires_at)
+        return ValueWithExpiration(dictionary, dictionary.latest_expiration_time) if dictionary.data else None
 
     def items(self) -> Iterator[tuple[DHTID, ValueWithExpiration]]:
         """What hivemind hands over to a node that it meets for the first time: the latest keys only."""

@@ -33,6 +33,7 @@ PER_WORK: frozenset[str] = frozenset({"receipt", "verdict"})
 KINDS: frozenset[str] = frozenset({PRESENCE}) | WRITE_ONCE | REVISABLE | PER_WORK
 
 MAX_ROUND = 2**53
+_BESIDE = "contradiction"
 SIGNATURE_BYTES = 65
 
 Verify = Callable[[Envelope], None]
@@ -83,6 +84,17 @@ def subkey_of(envelope: Envelope) -> str:
 def owner_of(subkey: str) -> str:
     """Whom a subkey belongs to, by its own words."""
     return subkey.partition("/")[0]
+
+
+def beside(subkey: str) -> str:
+    """Where the proof that an owner contradicts itself is passed on: next to the record that it contradicts."""
+    return f"{subkey}/{_BESIDE}"
+
+
+def home_of(subkey: str, data: bytes) -> str:
+    """Where bytes found under ``subkey`` belong: there, or for a contradiction passed on beside it, at its owner's."""
+    owner, _, tag = subkey.partition("/")
+    return owner if tag == _BESIDE and claims_of(data)[0] in WRITE_ONCE else subkey
 
 
 def claims_of(data: bytes) -> tuple[str, int]:

@@ -3,6 +3,8 @@
 base      the ``Engine`` protocol and its values
 engine    what engines over a loaded model do alike
 native    the engine on plain torch
+exact     the engine on exact arithmetic: ``exact_draw`` and ``exact_any`` draw and redo, ``exact_check`` compares,
+          ``exact_warm`` compiles its kernels
 fake      an engine without torch, for tests and simulations
 load      a Hugging Face causal language model from a directory or name, or why not; ``base_files`` names its files
 text      prompts to token ids, token ids to text

@@ -106,17 +106,18 @@ class HostileTransport:
 
     async def store(self, data: bytes, key: RecordKey, subkey: str, to: Collection[PeerId] | None = None) -> None:
         """Ask everybody (or some) to store these bytes under this key, whatever they are."""
-        slot, expires_at = slot_of(key), time.time() + 600
+        slot = slot_of(key)
         if hasattr(self.inner, "send_raw"):
             await asyncio.sleep(0)  # all peers share one loop
             for other in self.inner._network.others(self.inner.peer):
                 if to is None or other.peer in to:
-                    other.book.admit(slot, subkey, data, expires_at)
+                    other.book.admit(slot, subkey, data, self.inner._network.now() + 600)
             return
         from hivemind.dht.routing import DHTID
 
         protocol = self.inner._node.protocol
         keepers = [one for one in await self.inner._keepers(slot) if to is None or one.to_base58() in to]
+        expires_at = time.time() + 600
         await asyncio.gather(
             *(
                 protocol.call_store(one, [DHTID.from_bytes(slot)], [data], expires_at, subkeys=[subkey])

@@ -259,6 +259,19 @@ async def different_answers(peer: HostileTransport, envelope: Envelope) -> None:
     await _split(peer, envelope, other)
 
 
+@_misdeed("answer", "equivocation")
+async def another_answer_for_some(peer: HostileTransport, envelope: Envelope) -> None:
+    """The same batch for everybody, and another one after it for most: one never sees that from its author."""
+    other = peer.with_rollouts(envelope, lambda rollout: _says(b"<think>a</think><answer>7</answer>"))
+    await _later_another(peer, envelope, other)
+
+
+async def _later_another(peer: HostileTransport, one: Envelope, other: Envelope) -> None:
+    everybody = peer.peers()
+    await peer.send(one)
+    await peer.send(other, to=everybody[1:])
+
+
 async def _split(peer: HostileTransport, one: Envelope, other: Envelope) -> None:
     everybody = peer.peers()
     await peer.send(one, to=everybody[: len(everybody) // 2])
@@ -270,6 +283,13 @@ async def different_contributions(peer: HostileTransport, envelope: Envelope) ->
     contribution = decode(envelope.payload, Contribution)
     other = peer.seal(envelope, encode(msgspec.structs.replace(contribution, state_after=NOBODY)))
     await _split(peer, envelope, other)
+
+
+@_misdeed("contribution", "equivocation")
+async def another_contribution_for_some(peer: HostileTransport, envelope: Envelope) -> None:
+    contribution = decode(envelope.payload, Contribution)
+    other = peer.seal(envelope, encode(msgspec.structs.replace(contribution, state_after=NOBODY)))
+    await _later_another(peer, envelope, other)
 
 
 # --- agreeing --------------------------------------------------------------------------------------------------------

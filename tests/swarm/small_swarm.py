@@ -1,15 +1,15 @@
-"""Why this module exists: whole rounds of several real nodes in one process, on the shipped fakes, in seconds."""
+"""Why this module exists: whole rounds of several real nodes in one process, on the shipped fakes, in virtual time."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from chain.base import Intent, Receipt
 from chain.deploy import Parameters
 from chain.fake import FakeChain, FakeWorld
 from identity.envelope import verify
@@ -36,11 +36,14 @@ from swarm.tasks.base import Question
 from swarm.timing import Stopwatch
 from swarm.troubles import Troubles
 from swarm.work import Bench
+from tests.virtual_time import now
 
 Kind = TypeVar("Kind", bound=Event)
 
-QUICK_BLOBS = BlobLimits(stall_s=0.3, total_s=1.0)
-"""For streams that never leave the process."""
+QUICK_BLOBS = BlobLimits(stall_s=0.3, total_s=0.6)
+"""For streams that never leave the process: a blob is given up well within a stage of one second."""
+
+POLL_S = 0.01
 
 
 EVERYTHING = AuditRules("fake", 2, 1, 3, 1_000, 1_000_000, 3)
@@ -90,6 +93,18 @@ def small_run(*, audit: AuditRules = EVERYTHING, **times: int) -> RunSpec:
     )
 
 
+class _SlowChain(FakeChain):
+    """A chain on which others can look around before a transaction is mined."""
+
+    def __init__(self, world: FakeWorld, wallet: Address, block_s: float) -> None:
+        super().__init__(world, wallet)
+        self._block_s = block_s
+
+    async def send(self, intent: Intent) -> Receipt:
+        await asyncio.sleep(self._block_s)
+        return await super().send(intent)
+
+
 @dataclass
 class Seat:
     """One peer of the small swarm: what survives it on disk and on the chain, and a node while it runs."""
@@ -111,20 +126,22 @@ class Seat:
         network: Callable[[MemoryTransport], Any] = lambda it: it,
         engine: Callable[[FakeEngine], Any] = lambda it: it,
         genesis: StateParts | None = GENESIS,
+        poll_s: float = POLL_S,
+        block_s: float = 0.0,
     ) -> Node:
         """A fresh process of this peer, so to speak: everything that is kept comes from disk and chain.
 
-        ``network`` may put something between the peer and its transport, ``engine`` between it and its
-        engine. Without a ``genesis`` nothing is replayed."""
+        ``network`` may put something between the peer and its transport, ``engine`` between it and its engine; without
+        a ``genesis`` nothing is replayed. ``block_s`` is how long this peer's transactions take."""
         swarm, run_home = self.swarm, self.home.run(self.swarm.run.id)
-        events = EventLog(self.home.events_file)
+        events = EventLog(self.home.events_file, now)
 
         def rejected(bad: object, peer: str, kind: str, round_number: int) -> None:
             events.append(RecordRejected(round_number, peer, kind, bad.reason, bad.what))  # type: ignore[attr-defined]
 
         self.transport = swarm.network.join(self.peer, on_rejected=rejected, blobs=QUICK_BLOBS)
         troubles = Troubles(events)
-        chain = FakeChain(swarm.world, self.wallet)
+        chain = _SlowChain(swarm.world, self.wallet, block_s)
         outbox = Outbox(run_home.outbox_file)
         built = engine(FakeEngine(script))
         bench = Bench(
@@ -140,10 +157,10 @@ class Seat:
             shelf=Shelf(run_home.held),
             journal=Journal(run_home.journal),
             events=events,
-            watch=Stopwatch(time.time),
-            now=time.time,
+            watch=Stopwatch(now),
+            now=now,
             genesis=genesis,
-            poll_s=0.01,
+            poll_s=poll_s,
         )
         return Node(
             bench,
@@ -188,16 +205,16 @@ async def small_swarm(
 ) -> AsyncIterator[SmallSwarm]:
     """A swarm whose chain mines a block every hundredth of a second while the block runs."""
     run = run or small_run(audit=audit, **times)
-    world = FakeWorld(Parameters(round_s=run.time.round_s, start_members=num_peers), now=int(time.time()))
-    network = MemoryNetwork(run.id, lambda envelope: verify(envelope, world.contracts))
+    world = FakeWorld(Parameters(round_s=run.time.round_s, start_members=num_peers), now=int(now()))
+    network = MemoryNetwork(run.id, lambda envelope: verify(envelope, world.contracts), now=now)
     swarm = SmallSwarm(run, world, network)
     for _ in range(num_peers):
         swarm.seat(folder)
 
     async def mine() -> None:
         while True:
-            world.pass_time(max(0, int(time.time()) - world.now))
-            await asyncio.sleep(0.01)
+            world.pass_time(max(0, int(now()) - world.now))
+            await asyncio.sleep(POLL_S)
 
     mining = asyncio.ensure_future(mine())
     try:

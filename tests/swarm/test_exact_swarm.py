@@ -18,7 +18,7 @@ from swarm.policy.base import TrainSample
 from swarm.policy.exact import ExactEngine
 from tests.swarm.small_swarm import small_run, small_swarm
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
+pytestmark = [pytest.mark.asyncio, pytest.mark.virtual_time, pytest.mark.slow]
 
 LEARN = LearnRules(2, 2, 50_000, 200_000_000, 280_000_000, 0, 0, 0, 10**9)
 RULES = AuditRules("exact", 2, 1, 3, 16, 1_000_000, 3)

@@ -21,7 +21,7 @@ from protocol.events import (
 from protocol.ids import STAGES
 from tests.swarm.small_swarm import Seat, small_swarm
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.virtual_time]
 
 
 async def until(seat: Seat, kind: type, count: int = 1) -> None:

@@ -18,6 +18,7 @@ from verde.numerics import (  # noqa: F401 (each fills its part of the table whe
     aten_order,
     aten_products,
     aten_scatter,
+    aten_softmax,
     aten_sums,
 )
 from verde.numerics.aten_moves import mover

@@ -19,7 +19,8 @@ aten = torch.ops.aten
 _REDUCE_NONE, _REDUCE_MEAN = 0, 1
 
 
-def _axes(x: torch.Tensor, dim: int | Sequence[int] | None) -> list[int]:
+def axes_of(x: torch.Tensor, dim: int | Sequence[int] | None) -> list[int]:
+    """Axes as aten names them (none: all), ascending and not negative."""
     listed = [dim] if isinstance(dim, int) else list(dim or ())
     return sorted({axis % x.dim() for axis in listed}) if listed and x.dim() else list(range(x.dim()))
 
@@ -47,7 +48,7 @@ def sum_dims(
     x: torch.Tensor, dim: Sequence[int] | None = None, keepdim: bool = False, *, dtype: torch.dtype | None = None
 ) -> torch.Tensor:
     only_float32("aten.sum", dtype)
-    return sum_over(operand(x), _axes(x, dim), keepdim)
+    return sum_over(operand(x), axes_of(x, dim), keepdim)
 
 
 @implements(aten.sum.default)
@@ -60,7 +61,7 @@ def mean_dims(
     x: torch.Tensor, dim: Sequence[int] | None = None, keepdim: bool = False, *, dtype: torch.dtype | None = None
 ) -> torch.Tensor:
     only_float32("aten.mean", dtype)
-    x, axes = operand(x), _axes(x, dim)
+    x, axes = operand(x), axes_of(x, dim)
     return elementwise.div(sum_over(x, axes, keepdim), number(prod(x.shape[axis] for axis in axes)))
 
 
@@ -71,52 +72,6 @@ def mean_all(x: torch.Tensor, *, dtype: torch.dtype | None = None) -> torch.Tens
 
 def _last_mean(x: torch.Tensor) -> torch.Tensor:
     return mean_dims(x, [-1], keepdim=True)
-
-
-def _shifted(x: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Along ``dim``: x - max, exp of that, and its SUM."""
-    shifted = elementwise.sub(x, x.amax(dim, keepdim=True))
-    powers = elementwise.exp(shifted)
-    return shifted, powers, sum_over(powers, _axes(x, dim), keepdim=True)
-
-
-@implements(aten._softmax.default)
-def softmax(x: torch.Tensor, dim: int, half_to_float: bool) -> torch.Tensor:
-    _, powers, total = _shifted(operand(x), dim)
-    return elementwise.div(powers, total)
-
-
-@implements(aten._softmax_backward_data.default)
-def softmax_backward(
-    gradient: torch.Tensor, output: torch.Tensor, dim: int, input_dtype: torch.dtype
-) -> torch.Tensor:
-    only_float32("aten._softmax_backward_data", input_dtype)
-    inner = sum_over(elementwise.mul(gradient, output), _axes(output, dim), keepdim=True)
-    return elementwise.mul(output, elementwise.sub(gradient, inner))
-
-
-@implements(aten._log_softmax.default)
-def log_softmax(x: torch.Tensor, dim: int, half_to_float: bool) -> torch.Tensor:
-    shifted, _, total = _shifted(operand(x), dim)
-    return elementwise.sub(shifted, elementwise.log(total))
-
-
-@implements(aten._log_softmax_backward_data.default)
-def log_softmax_backward(
-    gradient: torch.Tensor, output: torch.Tensor, dim: int, input_dtype: torch.dtype
-) -> torch.Tensor:
-    only_float32("aten._log_softmax_backward_data", input_dtype)
-    total = sum_over(gradient, _axes(output, dim), keepdim=True)
-    return elementwise.sub(gradient, elementwise.mul(elementwise.exp(output), total))
-
-
-@implements(aten.logsumexp.default)
-def logsumexp(x: torch.Tensor, dim: Sequence[int], keepdim: bool = False) -> torch.Tensor:
-    axes = _axes(x, dim)
-    largest = x.amax(axes, keepdim=True)
-    total = sum_over(elementwise.exp(elementwise.sub(x, largest)), axes, keepdim=True)
-    result = elementwise.add(largest, elementwise.log(total))
-    return result if keepdim else result.reshape([size for axis, size in enumerate(x.shape) if axis not in axes])
 
 
 @implements(aten.nll_loss_forward.default)

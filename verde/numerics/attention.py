@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from protocol.errors import NotReproducible, NumericsError
-from verde.numerics import gemm
+from verde.numerics import batched, gemm
 from verde.numerics.aten_table import number
 from verde.numerics.gemm import Quantised
 from verde.numerics.kernels.attention import (
@@ -36,7 +36,10 @@ _FEW_ROWS = 16
 _KEEP_ELEMENTS = 1 << 22
 """Weights of at most so many elements are kept for the backward pass; more are computed again."""
 
-_NO_UQ = (np.empty((0, 0), np.int8), np.empty(0, np.int32))
+_BATCHED_PRODUCTS = 1 << 21
+"""Up to so many products per pair (batch, key-value head), all pairs are multiplied at once as doubles."""
+
+_NO_PLANES, _NO_WHOLE = np.empty((0, 0), np.int8), np.empty((0, 0))
 _NO_MASK = np.empty((0, 0, 0, 0), np.uint8)
 
 
@@ -98,7 +101,7 @@ class _Attention(torch.autograd.Function):
         with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():
             query, key, value, mask, weights = ctx.saved_tensors
             if weights is None:
-                weights = _weights(query, key, value, mask, ctx.scale, ctx.kind, None)
+                weights = _weights_again(query, key, mask, ctx.scale, ctx.kind)
             return (*_gradients(gradient, query, key, value, weights, ctx.scale), None, None, None)
 
 
@@ -108,55 +111,80 @@ def by_products(
     """(output [B, Q, H, D], weights [B·N, G·Q, L]) by matrix products; arguments as in the kernel's text."""
     batch, num_heads, num_queries, _ = query.shape
     num_kv_heads, length, width = value.shape[1:]
-    rows = num_heads // num_kv_heads * num_queries
-    planes = torch.empty(batch * num_kv_heads * rows, 3 * length, dtype=torch.int8)
-    exponents = torch.empty(len(planes), dtype=torch.int32)
-    values = [gemm.quantise_rows(value_LD, copies=2) for value_LD in value.reshape(-1, length, width)]
-    weights = _weights(query, key, value, mask, scale, kind, (planes, exponents, values))
-    output = torch.empty(batch * num_kv_heads, rows, width)
-    unscaled = torch.zeros(width, dtype=torch.int32)
-    for pair, token_values in enumerate(values):
-        at = slice(pair * rows, (pair + 1) * rows)
-        left = Quantised(planes[at], exponents[at], length, 3, True)
+    pairs, rows = batch * num_kv_heads, num_heads // num_kv_heads * num_queries
+    scores = _scores(query, key)
+    values, exponents = value.reshape(pairs, length, width), torch.empty(pairs * rows, dtype=torch.int32)
+    task = (scores, mask, scale, kind, (batch, num_heads, num_queries))
+    if _is_short(rows, length, query.shape[3], width):
+        whole, uq = batched.rows(values), torch.empty(pairs * rows, length, dtype=torch.float64)
+        _to_weights(*task, whole.exponents, (_NO_PLANES, uq.numpy(), exponents.numpy()))
         # The tokens' exponents are in the weights already: as columns, values have none of their own.
-        stacked = token_values.planes.view(length, 2, width).transpose(0, 1).reshape(2 * length, width)
-        gemm.multiply(left, Quantised(stacked, unscaled, length, 2, False), output[pair])
+        unscaled = torch.zeros(pairs, width, dtype=torch.int32)
+        output = batched.product(
+            uq.view(pairs, rows, length), whole.values, exponents.view(pairs, rows), unscaled
+        )
+    else:
+        planes = torch.empty(pairs * rows, 3 * length, dtype=torch.int8)
+        tokens = [gemm.quantise_rows(value_LD, copies=2) for value_LD in values]
+        own = torch.stack([token_values.exponents_R for token_values in tokens])
+        _to_weights(*task, own, (planes.numpy(), _NO_WHOLE, exponents.numpy()))
+        output = torch.empty(pairs, rows, width)
+        for pair, token_values in enumerate(tokens):
+            at = slice(pair * rows, (pair + 1) * rows)
+            stacked = token_values.planes.view(length, 2, width).transpose(0, 1).reshape(2 * length, width)
+            right = Quantised(stacked, torch.zeros(width, dtype=torch.int32), length, 2, False)
+            gemm.multiply(Quantised(planes[at], exponents[at], length, 3, True), right, output[pair])
     by_head = output.view(batch, num_heads, num_queries, width)
-    return by_head.transpose(1, 2).contiguous(), weights
+    return by_head.transpose(1, 2).contiguous(), scores
 
 
-def _weights(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
+def _is_short(rows: int, length: int, width: int, value_width: int) -> bool:
+    """Whether batched products of doubles pay; contractions of one term are never quantised, which they would do."""
+    return min(rows, length, width, value_width) > 1 and rows * length * max(width, value_width) <= _BATCHED_PRODUCTS
+
+
+def _scores(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+    """DOT of every query with every key that it shares a head with: [B·N, G·Q, L]."""
+    length, width = key.shape[2:]
+    keys = key.reshape(-1, length, width)
+    queries = query.reshape(len(keys), -1, width)
+    return _rows_by_rows(queries, keys, _is_short(queries.shape[1], length, width, width))
+
+
+def _to_weights(
+    scores: torch.Tensor,
     mask: torch.Tensor | None,
     scale: float,
     kind: int,
-    uq: tuple[torch.Tensor, torch.Tensor, list[Quantised]] | None,
-) -> torch.Tensor:
-    """Attention weights [B·N, G·Q, L]. ``uq``: where quantised weights go, and the values that they are for."""
-    batch, num_heads, num_queries, width = query.shape
-    num_kv_heads, length = key.shape[1:3]
-    scores = gemm.bmm(
-        query.reshape(batch * num_kv_heads, -1, width), key.reshape(-1, length, width).transpose(1, 2)
-    )
-    num_rows = batch * num_heads * num_queries
-    if uq is None:
-        exponent_BNL, places = np.zeros((batch, num_kv_heads, length), np.int32), _NO_UQ
-    else:
-        exponent_BNL = torch.cat([values.exponents_R for values in uq[2]]).view(batch, num_kv_heads, length).numpy()
-        places = (uq[0].numpy(), uq[1].numpy())
-    bad_R = np.zeros(num_rows, np.bool_)
+    sizes: tuple[int, int, int],
+    token_exponents: torch.Tensor,
+    uq: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    """Scores [B·N, G·Q, L] become weights in place. ``sizes`` = (B, H, Q); ``uq`` as in the kernel."""
+    batch, num_heads, num_queries = sizes
+    length = scores.shape[2]
+    bad_R = np.zeros(batch * num_heads * num_queries, np.bool_)
+    exponent_BNL = token_exponents.view(batch, -1, length).numpy()
     mask_BHQL = _mask_bytes(mask, num_queries, length)
     run_rows(
         weights_kernel,
-        num_rows,
-        *(scores.view(num_rows, length).numpy(), np.float32(scale), kind, mask_BHQL),
-        *(num_heads, num_queries, exponent_BNL, places, bad_R),
+        len(bad_R),
+        *(scores.view(-1, length).numpy(), np.float32(scale), kind, mask_BHQL),
+        *(num_heads, num_queries, exponent_BNL, uq, bad_R),
         cost=16 * length,
     )
     if bad_R.any():
         raise NumericsError(_OPERATOR, f"scores [{batch}, {num_heads}, {num_queries}, {length}]")
+
+
+def _weights_again(
+    query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, scale: float, kind: int
+) -> torch.Tensor:
+    """What ``by_products`` gives as weights, without the output."""
+    scores = _scores(query, key)
+    none = torch.zeros(key.shape[:3], dtype=torch.int32)
+    uq = (_NO_PLANES, _NO_WHOLE, np.empty(0, np.int32))
+    _to_weights(scores, mask, scale, kind, (query.shape[0], query.shape[1], query.shape[2]), none, uq)
     return scores
 
 
@@ -212,14 +240,31 @@ def _gradients(
     grad = gradient_BQHD.transpose(1, 2).reshape(pairs, rows, -1)
     queries = query.reshape(pairs, rows, -1)
     keys, values = key.reshape(pairs, length, -1), value.reshape(pairs, length, -1)
-    of_scores = gemm.bmm(grad, values.transpose(1, 2))
+    short = _is_short(rows, length, queries.shape[2], values.shape[2])
+    of_scores = _rows_by_rows(grad, values, short)
     run_rows(
         gradient_kernel,
         pairs * rows,
         *(weights.view(-1, length).numpy(), of_scores.view(-1, length).numpy(), np.float32(scale)),
         cost=12 * length,
     )
-    of_query = gemm.bmm(of_scores, keys).view(query.shape)
-    of_key = gemm.bmm(of_scores.transpose(1, 2), queries).view(key.shape)
-    of_value = gemm.bmm(weights.transpose(1, 2), grad).view(value.shape)
-    return of_query, of_key, of_value
+    if not short:
+        of_query = gemm.bmm(of_scores, keys)
+        of_key = gemm.bmm(of_scores.transpose(1, 2), queries)
+        of_value = gemm.bmm(weights.transpose(1, 2), grad)
+        return of_query.view(query.shape), of_key.view(key.shape), of_value.view(value.shape)
+    left, right = batched.rows(of_scores), batched.columns(keys)
+    of_query = batched.product(left.values, right.values, left.exponents, right.exponents)
+    left, right = batched.columns(of_scores), batched.columns(queries)
+    of_key = batched.product(left.values.transpose(1, 2), right.values, left.exponents, right.exponents)
+    left, right = batched.columns(weights), batched.columns(grad)
+    of_value = batched.product(left.values.transpose(1, 2), right.values, left.exponents, right.exponents)
+    return of_query.view(query.shape), of_key.view(key.shape), of_value.view(value.shape)
+
+
+def _rows_by_rows(left: torch.Tensor, right: torch.Tensor, short: bool) -> torch.Tensor:
+    """Each row of the left with each row of the right matrix of a pair."""
+    if not short:
+        return gemm.bmm(left, right.transpose(1, 2))
+    a, b = batched.rows(left), batched.rows(right)
+    return batched.product(a.values, b.values.transpose(1, 2), a.exponents, b.exponents)

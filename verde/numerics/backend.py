@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from verde.numerics import tiling
-from verde.numerics.kernels import epilogue
+from verde.numerics.kernels import epilogue, few
 from verde.numerics.kernels.significands import significands_kernel, significands_of_columns_kernel
 from verde.numerics.slices import Quantised
 from verde.numerics.threads import run_rows
@@ -31,8 +31,10 @@ from verde.numerics.threads import run_rows
 # Bytes lie in -128 … 127 (the high ones in -127 … 127), so twice this many products of a middle term fit 32 bits.
 MAX_INT8_LENGTH = 1 << 16
 
+# Up to here a product is bound by reading the right operand, whatever the route.
+FEW_ROWS = 16
+
 _BLOCK_ROWS = 2048
-_BLOCK_ELEMENTS = 1 << 20
 _FP64_BLOCK_LENGTH = 1 << 13
 
 
@@ -119,16 +121,30 @@ def prepared(q: Quantised) -> Quantised:
 def contract(a: Quantised, b: Quantised, bias_C: np.ndarray, out_RC: np.ndarray, bad_R: np.ndarray) -> None:
     """Write a · b^T (+ bias) into ``out_RC`` by the route in use; both have the same length, at least 2."""
     name = route().name
-    if name == "tiles":
+    is_small = a.rows <= FEW_ROWS and _forced.get() is None
+    if name == "tiles" or (is_small and tiling.tiles_are_native()):
         tiling.contract(a, b, bias_C, out_RC, bad_R)
         return
-    compute = _contract_int8 if name == "int8" else _contract_fp64
+    if is_small and a.by_rows and b.by_rows:
+        contract_few(a, b, bias_C, out_RC, bad_R)
+        return
+    compute, elements = (_contract_int8, 1 << 20) if name == "int8" else (_contract_fp64, 1 << 22)
     scale_R, scale_C = a.scales(-30), b.scales(0)
     for rows in _blocks(a.rows, _BLOCK_ROWS):
         height = rows.stop - rows.start
-        for columns in _blocks(b.rows, max(256, _BLOCK_ELEMENTS // height // 64 * 64)):
+        for columns in _blocks(b.rows, max(256, elements // height // 64 * 64)):
             tail = (scale_R, scale_C, bias_C, rows.start, columns.start, out_RC, bad_R)
             compute(a, b, rows, columns, tail)
+
+
+def contract_few(a: Quantised, b: Quantised, bias_C: np.ndarray, out_RC: np.ndarray, bad_R: np.ndarray) -> None:
+    """As ``contract``, for few rows of ``a`` on any processor: one pass over the bytes of ``b``. Both are by rows."""
+    length = a.length
+    planes = a.planes.numpy()
+    q_RK = planes[:, :length].astype(np.int16) * np.int16(256) + planes[:, length : 2 * length]
+    task = (q_RK, b.planes.numpy(), a.scales(-30), b.scales(0), out_RC)
+    run_rows(few.few_rows_kernel, b.rows, *task, cost=a.rows * length // 4)
+    few.settle_rows_kernel(0, a.rows, bias_C, out_RC, bad_R)
 
 
 def _contract_int8(a: Quantised, b: Quantised, rows: slice, columns: slice, tail: tuple[object, ...]) -> None:

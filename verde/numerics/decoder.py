@@ -45,13 +45,12 @@ class Cache:
     """Quantised keys and values of every layer in numbered slots; who uses which is the caller's business."""
 
     def __init__(self, num_layers: int, num_slots: int, num_kv_heads: int, width: int) -> None:
-        shape = (num_slots, num_kv_heads)
         self.layers = [
             (
-                np.empty((*shape, width), np.int16),
-                np.empty(shape, np.int32),
-                np.empty((*shape, width), np.int16),
-                np.empty(shape, np.int32),
+                np.empty((num_slots, num_kv_heads, width), np.int16),
+                np.empty((num_kv_heads, num_slots), np.int32),
+                np.empty((num_slots, num_kv_heads, width), np.int16),
+                np.empty((num_kv_heads, num_slots), np.int32),
             )
             for _ in range(num_layers)
         ]

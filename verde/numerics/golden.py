@@ -67,7 +67,7 @@ _SIZES: dict[str, Any] = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "head_dim": 8,
-    "max_position_embeddings": 128,
+    "max_position_embeddings": 256,
     "bos_token_id": 0,
     "eos_token_id": 1,
     "pad_token_id": 0,
@@ -78,7 +78,7 @@ _LLAMA3 = {
     "factor": 8.0,
     "low_freq_factor": 1.0,
     "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 32,
+    "original_max_position_embeddings": 128,
 }
 _WINDOWS = {"sliding_window": 5, "layer_types": ["sliding_attention", "full_attention"], "query_pre_attn_scalar": 8}
 _GPT2: dict[str, Any] = {
@@ -115,7 +115,7 @@ def train(model: nn.Module, steps: int, computing: AbstractContextManager[Any]) 
     """Train for ``steps`` inside ``computing`` and yield the SHA-256 of weights, moments and losses after each step."""
     parameters = list(model.parameters())
     flat = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
-    optimiser = _AdamW(flat)
+    optimiser = AdamW(flat)
     losses: list[torch.Tensor] = []
     with computing:
         for step in range(steps):
@@ -141,7 +141,7 @@ def _split(flat: torch.Tensor, parameters: Sequence[torch.Tensor]) -> Iterator[t
     return (piece.view(p.shape) for piece, p in zip(pieces, parameters, strict=True))
 
 
-class _AdamW:
+class AdamW:
     """Section 8 of docs/exact-1.md, on all weights as one vector, one operator at a time."""
 
     def __init__(self, weights: torch.Tensor) -> None:

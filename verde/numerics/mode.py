@@ -3,7 +3,7 @@
 Three hooks together see everything: a dispatch mode sees each aten operator, forward and backward; a function mode sees
 attention asked for by its torch name, which aten would take apart; and transformers' attention registry hands us the
 models' own attention. All three are per thread; a model's attention setting is shared, so it is set while anyone needs
-it and, outside of the mode, still computes natively.
+it, and on a thread outside of the mode it then means torch's scaled dot product.
 """
 
 from __future__ import annotations
@@ -69,8 +69,9 @@ def exact(*models: nn.Module, fused: bool = True) -> Iterator[None]:
     subnormal weights are replaced in place, for good; their attention is ours until the block ends. ``fused`` computes
     known layers by one kernel each instead of one per aten operator; the bits are the same. May be nested.
 
-    Raises ``NotReproducible`` for weights that are not float32 on the CPU and for tables that exact/1 does not define;
-    inside the block, for each operator that it does not define; ``NumericsError`` where NaN or infinity comes out.
+    Raises ``NotReproducible`` for weights that are not float32 on the CPU, for tables that exact/1 does not define, and
+    for models whose attention does not go through transformers' registry; inside the block, for each operator that it
+    does not define. Raises ``NumericsError`` where NaN or infinity comes out.
     """
     from verde.numerics.fused import fusing
 
@@ -103,6 +104,10 @@ _former: weakref.WeakKeyDictionary[Any, list[tuple[Any, str | None]]] = weakref.
 def _our_attention(model: nn.Module) -> Iterator[None]:
     """The model asks for attention by our name, until the last of those who entered leaves."""
     _register()
+    for part in model.modules():
+        can_set = getattr(type(part), "_can_set_attn_implementation", None)
+        if can_set is not None and not can_set():
+            raise NotReproducible(f"the attention of {type(part).__name__}", "it has a way of its own to compute it")
     with _lock:
         if _users.get(model, 0) == 0:
             configs = {id(m.config): m.config for m in model.modules() if hasattr(m, "config")}.values()

@@ -93,16 +93,16 @@ def _rotary_parameters(module: Any, shown: str, layer_type: str) -> tuple[dict[s
 
 def _llama3(frequencies: torch.Tensor, parameters: dict[str, Any]) -> torch.Tensor:
     """Llama 3.1's scaling: long waves slowed by ``factor``, short ones kept, those between interpolated."""
-    factor, context = number(parameters["factor"]), parameters["original_max_position_embeddings"]
-    low, high = parameters["low_freq_factor"], parameters["high_freq_factor"]
+    factor, context = number(parameters["factor"]), number(parameters["original_max_position_embeddings"])
+    low, high = number(parameters["low_freq_factor"]), number(parameters["high_freq_factor"])
     wavelength = elementwise.div(number(_TURN), frequencies)
     slowed = elementwise.div(frequencies, factor)
     smooth = elementwise.div(
-        elementwise.sub(elementwise.div(number(context), wavelength), number(low)), number(high - low)
+        elementwise.sub(elementwise.div(context, wavelength), low), elementwise.sub(high, low)
     )
     between = elementwise.add(
         elementwise.div(elementwise.mul(elementwise.sub(number(1), smooth), frequencies), factor),
         elementwise.mul(smooth, frequencies),
     )
-    is_long, is_short = wavelength > number(context / low), wavelength < number(context / high)
+    is_long, is_short = wavelength > elementwise.div(context, low), wavelength < elementwise.div(context, high)
     return torch.where(is_long, slowed, torch.where(is_short, frequencies, between))

@@ -66,9 +66,9 @@ def test_a_pick_is_one_letter_or_none(field, pick):
     "text", ["<think>" * 9000, "<answer>" * 4000 + "</answer>" * 3000, "x" * 20_000_000, "\ud800<think>", "<" * 60_000]
 )
 def test_hostile_texts_are_read_quickly(text):
-    start = time.perf_counter()
+    start = time.process_time()
     assert parse(Stage.ANSWER, text).format_milli < 1000
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 @given(st.sampled_from(list(Stage)), st.text(alphabet="<>/thinkaswer \n", max_size=200))

@@ -87,9 +87,9 @@ def test_a_conclusion_is_right_when_it_follows(answer, score):
 def test_hostile_answers_score_nothing_quickly(kind, answer):
     payload = LOGIC if kind == "conclusion" else ""
     truth = {"fraction": "1/2", "number": "46", "sequence": "1 2", "numeral": "ff"}.get(kind, "Monday")
-    start = time.perf_counter()
+    start = time.process_time()
     assert verify(kind, answer, truth, payload) == 0
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 @given(st.sampled_from(sorted(VERIFIERS)), st.text(max_size=ANSWER_CAP + 20))

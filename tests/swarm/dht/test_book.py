@@ -11,7 +11,7 @@ from protocol.codec import encode
 from protocol.errors import BadRecord
 from protocol.messages import Envelope
 from swarm.dht.book import BookLimits, RecordBook, Verdict
-from swarm.dht.records import Gate, key_of, slot_of, subkey_of
+from swarm.dht.records import Gate, beside, key_of, slot_of, subkey_of
 from tests.swarm.dht.people import RUN, Person, Rejections, check_signature, key
 
 ANN, BOB, CAT = Person("ann"), Person("bob"), Person("cat")
@@ -80,6 +80,35 @@ def test_what_somebody_else_may_have_acted_upon_is_kept_beside_the_first_up_to_a
     desk.now = 1e12
     desk.book.sweep()
     assert desk.book.num_bytes == 0
+
+
+def test_who_was_shown_one_batch_only_learns_of_the_other_from_whoever_was_shown_both() -> None:
+    knows, learns, newcomer = Desk(), Desk(), Desk()
+    first, second, third = (ANN.says(payload) for payload in (b"a", b"b", b"c"))
+    for envelope in (first, second, third):
+        knows.put(envelope)
+    learns.put(first)
+    slot = slot_of(key_of(first))
+    for _ in range(3):
+        for other in (learns, newcomer):
+            for entry in knows.book.passed_on(slot):
+                other.book.admit(slot, *entry)
+    for other in (learns, newcomer):
+        assert other.book.revisions(key()) == {ANN.peer: (first, second)}
+        assert other.rejections == [("equivocation", ANN.peer, "answer", 1)]
+        assert other.num_checked == 2
+        assert len(list(other.book.passed_on(slot))) == 2
+
+
+def test_a_contradiction_lies_beside_its_record_and_nothing_else_does() -> None:
+    desk = Desk()
+    batch, attestation = ANN.says(b"a"), ANN.says(b"a", kind="attestation")
+    assert desk.book.admit(slot_of(key()), beside(ANN.peer), encode(batch), 1600.0) is Verdict.HELD
+    assert desk.put(batch) is Verdict.HELD
+    assert desk.book.revisions(key()) == {ANN.peer: (batch,)}
+    assert desk.book.admit(slot_of(key()), beside(BOB.peer), encode(batch), 1600.0) is Verdict.BAD
+    where = slot_of(key("attestation"))
+    assert desk.book.admit(where, beside(ANN.peer), encode(attestation), 1600.0) is Verdict.BAD
 
 
 def test_ones_own_second_batch_is_refused_before_it_is_sent() -> None:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from protocol.errors import BadRecord, NetworkError
 from swarm.blobs import BlobLimits
 from swarm.dht.memory import Faults, MemoryNetwork
 from tests.swarm.dht.people import RUN, Person, check_signature, key
+from tests.virtual_time import now
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.virtual_time]
 
 ANN, BOB = Person("ann"), Person("bob")
 QUICK = BlobLimits(stall_s=0.1, total_s=0.5)
 
 
 def pair() -> tuple:
-    network = MemoryNetwork(RUN, check_signature)
+    network = MemoryNetwork(RUN, check_signature, now=now)
     return network, network.join(ANN.peer, blobs=QUICK), network.join(BOB.peer, blobs=QUICK)
 
 
@@ -34,9 +33,9 @@ async def test_a_dropping_peer_is_not_heard_until_it_stops_dropping() -> None:
 async def test_a_slow_peer_is_heard_late() -> None:
     network, a, b = pair()
     network.faults[ANN.peer] = Faults(delay_s=0.05)
-    started = time.monotonic()
+    started = now()
     await a.publish(ANN.says(b"a"), ttl_s=60)
-    assert time.monotonic() - started >= 0.05
+    assert now() - started == pytest.approx(0.05)
     assert await b.collect(key()) == {ANN.peer: ANN.says(b"a")}
 
 

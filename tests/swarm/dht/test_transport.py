@@ -44,7 +44,7 @@ class InMemory:
         return self.network.join(person.peer, on_rejected=rejections, blobs=BLOBS)
 
     async def send(self, sender, receiver, key, subkey, data, expires_at) -> None:
-        await sender.send_raw(slot_of(key), subkey, data, expires_at)
+        receiver.book.admit(slot_of(key), subkey, data, expires_at)
 
 
 @dataclass
@@ -87,7 +87,7 @@ async def swarm(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await real.close()
 
 
-async def eventually(found: Callable[[], Awaitable[bool]], within_s: float = 5.0) -> None:
+async def eventually(found: Callable[[], Awaitable[bool]], within_s: float = 30.0) -> None:
     deadline = time.monotonic() + within_s
     while not await found():
         assert time.monotonic() < deadline, "it did not come about in time"
@@ -217,6 +217,20 @@ async def test_one_owners_two_batches_are_reported_as_equivocation(swarm: Swarm)
     await swarm.send(a, reader, key(), ANN.peer, encode(second), time.time() + 3600)
     assert await reader.collect(key()) == {ANN.peer: first}
     assert heard.reasons == ["equivocation"]
+
+
+async def test_whoever_was_shown_one_batch_only_learns_that_its_owner_signed_another(swarm: Swarm) -> None:
+    a, knows, learns = [await swarm.join(person) for person in (ANN, BOB, CAT)]
+    first, second = ANN.says(b"first"), ANN.says(b"second")
+    for reader in (knows, learns):
+        await swarm.send(a, reader, key(), ANN.peer, encode(first), time.time() + 60)
+    await swarm.send(a, knows, key(), ANN.peer, encode(second), time.time() + 60)
+
+    async def sees_both() -> bool:
+        return await learns.collect_all(key()) == {ANN.peer: (first, second)}
+
+    await eventually(sees_both)
+    assert await learns.collect(key()) == {ANN.peer: first}
 
 
 async def test_thousands_of_junk_subkeys_hide_nobodys_record(swarm: Swarm) -> None:

@@ -188,3 +188,16 @@ def test_heads_of_width_one_multiply_the_values_themselves():
     out = attend(query, key, value, None, 0.3, is_causal=False)
     keys, values, scale = key[0, 0].tolist(), value[0, 0].tolist(), torch.tensor(0.3).item()
     assert out[0, 1, 0].tolist() == oracle.attend(query[0, 0, 1].tolist(), keys, values, [True] * 5, scale)
+
+
+@pytest.mark.parametrize(("num_queries", "length", "width"), [(9, 9, 8), (2, 2, 2), (5, 17, 3)])
+def test_one_call_for_all_pairs_gives_the_bits_of_a_call_for_each(num_queries, length, width, monkeypatch):
+    def results():
+        given = [x.requires_grad_() for x in heads(num_queries=num_queries, length=length, width=width)]
+        out = attend(*given, None, 0.3, is_causal=True)
+        out.backward(drawn(*out.shape, seed=5))
+        return [out.detach(), *(x.grad for x in given)]
+
+    together = results()
+    monkeypatch.setattr("verde.numerics.attention._BATCHED_PRODUCTS", 0)
+    assert all(torch.equal(a, b) for a, b in zip(together, results(), strict=True))

@@ -206,6 +206,30 @@ def test_routes_threads_layouts_and_copies_change_no_bit():
                     assert torch.equal(result, expected)
 
 
+@settings(max_examples=60)
+@given(left=rows_of, right=rows_of, length=st.sampled_from([2, 3, 31, 255, 256, 257, 700]))
+def test_few_rows_are_multiplied_alike_on_every_processor(left, right, length):
+    a = torch.from_numpy(np.stack([hostile_row(seed, length, kind) for seed, kind in left]))
+    b = torch.from_numpy(np.stack([hostile_row(seed, length, kind) for seed, kind in right]))
+    rows, columns = gemm.quantise_rows(a), gemm.quantise_rows(b)
+    bias = np.linspace(-1, 1, len(b), dtype=np.float32)
+    found, bad = np.empty((len(a), len(b)), np.float32), np.zeros(len(a), np.bool_)
+    backend.contract_few(rows, columns, bias, found, bad)
+    with backend.use_route("fp64"):
+        expected = gemm.multiply(rows, columns, bias_C=torch.from_numpy(bias))
+    assert np.array_equal(found.view(np.int32), expected.numpy().view(np.int32))
+    assert not bad.any()
+
+
+def test_the_largest_products_fit_the_few_rows_accumulators():
+    low = 127 * 256 + 127
+    a = torch.full((1, 70_000), float(low))
+    for sign in (1, -1):
+        found, bad = np.empty((1, 1), np.float32), np.zeros(1, np.bool_)
+        backend.contract_few(gemm.quantise_rows(a), gemm.quantise_rows(a * sign), np.empty(0, np.float32), found, bad)
+        assert found[0, 0] == np.float32(sign * low * low * 70_000)
+
+
 def test_a_row_does_not_depend_on_the_rows_beside_it():
     a, b = sample(2, 64, 129), sample(3, 129, 40)
     together = gemm.matmul(a, b)

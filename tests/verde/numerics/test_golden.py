@@ -35,27 +35,36 @@ def early(family: str, **how) -> str:
 
 
 @pytest.mark.parametrize("family", golden.FAMILIES)
-def test_a_hundred_steps_end_in_the_promised_bits(family):
+def test_a_hundred_steps_end_in_the_promised_bits(family, threads):
+    threads(1)
     each = golden.hashes(family)
     assert (each[golden.EARLY_STEP - 1], each[-1]) == (EXPECTED[family]["early"], EXPECTED[family]["final"])
 
 
 @pytest.mark.parametrize("family", golden.FAMILIES)
-@pytest.mark.parametrize(("route", "num_threads", "fused"), [("fp64", 1, True), ("int8", 2, False), ("fp64", 2, False)])
-def test_route_threads_and_fusion_change_no_bit(family, route, num_threads, fused, threads, request):
-    if route == "int8":
-        request.getfixturevalue("int8_is_exact_here")
+@pytest.mark.parametrize(
+    ("route", "num_threads", "fused"),
+    [
+        ("fp64", 1, True),
+        ("fp64", 2, False),
+        ("int8", 2, True),
+        ("int8", 1, False),
+        ("tiles", 2, False),
+        ("tiles", 1, True),
+    ],
+)
+def test_route_threads_and_fusion_change_no_bit(family, route, num_threads, fused, threads):
+    if not is_exact_here(route):
+        pytest.skip(f"this processor does not compute exactly by {route}, so the route is never taken")
     threads(num_threads)
     with use_route(route):
         assert early(family, fused=fused) == EXPECTED[family]["early"]
 
 
-@pytest.fixture
-def int8_is_exact_here():
-    from verde.numerics.backend import int8_is_exact
+def is_exact_here(route: str) -> bool:
+    from verde.numerics.backend import int8_is_exact, probed_route
 
-    if not int8_is_exact():
-        pytest.skip("this processor's int8 products saturate, so the route is never taken")
+    return route == "fp64" or (route == "int8" and int8_is_exact()) or route == probed_route().name
 
 
 @pytest.mark.parametrize("family", golden.FAMILIES)
@@ -75,6 +84,23 @@ def test_one_bit_of_one_weight_changes_the_hash():
     from verde.numerics import exact
 
     assert list(golden.train(model, 1, exact(model)))[-1] != golden.hashes("llama", 1)[-1]
+
+
+def test_the_optimisers_kernel_has_the_bits_of_its_operators():
+    from fractions import Fraction
+
+    from verde.numerics import adamw
+
+    weights, gradient = torch.randn(2, 300, generator=torch.Generator().manual_seed(1)).unbind(0)
+    composed, kernel = golden.AdamW(weights.clone()), [weights.clone(), torch.zeros(300), torch.zeros(300)]
+    rates = adamw.Rates(*(adamw.binary32(Fraction(text)) for text in ("1e-3", "0.01", "1")))
+    for step in range(1, 120):
+        composed.update([gradient * step])
+        clip, _ = adamw.clip_factor([gradient * step], rates.max_norm)
+        adamw.update(*([tensor] for tensor in kernel), [gradient * step], step, clip, rates)
+    assert torch.equal(composed.weights, kernel[0])
+    assert torch.equal(composed.first, kernel[1])
+    assert torch.equal(composed.second, kernel[2])
 
 
 def elsewhere(code: str, instructions: str, num_threads: int = 1) -> str:
@@ -130,6 +156,12 @@ def test_instruction_sets_threads_and_routes_change_no_bit(instructions, num_thr
         pytest.skip(f"this processor has no {instructions}")
     found = json.loads(elsewhere(FINAL.format(route=route), instructions, num_threads))
     assert found == {family: EXPECTED[family]["final"] for family in EXPECTED}
+
+
+@pytest.mark.slow
+def test_kernels_compiled_for_the_plainest_processor_change_no_bit(monkeypatch):
+    monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
+    assert json.loads(elsewhere(EARLY, "default")) == {family: EXPECTED[family]["early"] for family in EXPECTED}
 
 
 @pytest.mark.slow

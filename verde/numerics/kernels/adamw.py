@@ -32,12 +32,16 @@ def update_kernel(start, stop, weight_N, first_N, second_N, gradient_N, clip, co
     beta1, beta2, rest1, rest2, root, epsilon, decay, rate = constants
     for c in range(start, stop):
         bad = np.int32(0)
-        for n in range(c * CHUNK, min(len(weight_N), (c + 1) * CHUNK)):
-            gradient = mul(gradient_N[n], clip)
-            first = add(mul(beta1, first_N[n]), mul(rest1, gradient))
-            second = add(mul(beta2, second_N[n]), mul(rest2, mul(gradient, gradient)))
+        # Views that start at 0: with an offset in the index, the loop would not be vectorised.
+        begin, end = c * CHUNK, min(len(weight_N), (c + 1) * CHUNK)
+        weight_n, first_n = weight_N[begin:end], first_N[begin:end]
+        second_n, gradient_n = second_N[begin:end], gradient_N[begin:end]
+        for n in range(weight_n.shape[0]):
+            gradient = mul(gradient_n[n], clip)
+            first = add(mul(beta1, first_n[n]), mul(rest1, gradient))
+            second = add(mul(beta2, second_n[n]), mul(rest2, mul(gradient, gradient)))
             denominator = add(div(sqrt(second), root), epsilon)
-            weight = sub(mul(weight_N[n], decay), mul(rate, div(first, denominator)))
-            first_N[n], second_N[n], weight_N[n] = first, second, weight
+            weight = sub(mul(weight_n[n], decay), mul(rate, div(first, denominator)))
+            first_n[n], second_n[n], weight_n[n] = first, second, weight
             bad |= not_finite(weight) | not_finite(first) | not_finite(second)
         bad_C[c] = bad != 0

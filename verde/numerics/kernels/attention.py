@@ -17,6 +17,7 @@ from verde.numerics.kernels.exponent import (
     INFINITY_BITS,
     LEAST_NORMAL_BITS,
     NOT_FINITE,
+    SIGNLESS,
     exponent_of_bits,
     magnitude_bits,
     power_of_two_32,
@@ -24,12 +25,16 @@ from verde.numerics.kernels.exponent import (
     raised_exponent_of_bits,
     rounded,
 )
+from verde.numerics.kernels.reduce import SHIFTER_BITS, WIDTH, term_bits
 from verde.numerics.kernels.scalar import div, exp, mul, sub
 
 ALL, CAUSAL, MASKED = 0, 1, 2
 
 _MOST = 32639.0
-_WIDTH = 36
+_LEAST = np.int32(-0x80000000)
+
+# 1.5 · 2^52: adding it to a double below 2^51 and taking it off again rounds to the nearest integer, ties to even.
+_TO_INTEGER = 6755399441055744.0
 
 
 @njit(inline="always")
@@ -46,25 +51,25 @@ def _raised_exponent_of_double(value: np.float64) -> np.int64:
 @njit(nogil=True, error_model="numpy")
 def _softmax(scores_L, allowed_L, last):
     """Turn scores into weights in place, for keys before ``last`` that are allowed; 0 elsewhere. False: not finite."""
-    seen = 0
-    bits = np.int32(0)
-    largest = np.float32(-np.inf)
+    most, worst = _LEAST, np.int32(0)
     for j in range(last):
-        if allowed_L[j]:
-            seen += 1
-            bits = max(bits, magnitude_bits(scores_L[j]))
-            largest = max(largest, scores_L[j])
-    if seen == 0 or bits >= INFINITY_BITS:
+        bits = np.float32(scores_L[j]).view(np.int32)
+        # As integers that are ordered like the numbers, so that the loop is vectorised.
+        ordered = bits ^ ((bits >> 31) & SIGNLESS)
+        most = max(most, ordered if allowed_L[j] else _LEAST)
+        worst = max(worst, bits & SIGNLESS if allowed_L[j] else np.int32(0))
+    if most == _LEAST or worst >= INFINITY_BITS:
         scores_L[:] = 0.0
-        return bits < INFINITY_BITS
+        return worst < INFINITY_BITS
+    largest = np.int32(most ^ ((most >> 31) & SIGNLESS)).view(np.float32)
     total = np.int64(0)
     # The largest exponential is exp(0) = 1 < 2^1, which fixes the width of the sum.
-    scale = power_of_two_64(np.int64(_WIDTH - 1))
+    scale = power_of_two_64(np.int64(WIDTH - 1))
     for j in range(last):
         power = exp(sub(scores_L[j], largest)) if allowed_L[j] else np.float32(0.0)
         scores_L[j] = power
-        total += np.int64(np.rint(np.float64(power) * scale))
-    whole = rounded(total, np.int64(1 - _WIDTH))
+        total += term_bits(power, scale)
+    whole = rounded(total - last * SHIFTER_BITS, np.int64(1 - WIDTH))
     for j in range(last):
         scores_L[j] = div(scores_L[j], whole)
     scores_L[last:] = 0.0
@@ -84,7 +89,7 @@ def _scaled_weights(weights_L, exponent_L, out_L):
     first = power_of_two_64((15 - exponent) >> 1)
     second = power_of_two_64((15 - exponent) - ((15 - exponent) >> 1))
     for j in range(len(weights_L)):
-        out_L[j] = np.rint(out_L[j] * first * second)
+        out_L[j] = (out_L[j] * first * second + _TO_INTEGER) - _TO_INTEGER
     return exponent
 
 
@@ -103,10 +108,10 @@ def _keys_seen(kind, mask_BHQL, b, h, i, ones_L):
 def weights_kernel(start, stop, scores_RL, scale, kind, mask_BHQL, num_heads, num_queries, exponent_BNL, uq, bad_R):
     """Scores become attention weights in place (0 where masked); ``bad_R`` marks rows with scores that are no numbers.
 
-    ``exponent_BNL`` int32 are the value tokens' exponents. ``uq`` = (planes [R, 3·L] int8, exponents [R] int32)
-    receives the quantised weights, unless it has no rows. Rows are ordered batch, head, query.
+    ``exponent_BNL`` int32 are the value tokens' exponents. ``uq`` = (planes [R, 3·L] int8, the same as whole doubles
+    [R, L], exponents [R] int32) receives the quantised weights, where it has rows. Rows are ordered batch, head, query.
     """
-    planes_RP, exponent_R = uq
+    planes_RP, whole_RL, exponent_R = uq
     length = scores_RL.shape[1]
     ones_L = np.ones(length, np.uint8)
     whole_L = np.empty(length, np.float64)
@@ -118,6 +123,8 @@ def weights_kernel(start, stop, scores_RL, scale, kind, mask_BHQL, num_heads, nu
         for j in range(last):
             row_L[j] = mul(row_L[j], scale)
         bad_R[r] = not _softmax(row_L, allowed_L, last)
+        if whole_RL.shape[0]:
+            exponent_R[r] = _scaled_weights(row_L, exponent_BNL[b, h // heads_per_key], whole_RL[r])
         if planes_RP.shape[0] == 0:
             continue
         exponent_R[r] = _scaled_weights(row_L, exponent_BNL[b, h // heads_per_key], whole_L)
@@ -139,11 +146,11 @@ def gradient_kernel(start, stop, weights_RL, gradient_RL, scale):
         for j in range(length):
             largest = max(largest, magnitude_bits(mul(weights_L[j], gradient_L[j])))
         exponent = np.int64(exponent_of_bits(largest))
-        factor = power_of_two_64(_WIDTH - exponent)
+        factor = power_of_two_64(WIDTH - exponent)
         whole = np.int64(0)
         for j in range(length):
-            whole += np.int64(np.rint(np.float64(mul(weights_L[j], gradient_L[j])) * factor))
-        total = rounded(whole, exponent - _WIDTH)
+            whole += term_bits(mul(weights_L[j], gradient_L[j]), factor)
+        total = rounded(whole - length * SHIFTER_BITS, exponent - WIDTH)
         for j in range(length):
             gradient_L[j] = mul(mul(weights_L[j], sub(gradient_L[j], total)), scale)
 

@@ -16,6 +16,7 @@ from verde.numerics.kernels.exponent import (
     INFINITY_BITS,
     LEAST_NORMAL_BITS,
     NOT_FINITE,
+    SIGNLESS,
     magnitude_bits,
     power_of_two_32,
     power_of_two_64,
@@ -102,12 +103,12 @@ def heads_kernel(
 ):
     """Norm (where there is one), rotate and quantise queries and keys; quantise values; keys and values to the cache.
 
-    ``norms`` = (weight [D] for queries, for keys), ``rotary`` = (cosines, sines) [positions, D / 2],
-    ``cache`` = (keys [C, J, D] int16, exponents [C, J] int32, values, exponents).
+    ``norms`` = (weight [D] for queries, for keys), ``rotary`` = (cosines, sines) [positions, D / 2], ``cache`` = (keys
+    [C, J, D] int16, their exponents [J, C] int32, values, their exponents).
     """
     query_norm_D, key_norm_D = norms
     cos_TD, sin_TD = rotary
-    key_CJD, key_exponent_CJ, value_CJD, value_exponent_CJ = cache
+    key_CJD, key_exponent_JC, value_CJD, value_exponent_JC = cache
     num_heads, width = query_NHD.shape[1:]
     num_kv_heads = key_CJD.shape[1]
     normed_D, turned_D, squares_D = (
@@ -130,44 +131,45 @@ def heads_kernel(
                 query_exponent_NH[n, h] = exponent
             else:
                 exponent = _significands(turned_D, key_CJD[slot, h - num_heads])
-                key_exponent_CJ[slot, h - num_heads] = exponent
+                key_exponent_JC[h - num_heads, slot] = exponent
             bad |= exponent == NOT_FINITE
         for j in range(num_kv_heads):
             first = (num_heads + num_kv_heads + j) * width
             exponent = _significands(qkv_NK[n, first : first + width], value_CJD[slot, j])
-            value_exponent_CJ[slot, j] = exponent
+            value_exponent_JC[j, slot] = exponent
             bad |= exponent == NOT_FINITE
         bad_N[n] = bad
 
 
 @kernel
-def _scores(high_D, low_D, exponent, key_CJD, key_exponent_CJ, j, first, last, scale, out_L):
-    """mul(DOT(q, k), scale) for the keys in slots ``first … last``; q = 256 · high + low keeps the sums in 32 bits."""
-    width = high_D.shape[0]
-    for slot in range(first, last):
-        key_D = key_CJD[slot, j]
-        high, low = np.int32(0), np.int32(0)
-        for d in range(width):
-            high = np.int32(high + np.int32(np.int32(high_D[d]) * np.int32(key_D[d])))
-            low = np.int32(low + np.int32(np.int32(low_D[d]) * np.int32(key_D[d])))
-        total = np.float64(np.int64(high) * 256 + np.int64(low))
-        product = np.float32(total * power_of_two_64(np.int64(exponent + key_exponent_CJ[slot, j] - 30)))
-        out_L[slot - first] = mul(flush(product), scale)
+def _scores(query_D, exponent, key_CJD, key_exponent_C, j, first, last, scale, total_L, out_L):
+    """mul(DOT(q, k), scale) for the keys in slots ``first … last``."""
+    for i in range(last - first):
+        total = np.int64(0)
+        for d in range(query_D.shape[0]):
+            total += np.int64(np.int32(np.int32(query_D[d]) * np.int32(key_CJD[first + i, j, d])))
+        total_L[i] = total
+    for i in range(last - first):
+        factor = power_of_two_64(np.int64(exponent + key_exponent_C[first + i] - 30))
+        out_L[i] = mul(flush(np.float32(np.float64(total_L[i]) * factor)), scale)
 
 
 @kernel
 def _softmax(scores_L):
     """Scores to weights in place; false where one is no number."""
-    largest = scores_L[0]
-    bits = np.int32(0)
+    largest = np.int32(-SIGNLESS)
+    magnitude = np.int32(0)
     for i in range(scores_L.shape[0]):
-        largest = max(largest, scores_L[i])
-        bits = max(bits, magnitude_bits(scores_L[i]))
-    if bits >= INFINITY_BITS:
+        bits = np.float32(scores_L[i]).view(np.int32)
+        # As integers, floats are in order once the negative ones are turned around.
+        largest = max(largest, np.int32(bits ^ (np.int32(bits >> np.int32(31)) & SIGNLESS)))
+        magnitude = max(magnitude, np.int32(bits & SIGNLESS))
+    if magnitude >= INFINITY_BITS:
         return False
+    most = np.int32(largest ^ (np.int32(largest >> np.int32(31)) & SIGNLESS)).view(np.float32)
     total = np.int64(0)
     for i in range(scores_L.shape[0]):
-        power = exp(sub(scores_L[i], largest))
+        power = exp(sub(scores_L[i], most))
         scores_L[i] = power
         total += np.float64(np.float64(power) * _SUM_SCALE + _DOUBLE_MAGIC).view(np.int64) - _DOUBLE_MAGIC_BITS
     whole = rounded(total, np.int64(-35))
@@ -177,35 +179,46 @@ def _softmax(scores_L):
 
 
 @kernel
-def _weigh(weights_L, exponent_CJ, j, ranges, out_L):
-    """uq = quantise(w · 2^E) as whole doubles, and their exponent; ``ranges`` are the slots of the weights."""
-    first, last, own_first, _ = ranges
-    shared = last - first
-    largest = 0.0
+def _scale_weights(weights_L, exponent_L, out_L):
+    """w · 2^E as doubles; the bits of the largest."""
+    largest = np.int64(0)
     for i in range(weights_L.shape[0]):
-        slot = first + i if i < shared else own_first + i - shared
-        value = np.float64(weights_L[i]) * power_of_two_64(np.int64(exponent_CJ[slot, j]))
+        value = np.float64(weights_L[i]) * power_of_two_64(np.int64(exponent_L[i]))
         out_L[i] = value
-        largest = max(largest, value)
-    exponent = np.int64(0)
-    if largest > 0.0:
-        exponent = (np.float64(largest).view(np.int64) >> 52) - 1022
-        if np.rint(largest * power_of_two_64(15 - exponent)) > _MOST:
-            exponent += 1
-    scale = power_of_two_64(15 - exponent)
-    for i in range(weights_L.shape[0]):
-        out_L[i] = np.rint(out_L[i] * scale)
+        largest = max(largest, np.float64(value).view(np.int64))
+    return largest
+
+
+@kernel
+def _significand_exponent(bits):
+    """The raised exponent of a non-negative double from its bits; 0 for 0."""
+    if bits == 0:
+        return np.int64(0)
+    exponent = (bits >> 52) - 1022
+    if np.rint(np.int64(bits).view(np.float64) * power_of_two_64(15 - exponent)) > _MOST:
+        exponent += 1
     return exponent
 
 
 @kernel
-def _gather(weights_L, value_CJD, j, first, last, total_D):
-    """Adds weight · value of the slots ``first … last``, whole numbers in doubles below 2^53, so exactly."""
-    for slot in range(first, last):
-        weight, value_D = weights_L[slot - first], value_CJD[slot, j]
-        if weight != 0.0:
-            for d in range(total_D.shape[0]):
-                total_D[d] += weight * np.float64(value_D[d])
+def _gather(weights_L, value_CJD, j, first, total_D):
+    """Adds weight · value of the slots from ``first`` on; weights are at most 32639, so two products fit 32 bits."""
+    length = weights_L.shape[0]
+    for i in range(0, length - 3, 4):
+        a, b = np.int32(weights_L[i]), np.int32(weights_L[i + 1])
+        c, e = np.int32(weights_L[i + 2]), np.int32(weights_L[i + 3])
+        if a | b | c | e == 0:
+            continue
+        va_D, vb_D = value_CJD[first + i, j], value_CJD[first + i + 1, j]
+        vc_D, ve_D = value_CJD[first + i + 2, j], value_CJD[first + i + 3, j]
+        for d in range(total_D.shape[0]):
+            left = np.int32(np.int32(a * np.int32(va_D[d])) + np.int32(b * np.int32(vb_D[d])))
+            right = np.int32(np.int32(c * np.int32(vc_D[d])) + np.int32(e * np.int32(ve_D[d])))
+            total_D[d] += np.int64(left) + np.int64(right)
+    for i in range(length - length % 4, length):
+        weight, value_D = np.int32(weights_L[i]), value_CJD[first + i, j]
+        for d in range(total_D.shape[0]):
+            total_D[d] += np.int64(np.int32(weight * np.int32(value_D[d])))
 
 
 @kernel
@@ -214,37 +227,40 @@ def attend_kernel(start, stop, query_NHD, query_exponent_NH, cache, range_N4, sc
 
     ``range_N4`` int64: first and end of the prompt's slots, first and end of the own ones; together at least one.
     """
-    key_CJD, key_exponent_CJ, value_CJD, value_exponent_CJ = cache
+    key_CJD, key_exponent_JC, value_CJD, value_exponent_JC = cache
     num_heads, width = query_NHD.shape[1:]
     group = num_heads // key_CJD.shape[1]
     longest = 0
     for n in range(start, stop):
         longest = max(longest, range_N4[n, 1] - range_N4[n, 0] + range_N4[n, 3] - range_N4[n, 2])
-    scores, whole = np.empty(longest, np.float32), np.empty(longest, np.float64)
-    high_D, low_D, total_D = np.empty(width, np.int16), np.empty(width, np.int16), np.empty(width, np.float64)
+    scores, doubles, wholes = np.empty(longest, np.float32), np.empty(longest, np.float64), np.empty(longest, np.int32)
+    total_L, total_D = np.empty(longest, np.int64), np.empty(width, np.int64)
     for n in range(start, stop):
         first, last, own_first, own_last = range_N4[n, 0], range_N4[n, 1], range_N4[n, 2], range_N4[n, 3]
-        shared = last - first
-        length = shared + own_last - own_first
-        scores_L, whole_L = scores[:length], whole[:length]
+        shared, own = last - first, own_last - own_first
+        scores_L, doubles_L, whole_L = scores[: shared + own], doubles[: shared + own], wholes[: shared + own]
         good = True
         for h in range(num_heads):
-            j, exponent = h // group, np.int64(query_exponent_NH[n, h])
-            for d in range(width):
-                q = np.int32(query_NHD[n, h, d])
-                high_D[d] = np.int16((q + 128) >> 8)
-                low_D[d] = np.int16(np.int8(q))
-            _scores(high_D, low_D, exponent, key_CJD, key_exponent_CJ, j, first, last, scale, scores_L)
-            own_L = scores_L[shared:]
-            _scores(high_D, low_D, exponent, key_CJD, key_exponent_CJ, j, own_first, own_last, scale, own_L)
+            j, exponent, query_D = h // group, np.int64(query_exponent_NH[n, h]), query_NHD[n, h]
+            exponent_C = key_exponent_JC[j]
+            _scores(query_D, exponent, key_CJD, exponent_C, j, first, last, scale, total_L, scores_L)
+            _scores(query_D, exponent, key_CJD, exponent_C, j, own_first, own_last, scale, total_L, scores_L[shared:])
             good &= _softmax(scores_L)
-            exponent = _weigh(scores_L, value_exponent_CJ, j, (first, last, own_first, own_last), whole_L)
-            total_D[:] = 0.0
-            _gather(whole_L, value_CJD, j, first, last, total_D)
-            _gather(whole_L[shared:], value_CJD, j, own_first, own_last, total_D)
+            exponent_C = value_exponent_JC[j]
+            bits = max(
+                _scale_weights(scores_L[:shared], exponent_C[first:last], doubles_L[:shared]),
+                _scale_weights(scores_L[shared:], exponent_C[own_first:own_last], doubles_L[shared:]),
+            )
+            exponent = _significand_exponent(bits)
+            factor = power_of_two_64(15 - exponent)
+            for i in range(shared + own):
+                whole_L[i] = np.int32(np.rint(doubles_L[i] * factor))
+            total_D[:] = 0
+            _gather(whole_L[:shared], value_CJD, j, first, total_D)
+            _gather(whole_L[shared:], value_CJD, j, own_first, total_D)
             factor = power_of_two_64(exponent - 30)
             for d in range(width):
-                out_NK[n, h * width + d] = flush(np.float32(total_D[d] * factor))
+                out_NK[n, h * width + d] = flush(np.float32(np.float64(total_D[d]) * factor))
         bad_N[n] = not good
 
 

@@ -24,7 +24,8 @@ _RAISE = np.int32(0x00800000 - 0x007EFF00)
 @njit(inline="always")
 def magnitude_bits(value: np.float32) -> np.int32:
     """The bits of |value|: they order as integers the way magnitudes do, infinities and NaN last."""
-    return np.float32(value).view(np.int32) & SIGNLESS
+    # numba widens integers at every operation; narrowed at once, loops use 32-bit lanes.
+    return np.int32(np.float32(value).view(np.int32) & SIGNLESS)
 
 
 @njit(inline="always")

@@ -108,10 +108,13 @@ def _accumulate(builder: Any, left: Any, strides: tuple[Any, ...], right: Any, g
     return new
 
 
-def _exact_total(builder: Any, sums: list[list[Any]], v: int) -> Any:
+def _exact_total(builder: Any, sums: list[list[Any]], v: int, off: Any = None) -> Any:
+    """65536·hh + 256·mid + ll - off as doubles."""
     hh, mid, ll = (builder.sitofp(kind[v], _DOUBLES) for kind in sums)
-    high = builder.fmul(hh, ir.Constant(_DOUBLES, [65536.0] * 16))
-    return builder.fadd(builder.fadd(high, builder.fmul(mid, ir.Constant(_DOUBLES, [256.0] * 16))), ll)
+    # Every step is exact, so a fused multiply-add gives what two roundings would.
+    fused = builder.module.declare_intrinsic("llvm.fma.v16f64", (), ir.FunctionType(_DOUBLES, [_DOUBLES] * 3))
+    low = builder.call(fused, [mid, ir.Constant(_DOUBLES, [256.0] * 16), ll if off is None else builder.fsub(ll, off)])
+    return builder.call(fused, [hh, ir.Constant(_DOUBLES, [65536.0] * 16), low])
 
 
 @intrinsic
@@ -145,7 +148,7 @@ def tile_results(
             )
             begin = builder.add(out, builder.mul(step, _number(row)))
             for v in range(_VECTORS):
-                total = builder.fsub(_exact_total(builder, sums, v), off)
+                total = _exact_total(builder, sums, v, off)
                 factor = builder.fmul(scale, _load(builder, builder.add(scale_C, _number(128 * v)), _DOUBLES, 8))
                 value = builder.fptrunc(builder.fmul(total, factor), _FLOATS)
                 _store(builder, value, builder.add(begin, _number(64 * v)), 4)
@@ -212,6 +215,8 @@ def multiply_kernel(
     )
     sums, undo, scale_R = np.empty(height, np.float64), np.empty(height, np.float64), np.empty(height, np.float64)
     exponents = np.empty(height, np.int32)
+    at_block, at_undo, at_scale_R = block.ctypes.data, undo.ctypes.data, scale_R.ctypes.data
+    at_out = out.ctypes.data
     packed = -1
     for task in range(start, stop):
         first = task // across * height
@@ -239,19 +244,20 @@ def multiply_kernel(
             column = tile * RIGHT_LANES
             right = words[tile].ctypes.data
             scale_c = scale_C[column : column + RIGHT_LANES]
+            at_scale_c = scale_c.ctypes.data
             whole = plain and column + RIGHT_LANES <= columns
             for i in range(0, count, LEFT_LANES):
-                at = block[i // LEFT_LANES].ctypes.data
+                at = at_block + 8 * i * groups
                 if whole and i + LEFT_LANES <= count:
                     tile_results(
                         at,
                         strides,
                         right,
                         np.int64(groups),
-                        undo[i:].ctypes.data,
-                        scale_R[i:].ctypes.data,
-                        scale_c.ctypes.data,
-                        out[first + i, column:].ctypes.data,
+                        at_undo + 8 * i,
+                        at_scale_R + 8 * i,
+                        at_scale_c,
+                        at_out + 4 * ((first + i) * columns + column),
                         np.int64(4 * columns),
                     )
                 else:

@@ -63,7 +63,7 @@ def tables() -> list[tuple[str, str, object]]:
     power = taylor_safe(lambda f: -mp.expm1(f * ln2) / f, -ln2)
     logarithm = taylor_safe(lambda h: mp.log(1 - h) / h, mpf(-1))
     growth = taylor_safe(lambda x: mp.expm1(x) / x, mpf(1))
-    tangent = taylor_safe(lambda u: (1 - mp.tanh(mp.sqrt(u)) / mp.sqrt(u)) / u, mpf(1) / 3)
+    tangent = taylor_safe(lambda h: (1 - mp.tanh(mp.sqrt(-h)) / mp.sqrt(-h)) / h, -mpf(1) / 3)
     sine = taylor_safe(lambda u: mp.sin(half_pi * mp.sqrt(u)) / mp.sqrt(u), half_pi)
     cosine = taylor_safe(lambda u: (1 - mp.cos(half_pi * mp.sqrt(u))) / u, half_pi**2 / 2)
 
@@ -79,7 +79,7 @@ def tables() -> list[tuple[str, str, object]]:
         ("LN2_42", "ln(2) 2^42", integer(ln2 * 2**42)),
         ("LOG", "log(1 - h) / h for h in [1 - sqrt(2), 1 - sqrt(1/2)]", q30(logarithm, low, high, 12)),
         ("EXPM1", "(e^x - 1) / x for |x| <= 3/8", q30(growth, -mpf(3) / 8, mpf(3) / 8, 7)),
-        ("TANH", "(1 - tanh(x) / x) / x^2 in x^2, for |x| <= 9/16", q30(tangent, mpf(0), mpf(81) / 256, 6)),
+        ("TANH", "(1 - tanh(x) / x) / h in h = -x^2, for |x| <= 9/16", q30(tangent, -mpf(81) / 256, mpf(0), 6)),
         ("SIN", "sin(r pi/2) / r in r^2, for |r| <= 1/2", q30(sine, mpf(0), half / 2, 4)),
         ("COS", "(1 - cos(r pi/2)) / r^2 in r^2, for |r| <= 1/2", q30(cosine, mpf(0), half / 2, 4)),
         ("TWO_OVER_PI", "(2/pi) 2^(e + 79) mod 2^104 for e = -2 .. 127", phases()),

@@ -143,8 +143,8 @@ def tanh(x: float) -> float:
     if abs(Fraction(x)) < Fraction(9, 16):
         m, e = significand(x)
         a = floor(m * two_to(e + 8))
-        u = a * a // 2**30
-        return out(sign * m * rest(polynomial(TANH, u), u) * two_to(e - 53))
+        h = -(a * a // 2**30)
+        return out(sign * m * rest(polynomial(TANH, h), h) * two_to(e - 53))
     e_ = exp(-2 * min(abs(x), 16.0))
     two_e, one_e = out(2 * Fraction(e_)), out(1 + Fraction(e_))
     return out(sign * (1 - Fraction(out(Fraction(two_e) / Fraction(one_e)))))
