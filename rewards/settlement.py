@@ -129,14 +129,15 @@ def check_proposal(
     verified: Mapping[ContentId, Verified],
     previous: CreditTable | None,
     view: ClockView,
-    required: Collection[ContentId] = (),
+    required: Mapping[ContentId, PeerId] | None = None,
     judged: Judged | None = None,
 ) -> Agreed | Refused:
     """Decide whether to sign ``proposal``. Never raises for anything that a poster may have written.
 
     ``verified``: contributions of the proposal's round that this member recomputed, by content id. ``previous``: its
     table of the latest recorded round (``None`` before the first). ``required``: those that arrived early enough that
-    no honest poster can have missed them, its own among them. The poster's table is not needed: it must be ours.
+    no honest poster can have missed them, its own among them, and whose they are; who is struck has no claim to be in.
+    The poster's table is not needed: it must be ours.
     """
     result, contents, judged = proposal.result, proposal.contributions, judged or Judged()
     if not view.settled_round < result.round <= view.round:
@@ -159,7 +160,7 @@ def check_proposal(
     lost = losing(previous, judged.ruling)
     if any(work.peer in lost for work in works):
         return Refused(Why.BUILT_ON_SAND, "It holds a contribution that was built on a struck one.")
-    due = [content for content in required if content not in verified or verified[content].peer not in lost]
+    due = [content for content, peer in (required or {}).items() if peer not in lost]
     missing = sorted((set(due) - set(contents)) | (set(judged.required) - set(proposal.verdicts)))
     if missing:
         return Refused(Why.OMITTED, f"It leaves out {len(missing)} records that were in time: {missing[0][:16]}…")

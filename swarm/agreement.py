@@ -196,15 +196,15 @@ class Agreement:
         """Those that enough others keep."""
         return {content: work for content, work in verified.items() if self._holding.is_held(work.peer)}
 
-    def _required(self, arrived_by: float) -> list[ContentId]:
+    def _required(self, arrived_by: float) -> dict[ContentId, PeerId]:
         """Contributions that no honest poster leaves out: here in time, and kept by enough others in time."""
-        return [
-            checked.content
+        return {
+            checked.content: peer
             for peer, checked in self._inbox.contributions.items()
             if checked.arrived_at <= arrived_by
             and peer not in self._inbox.contradicting
             and self._holding.is_held(peer, by=arrived_by)
-        ]
+        }
 
     def _payload(self, envelope: Envelope, kind: type[Message]) -> Message | None:
         """What a member signed, or ``None`` for bytes that are no such thing."""

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable
 
 from protocol.codec import content_id, decode, encode
 from protocol.errors import BadRecord, NetworkError, VerificationError
-from protocol.events import Audited, VerdictSeen
+from protocol.events import Audited, Problem, VerdictSeen
 from protocol.ids import ContentId, PeerId
 from protocol.messages import CreditTable, Difference, Envelope, Finding, Pending, Verdict
 from rewards.pending import Ruling, overdue, pending_in
@@ -64,6 +64,7 @@ class Audits:
         self._verdicts: dict[ContentId, dict[ContentId, tuple[Verdict, float]]] = {}
         self._judged: set[tuple[PeerId, bytes]] = set()
         self._checking: dict[ContentId, asyncio.Task[None]] = {}
+        self._given_up: set[ContentId] = set()
         self._turn = asyncio.Lock()
 
     @property
@@ -86,7 +87,7 @@ class Audits:
             return
         for task in self._checking.values():
             if task.done():
-                task.result()
+                task.result()  # a full disk, say, is this peer's own trouble
         key = RecordKey(self._bench.run.id, VERDICT, self._round)
         for signer, envelopes in (await self._bench.transport.collect_all(key)).items():
             for envelope in envelopes:
@@ -101,8 +102,9 @@ class Audits:
         an accused contribution that is not decided. This peer is always among them."""
         if self._casework is None:
             return True
-        expected = {*alive, self._bench.signer.peer}
+        me = self._bench.signer.peer
         for content, drawn in self._drawn.items():
+            expected = {*alive, me} - ({me} if content in self._given_up else set())
             said = self._said(content)
             awaited = set(drawn.auditors)
             if accusers(drawn, said) and decide(drawn, said) is Decision.UNDECIDED:
@@ -163,7 +165,11 @@ class Audits:
         kept = bench.journal.read(self._round, VERDICT, about=content)
         if kept is None:
             started_at = bench.now()
-            verdict = await self._find_verdict(content, author, pending)
+            try:
+                verdict = await self._find_verdict(content, author, pending)
+            except Exception as error:  # a defect here must accuse nobody, and stop no round
+                self._give_up(content, error)
+                return
             what = verdict.difference.what if verdict.difference is not None else ""
             took_s = bench.now() - started_at
             bench.events.append(Audited(pending.round, author, content, verdict.level, verdict.finding, what, took_s))
@@ -180,6 +186,17 @@ class Audits:
             except NetworkError:
                 await asyncio.sleep(1.0)
         self._take(bench.signer.peer, envelope)
+
+    def _give_up(self, content: ContentId, error: Exception) -> None:
+        self._given_up.add(content)
+        self._bench.events.append(
+            Problem(
+                type(error).__name__,
+                f"A check of the contribution {content[:16]}… failed here: {str(error)[:200]}",
+                "This peer says nothing about it; others check it, and no credits are touched.",
+                "If it stays, this is a defect of the program: please report it with the peer's log.",
+            )
+        )
 
     async def _find_verdict(self, content: ContentId, author: PeerId, pending: Pending) -> Verdict:
         bench, drawn = self._bench, self._drawn[content]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from protocol.errors import NumericsError, VerificationError
+from protocol.errors import ConfigError, NumericsError, VerificationError
 from protocol.ids import STAGES, ContentId, PeerId, Stage
 from protocol.messages import Contribution, Difference, Rollout
 from swarm.game.round_view import RoundView, sample_seed, stage_sampling
@@ -64,15 +64,18 @@ def replay(
 ) -> tuple[int, Difference | None]:
     """Check a case up to ``level`` (1 or 2): the level reached, and what differs first.
 
-    ``numbers``: which rollouts; ``num_external``: the run's rule. Raises ``VerificationError`` when what was served as
-    the state before is not that state."""
-    difference = check_rollouts(replica_of(engine, case), case, numbers)
-    if difference is not None or level < 2:
-        return 1, difference
+    ``numbers``: which rollouts; ``num_external``: the run's rule. What cannot be computed at all from the claimed state
+    (a prompt that does not fit, a step that ends in NaN) cannot have been done so by anybody, and differs. Raises
+    ``VerificationError`` when what was served as the state before is not that state."""
+    reached = 1
     try:
-        return 2, check_step(replica_of(engine, case), case, num_external)
-    except NumericsError as error:
-        return 2, Difference(error.what[:300])
+        difference = check_rollouts(replica_of(engine, case), case, numbers)
+        if difference is None and level > 1:
+            reached = 2
+            difference = check_step(replica_of(engine, case), case, num_external)
+    except (ConfigError, NumericsError) as error:
+        difference = Difference(error.what[:300])
+    return reached, difference
 
 
 def replica_of(engine: Engine, case: Case) -> Engine:

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from protocol.codec import content_id_of, encode
-from protocol.errors import ConfigError, VerificationError
+from protocol.errors import ConfigError
 from protocol.ids import ContentId
 from protocol.seeds import derive_bytes, derive_seed
 from swarm.policy.base import Completion, Prompt, SampleRequest, Sampling, StateParts, StepReport, TrainSample
@@ -119,13 +119,8 @@ class FakeEngine:
 
     def replica(self, parts: StateParts) -> FakeEngine:
         manifest = parse_manifest(parts.manifest)
-        if manifest.base != _base(self._state.model):
-            raise VerificationError(
-                "A state cannot be used: it belongs to another model.",
-                "Nothing was computed from it; your own state and credits are not touched.",
-                "Ask another holder for it.",
-            )
-        tensors = {name: bytes(data) for name, data in join(manifest, parts.chunks, _ROWS).items()}
+        joined = join(manifest, parts.chunks, _ROWS, _base(self._state.model))
+        tensors = {name: bytes(data) for name, data in joined.items()}
         other = FakeEngine(self._script, model=self._state.model, learning_rate=self._learning_rate)
         other._state = _State(_FORMAT, self._state.model, manifest.step, tensors["moments"], tensors["weights"])
         return other

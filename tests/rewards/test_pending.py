@@ -127,9 +127,12 @@ def test_a_proposal_must_name_the_verdicts_that_were_in_time_and_none_that_are_u
     proposal, _ = propose(run, 2, works.values(), table, [verdict], ruling)
     assert proposal.contributions == (content(honest.peer, 2),), "the cheat's next step stands on nothing"
 
+    whose = {one: work.peer for one, work in works.items()}
+
     def judge(proposal, judged):
+        named = {one: work for one, work in works.items() if one in proposal.contributions}
         return check_proposal(
-            proposal, run=run, verified=works, previous=table, view=now, required=works, judged=judged
+            proposal, run=run, verified=named, previous=table, view=now, required=whose, judged=judged
         )
 
     assert isinstance(judge(proposal, Judged(ruling, (), [verdict])), Agreed)

@@ -136,10 +136,22 @@ def test_contributions_that_were_not_verified_here_are_not_signed(round_one, run
 def test_leaving_out_what_was_in_time_is_refused_and_leaving_out_what_was_late_is_not(round_one, run, view):
     verified, _, _ = round_one
     _left_out, *rest = verified
+    whose = {content: work.peer for content, work in verified.items()}
     proposal, _ = propose(run, 1, [verified[content] for content in rest], None)
-    assert refusal(proposal, run, verified, None, view, required=verified) is Why.OMITTED
+    assert (
+        refusal(proposal, run, {content: verified[content] for content in rest}, None, view, required=whose)
+        is Why.OMITTED
+    )
     assert isinstance(
-        check_proposal(proposal, run=run, verified=verified, previous=None, view=view, required=rest), Agreed
+        check_proposal(
+            proposal,
+            run=run,
+            verified=verified,
+            previous=None,
+            view=view,
+            required={content: verified[content].peer for content in rest},
+        ),
+        Agreed,
     )
 
 

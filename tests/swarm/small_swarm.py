@@ -124,10 +124,10 @@ class Seat:
         script: Callable[[Prompt, int], str] = pupil,
         *,
         network: Callable[[MemoryTransport], Any] = lambda it: it,
-        poll_s: float = POLL_S,
-        block_s: float = 0.0,
         engine: Callable[[FakeEngine], Any] = lambda it: it,
         genesis: StateParts | None = GENESIS,
+        poll_s: float = POLL_S,
+        block_s: float = 0.0,
     ) -> Node:
         """A fresh process of this peer, so to speak: everything that is kept comes from disk and chain.
 
@@ -143,13 +143,14 @@ class Seat:
         troubles = Troubles(events)
         chain = _SlowChain(swarm.world, self.wallet, block_s)
         outbox = Outbox(run_home.outbox_file)
+        built = engine(FakeEngine(script))
         bench = Bench(
             run=swarm.run,
             contracts=swarm.world.contracts,
             signer=self.signer,
-            engine=engine(FakeEngine(script)),
-            engine_name="fake",
-            profile="bytes",
+            engine=built,
+            engine_name=built.name,
+            profile=built.profile,
             room=EngineRoom(),
             transport=network(self.transport),
             checkpoints=Checkpoints(run_home.states),
@@ -200,10 +201,10 @@ class SmallSwarm:
 
 @asynccontextmanager
 async def small_swarm(
-    folder: Path, num_peers: int, *, audit: AuditRules = EVERYTHING, **times: int
+    folder: Path, num_peers: int, *, audit: AuditRules = EVERYTHING, run: RunSpec | None = None, **times: int
 ) -> AsyncIterator[SmallSwarm]:
     """A swarm whose chain mines a block every hundredth of a second while the block runs."""
-    run = small_run(audit=audit, **times)
+    run = run or small_run(audit=audit, **times)
     world = FakeWorld(Parameters(round_s=run.time.round_s, start_members=num_peers), now=int(now()))
     network = MemoryNetwork(run.id, lambda envelope: verify(envelope, world.contracts), now=now)
     swarm = SmallSwarm(run, world, network)

@@ -36,7 +36,7 @@ from tests.swarm.hostile import HostileTransport
 from tests.swarm.misdeeds import MISDEEDS
 from tests.swarm.small_swarm import EVERYTHING, Seat, SmallSwarm, small_swarm
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.virtual_time]
 
 QUICK = {"stage_s": 3, "contribute_s": 3, "poster_s": 1}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -22,8 +21,9 @@ from swarm.policy.fake import FakeEngine
 from tests.swarm import cheats
 from tests.swarm.small_swarm import QUICK_BLOBS, Doubling, Seat, SmallSwarm, pupil, small_swarm
 from tests.swarm.test_cheats import QUICK, play
+from tests.virtual_time import now
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.virtual_time]
 
 NOBODY_LOOKS = AuditRules("fake", 2, 0, 3, 16, 0, 3)
 STRANGER = PeerId("16Uiu2HAmGrKz1qLyn6jLHoQVUoLSCCyAoPfnpyz8sRYzayJiFcpV")
@@ -34,13 +34,11 @@ async def check(
 ) -> Examined:
     transport = swarm.network.join(STRANGER, blobs=QUICK_BLOBS)
     engine = FakeEngine(pupil)
-    casework = Casework(swarm.run, Doubling(), transport, engine.text_of, engine.parts(), {}, time.time, poll_s=0.01)
+    casework = Casework(swarm.run, Doubling(), transport, engine.text_of, engine.parts(), {}, now, poll_s=0.01)
     room = EngineRoom()
     try:
         peer = await name_peer(transport, swarm.run, round_number, nickname(seat.peer), patience_s=0.2)
-        return await examine(
-            casework, transport, engine, room, swarm.run, round_number, peer, level=level, now=time.time
-        )
+        return await examine(casework, transport, engine, room, swarm.run, round_number, peer, level=level, now=now)
     finally:
         room.close()
         await transport.close()
@@ -110,9 +108,9 @@ async def test_an_engine_that_cannot_be_replayed_is_checked_at_level_0_and_says_
         await play(swarm, [seat.node(engine=Native, genesis=None) for seat in swarm.seats], 2)
         transport = swarm.network.join(STRANGER, blobs=QUICK_BLOBS)
         engine = Native(FakeEngine(pupil))
-        casework = Casework(swarm.run, Doubling(), transport, engine.text_of, None, {}, time.time, poll_s=0.01)
+        casework = Casework(swarm.run, Doubling(), transport, engine.text_of, None, {}, now, poll_s=0.01)
         found = await examine(
-            casework, transport, engine, EngineRoom(), swarm.run, 2, swarm.seats[0].peer, level=2, now=time.time
+            casework, transport, engine, EngineRoom(), swarm.run, 2, swarm.seats[0].peer, level=2, now=now
         )
         assert (found.verdict, found.level) == (Finding.MATCH, 0)
         assert "only scores were checked" in found.why

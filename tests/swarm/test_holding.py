@@ -12,7 +12,7 @@ from tests.swarm import cheats
 from tests.swarm.small_swarm import small_swarm
 from tests.swarm.test_cheats import QUICK, check_the_honest_lost_nothing, play
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.virtual_time]
 
 
 async def test_every_contribution_is_kept_by_as_many_others_as_the_rules_say(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def test_three_good_rounds_sum_up(tmp_path):
     assert told["contributions"] == {
         "signed": 9,
         "rescored": 9,
-        "verified": 9,
+        "verified": 6,
         "struck": 0,
         "rejected": 0,
         "settled": 9,
