@@ -180,6 +180,9 @@ def main() -> None:
             criterion("verify_over_generate", round(quotients["default"]["quotient"], 4), 0.1, "quotient"),
             criterion("verify_over_generate_batch_1", round(quotients["1"]["quotient"], 4), None, "quotient"),
             criterion("verify_over_generate_batch_8", round(quotients["8"]["quotient"], 4), None, "quotient"),
+            criterion(
+                "audited_rollouts_over_stages", round(audit["verify_16_s"] / audit["generate_s"], 4), None, "quotient"
+            ),
             criterion("spot_check_share", round(audit["share"], 4), 0.05, "share"),
         ],
     }

@@ -31,10 +31,10 @@ from verde.numerics.backend import route
 from verde.numerics.decoder import Decoder, decoder_of
 from verde.numerics.mode import exact
 
-PASS_BYTES = 32 << 20
+PASS_BYTES = 16 << 20
 """About what one forward and backward pass keeps. It cuts a step into micro-batches, so it belongs to the profile."""
 
-_LEAST_TOKENS_PER_PASS = 256
+_LEAST_TOKENS_PER_PASS = 128
 _SMALLEST_NORMAL = 2.0**-126
 _NANO = 10**9
 
