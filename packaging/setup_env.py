@@ -275,7 +275,7 @@ def make_ready(lock: int) -> None:
     run_step("Installing packages", [*pip, "./packaging/pycosat", "-e", ".[dev]"], lock, pins)
     run_step("Compiling and checking", [PYTHON, "-I", "-c", "import hivemind, textual, torch, trl, web3"], lock)
     run_step("Getting the dev chain (anvil)", [PYTHON, "-m", "chain.install"], lock)
-    run_step("Compiling the exact arithmetic", [PYTHON, "-m", "swarm.policy.warm"], lock)
+    run_step("Compiling the exact arithmetic", [PYTHON, "-m", "swarm.policy.exact_warm", "models/tiny"], lock)
     STAMP.write_text(wanted_state())
     UNFINISHED.unlink()
     say("Set-up is complete.")

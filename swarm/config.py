@@ -76,7 +76,7 @@ class RunSettings(Section):
 
 
 class GameSettings(Section):
-    num_questions: Count = Field(48, ge=1, le=1024)
+    num_questions: Count = Field(32, ge=1, le=1024)
     """Questions of a round, shared by a cohort."""
     num_samples: Count = Field(8, ge=2, le=256)
     """Completions that a peer samples per question and stage."""

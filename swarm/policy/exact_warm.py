@@ -27,17 +27,20 @@ _RULES = LearnRules(
 
 
 def compile_kernels(name_or_path: str | Path) -> None:
-    """Draw, check and learn once with a model, at a temperature as well as without. Raises as ``ExactEngine.open``."""
+    """Draw, check and learn once with a model, at a temperature as well as without, with many rows and with few (which
+    other kernels multiply). Raises as ``ExactEngine.open``."""
     for temperature in (1.0, 0.7):
         engine = ExactEngine.open(name_or_path, _RULES, temperature=temperature)
         requests = [
             SampleRequest((ChatMessage("user", text),), seed)
             for text in ("1+1?", "What is 20 + 2?")
-            for seed in range(3)
+            for seed in range(24)
         ]
         sampling = Sampling(8, temperature)
         completions = engine.generate(requests, sampling)
-        engine.first_differences(requests, sampling, completions)
+        engine.generate(requests[:3], sampling)
+        for number in (3, len(requests)):
+            engine.replica(engine.parts()).first_differences(requests[:number], sampling, completions[:number])
         samples = [
             TrainSample(request.prompt, completion.tokens, 1.0 - number % 3)
             for number, (request, completion) in enumerate(zip(requests, completions, strict=True))
