@@ -206,6 +206,25 @@ def verify(
     raise typer.Exit(root.verify(chosen, find, round_number, peer, level=level, as_json=as_json))
 
 
+@app.command()
+def doctor(
+    numerics: Annotated[bool, typer.Option("--numerics", help="Only the arithmetic: are the bits right?")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Whether this machine is fit to take part."""
+    from protocol.errors import NotBuiltYet
+
+    if not numerics:
+        raise NotBuiltYet(
+            "The whole examination of a machine is not there yet.",
+            "Nothing was examined.",
+            "`swarm doctor --numerics` examines its arithmetic.",
+        )
+    from swarm.app import doctor as examination
+
+    raise typer.Exit(examination.numerics(as_json=as_json))
+
+
 def _options(given: Mapping[str, object]) -> list[str]:
     return [text for name, value in given.items() if value is not None for text in (name, str(value))]
 

@@ -68,7 +68,7 @@ async def open_peer(chosen: Settings, name: str, find: Find, password: str | Non
                 address=wallet.address,
                 home=str(home.root),
                 model=chosen.run.model,
-                engine="native",
+                engine=chosen.audit.engine,
                 version=version("rl-swarm-peer"),
                 pid=os.getpid(),
             )
@@ -93,6 +93,8 @@ async def _build_node(
 
     token = await find()
     run, contracts = token.run, contracts_of(token)
+    if run.audit.engine != chosen.audit.engine:
+        events.append(Progress(f"this run computes with the {run.audit.engine} engine"))
     task = open_task(run.task)
     troubles = Troubles(events)
     room = EngineRoom()

@@ -18,7 +18,7 @@ import torch
 _LEAST_BYTES = 1 << 20
 
 # So much memory waits for the next tensor at most; what exceeds it goes back to the system, oldest first.
-_MOST_WAITING = 512 << 20
+_MOST_WAITING = 64 << 20
 
 _ALIGNMENT = 64
 
