@@ -3,9 +3,12 @@
 All products with weights of one Qwen2.5-0.5B layer (hidden 896, 14 heads and 2 key-value heads of 64, intermediate
 4864), forward and both backward products, against native float32 torch in the same run, on the same threads, taking
 turns. Quantising is included; every weight is sliced anew in every repetition, as after a step of the optimiser. A
-figure is the median over repetitions of (exact seconds / native seconds). Two more figures, on the machine's own route:
-decoding, 8 rows through four such layers whose slices are kept; and the products of a tiny model (hidden 128, 256 rows,
-3 layers, 512 words), where calling costs more than multiplying. The last line is one JSON object.
+figure is the median over repetitions of (exact seconds / native seconds).
+
+Then, on the machine's own route: a whole training step of two such layers with the vocabulary and the loss, 8 sequences
+of 256 tokens (``benchmarks.steps``); the same of the bundled model, 16 of 128; a decoding step of all 24 layers for 8
+sequences (``benchmarks.decoding``). Needs 16 GB of memory and some ten minutes; ``--quick`` leaves the large model out.
+The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from collections.abc import Callable
 
 import torch
 
+from benchmarks.decoding import decode_ratio
+from benchmarks.steps import Steps, large_model, tiny_model
 from benchmarks.swarm_runs import criterion
 from verde.numerics import backend, gemm
 
@@ -59,28 +64,6 @@ class Layer:
             gemm.linear_backward(dy_RN, x_RK, weight_NK)
 
 
-class Decoding:
-    """Rows that pass through modules whose weights do not change."""
-
-    def __init__(self, rows: int, modules: list[tuple[int, int]]) -> None:
-        draw = torch.Generator().manual_seed(0)
-        self.modules = [
-            (torch.randn(rows, inputs, generator=draw), torch.randn(outputs, inputs, generator=draw))
-            for inputs, outputs in modules
-        ]
-
-    def native(self) -> None:
-        for x_RK, weight_NK in self.modules:
-            torch.nn.functional.linear(x_RK, weight_NK)
-
-    def exact(self) -> None:
-        for x_RK, weight_NK in self.modules:
-            gemm.linear(x_RK, weight_NK)
-
-
-TINY = [*([(128, 128)] * 4 + [(128, 384)] * 2 + [(384, 128)]) * 3, (128, 512)]
-
-
 def seconds(work: Callable[[], None]) -> float:
     start = time.perf_counter()
     work()
@@ -103,6 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=2048)
     parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--quick", action="store_true", help="without the large model")
     parser.add_argument("--json", action="store_true", help="only the JSON line")
     options = parser.parse_args()
     layer = Layer(options.rows)
@@ -117,13 +101,24 @@ def main() -> None:
         criteria.append(criterion(f"gemm_ratio_{name}", round(statistics.median(found), 3), limit, "x native"))
         if not options.json:
             print(f"{name}: {statistics.median(found):.2f} of native (from {found[0]:.2f} to {found[-1]:.2f})")
-    decoding = Decoding(8, [module for group in LAYER for module in group] * 4)
-    for name, work, limit in (("decode", decoding, 1.0), ("tiny_model", Decoding(256, TINY), None)):
-        found = ratios(work.native, work.exact, 10 * options.repeats)
+    forget = gemm.forget_slices
+    whole = [("tiny_step", lambda: Steps(tiny_model(), 16, 128), 3.0, 4 * options.repeats)]
+    if not options.quick:
+        whole.append(("step", lambda: Steps(large_model(), 8, 256), 1.1, 3))
+    for name, make, limit, repeats in whole:
+        steps = make()
+        found = ratios(steps.native, steps.exact, repeats)
+        del steps
+        forget()
         spread[name] = [round(value, 3) for value in (found[0], found[len(found) // 4], found[-1])]
         criteria.append(criterion(f"{name}_ratio", round(statistics.median(found), 3), limit, "x native"))
         if not options.json:
             print(f"{name}: {statistics.median(found):.2f} of native (from {found[0]:.2f} to {found[-1]:.2f})")
+    if not options.quick:
+        decoded = decode_ratio()
+        criteria.append(criterion("decode_ratio", round(decoded["ratio"], 3), 1.1, "x native"))
+        if not options.json:
+            print(f"decode: {decoded['ratio']:.2f} of native ({1000 * decoded['native_s']:.0f} ms a step)")
     body = {
         "rows": options.rows,
         "threads": torch.get_num_threads(),

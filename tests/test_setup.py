@@ -175,7 +175,7 @@ def steps_of(done: subprocess.CompletedProcess[str]) -> list[str]:
 def test_set_up_runs_its_steps_once_and_the_next_run_none(clone):
     first = in_setup(clone, "module.steps = []", FAKE_STEP, "module.start = lambda rest: print(module.steps)")
     assert first.returncode == 0
-    assert steps_of(first) == ["Making", "Installing", "Compiling", "Getting"]
+    assert steps_of(first) == ["Making", "Installing", "Compiling", "Getting", "Compiling"]
     (clone / ".venv" / "bin").mkdir()
     (clone / ".venv" / "bin" / "python").symlink_to(sys.executable)
     second = in_setup(clone, "module.steps = []", FAKE_STEP, "module.start = lambda rest: print(module.steps)")
@@ -189,7 +189,7 @@ def test_a_changed_pin_sets_up_again_without_making_the_environment_anew(clone):
     with (clone / "constraints.txt").open("a") as constraints:
         constraints.write("# changed\n")
     done = in_setup(clone, "module.steps = []", FAKE_STEP, "module.start = lambda rest: print(module.steps)")
-    assert steps_of(done) == ["Installing", "Compiling", "Getting"]
+    assert steps_of(done) == ["Installing", "Compiling", "Getting", "Compiling"]
     assert kept.exists()
 
 
@@ -209,7 +209,7 @@ def test_an_environment_that_cannot_be_trusted_is_made_anew(clone, breaking):
     done = in_setup(clone, "module.steps = []", FAKE_STEP, "module.start = lambda rest: print(module.steps)")
     assert done.returncode == 0
     assert "making it anew" in done.stderr
-    assert steps_of(done) == ["Making", "Installing", "Compiling", "Getting"]
+    assert steps_of(done) == ["Making", "Installing", "Compiling", "Getting", "Compiling"]
     assert not leftover.exists()
 
 

@@ -10,7 +10,7 @@ from identity.envelope import signer_of, verify
 from identity.signer import Signer
 from protocol.codec import RECORD_CAP, content_id, decode, encode
 from protocol.errors import BadRecord
-from protocol.messages import Envelope
+from protocol.messages import WIRE_VERSION, Envelope
 
 RUN, OTHER_RUN = "aa" * 32, "bb" * 32
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -46,7 +46,7 @@ def test_a_record_of_either_kind_leaves_most_of_the_cap_to_its_payload(signer, d
 def test_a_record_found_in_another_place_is_refused_with_the_reason(signer, stranger, domain):
     envelope = sealed(signer, domain)
     here = {"run": RUN, "kind": "answer", "round": 3, "peer": signer.peer}
-    assert reason(replace(envelope, version=2), domain, **here) == "wrong_version"
+    assert reason(replace(envelope, version=WIRE_VERSION + 1), domain, **here) == "wrong_version"
     assert reason(envelope, domain, **here | {"run": OTHER_RUN}) == "wrong_run"
     assert reason(envelope, domain, **here | {"round": 4}) == "wrong_round"
     assert reason(envelope, domain, **here | {"peer": stranger.peer}) == "wrong_owner"
