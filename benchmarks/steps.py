@@ -1,8 +1,8 @@
 """Why this module exists: what a whole training step costs in exact/1, next to the same step as a user runs it.
 
 A step is forward, loss, backward, clipping and AdamW on an unmodified Hugging Face model: natively with sdpa attention
-and torch's fused AdamW, exactly inside ``exact(model)`` with the AdamW of docs/exact-1.md. Slicing the changed weights is
-part of it. Each kind has weights of its own; steps take turns.
+and torch's fused AdamW, exactly inside ``exact(model)`` with the AdamW of docs/exact-1.md. Slicing the changed weights
+is part of it. Each kind has weights of its own; steps take turns.
 """
 
 from __future__ import annotations
