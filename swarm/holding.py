@@ -152,8 +152,9 @@ class Holding:
         self._unpublished.append(checked.content)
 
     def _tell(self, error: BadRecord | VerificationError | NetworkError, peer: PeerId, content: ContentId) -> None:
-        """Once per contribution."""
-        if content not in self._told:
+        """Once per contribution. A stream may break once without anybody's fault: that is tried again, and not told."""
+        bad = error if isinstance(error, BadRecord) else BadRecord("unavailable", error.what)
+        is_first = content not in self._failed_at
+        if content not in self._told and not (is_first and bad.reason in ("unavailable", "stalled")):
             self._told.add(content)
-            bad = error if isinstance(error, BadRecord) else BadRecord("unavailable", error.what)
             self._inbox.rejected(bad, peer, CONTRIBUTION)

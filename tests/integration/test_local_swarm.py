@@ -16,7 +16,7 @@ pytestmark = pytest.mark.integration
 
 WEI_PER_MICRO = 10**12
 NAMES = ("1", "2", "3")
-CONTRIBUTIONS = {"signed": 9, "rescored": 9, "verified": 0, "struck": 0, "rejected": 0, "settled": 9}
+CONTRIBUTIONS = {"signed": 9, "rescored": 9, "verified": 9, "struck": 0, "rejected": 0, "settled": 9}
 """Of three rounds; what the native engine computes cannot be replayed."""
 
 
