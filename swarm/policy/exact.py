@@ -31,7 +31,7 @@ from verde.numerics.backend import route
 from verde.numerics.decoder import Decoder, decoder_of
 from verde.numerics.mode import exact
 
-PASS_BYTES = 32 << 20
+PASS_BYTES = 24 << 20
 """About what one forward and backward pass keeps. It cuts a step into micro-batches, so it belongs to the profile."""
 
 _LEAST_TOKENS_PER_PASS = 128
