@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.errors import NotReproducible, NumericsError
+from tests.verde.numerics.rounding import rounded_and_flushed
 from verde.numerics import backend, gemm, tiling
 
 ROUTES = [
@@ -34,18 +35,6 @@ def threads(count: int) -> Iterator[None]:
 def nearest(value: Fraction) -> int:
     """The nearest integer, ties to even."""
     return round(value)
-
-
-def rounded_and_flushed(value: Fraction) -> float:
-    """``out`` of the specification, from the definition of binary32."""
-    if value == 0:
-        return 0.0
-    exponent = max(len(bin(abs(value.numerator))) - len(bin(value.denominator)) - 2, -126)
-    while abs(value) >= Fraction(2) ** (exponent + 1):
-        exponent += 1
-    step = Fraction(2) ** (exponent - 23)
-    result = nearest(value / step) * step
-    return float(result) if abs(result) >= Fraction(2) ** -126 else 0.0
 
 
 def read(x: np.float32) -> Fraction:

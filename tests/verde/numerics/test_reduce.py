@@ -9,18 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import NotReproducible, NumericsError
+from tests.verde.numerics.rounding import rounded_and_flushed
 from verde.numerics import reduce
-
-
-def rounded_and_flushed(value: Fraction) -> float:
-    if value == 0:
-        return 0.0
-    exponent = max(len(bin(abs(value.numerator))) - len(bin(value.denominator)) - 2, -126)
-    while abs(value) >= Fraction(2) ** (exponent + 1):
-        exponent += 1
-    step = Fraction(2) ** (exponent - 23)
-    result = round(value / step) * step
-    return float(result) if abs(result) >= Fraction(2) ** -126 else 0.0
 
 
 def sum_in_integers(row: np.ndarray) -> float:
