@@ -1,47 +1,121 @@
 """Why this module exists: what the rest of the program may ask of a chain, whichever chain it is.
 
 ``Chain`` has a real adapter (``chain.web3_chain``) and a shipped fake with the same rules (``chain.fake``). What a
-peer wants done is an *intent*: plain data that is written to disk before it is sent, and recognised when sent twice.
+peer wants done is an *intent* (``chain.intents``): written to disk before it is sent, and recognised when sent twice.
 """
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Protocol
 
 import msgspec
 
+from chain.intents import (
+    AcceptPeer,
+    Accuse,
+    Advance,
+    Affirm,
+    Challenge,
+    Claim,
+    Enrol,
+    Include,
+    Intent,
+    OfferPeer,
+    OpenEpoch,
+    Prune,
+    RecordReputation,
+    Register,
+    Resign,
+    Rotate,
+    Settle,
+    Stake,
+    Unstake,
+    VoidEpoch,
+    Withdraw,
+)
 from protocol.ids import ZERO_ROOT as ZERO_ROOT
 from protocol.ids import Address, ContentId, PeerId
-from protocol.messages import Delegation, RoundResult
+
+WEI_PER_MICRO = 10**12
+"""Token units per millionth of a token, and so of a credit."""
+
+
+__all__ = [
+    "WEI_PER_MICRO",
+    "ZERO_ROOT",
+    "AcceptPeer",
+    "Accuse",
+    "Advance",
+    "Affirm",
+    "Balance",
+    "Chain",
+    "Challenge",
+    "Claim",
+    "ClockView",
+    "Contracts",
+    "Cost",
+    "Enrol",
+    "Epoch",
+    "EpochState",
+    "EpochsView",
+    "Include",
+    "Intent",
+    "Member",
+    "OfferPeer",
+    "OpenEpoch",
+    "PeerRecord",
+    "Prune",
+    "Receipt",
+    "RecordReputation",
+    "Register",
+    "Resign",
+    "Rotate",
+    "Settle",
+    "Stake",
+    "Unstake",
+    "VoidEpoch",
+    "Withdraw",
+]
 
 
 class Contracts(msgspec.Struct, frozen=True):
-    """Where a run lives: the chain and the addresses of its contracts. Part of the join token."""
+    """Where a run lives: the chain and the addresses of its contracts. Part of the join token.
+
+    ``registry``, ``token`` and ``factory`` serve every run of the chain, the others this one.
+    """
 
     chain_id: int
     registry: Address
-    clock: Address
-    ledger: Address
-    pool: Address
     token: Address
+    factory: Address
+    clock: Address
+    contributions: Address
+    settlement: Address
+    vault: Address
+    reputation: Address
+    equivocation: Address
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A peer enrolled in the run: who it is, the account that signs for it, the wallet that owns it."""
+    """A peer enrolled in the run: who it is, the account that signs for it, the wallet that owns it, and its weight in
+    votes and draws (1 or more, by its stake)."""
 
     peer: PeerId
     signer: Address
     owner: Address
     joined_round: int
+    weight: int = 1
 
 
 class ClockView(msgspec.Struct, frozen=True):
     """The run as the chain sees it at block ``block`` (time ``block_at``, unix seconds).
 
     Round 0 is the lobby: nobody plays it, and round 1 opens by itself when enough members have enrolled. ``seed`` is
-    empty until the block after the round's opening is mined. ``members`` are those of round ``round``, sorted by peer.
-    ``settled_round`` and ``credits_root`` are the latest recorded result (0 and ``ZERO_ROOT`` before the first);
-    ``data_hash`` names the credit table behind it.
+    empty until the block after the round's opening is mined. ``members`` are those of round ``round``, sorted by peer,
+    and ``total_weight`` is the sum of their weights. ``settled_round`` and ``credits_root`` are the latest recorded
+    result (0 and ``ZERO_ROOT`` before the first); ``data_hash`` names the credit table behind it. ``inclusions``: who
+    stated on the chain which contribution to this round is its own.
     """
 
     block: int
@@ -54,10 +128,17 @@ class ClockView(msgspec.Struct, frozen=True):
     settled_round: int
     credits_root: ContentId
     data_hash: ContentId
+    total_weight: int = 0
+    inclusions: tuple[tuple[PeerId, ContentId], ...] = ()
 
 
 class PeerRecord(msgspec.Struct, frozen=True):
-    """The registry's entry of a peer id. ``enrolled``: it is a member of the next round."""
+    """What the contracts know of a peer id.
+
+    ``enrolled``: it is a member of the next round, with ``weight``. ``last_seen_round``: when it enrolled or renewed
+    its presence last. ``stake_micro`` counts; ``exiting_micro`` may be withdrawn from ``exit_ready_at`` (unix seconds)
+    on. Until ``barred_until`` (a round) it cannot enrol. ``nonce``: its registrations and rotations so far.
+    """
 
     peer: PeerId
     owner: Address
@@ -65,6 +146,50 @@ class PeerRecord(msgspec.Struct, frozen=True):
     enrolled: bool
     claimed_micro: int
     last_seen_round: int = 0
+    stake_micro: int = 0
+    exiting_micro: int = 0
+    exit_ready_at: int = 0
+    barred_until: int = 0
+    weight: int = 0
+    nonce: int = 1
+
+
+class EpochState(StrEnum):
+    """An epoch is open to challenges, challenged, final (it will be or is paid), or void (undone)."""
+
+    OPEN = "open"
+    CHALLENGED = "challenged"
+    FINAL = "final"
+    VOID = "void"
+
+
+class Epoch(msgspec.Struct, frozen=True):
+    """What is paid out together: everything recorded up to ``round``, by the root of that round's credit table.
+
+    ``unlocks_at`` (unix seconds): from when a final one can be claimed.
+    """
+
+    number: int
+    round: int
+    credits_root: ContentId
+    total_micro: int
+    opened_at: int
+    unlocks_at: int
+    state: EpochState
+
+
+class EpochsView(msgspec.Struct, frozen=True):
+    """At block time ``block_at``: the newest epoch, whatever its state, and the newest one that can be claimed.
+
+    ``covered_round``: up to which recorded round there is an epoch that is not void. ``ends_at``: when the run ends;
+    0: nobody stopped it.
+    """
+
+    block_at: int
+    newest: Epoch | None
+    claimable: Epoch | None
+    covered_round: int
+    ends_at: int = 0
 
 
 class Balance(msgspec.Struct, frozen=True):
@@ -82,66 +207,15 @@ class Receipt(msgspec.Struct, frozen=True):
     block: int
 
 
-class Register(msgspec.Struct, frozen=True, tag=True):
-    """Bind ``peer`` to the sending wallet. ``nonce``: registrations of this peer id so far, 0 for the first one.
+class Cost(msgspec.Struct, frozen=True):
+    """What sending an intent would take: gas, and the fee at the present price. Both 0 when it is done already."""
 
-    ``proof``: the signing account's signature (65 bytes r, s, v) over the registration digest, for both kinds of
-    identity: nobody can register an account that is not theirs. A secp256k1 identity key is its own signing account
-    and needs no delegation; an RSA identity adds ``delegation``: public key, signing account, RSA signature over the
-    same digest.
-    """
-
-    peer: PeerId
-    nonce: int
-    proof: bytes
-    delegation: Delegation | None = None
-
-
-class Enrol(msgspec.Struct, frozen=True, tag=True):
-    """Make a registered peer of this wallet a member of the run, from the next round on.
-
-    For a member it renews its presence. That costs a transaction only when half of the rounds after which an absent
-    member may be pruned have passed since it was last seen, so a peer may send it every round.
-    """
-
-    peer: PeerId
-
-
-class Settle(msgspec.Struct, frozen=True, tag=True):
-    """Record a round's result with its members' signatures (65 bytes each, ordered by signer address)."""
-
-    result: RoundResult
-    signatures: tuple[bytes, ...]
-
-
-class Advance(msgspec.Struct, frozen=True, tag=True):
-    """Open the next round because ``round``'s deadline has passed without a result."""
-
-    round: int
-
-
-class Prune(msgspec.Struct, frozen=True, tag=True):
-    """Drop a member that was not seen for too many rounds (it attested no result and renewed no presence)."""
-
-    peer: PeerId
-
-
-class Claim(msgspec.Struct, frozen=True, tag=True):
-    """Pay ``peer``'s owner everything up to ``micro_credits`` that was not yet paid.
-
-    ``proof``: Merkle siblings in hex, from the leaf up, against the latest recorded credits root.
-    """
-
-    peer: PeerId
-    micro_credits: int
-    proof: tuple[ContentId, ...]
-
-
-Intent = Register | Enrol | Settle | Advance | Prune | Claim
+    gas: int
+    fee_wei: int
 
 
 class Chain(Protocol):
-    """Six verbs. Every method raises ``ChainUnreachable`` when no endpoint answers and ``ChainError`` on refusal."""
+    """Eight verbs. Every method raises ``ChainUnreachable`` when no endpoint answers and ``ChainError`` on refusal."""
 
     @property
     def contracts(self) -> Contracts: ...
@@ -151,20 +225,27 @@ class Chain(Protocol):
         ...
 
     async def peer(self, peer: PeerId) -> PeerRecord | None:
-        """The registry's entry, or ``None`` when nobody registered that peer id."""
+        """The contracts' entry, or ``None`` when nobody registered that peer id."""
         ...
 
     async def balance(self, address: Address) -> Balance:
         """Gas money and tokens of an account."""
         ...
 
+    async def epochs(self) -> EpochsView:
+        """What is being paid out."""
+        ...
+
     async def send(self, intent: Intent) -> Receipt:
         """Do ``intent`` from this peer's wallet and wait for its receipt.
 
-        An intent that the chain already fulfils (registered to this wallet, enrolled, round already recorded with the
-        same result, round already advanced, amount already claimed) returns a receipt with an empty transaction.
+        An intent that the chain already fulfils (each one says when) returns a receipt with an empty transaction.
         Raises ``ChainError`` with ``reason`` = the contract's error name otherwise.
         """
+        ...
+
+    async def estimate(self, intent: Intent) -> Cost:
+        """What ``send`` would cost now; nothing is sent. Raises like ``send`` when it would be refused."""
         ...
 
     async def close(self) -> None: ...

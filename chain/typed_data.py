@@ -1,7 +1,7 @@
 """Why this module exists: what a signature covers must be the same bytes in Python and in Solidity, in one place.
 
 EIP-712 digests of the three things that a signing key ever signs. Domain: name ``RL Swarm``, version ``1``, the chain
-id, and the contract that reads the signature: the registry for records and registrations, the ledger for results.
+id, and the contract that reads the signature: the registry for records and registrations, ``Contributions`` for results.
 Pure functions; they sign nothing and check nothing.
 """
 
@@ -44,7 +44,7 @@ def registration_digest(contracts: Contracts, peer: PeerId, signer: Address, wal
 
 
 def round_result_hash(result: RoundResult) -> bytes:
-    """The EIP-712 struct hash of a result: what the ledger contract keeps of each round."""
+    """The EIP-712 struct hash of a result: what the contract keeps of each round."""
     return _struct_hash(
         ROUND_RESULT_TYPE,
         _word(result.round),
@@ -58,7 +58,7 @@ def round_result_hash(result: RoundResult) -> bytes:
 
 def round_result_digest(contracts: Contracts, result: RoundResult) -> bytes:
     """32 bytes that a member signs to attest ``result``."""
-    return _digest(contracts.chain_id, contracts.ledger, round_result_hash(result))
+    return _digest(contracts.chain_id, contracts.contributions, round_result_hash(result))
 
 
 def _digest(chain_id: int, contract: Address, struct_hash: bytes) -> bytes:

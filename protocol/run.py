@@ -107,6 +107,40 @@ class AuditRules(WireStruct, frozen=True):
     patience_rounds: Natural
 
 
+class EconomyRules(WireStruct, frozen=True):
+    """What a run asks for and pays. Amounts in millionths of a token (``_micro``), times in seconds, spans in rounds.
+
+    Enforced by the run's contracts: ``min_stake_micro``: a member's deposit for weight 1, 0: none is asked;
+    ``bond_micro``: what a challenge risks; ``budget_micro``: the escrow that pays everybody, and the most that can ever
+    be credited; ``round_emission_micro``: the most that one result may credit; ``quorum_size``: expected weight of the
+    signers drawn for a result; ``epoch_rounds``: recorded rounds that are paid out together; an epoch can be challenged
+    for ``challenge_s``, a challenged one must be affirmed within ``answer_s``, and a final one unlocks ``dispute_s``
+    later; ``unbonding_s``: how long withdrawn stake stays liable; ``absence_rounds``: a member that contributed to none
+    of so many recorded rounds may be dropped; ``barred_rounds``: how long one of bad standing stays out.
+
+    Applied by the members: ``auditor_micro``: pay of a drawn verdict that matches the outcome; ``newcomer_rounds``:
+    rounds in which a peer counts as new, and in which it earns ``newcomer_floor_milli`` of a full round at least;
+    ``late_share_milli``: the share of its pay that a late contribution keeps.
+    """
+
+    min_stake_micro: Natural
+    bond_micro: Natural
+    budget_micro: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+    round_emission_micro: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+    quorum_size: Annotated[int, msgspec.Meta(ge=1, le=4096)]
+    epoch_rounds: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+    challenge_s: Seconds
+    dispute_s: Seconds
+    answer_s: Seconds
+    unbonding_s: Annotated[int, msgspec.Meta(ge=1, le=31_536_000)]
+    absence_rounds: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+    barred_rounds: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+    auditor_micro: Natural
+    newcomer_rounds: Natural
+    newcomer_floor_milli: Annotated[int, msgspec.Meta(ge=0, le=1000)]
+    late_share_milli: Annotated[int, msgspec.Meta(ge=0, le=1000)]
+
+
 class RunSpec(WireStruct, frozen=True):
     """Everything a round depends on. ``model``: content id of the genesis state; ``seed``: the run's own salt."""
 
@@ -118,6 +152,7 @@ class RunSpec(WireStruct, frozen=True):
     learn: LearnRules
     time: TimeRules
     audit: AuditRules
+    economics: EconomyRules
     seed: Natural
     wire_version: Natural = WIRE_VERSION
 
@@ -127,13 +162,17 @@ class RunSpec(WireStruct, frozen=True):
 
 
 class RunContracts(WireStruct, frozen=True):
-    """Addresses of a run's contracts on its chain."""
+    """Addresses of a run's contracts on its chain; the first three serve all runs of the chain."""
 
     registry: Address
-    clock: Address
-    ledger: Address
-    pool: Address
     token: Address
+    factory: Address
+    clock: Address
+    contributions: Address
+    settlement: Address
+    vault: Address
+    reputation: Address
+    equivocation: Address
 
 
 class JoinToken(WireStruct, frozen=True):

@@ -1,0 +1,79 @@
+"""Why this module exists: who may post a result, and whose signatures it needs, is drawn by the round's seed.
+
+A contract and every peer must draw the same, so this is the contracts' arithmetic (``RoundClock.isDrawn``) in Python:
+a member's ticket is a hash of seed, purpose, round and peer; a member of weight w is drawn for an expected weight e when
+its ticket is below w * e of all W parts of the range. A larger e draws a superset. All pure.
+
+    attempt    grows by one whenever a round's length passes without a result; e doubles with it
+    few        e < W     the signers must be drawn, and number at least two thirds of e
+    everybody  e >= W    anybody signs, and more than half of the whole weight must
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+
+import msgspec
+from eth_hash.auto import keccak
+
+from chain.base import Member
+from chain.keys import peer_key
+from protocol.ids import PeerId
+
+POSTER, QUORUM = keccak(b"poster"), keccak(b"quorum")
+FIRST_POSTERS = 4
+"""Expected weight of those who may post at once; it doubles every ``poster_s``."""
+
+MAX_DOUBLINGS = 32
+_RANGE = 2**256 - 1
+
+
+def ticket(seed: str, domain: bytes, round: int, peer: PeerId) -> int:
+    """The number of 256 bits that ``peer`` drew; ``seed``: the round's, 64 hex digits; ``domain``: what for."""
+    return int.from_bytes(keccak(bytes.fromhex(seed) + domain + round.to_bytes(32, "big") + peer_key(peer)), "big")
+
+
+def is_drawn(drawn: int, *, weight: int, total_weight: int, expected: int) -> bool:
+    """Whether a member with ticket ``drawn`` is among those drawn for an ``expected`` weight."""
+    if expected * weight >= total_weight:
+        return True
+    return drawn < (_RANGE // total_weight) * weight * expected
+
+
+def poster_order(seed: str, round: int, members: Iterable[Member]) -> tuple[PeerId, ...]:
+    """Who proposes the round's result, and who takes over in turn: the order in which a growing draw admits them."""
+    known = {member.peer: member.weight for member in members}
+    return tuple(sorted(known, key=lambda peer: (Fraction(ticket(seed, POSTER, round, peer), known[peer]), peer)))
+
+
+def doublings(elapsed_s: int, each_s: int) -> int:
+    """How often an expected weight doubled ``elapsed_s`` seconds after the round opened."""
+    return min(max(elapsed_s, 0) // each_s, MAX_DOUBLINGS)
+
+
+class Quorum(msgspec.Struct, frozen=True):
+    """Whose signatures count, for how much each, and what they must come to."""
+
+    votes: Mapping[PeerId, int]
+    needed: int
+
+    def is_met(self, signers: Iterable[PeerId]) -> bool:
+        return sum(self.votes.get(peer, 0) for peer in set(signers)) >= self.needed
+
+
+def quorum(seed: str, round: int, members: Iterable[Member], *, quorum_size: int, attempt: int = 0) -> Quorum:
+    """Whose signatures a result of ``round`` needs in the given attempt. Raises ``ValueError`` without members."""
+    weights = {member.peer: member.weight for member in members}
+    total = sum(weights.values())
+    if not total:
+        raise ValueError("A round without members has no quorum.")
+    expected = quorum_size << min(attempt, MAX_DOUBLINGS)
+    if expected >= total:
+        return Quorum(weights, total // 2 + 1)
+    votes = {
+        peer: 1
+        for peer, weight in weights.items()
+        if is_drawn(ticket(seed, QUORUM, round, peer), weight=weight, total_weight=total, expected=expected)
+    }
+    return Quorum(votes, -(-2 * expected // 3))
