@@ -20,7 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from protocol.errors import ConfigError
 from protocol.ids import ContentId
-from protocol.run import AuditRules, GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
+from protocol.run import AuditRules, EconomyRules, GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
 from swarm.home import Home, write_atomically
 from swarm.layers import Layers, read_layers
 
@@ -154,6 +154,49 @@ class AuditSettings(Section):
     """Results that an accused, undecided contribution waits for before it is paid all the same."""
 
 
+class EconomySettings(Section):
+    """Amounts in millionths of a token."""
+
+    min_stake_micro: Count = Field(10_000_000, ge=0, le=2**53)
+    """Deposit for which a member has weight 1 in votes and draws; 0: none is asked."""
+    bond_micro: Count = Field(10_000_000, ge=0, le=2**53)
+    """What a challenge of a payout risks."""
+    budget_micro: Count = Field(1_000_000_000_000, ge=1, le=2**53)
+    """What the founder puts up to pay everybody; no more can ever be earned in the run."""
+    round_emission_micro: Count = Field(100_000_000_000, ge=1, le=2**53)
+    """The most that one round may earn."""
+    quorum_size: Count = Field(48, ge=1, le=4096)
+    """Expected weight of the members drawn to sign a result; a smaller swarm needs more than half of everybody."""
+    epoch_rounds: Count = Field(10, ge=1, le=100_000)
+    """Recorded rounds that are paid out together."""
+    challenge_s: Count = Field(600, ge=1, le=604_800)
+    """How long a payout can be challenged."""
+    dispute_s: Count = Field(600, ge=1, le=604_800)
+    """How long pay stays locked after that."""
+    answer_s: Count = Field(600, ge=1, le=604_800)
+    """How long a challenged payout may wait for the signatures that affirm it."""
+    unbonding_s: Count = Field(86_400, ge=1, le=31_536_000)
+    """How long stake that is taken out can still be lost."""
+    absence_rounds: Count = Field(4, ge=1, le=100_000)
+    """A member that contributed to none of so many recorded rounds may be dropped; until then it is waited for."""
+    barred_rounds: Count = Field(16, ge=1, le=1_000_000)
+    """How long a member of bad standing stays out."""
+    auditor_micro: Count = Field(50_000, ge=0, le=2**53)
+    """Pay of a drawn auditor whose verdict matches the outcome."""
+    newcomer_rounds: Count = Field(8, ge=0, le=100_000)
+    """Rounds in which a peer counts as new."""
+    newcomer_floor_milli: Count = Field(100, ge=0, le=1000)
+    """What a new peer earns at least for work that holds, in thousandths of a full round."""
+    late_share_milli: Count = Field(500, ge=0, le=1000)
+    """What late work earns of its pay, in thousandths."""
+
+    @model_validator(mode="after")
+    def _a_round_fits_the_budget(self) -> EconomySettings:
+        if self.round_emission_micro > self.budget_micro:
+            raise ValueError("round_emission_micro must not be above budget_micro")
+        return self
+
+
 class NetworkSettings(Section):
     host: str = Field("127.0.0.1", min_length=1)
     """Address to listen on; 0.0.0.0 listens on all."""
@@ -209,6 +252,7 @@ class Settings(Section):
     learn: LearnSettings = LearnSettings()
     time: TimeSettings = TimeSettings()
     audit: AuditSettings = AuditSettings()
+    economics: EconomySettings = EconomySettings()
     network: NetworkSettings = NetworkSettings()
     chain: ChainSettings = ChainSettings()
     wallet: WalletSettings = WalletSettings()
@@ -232,6 +276,7 @@ class Settings(Section):
             ),
             time=TimeRules(**self.time.model_dump()),
             audit=AuditRules(**self.audit.model_dump()),
+            economics=EconomyRules(**self.economics.model_dump()),
             seed=self.run.seed,
         )
 
