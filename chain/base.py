@@ -166,7 +166,8 @@ class EpochState(StrEnum):
 class Epoch(msgspec.Struct, frozen=True):
     """What is paid out together: everything recorded up to ``round``, by the root of that round's credit table.
 
-    ``unlocks_at`` (unix seconds): from when a final one can be claimed.
+    ``data_hash`` names that table. ``unlocks_at`` (unix seconds): from when a final one can be claimed; ``answer_by``:
+    until when a challenged one can be affirmed (0: nobody challenged it).
     """
 
     number: int
@@ -176,6 +177,8 @@ class Epoch(msgspec.Struct, frozen=True):
     opened_at: int
     unlocks_at: int
     state: EpochState
+    data_hash: ContentId
+    answer_by: int = 0
 
 
 class EpochsView(msgspec.Struct, frozen=True):

@@ -69,7 +69,7 @@ class EpochWatch:
             affirmation = await self._answer(newest)
             if affirmation is not None:
                 await self._settler.send_now(affirmation)
-            elif epochs.block_at >= newest.opened_at + self._rules.challenge_s + self._rules.answer_s:
+            elif epochs.block_at >= newest.answer_by:
                 await self._settler.send_now(VoidEpoch(newest.number))
         elif view.settled_round >= epochs.covered_round + self._rules.epoch_rounds:
             await self._settler.send_now(OpenEpoch(view.settled_round))

@@ -229,7 +229,7 @@ class FakeWorld:
             case Challenge(epoch=epoch):
                 self.escrow.challenge(wallet, epoch)
             case Affirm():
-                self.escrow.affirm(intent)
+                self.escrow.affirm(wallet, intent)
             case VoidEpoch(epoch=epoch):
                 self.escrow.void(epoch)
             case Claim():

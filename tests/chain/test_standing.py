@@ -24,7 +24,7 @@ from chain.sortition import POSTER, QUORUM, is_drawn, ticket
 from chain.typed_data import record_digest, registration_digest
 from protocol.ids import ContentId, PeerId
 from protocol.merkle import MerkleTree
-from tests.chain.conftest import RULES, RUN, Bench
+from tests.chain.conftest import RULES, Bench
 from tests.chain.players import Player, content, line, refused, result, settle
 
 ADA, BEN, CYD, DAN = (Player(name) for name in ("ada", "ben", "cyd", "dan"))
@@ -74,6 +74,7 @@ async def test_stake_is_weight(bench: Bench) -> None:
     assert {member.peer: member.weight for member in view.members} == {ADA.peer: 8, BEN.peer: 1, CYD.peer: 1}
     assert view.total_weight == 10
     outcome = result(1, ZERO_ROOT, 0)
+    await bench.pass_time(2 * RULES.poster_s)  # by now everybody may post
     assert await refused(bench.chain(BEN).send(settle(bench.contracts, outcome, BEN, CYD))) == "MajorityMissing"
     await bench.chain(ADA).send(settle(bench.contracts, outcome, ADA))
 
@@ -180,7 +181,7 @@ async def test_two_contributions_for_one_round_cost_the_whole_stake(bench: Bench
     await bench.join(ADA, BEN, CYD)
 
     def accuse(of: Player, *contents: ContentId, kind: str = "contribution") -> Accuse:
-        signed = [sign_digest(of.secret, record_digest(bench.contracts, RUN, kind, 1, one)) for one in contents]
+        signed = [sign_digest(of.secret, record_digest(bench.contracts, bench.run, kind, 1, one)) for one in contents]
         return Accuse(CYD.peer, kind, 1, contents[0], signed[0], contents[1], signed[1])
 
     chain, one, other = bench.chain(ADA), content("one"), content("other")
