@@ -184,14 +184,17 @@ class Epoch(msgspec.Struct, frozen=True):
 class EpochsView(msgspec.Struct, frozen=True):
     """At block time ``block_at``: the newest epoch, whatever its state, and the newest one that can be claimed.
 
-    ``covered_round``: up to which recorded round there is an epoch that is not void. ``ends_at``: when the run ends;
-    0: nobody stopped it.
+    ``covered_round``: up to which recorded round there is an epoch that is not void. ``final_round``, ``final_root``:
+    of the last final epoch, unlocked or not (0 and ``ZERO_ROOT`` before the first): what it says of peers' work stands.
+    ``ends_at``: when the run ends; 0: nobody stopped it.
     """
 
     block_at: int
     newest: Epoch | None
     claimable: Epoch | None
     covered_round: int
+    final_round: int = 0
+    final_root: ContentId = ZERO_ROOT
     ends_at: int = 0
 
 

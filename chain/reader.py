@@ -118,7 +118,7 @@ class Reader:
 
     async def epochs(self) -> EpochsView:
         at = self._contracts.settlement
-        header, count, (found, claimable), (final_round, _), (_, ends_at, _) = await gather(
+        header, count, (found, claimable), (final_round, final_root), (_, ends_at, _) = await gather(
             self._rpc.request("eth_getBlockByNumber", "latest", False),
             self.read(at, function("Settlement", "numEpochs")),
             self.read(at, function("Settlement", "latestClaimable")),
@@ -132,6 +132,8 @@ class Reader:
             newest=newest,
             claimable=await self.epoch(claimable) if found else None,
             covered_round=newest.round if newest is not None and is_undecided else final_round,
+            final_round=final_round,
+            final_root=ContentId(final_root.hex()),
             ends_at=ends_at,
         )
 

@@ -60,7 +60,8 @@ class EpochWatch:
             self._troubles.report(error)
             return
         newest = epochs.newest
-        self.oldest_needed = epochs.claimable.round if epochs.claimable is not None else 0
+        paid = [epoch.round for epoch in (epochs.claimable,) if epoch is not None]
+        self.oldest_needed = min([*paid, epochs.final_round]) if paid else 0
         if newest is not None and newest.state is EpochState.OPEN:
             is_late = epochs.block_at - newest.opened_at >= self._rules.challenge_s // 2
             if is_late and await self._is_contested(newest):

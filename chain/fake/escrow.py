@@ -11,7 +11,7 @@ from chain.fake.registry import Registry
 from chain.fake.results import Results
 from chain.fake.roster import Roster
 from chain.keys import peer_key
-from protocol.ids import Address, PeerId
+from protocol.ids import ZERO_ROOT, Address, ContentId, PeerId
 from protocol.messages import RoundResult
 
 
@@ -65,7 +65,16 @@ class Escrow:
             newest=self.view(numbers[-1]) if numbers else None,
             claimable=self.view(claimable[-1]) if claimable else None,
             covered_round=self.covered_round,
+            final_round=self.last_final()[0],
+            final_root=self.last_final()[1],
         )
+
+    def last_final(self) -> tuple[int, ContentId]:
+        """Round and credits root of the last final epoch."""
+        for number in reversed(range(len(self._epochs))):
+            if self.state(number) is EpochState.FINAL:
+                return self._epochs[number].result.round, self._epochs[number].result.credits_root
+        return 0, ZERO_ROOT
 
     @property
     def covered_round(self) -> int:

@@ -207,7 +207,7 @@ class FakeWorld:
             case Prune(peer=peer, line=0):
                 self.roster.prune(peer)
             case Prune():
-                self.vault.eject(intent, self.results.credits_root)
+                self.vault.eject(intent, *self.escrow.last_final())
             case Stake():
                 self.vault.stake(wallet, intent)
             case Unstake():
