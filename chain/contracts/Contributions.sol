@@ -109,8 +109,10 @@ contract Contributions is Initializable, EIP712 {
     error RunEnded(uint64 endsAt);
     /// @notice Only the wallet that owns the peer may do this.
     error NotThePeersOwner(bytes32 peerKey, address caller);
-    /// @notice The peer is no member of the round, or signs with its present account only from the next round on.
+    /// @notice The peer is no member of the round.
     error PeerNotAMember(bytes32 peerKey, uint64 round);
+    /// @notice Zero names no contribution.
+    error ContentMissing();
     /// @notice The peer put a contribution of this round on record before.
     error AlreadyIncluded(bytes32 peerKey, uint64 round);
     /// @notice Only another contract of this run may call this.
@@ -171,6 +173,7 @@ contract Contributions is Initializable, EIP712 {
         uint64 current = CLOCK.round();
         if (ofRound != current) revert RoundNotCurrent(current, ofRound);
         if (!CLOCK.isMember(peerKey, ofRound)) revert PeerNotAMember(peerKey, ofRound);
+        if (content == 0) revert ContentMissing();
         if (_inclusions[ofRound][peerKey] != 0) revert AlreadyIncluded(peerKey, ofRound);
         _inclusions[ofRound][peerKey] = content;
         _included[ofRound].push(peerKey);

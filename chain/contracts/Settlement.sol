@@ -134,7 +134,7 @@ contract Settlement is Initializable {
     /// @notice What was never credited went back to the creator.
     event BudgetReclaimed(address indexed creator, uint256 amountMicro);
 
-    /// @notice An epoch is undecided, or there are too few new results.
+    /// @notice There is no result after the last final epoch, or the rounds up to `dueRound` are not over.
     error EpochNotDue(uint64 settledRound, uint64 dueRound);
     /// @notice The epoch before is not decided yet.
     error EpochUndecided(uint256 epoch);
@@ -200,8 +200,9 @@ contract Settlement is Initializable {
         });
     }
 
-    /// @notice Open the next epoch with the latest recorded result. Anybody may, when the run's epoch rounds have passed since
-    /// the last one (or the run has ended) and no epoch is undecided.
+    /// @notice Open the next epoch with the latest recorded result. Anybody may, when there is a new one, no epoch is undecided,
+    /// and the run's epoch rounds are over since the last final epoch (or the run has ended).
+    /// @dev Rounds without a result count: members who cannot build on a false result must be able to get rid of it.
     function openEpoch() external returns (uint256 epoch) {
         Run storage run = _run;
         epoch = _epochs.length;
@@ -213,8 +214,9 @@ contract Settlement is Initializable {
             if (run.epochsFinal != 0) lastRound = _epochs[run.epochsFinal - 1].round;
         }
         uint64 settledRound = CONTRIBUTIONS.settledRound();
-        uint64 dueRound = lastRound + (_hasEnded(run) ? 1 : uint64(run.epochRounds));
-        if (settledRound < dueRound) revert EpochNotDue(settledRound, dueRound);
+        if (settledRound <= lastRound) revert EpochNotDue(settledRound, lastRound + 1);
+        uint64 dueRound = lastRound + run.epochRounds;
+        if (CLOCK.round() <= dueRound && !_hasEnded(run)) revert EpochNotDue(settledRound, dueRound);
 
         uint256 totalMicro = CONTRIBUTIONS.totalMicroCredits();
         uint40 challengeableUntil = uint40(block.timestamp) + run.challengeS;
