@@ -93,9 +93,11 @@ class Escrow:
     def open(self) -> None:
         if self._epochs and self.state(len(self._epochs) - 1) in (EpochState.OPEN, EpochState.CHALLENGED):
             refuse("EpochUndecided", epoch=len(self._epochs) - 1)
-        due_from = self.covered_round + self._ground.rules.epoch_rounds
-        if self._results.settled_round < due_from or self._results.latest is None:
-            refuse("EpochNotDue", settledRound=self._results.settled_round, dueRound=due_from)
+        covered, settled = self.covered_round, self._results.settled_round
+        if settled <= covered or self._results.latest is None:
+            refuse("EpochNotDue", settledRound=settled, dueRound=covered + 1)
+        if self._roster.round <= covered + self._ground.rules.epoch_rounds:
+            refuse("EpochNotDue", settledRound=settled, dueRound=covered + self._ground.rules.epoch_rounds)
         self._epochs.append(_Epoch(self._results.latest, self._ground.now))
 
     def challenge(self, wallet: Address, number: int) -> None:
