@@ -47,7 +47,7 @@ def packed(raw: bytes) -> str:
 
 
 def test_a_run_has_this_id_for_ever():
-    assert SPEC.id == "703dababa9a765a90ac5b12750ca79a57e8704dbd1dc0a81666092f3d453122c"
+    assert SPEC.id == "616bd2f78a52d7975f1103d80df39277be7f748806dee46c6bdc890b1d23a0ce"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,8 @@ def test_a_run_has_this_id_for_ever():
         msgspec.structs.replace(SPEC, learn=msgspec.structs.replace(SPEC.learn, learning_rate_nano=300_001)),
         msgspec.structs.replace(SPEC, time=msgspec.structs.replace(SPEC.time, poster_s=11)),
         msgspec.structs.replace(SPEC, audit=msgspec.structs.replace(SPEC.audit, num_auditors=2)),
-        msgspec.structs.replace(SPEC, wire_version=3),
+        msgspec.structs.replace(SPEC, economics=msgspec.structs.replace(SPEC.economics, quorum_size=49)),
+        msgspec.structs.replace(SPEC, wire_version=4),
     ],
 )
 def test_whoever_plays_by_another_rule_is_in_another_run(other):
@@ -136,7 +137,7 @@ def test_a_token_with_something_that_is_no_address_is_refused():
 
 
 def test_a_token_of_another_wire_version_says_which():
-    run = msgspec.structs.replace(SPEC, wire_version=3)
+    run = msgspec.structs.replace(SPEC, wire_version=4)
     with pytest.raises(ConfigError) as caught:
         parse_token(format_token(msgspec.structs.replace(TOKEN, run=run)))
-    assert caught.value.what == "This swarm speaks wire version 3, this program speaks 2."
+    assert caught.value.what == "This swarm speaks wire version 4, this program speaks 3."
