@@ -135,6 +135,7 @@ class Claim(msgspec.Struct, frozen=True, tag=True):
     peer: PeerId
     micro_credits: int
     proof: tuple[ContentId, ...]
+    line: int = 0
 
 
 Intent = Register | Enrol | Settle | Advance | Prune | Claim

@@ -263,7 +263,7 @@ class FakeWorld:
         claimed = entry.claimed_micro if entry else 0
         if intent.micro_credits <= claimed:
             _refuse("NothingToClaim", peerKey=key, claimedMicro=claimed)
-        node = keccak(keccak(key + intent.micro_credits.to_bytes(32, "big")))
+        node = keccak(keccak(key + (intent.line or intent.micro_credits).to_bytes(32, "big")))
         for sibling in map(bytes.fromhex, intent.proof):
             node = keccak(min(node, sibling) + max(node, sibling))
         root = latest.credits_root if latest else ZERO_ROOT
