@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chain.base import ZERO_ROOT
+from chain.credit_line import CreditLine, unpack
 from chain.keys import peer_key
 from protocol.codec import content_id, content_id_of, decode, encode
 from protocol.errors import BadRecord
@@ -19,6 +20,7 @@ from rewards.ledger import (
     contributions_tree,
     credits_tree,
     earned_micro,
+    line_of,
     round_result,
     row_of,
     total_micro,
@@ -78,14 +80,14 @@ def waiting(number, name, micro, *, start="genesis") -> Pending:
 def test_a_table_accumulates_and_pays_with_the_next_result(players, run):
     a, b, c = players[:3]
     first = apply(None, run, 1, [work(b, "b1", 10), work(a, "a1", 20)])
-    assert row_of(first, a.peer) == CreditRow(a.peer, 0, 1, state("a1"), (waiting(1, "a1", 20),))
+    assert row_of(first, a.peer) == CreditRow(a.peer, 0, 1, state("a1"), (waiting(1, "a1", 20),), 525, 1)
     assert total_micro(first) == 0
     third = apply(first, run, 3, [work(a, "a3", 5, start="a1"), work(c, "c3", 0)])
     assert (third.run, third.round) == (run, 3)
     assert [row.peer for row in third.rows] == sorted([a.peer, b.peer, c.peer])
-    assert row_of(third, a.peer) == CreditRow(a.peer, 20, 2, state("a3"), (waiting(3, "a3", 5, start="a1"),))
-    assert row_of(third, b.peer) == CreditRow(b.peer, 10, 1, state("b1"))
-    assert row_of(third, c.peer) == CreditRow(c.peer, 0, 1, state("c3"), (waiting(3, "c3", 0),))
+    assert row_of(third, a.peer) == CreditRow(a.peer, 20, 2, state("a3"), (waiting(3, "a3", 5, start="a1"),), 548, 3)
+    assert row_of(third, b.peer) == CreditRow(b.peer, 10, 1, state("b1"), (), 525, 1)
+    assert row_of(third, c.peer) == CreditRow(c.peer, 0, 1, state("c3"), (waiting(3, "c3", 0),), 525, 3)
     assert row_of(third, players[4].peer) is None
     assert row_of(None, a.peer) is None
     assert total_micro(third) == 30
@@ -127,14 +129,14 @@ def test_roots_and_hashes_of_a_small_ledger_never_change(players, run):
     assert result.previous_credits_root == ZERO_ROOT
     assert (result.round, result.total_micro_credits) == (1, 0)
     assert (
-        result.data_hash == content_id_of(table) == "035df2a5353354bed88a10318e50d5ddac411bd4df0def35804a098f19212aa4"
+        result.data_hash == content_id_of(table) == "2d5697313c7e9077a060d9434cd601b2359d568bc8666d47ec5c99689e43b645"
     )
-    assert result.credits_root == "ffad645e82f40618010e66d270e69e7ccae807543a1ec0884aed7a267dfa1f16"
+    assert result.credits_root == "72322c625784d9abaed1bb24debe9f07ac273f55a4bad00e808c4036cd953f01"
     assert result.contributions_root == "10835aba3f617a6a62731c3f5f2e4bff460a67e09a0cf23466b436963ca91885"
     after = round_result(apply(table, run, 2, []), [], table)
     assert after.previous_credits_root == result.credits_root
     assert (after.contributions_root, after.total_micro_credits) == (ZERO_ROOT, 600_000)
-    assert after.credits_root == "244787f97a8b71c0e450bd0aa36bf180a0ae2e14acd209fc95611f281440d720"
+    assert after.credits_root == "a56d6d9576ea2595ce5ce3fe9cf76b2ff4b20ff901f753f82387c0b96d4802a9"
     last = round_result(apply(apply(table, run, 2, []), run, 3, []), [], apply(table, run, 2, []))
     assert last.previous_credits_root == last.credits_root == after.credits_root
     assert last.data_hash != after.data_hash
@@ -145,17 +147,19 @@ def test_every_row_and_contribution_can_be_proved(players, run):
     table = apply(apply(None, run, 1, works), run, 2, [])
     credits, contributions = credits_tree(table), contributions_tree((w.peer, w.content) for w in works)
     for w in works:
-        key = peer_key(w.peer)
-        assert verify(credits.root, key, w.micro_credits, credits.proof(key, w.micro_credits))
+        key, line = peer_key(w.peer), line_of(row_of(table, w.peer))
+        assert unpack(line) == CreditLine(w.micro_credits, 525, 1, 1, 0, 0, 0)
+        assert verify(credits.root, key, line, credits.proof(key, line))
         assert verify(
             contributions.root, key, bytes.fromhex(w.content), contributions.proof(key, bytes.fromhex(w.content))
         )
-        assert not verify(credits.root, key, w.micro_credits + 1, credits.proof(key, w.micro_credits))
+        assert not verify(credits.root, key, line + (1 << 192), credits.proof(key, line))
 
 
 def test_a_single_contributors_root_is_its_leaf(players, run):
     table = apply(apply(None, run, 1, [work(players[0], "x", 7)]), run, 2, [])
-    assert credits_tree(table).root == leaf_hash(peer_key(players[0].peer), 7).hex()
+    line = 7 << 192 | 525 << 176 | 1 << 136 | 1 << 96
+    assert credits_tree(table).root == leaf_hash(peer_key(players[0].peer), line).hex()
 
 
 def test_a_table_survives_the_wire_and_its_own_check(players, run):
@@ -182,6 +186,16 @@ def test_tables_that_the_ledger_could_not_have_made_are_malformed(players, run):
         (replace(first, pending=(replace(first.pending[0], round=0),)),),
         (replace(first, micro_credits=500_001),),
         (replace(first, pending=(replace(first.pending[0], micro_credits=1_000_001),)),),
+        (replace(first, pending=(replace(first.pending[0], waited=1),)),),
+        (replace(first, late_rounds=1),),
+        (replace(first, last_round=2),),
+        (replace(first, last_round=0),),
+        (replace(first, rounds=0, pending=()),),
+        (replace(first, rounds=0, last_round=0),),
+        (replace(first, audits_passed=1),),
+        (replace(first, standing_milli=982),),
+        (replace(first, standing_milli=-1),),
+        (replace(first, micro_credits=1, audit_micro_credits=2),),
     ):
         with pytest.raises(BadRecord) as caught:
             check_table(replace(good, rows=rows), run)
@@ -189,6 +203,9 @@ def test_tables_that_the_ledger_could_not_have_made_are_malformed(players, run):
     with pytest.raises(BadRecord) as caught:
         check_table(good, content_id(b"other"))
     assert caught.value.reason == "wrong_run"
-    huge = replace(good, round=2**60, rows=(replace(first, rounds=2**50, micro_credits=2**63),))
-    with pytest.raises(BadRecord, match="fit"):
-        check_table(huge, run)
+    for huge in (
+        replace(first, rounds=2**31, last_round=2**31, micro_credits=2**63, audit_micro_credits=2**63),
+        replace(first, rounds=1, last_round=2**32, pending=()),
+    ):
+        with pytest.raises(BadRecord, match="fit"):
+            check_table(replace(good, round=2**60, rows=(huge,)), run)

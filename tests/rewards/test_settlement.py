@@ -272,7 +272,7 @@ def test_a_claim_proves_the_unpaid_total(round_one, players, run):
     claim = claim_intent(table, players[2].peer, 0)
     assert isinstance(claim, Claim)
     assert claim.micro_credits == 300_002
-    assert verify(credits_tree(table).root, peer_key(claim.peer), claim.micro_credits, claim.proof)
+    assert verify(credits_tree(table).root, peer_key(claim.peer), claim.line, claim.proof)
     assert claim_intent(table, players[2].peer, 300_001) == claim
 
 
