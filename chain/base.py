@@ -33,6 +33,7 @@ class Member(msgspec.Struct, frozen=True):
     signer: Address
     owner: Address
     joined_round: int
+    weight: int = 1
 
 
 class ClockView(msgspec.Struct, frozen=True):
