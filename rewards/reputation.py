@@ -66,6 +66,11 @@ def step_rate_ppm(base_ppm: int, standing: int) -> int:
     return min(1_000_000, base_ppm * FULL // max(standing, 1))
 
 
+def newcomers(joined: Mapping[PeerId, int], round: int, newcomer_rounds: int) -> frozenset[PeerId]:
+    """Members that enrolled, first or again, less than ``newcomer_rounds`` ago. ``joined``: the round of each."""
+    return frozenset(peer for peer, since in joined.items() if round - since < newcomer_rounds)
+
+
 class Fault(StrEnum):
     """Why a member may be ejected by anybody."""
 

@@ -15,7 +15,7 @@ from chain.fake import FakeChain, FakeWorld
 from identity.envelope import verify
 from identity.keyfile import create_key
 from identity.signer import Signer
-from protocol.events import Event, RecordRejected
+from protocol.events import Event, RecordRejected, RoundSettled
 from protocol.ids import Address, PeerId
 from protocol.run import AuditRules, FamilySpec, GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
 from rewards.outbox import Outbox
@@ -174,6 +174,10 @@ class Seat:
             claim_every=0,
             set_members=self.transport.set_members,
         )
+
+    def paid_for_verdicts(self, peer: PeerId) -> int:
+        """Micro-credits that ``peer`` got for what it checked, as far as this peer was told."""
+        return sum(event.paid_for_verdicts.get(peer, 0) for event in self.told(RoundSettled))
 
     def told(self, kind: type[Kind]) -> list[Kind]:
         """Events of one kind that this peer has written so far."""
