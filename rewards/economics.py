@@ -36,7 +36,7 @@ class Economics(msgspec.Struct, frozen=True):
     ``newcomer_floor_milli`` of a credit for punctual work. ``late_share_milli``: what late work keeps of its pay.
     """
 
-    min_stake_micro: int = 10 * MICRO_PER_CREDIT
+    min_stake_micro: int = 25 * MICRO_PER_CREDIT
     budget_micro: int = 1_000_000_000 * MICRO_PER_CREDIT
     round_emission_micro: int = 100_000 * MICRO_PER_CREDIT
     auditor_micro: int = 20_000

@@ -18,9 +18,10 @@ contribution lifts it, so that even from 0 three are enough to be drawn again, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
+from chain.base import Member
 from protocol.ids import PeerId
 from protocol.messages import CreditRow, CreditTable
 
@@ -66,9 +67,9 @@ def step_rate_ppm(base_ppm: int, standing: int) -> int:
     return min(1_000_000, base_ppm * FULL // max(standing, 1))
 
 
-def newcomers(joined: Mapping[PeerId, int], round: int, newcomer_rounds: int) -> frozenset[PeerId]:
-    """Members that enrolled, first or again, less than ``newcomer_rounds`` ago. ``joined``: the round of each."""
-    return frozenset(peer for peer, since in joined.items() if round - since < newcomer_rounds)
+def newcomers(members: Iterable[Member], round: int, newcomer_rounds: int) -> frozenset[PeerId]:
+    """Members that enrolled, first or again, less than ``newcomer_rounds`` ago."""
+    return frozenset(member.peer for member in members if round - member.joined_round < newcomer_rounds)
 
 
 class Fault(StrEnum):

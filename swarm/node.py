@@ -300,8 +300,7 @@ class Node:
         run = self._bench.run
         seed = ContentId(view.seed)
         questions = round_questions(self._task, run.id, view.round, seed, run.game.num_questions)
-        joined = {member.peer: member.joined_round for member in view.members}
-        new = newcomers(joined, view.round, economics_of(run).newcomer_rounds)
+        new = newcomers(view.members, view.round, economics_of(run).newcomer_rounds)
         return {
             peer: RoundView(run.id, view.round, seed, run.game, cohort, questions)
             for cohort in split_cohorts(seed, members, run.game.cohort_size, new)
