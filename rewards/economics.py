@@ -33,7 +33,8 @@ class Economics(msgspec.Struct, frozen=True):
     ``min_stake_micro``: a member's deposit, lost when a cheat is proven. ``budget_micro``: the most that can ever be
     credited; ``round_emission_micro``: the most that one result may credit. ``auditor_micro``: pay of one drawn verdict
     that agrees with the outcome. ``newcomer_rounds``: recorded contributions during which a peer earns at least
-    ``newcomer_floor_milli`` of a credit for punctual work. ``late_share_milli``: what late work keeps of its pay.
+    ``newcomer_floor_milli`` of a credit for punctual work. ``late_share_milli``: what late work keeps of its pay;
+    ``unreplayable_share_milli``: what work keeps of it that nobody can do again bit for bit.
     """
 
     min_stake_micro: int = 25 * MICRO_PER_CREDIT
@@ -43,6 +44,7 @@ class Economics(msgspec.Struct, frozen=True):
     newcomer_rounds: int = 10
     newcomer_floor_milli: int = 200
     late_share_milli: int = 500
+    unreplayable_share_milli: int = 500
 
 
 DEFAULT = Economics()
@@ -65,8 +67,14 @@ def floor_micro(economics: Economics) -> int:
     return floor if floor * economics.newcomer_rounds <= economics.min_stake_micro else 0
 
 
-def newcomer_pay(economics: Economics, micro: int, rounds: int, *, punctual: bool) -> int:
-    """Pay of a round that earned ``micro`` by its scores, for a peer with ``rounds`` recorded contributions before."""
+def round_pay(economics: Economics, micro: int, rounds: int, *, punctual: bool, replayable: bool) -> int:
+    """Pay of a round that earned ``micro`` by its scores, for a peer with ``rounds`` recorded contributions before.
+
+    Work that cannot be replayed has no floor, since nothing shows that it was done, and keeps only a share: whoever
+    samples several times and publishes the best is not seen there, and must not earn more than by exact work.
+    """
+    if not replayable:
+        return micro * economics.unreplayable_share_milli // _MILLI
     is_new = rounds < economics.newcomer_rounds
     return max(micro, floor_micro(economics)) if is_new and punctual else micro
 

@@ -30,7 +30,7 @@ from protocol.errors import BadRecord
 from protocol.ids import STAGES, ContentId, PeerId, Stage, parse_content_id, parse_peer_id
 from protocol.merkle import MerkleTree
 from protocol.messages import CreditRow, CreditTable, Pending, RoundResult
-from rewards.economics import DEFAULT, MICRO_PER_CREDIT, Economics, allowed_micro, newcomer_pay, within
+from rewards.economics import DEFAULT, MICRO_PER_CREDIT, Economics, allowed_micro, round_pay, within
 from rewards.pending import NOTHING_ACCUSED, Judge, Ruling, losing, over_cap, settle_row
 from rewards.reputation import TOP, after_absence, after_contribution, after_strike
 
@@ -53,7 +53,7 @@ NO_TERMS = Terms()
 
 class Verified(msgspec.Struct, frozen=True):
     """A contribution whose claims this member recomputed: whose, which record, what its scores earned, from where to
-    where its state went, and whether it played all three stages in time."""
+    where its state went, whether it played all three stages in time, and whether others can do it again."""
 
     peer: PeerId
     content: ContentId
@@ -61,6 +61,7 @@ class Verified(msgspec.Struct, frozen=True):
     state_before: ContentId
     state_after: ContentId
     punctual: bool = False
+    replayable: bool = True
 
 
 def earned_micro(
@@ -164,11 +165,12 @@ def _in_order(verified: Iterable[Verified]) -> list[Verified]:
 def _earnings(rows: Mapping[PeerId, CreditRow], works: Sequence[Verified], economics: Economics) -> list[int]:
     """What each work earns: with the newcomers' floor, and so that all that is pending fits into the run's budget."""
     earned = [
-        newcomer_pay(
+        round_pay(
             economics,
             work.micro_credits,
             rows[work.peer].rounds if work.peer in rows else 0,
             punctual=work.punctual,
+            replayable=work.replayable,
         )
         for work in works
     ]

@@ -113,6 +113,7 @@ class Agreement:
                 checked.contribution.state_before,
                 checked.contribution.state_after,
                 punctual=not late_stages and all(scores.get(stage) for stage in STAGES),
+                replayable=self._bench.genesis is not None,
             )
         return verified
 

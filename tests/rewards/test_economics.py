@@ -17,8 +17,8 @@ from rewards.economics import (
     min_detection,
     min_stake_micro,
     min_step_rate_ppm,
-    newcomer_pay,
     rollouts_detection,
+    round_pay,
     step_detection,
     within,
 )
@@ -96,10 +96,15 @@ def test_at_default_rates_no_gain_within_one_round_is_worth_the_stake():
 
 
 def test_newcomers_have_a_floor_for_punctual_work_and_for_so_many_rounds():
-    pay = [newcomer_pay(DEFAULT, 50_000, rounds, punctual=True) for rounds in (0, 9, 10)]
+    pay = [round_pay(DEFAULT, 50_000, rounds, punctual=True, replayable=True) for rounds in (0, 9, 10)]
     assert pay == [200_000, 200_000, 50_000]
-    assert newcomer_pay(DEFAULT, 50_000, 0, punctual=False) == 50_000
-    assert newcomer_pay(DEFAULT, 700_000, 0, punctual=True) == 700_000
+    assert round_pay(DEFAULT, 50_000, 0, punctual=False, replayable=True) == 50_000
+    assert round_pay(DEFAULT, 700_000, 0, punctual=True, replayable=True) == 700_000
+
+
+def test_work_that_nobody_can_do_again_keeps_half_and_has_no_floor():
+    assert round_pay(DEFAULT, 50_000, 0, punctual=True, replayable=False) == 25_000
+    assert round_pay(DEFAULT, CREDIT, 50, punctual=True, replayable=False) == 500_000
 
 
 @given(st.integers(0, 30 * CREDIT), st.integers(0, 100), st.integers(0, 1000))
