@@ -31,10 +31,10 @@ class Economics(msgspec.Struct, frozen=True):
     """What a run pays besides scores, and its caps. Names and meanings are those of the run's economic rules.
 
     ``min_stake_micro``: a member's deposit, lost when a cheat is proven. ``budget_micro``: the most that can ever be
-    credited; ``round_emission_micro``: the most that one result may credit. ``auditor_micro``: pay of one drawn verdict
-    that agrees with the outcome. ``newcomer_rounds``: recorded contributions during which a peer earns at least
-    ``newcomer_floor_milli`` of a credit for punctual work. ``late_share_milli``: what late work keeps of its pay;
-    ``unreplayable_share_milli``: what work keeps of it that nobody can do again bit for bit.
+    credited; ``round_emission_micro``: the most that one result may credit. ``auditor_micro``: pay of a drawn verdict
+    that agrees with the outcome (``verdict_micro``). ``newcomer_rounds``: recorded contributions during which a peer
+    earns at least ``newcomer_floor_milli`` of a credit for punctual work. ``late_share_milli``: what late work keeps of
+    its pay; ``unreplayable_share_milli``: what work keeps of it that nobody can do again bit for bit.
     """
 
     min_stake_micro: int = 25 * MICRO_PER_CREDIT
@@ -44,7 +44,7 @@ class Economics(msgspec.Struct, frozen=True):
     newcomer_rounds: int = 10
     newcomer_floor_milli: int = 200
     late_share_milli: int = 500
-    unreplayable_share_milli: int = 500
+    unreplayable_share_milli: int = 150
 
 
 DEFAULT = Economics()
@@ -77,6 +77,14 @@ def round_pay(economics: Economics, micro: int, rounds: int, *, punctual: bool, 
         return micro * economics.unreplayable_share_milli // _MILLI
     is_new = rounds < economics.newcomer_rounds
     return max(micro, floor_micro(economics)) if is_new and punctual else micro
+
+
+def verdict_micro(economics: Economics, level: int, step_rate_ppm: int) -> int:
+    """Pay of a drawn verdict that agrees with the outcome. One that took a replay of the training step (level 2) pays
+    as many times more as such audits are rarer, up to a credit: on average both kinds of work are worth the same."""
+    if level < 2:
+        return economics.auditor_micro
+    return min(MICRO_PER_CREDIT, economics.auditor_micro * _MILLION // max(step_rate_ppm, 1))
 
 
 def within(cap_micro: int, amounts: Sequence[int]) -> list[int]:

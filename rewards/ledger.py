@@ -113,9 +113,7 @@ def apply(
     waiting, excused = over_cap(rows.values(), ruling, allowed), losing(previous, ruling)
     rows = {peer: settle_row(row, ruling, waiting) for peer, row in rows.items()}
     left = credited + allowed - _credited(rows.values())
-    _pay_judges(
-        rows, ruling.judges, terms.economics, min(left, terms.economics.budget_micro - _promised(rows.values()))
-    )
+    _pay_judges(rows, ruling.judges, min(left, terms.economics.budget_micro - _promised(rows.values())))
     works = _in_order(verified)
     for work, micro in zip(works, _earnings(rows, works, terms.economics), strict=True):
         rows[work.peer] = _contributed(rows.get(work.peer), work, round, micro)
@@ -133,11 +131,11 @@ def _promised(rows: Iterable[CreditRow]) -> int:
     return sum(row.micro_credits + sum(one.micro_credits for one in row.pending) for row in rows)
 
 
-def _pay_judges(rows: dict[PeerId, CreditRow], judges: Sequence[Judge], economics: Economics, allowed: int) -> None:
+def _pay_judges(rows: dict[PeerId, CreditRow], judges: Sequence[Judge], allowed: int) -> None:
     """Pay verdicts from what ``allowed`` leaves, and enter in ``rows`` what they say of their judges. A judge without
     a row is a member that the caller did not name, and gets none."""
     known = [judge for judge in judges if judge.peer in rows]
-    pays = within(allowed, [judge.right * economics.auditor_micro for judge in known])
+    pays = within(allowed, [judge.micro_credits for judge in known])
     for judge, pay in zip(known, pays, strict=True):
         row = rows[judge.peer]
         standing = row.standing_milli

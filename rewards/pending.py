@@ -25,11 +25,11 @@ from rewards.reputation import after_strike
 
 
 class Judge(msgspec.Struct, frozen=True):
-    """What the verdicts of one drawn peer came to in one result: how many agree with the outcome, how many claim the
-    opposite of it, and how many say ``unavailable`` of what the others could get."""
+    """What the verdicts of one drawn peer came to in one result: the pay for those that agree with the outcome, how
+    many claim the opposite of it, and how many say ``unavailable`` of what the others could get."""
 
     peer: PeerId
-    right: int = 0
+    micro_credits: int = 0
     false: int = 0
     vain: int = 0
 

@@ -17,6 +17,7 @@ from protocol.errors import BadRecord, NetworkError, VerificationError
 from protocol.events import Audited, Problem, VerdictSeen
 from protocol.ids import ContentId, PeerId
 from protocol.messages import CreditTable, Difference, Envelope, Finding, Pending, Verdict
+from rewards.economics import economics_of
 from rewards.pending import Ruling, overdue, pending_in
 from rewards.reputation import START, draw_weights, standings, step_rate_ppm
 from rewards.settlement import Judged
@@ -156,6 +157,8 @@ class Audits:
                 content: [verdict for name, (verdict, _) in known.items() if name in chosen]
                 for content, known in self._verdicts.items()
             },
+            economics_of(self._bench.run),
+            self._bench.run.audit.step_rate_ppm,
             overdue=overdue(self._table, self._bench.run.audit.patience_rounds),
             unseen=pending_in(table).keys() - self._pending.keys(),
         )

@@ -7,11 +7,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping
 
 from protocol.ids import ContentId, PeerId
 from protocol.messages import Verdict
+from rewards.economics import Economics, verdict_micro
 from rewards.pending import Judge, Ruling
 from verde.draw import Drawn
 from verde.verdict import Decision, Merit, decide, merits
@@ -20,19 +20,29 @@ from verde.verdict import Decision, Merit, decide, merits
 def rule(
     drawn: Mapping[ContentId, Drawn],
     verdicts: Mapping[ContentId, Collection[Verdict]],
+    economics: Economics,
+    step_rate_ppm: int,
     *,
     overdue: Collection[ContentId] = (),
     unseen: Collection[ContentId] = (),
 ) -> Ruling:
-    """What ``verdicts``, by contribution, come to. ``overdue``: paid unless it is struck, however undecided it is;
-    ``unseen``: nobody could check it yet, so it stays undecided. Raises ``KeyError`` for what nobody was drawn for."""
+    """What ``verdicts``, by contribution, come to. ``step_rate_ppm``: the run's own, which sets the pay of a replay.
+    ``overdue``: paid unless it is struck, however undecided it is; ``unseen``: nobody could check it yet, so it stays
+    undecided. Raises ``KeyError`` for what nobody was drawn for."""
     decisions = {content: decide(drawn[content], said) for content, said in verdicts.items()}
-    worth: dict[PeerId, Counter[Merit]] = {}
+    judges: dict[PeerId, Judge] = {}
     passed: set[ContentId] = set()
     for content, said in verdicts.items():
         found = merits(drawn[content], said)
+        levels = {verdict.by: verdict.level for verdict in said}
         for peer, merit in found.items():
-            worth.setdefault(peer, Counter())[merit] += 1
+            judge, is_right = judges.get(peer, Judge(peer)), merit is Merit.RIGHT
+            judges[peer] = Judge(
+                peer,
+                judge.micro_credits + is_right * verdict_micro(economics, levels[peer], step_rate_ppm),
+                judge.false + (merit is Merit.FALSE),
+                judge.vain + (merit is Merit.VAIN),
+            )
         if decisions[content] is Decision.CLEAR and Merit.RIGHT in found.values():
             passed.add(content)
     undecided = {content for content, decision in decisions.items() if decision is Decision.UNDECIDED}
@@ -40,8 +50,5 @@ def rule(
         struck=frozenset(content for content, decision in decisions.items() if decision is Decision.GUILTY),
         undecided=frozenset(undecided - set(overdue) | set(unseen)),
         passed=frozenset(passed),
-        judges=tuple(
-            Judge(peer, found[Merit.RIGHT], found[Merit.FALSE], found[Merit.VAIN])
-            for peer, found in sorted(worth.items())
-        ),
+        judges=tuple(judges[peer] for peer in sorted(judges)),
     )

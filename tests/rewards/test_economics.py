@@ -20,6 +20,7 @@ from rewards.economics import (
     rollouts_detection,
     round_pay,
     step_detection,
+    verdict_micro,
     within,
 )
 
@@ -102,9 +103,14 @@ def test_newcomers_have_a_floor_for_punctual_work_and_for_so_many_rounds():
     assert round_pay(DEFAULT, 700_000, 0, punctual=True, replayable=True) == 700_000
 
 
-def test_work_that_nobody_can_do_again_keeps_half_and_has_no_floor():
-    assert round_pay(DEFAULT, 50_000, 0, punctual=True, replayable=False) == 25_000
-    assert round_pay(DEFAULT, CREDIT, 50, punctual=True, replayable=False) == 500_000
+def test_work_that_nobody_can_do_again_keeps_a_small_share_and_has_no_floor():
+    assert round_pay(DEFAULT, 50_000, 0, punctual=True, replayable=False) == 7_500
+    assert round_pay(DEFAULT, CREDIT, 50, punctual=True, replayable=False) == 150_000
+
+
+def test_replays_are_rare_and_paid_accordingly():
+    assert [verdict_micro(DEFAULT, level, 50_000) for level in (0, 1, 2)] == [20_000, 20_000, 400_000]
+    assert [verdict_micro(DEFAULT, 2, rate) for rate in (1_000_000, 20_000, 1, 0)] == [20_000, CREDIT, CREDIT, CREDIT]
 
 
 @given(st.integers(0, 30 * CREDIT), st.integers(0, 100), st.integers(0, 1000))

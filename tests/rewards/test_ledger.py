@@ -246,7 +246,7 @@ def test_a_strike_halves_the_standing_counts_as_failed_and_is_no_absence(players
 
 
 def test_right_verdicts_are_paid_at_once_and_false_ones_cost_standing(players, run):
-    judges = (Judge(players[0].peer, right=2), Judge(players[1].peer, false=1, vain=1), Judge("stranger", right=9))
+    judges = (Judge(players[0].peer, 40_000), Judge(players[1].peer, false=1, vain=1), Judge("stranger", 90_000))
     terms = Terms([player.peer for player in players[:2]], state("genesis"))
     table = apply(None, run, 1, [], Ruling(judges=judges), terms)
     right, wrong = (row_of(table, player.peer) for player in players[:2])
@@ -313,7 +313,9 @@ def history(play: Play, peers, run, economics, shuffle=list):
             struck=frozenset(content for content, fate in zip(waiting, fates * 9, strict=False) if fate == 4),
             undecided=frozenset(content for content, fate in zip(waiting, fates * 9, strict=False) if fate == 5),
             passed=frozenset(waiting),
-            judges=tuple(Judge(peer, *divmod(count, 3)) for peer, count in sorted(zip(peers, judged, strict=True))),
+            judges=tuple(
+                Judge(peer, 20_000 * (count // 3), count % 3) for peer, count in sorted(zip(peers, judged, strict=True))
+            ),
         )
         lost = losing(table, ruling)
         works = [
