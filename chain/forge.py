@@ -72,7 +72,7 @@ def compiler_script(folder: Path) -> Path:
 
 
 def run_forge(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    """``forge ARGUMENTS`` in the contracts' folder, output and errors together as text. Raises what installing raises."""
+    """``forge ARGUMENTS`` in the contracts' folder; output and errors together as text. Raises as installing does."""
     forge = install_forge()
     with tempfile.TemporaryDirectory() as folder:
         return subprocess.run(

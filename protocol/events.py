@@ -244,7 +244,8 @@ class TransactionSent(Event, frozen=True):
 
 class RoundSettled(Event, frozen=True):
     """The chain recorded the round's result. ``micro_credits`` is what each peer earned in this round: it is paid with
-    a later result unless a spot-check strikes it. ``paid``: what this result pays each peer for earlier rounds.
+    a later result unless a spot-check strikes it. ``paid``: what this result pays each peer, for earlier rounds and for
+    verdicts; ``paid_for_verdicts``: the part for those.
 
     ``poster``: whose proposal it was, and ``contributions``: what is in it; unknown to a peer that came too late to
     recompute it.
@@ -257,6 +258,7 @@ class RoundSettled(Event, frozen=True):
     micro_credits: dict[PeerId, int]
     poster: PeerId | None
     paid: dict[PeerId, int] = {}
+    paid_for_verdicts: dict[PeerId, int] = {}
 
 
 class RoundEnded(Event, frozen=True):

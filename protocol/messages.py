@@ -217,9 +217,14 @@ class Pending(WireStruct, frozen=True):
 
 
 class CreditRow(WireStruct, frozen=True):
-    """A peer's line in the ledger: all it was ever paid in this run, and the state that its next step starts from.
+    """A member's line in the ledger: all it was ever paid in this run, the state that its next step starts from (the
+    run's genesis before its first recorded contribution), and what is known of its work.
 
-    ``pending``: what it earned and will be paid with a later result, unless a spot-check strikes it; oldest first.
+    ``rounds``: recorded contributions, ``last_round``: of the latest one (0: none). ``pending``: what it earned and
+    will be paid with a later result, unless a spot-check strikes it; oldest first. ``standing_milli``: see
+    ``rewards.reputation``. ``audits_passed`` and ``audits_failed``: its contributions that a spot-check found as
+    claimed, and those that were struck. ``late_rounds``: recorded rounds that it was a member of and did not contribute
+    to. ``audit_micro_credits``: the part of its pay that it got for verdicts.
     """
 
     peer: PeerId
@@ -227,6 +232,12 @@ class CreditRow(WireStruct, frozen=True):
     rounds: Natural
     state: ContentId
     pending: tuple[Pending, ...] = ()
+    standing_milli: Natural = 500
+    last_round: Natural = 0
+    audits_passed: Natural = 0
+    audits_failed: Natural = 0
+    late_rounds: Natural = 0
+    audit_micro_credits: Natural = 0
 
 
 class CreditTable(WireStruct, frozen=True):
@@ -241,7 +252,7 @@ class RoundResult(WireStruct, frozen=True):
     """What the members of a round agree on and the contract records; signed as an EIP-712 struct of the same fields.
 
     Roots are 32-byte hashes in hex. ``contributions_root``: OpenZeppelin-compatible Merkle root over
-    (peer key, content id of the contribution). ``credits_root``: likewise over (peer key, cumulative micro-credits).
+    (peer key, content id of the contribution). ``credits_root``: likewise over (peer key, ``chain.credit_line``).
     ``data_hash``: content id of the ``CreditTable`` behind ``credits_root``. ``previous_credits_root`` chains results:
     a result applies only on top of the one it was computed from.
     """

@@ -120,7 +120,8 @@ class EconomyRules(WireStruct, frozen=True):
 
     Applied by the members: ``auditor_micro``: pay of a drawn verdict that matches the outcome; ``newcomer_rounds``:
     rounds in which a peer counts as new, and in which it earns ``newcomer_floor_milli`` of a full round at least;
-    ``late_share_milli``: the share of its pay that a late contribution keeps.
+    ``late_share_milli``: the share of its pay that late work keeps, ``unreplayable_share_milli``: that work keeps which
+    nobody can do again bit for bit.
     """
 
     min_stake_micro: Natural
@@ -139,6 +140,7 @@ class EconomyRules(WireStruct, frozen=True):
     newcomer_rounds: Natural
     newcomer_floor_milli: Annotated[int, msgspec.Meta(ge=0, le=1000)]
     late_share_milli: Annotated[int, msgspec.Meta(ge=0, le=1000)]
+    unreplayable_share_milli: Annotated[int, msgspec.Meta(ge=0, le=1000)]
 
 
 class RunSpec(WireStruct, frozen=True):

@@ -24,7 +24,7 @@ from protocol.codec import BLOB_CAP, content_id, content_id_of, decode, encode
 from protocol.errors import BadRecord
 from protocol.ids import Address, ContentId, PeerId
 from protocol.messages import Attestation, BlobRef, CreditTable, Proposal, RoundResult
-from rewards.ledger import Verified, apply, check_table, credits_tree, line_of, round_result, row_of
+from rewards.ledger import NO_TERMS, Terms, Verified, apply, check_table, credits_tree, line_of, round_result, row_of
 from rewards.pending import NOTHING_ACCUSED, Ruling, losing, pending_in
 
 
@@ -77,6 +77,7 @@ def propose(
     previous: CreditTable | None,
     verdicts: Iterable[ContentId] = (),
     ruling: Ruling = NOTHING_ACCUSED,
+    terms: Terms = NO_TERMS,
 ) -> tuple[Proposal, CreditTable]:
     """A poster's offer over everything it verified, and the table to serve as a blob (``encode(table)``).
 
@@ -86,7 +87,7 @@ def propose(
     lost = losing(previous, ruling)
     standing = (work for work in verified if work.peer not in lost and state_of(previous, work) == work.state_before)
     works = sorted(standing, key=lambda work: work.content)
-    table = apply(previous, run, round, works, ruling)
+    table = apply(previous, run, round, works, ruling, terms)
     result = round_result(table, works, previous)
     blob = BlobRef(content=result.data_hash, size=len(encode(table)))
     proposal = Proposal(
@@ -116,6 +117,7 @@ def check_proposal(
     view: ClockView,
     required: Mapping[ContentId, PeerId] | None = None,
     judged: Judged | None = None,
+    terms: Terms = NO_TERMS,
 ) -> Agreed | Refused:
     """Decide whether to sign ``proposal``. Never raises for anything that a poster may have written.
 
@@ -151,7 +153,7 @@ def check_proposal(
         return Refused(Why.OMITTED, f"It leaves out {len(missing)} records that were in time: {missing[0][:16]}…")
     if any(state_of(previous, work) != work.state_before for work in works):
         return Refused(Why.UNVERIFIED, "It holds a contribution that starts from another state than the credit table.")
-    mine, table = propose(run, result.round, works, previous, proposal.verdicts, judged.ruling)
+    mine, table = propose(run, result.round, works, previous, proposal.verdicts, judged.ruling, terms)
     if mine != proposal:
         return Refused(Why.DIFFERENT, f"Computed here: {_difference(mine, proposal)}.")
     return Agreed(result=mine.result, table=table)

@@ -29,11 +29,12 @@ from protocol.errors import BadRecord
 from protocol.events import AttestationRefused, Attested
 from protocol.ids import STAGES, ContentId, PeerId, Stage
 from protocol.messages import Attestation, CreditTable, Envelope, Proposal, RoundResult
-from rewards.ledger import Verified, earned_micro
+from rewards.economics import economics_of
+from rewards.ledger import Terms, Verified, earned_micro
 from rewards.outbox import Outbox
 from rewards.pending import losing, pending_in
 from rewards.settlement import Refused, check_proposal, collect, propose, signed_by
-from swarm.absence import uncounted
+from swarm.absence import late
 from swarm.dht.transport import RecordKey
 from swarm.inbox import CheckedBatch, Inbox, Rejected
 from swarm.ledger_book import PROPOSAL, LedgerBook
@@ -79,6 +80,7 @@ class Agreement:
         self._view = view
         self._book = book
         self._outbox = outbox
+        self._terms = Terms([member.peer for member in view.members], bench.run.model, economics_of(bench.run))
         self._mine: RoundResult | None = None
         self._rejected = rejected
         self._attested: dict[RoundResult, PeerId] = {}
@@ -104,17 +106,20 @@ class Agreement:
         works = {
             peer: self._inbox.scored(peer, checked.contribution.batches) or [] for peer, checked in counted.items()
         }
-        unpaid = self._unpaid(works)
-        return {
-            checked.content: Verified(
+        late_batches, verified = self._late(works), {}
+        for peer, checked in counted.items():
+            scores = {one.header.stage: one.scores_milli for one in works[peer]}
+            late_stages = [one.header.stage for one in works[peer] if one.content in late_batches]
+            verified[checked.content] = Verified(
                 peer,
                 checked.content,
-                earned_micro({one.header.stage: one.scores_milli for one in works[peer] if one.content not in unpaid}),
+                earned_micro(scores, late_stages, self._terms.economics.late_share_milli),
                 checked.contribution.state_before,
                 checked.contribution.state_after,
+                punctual=not late_stages and all(scores.get(stage) for stage in STAGES),
+                replayable=self._bench.genesis is not None,
             )
-            for peer, checked in counted.items()
-        }
+        return verified
 
     async def propose(self, now_view: ClockView) -> bool:
         """Publish a result over everything verified and kept, with this peer's own attestation.
@@ -130,7 +135,7 @@ class Agreement:
         if not verified and not pending_in(previous):
             return False
         base = self._inbox.base
-        proposal, table = propose(base.run, base.round, verified.values(), previous, named, ruling)
+        proposal, table = propose(base.run, base.round, verified.values(), previous, named, ruling, self._terms)
         self._remember(proposal, table, self._bench.signer.peer)
         self._mine = proposal.result
         self._named |= set(proposal.contributions)
@@ -251,6 +256,7 @@ class Agreement:
                 view=now_view,
                 required=self._required(in_time) | self._included(now_view),
                 judged=self._audits.judge(proposal.verdicts, self._book.current, in_time),
+                terms=self._terms,
             )
             if isinstance(answer, Refused):
                 self._tell_refusal(poster, answer)
@@ -321,9 +327,9 @@ class Agreement:
             self._refused.add((poster, refused.reason))
             self._bench.events.append(AttestationRefused(self._inbox.base.round, poster, refused.what))
 
-    def _unpaid(self, works: Mapping[PeerId, Sequence[CheckedBatch]]) -> frozenset[ContentId]:
-        """Batches of ``works`` that earn nothing, because they left out what most others of the cohort showed."""
-        unpaid: set[ContentId] = set()
+    def _late(self, works: Mapping[PeerId, Sequence[CheckedBatch]]) -> frozenset[ContentId]:
+        """Batches of ``works`` that most others of the cohort did not show, or that left out what most of them did."""
+        found: set[ContentId] = set()
         for cohort in self._inbox.cohorts():
             batches = [one for peer in cohort for one in works.get(peer, ())]
             consumed = {
@@ -334,8 +340,8 @@ class Agreement:
                 }
                 for stage in STAGES
             }
-            unpaid |= uncounted(consumed, self._disputed(batches))
-        return frozenset(unpaid)
+            found |= late(consumed, self._disputed(batches))
+        return frozenset(found)
 
     def _disputed(self, batches: Sequence[CheckedBatch]) -> set[ContentId]:
         """Of all that these batches are or show: those of which there are several by one author for one stage."""

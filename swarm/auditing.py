@@ -10,18 +10,21 @@ is published and is never made a second time. What the verdicts come to is decid
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from protocol.codec import content_id, decode, encode
 from protocol.errors import BadRecord, NetworkError, VerificationError
 from protocol.events import Audited, Problem, VerdictSeen
 from protocol.ids import ContentId, PeerId
 from protocol.messages import CreditTable, Difference, Envelope, Finding, Pending, Verdict
+from rewards.economics import economics_of
 from rewards.pending import Ruling, overdue, pending_in
+from rewards.reputation import START, draw_weights, standings, step_rate_ppm
 from rewards.settlement import Judged
 from swarm.casework import Casework, finding_of
 from swarm.dht.transport import RecordKey
 from swarm.inbox import Rejected
+from swarm.judging import rule
 from swarm.replay import replay
 from swarm.work import RECORD_TTL_S, Bench
 from verde.draw import Drawn, draw, draw_rollouts
@@ -33,7 +36,8 @@ VERDICT = "verdict"
 class Audits:
     """One round's checks of what ``table`` (the latest recorded one when the round opened) has pending.
 
-    ``seed`` and ``members`` are the round's. ``casework`` is ``None`` where nothing can be replayed.
+    ``seed`` and ``members`` (with their weights on the chain) are the round's. ``casework`` is ``None`` where nothing
+    can be replayed.
     """
 
     def __init__(
@@ -42,7 +46,7 @@ class Audits:
         casework: Casework | None,
         round_number: int,
         seed: ContentId,
-        members: Collection[PeerId],
+        members: Mapping[PeerId, int],
         table: CreditTable | None,
         ledger: ContentId,
         rejected: Rejected,
@@ -56,9 +60,19 @@ class Audits:
         self._ledger = ledger
         self._rejected = rejected
         self._pending: dict[ContentId, tuple[PeerId, Pending]] = pending_in(table)
-        rules = bench.run.audit
+        self.weights = draw_weights(members, table)
+        rules, known = bench.run.audit, standings(table)
         self._drawn: dict[ContentId, Drawn] = {
-            content: draw(rules, seed, ledger, content, author, members, everything=pending.waited > 0)
+            content: draw(
+                rules,
+                seed,
+                ledger,
+                content,
+                author,
+                self.weights,
+                step_rate_ppm=step_rate_ppm(rules.step_rate_ppm, known.get(author, START)),
+                everything=pending.waited > 0,
+            )
             for content, (author, pending) in self._pending.items()
         }
         self._verdicts: dict[ContentId, dict[ContentId, tuple[Verdict, float]]] = {}
@@ -122,28 +136,32 @@ class Audits:
     # --- judging ---------------------------------------------------------------------------------------------------
 
     def counting(self, *, by: float = float("inf")) -> list[ContentId]:
-        """Verdicts that a proposal must name, sorted: all on contributions that a drawn auditor accuses, but none of
-        who contradicts itself. ``by``: those that were seen until then (unix seconds)."""
+        """Verdicts that a proposal must name, sorted: those of the drawn auditors, and where one of them accuses also
+        the attestors', but none of who contradicts itself. ``by``: those seen until then (unix seconds)."""
         names: list[ContentId] = []
         for content, known in self._verdicts.items():
-            said = votes(verdict for verdict, _ in known.values()).values()
-            if accusers(self._drawn[content], said):
-                names += (name for name, (verdict, at) in known.items() if verdict in said and at <= by)
+            said, drawn = votes(verdict for verdict, _ in known.values()).values(), self._drawn[content]
+            asked = drawn.auditors if not accusers(drawn, said) else (*drawn.auditors, *drawn.attestors)
+            counted = {verdict for verdict in said if verdict.by in asked}
+            names += (name for name, (verdict, at) in known.items() if verdict in counted and at <= by)
         return sorted(names)
 
     def ruling(self, named: Iterable[ContentId], table: CreditTable | None) -> Ruling:
         """What these verdicts come to, on top of ``table``; those that are not known here are left out.
 
         What the table has pending and had not when the round opened was recorded late: nobody could check it yet."""
-        chosen, late = set(named), set(overdue(self._table, self._bench.run.audit.patience_rounds))
-        decisions = {
-            content: decide(self._drawn[content], [verdict for name, (verdict, _) in known.items() if name in chosen])
-            for content, known in self._verdicts.items()
-        }
-        undecided = {content for content, decision in decisions.items() if decision is Decision.UNDECIDED}
-        struck = {content for content, decision in decisions.items() if decision is Decision.GUILTY}
-        unseen = pending_in(table).keys() - self._pending.keys()
-        return Ruling(frozenset(struck), frozenset(undecided - late | unseen))
+        chosen = set(named)
+        return rule(
+            self._drawn,
+            {
+                content: [verdict for name, (verdict, _) in known.items() if name in chosen]
+                for content, known in self._verdicts.items()
+            },
+            economics_of(self._bench.run),
+            self._bench.run.audit.step_rate_ppm,
+            overdue=overdue(self._table, self._bench.run.audit.patience_rounds),
+            unseen=pending_in(table).keys() - self._pending.keys(),
+        )
 
     def judge(self, named: Collection[ContentId], table: CreditTable | None, arrived_by: float) -> Judged:
         """A proposal's verdicts as this peer sees them. ``arrived_by``: what came until then must be named."""

@@ -157,7 +157,7 @@ class AuditSettings(Section):
 class EconomySettings(Section):
     """Amounts in millionths of a token."""
 
-    min_stake_micro: Count = Field(10_000_000, ge=0, le=2**53)
+    min_stake_micro: Count = Field(25_000_000, ge=0, le=2**53)
     """Deposit for which a member has weight 1 in votes and draws; 0: none is asked."""
     bond_micro: Count = Field(10_000_000, ge=1, le=2**53)
     """What a challenge of a payout risks."""
@@ -181,14 +181,16 @@ class EconomySettings(Section):
     """A member that contributed to none of so many recorded rounds may be dropped; until then it is waited for."""
     barred_rounds: Count = Field(16, ge=1, le=1_000_000)
     """How long a member of bad standing stays out."""
-    auditor_micro: Count = Field(50_000, ge=0, le=2**53)
+    auditor_micro: Count = Field(20_000, ge=0, le=2**53)
     """Pay of a drawn auditor whose verdict matches the outcome."""
-    newcomer_rounds: Count = Field(8, ge=0, le=100_000)
+    newcomer_rounds: Count = Field(10, ge=0, le=100_000)
     """Rounds in which a peer counts as new."""
-    newcomer_floor_milli: Count = Field(100, ge=0, le=1000)
+    newcomer_floor_milli: Count = Field(200, ge=0, le=1000)
     """What a new peer earns at least for work that holds, in thousandths of a full round."""
     late_share_milli: Count = Field(500, ge=0, le=1000)
     """What late work earns of its pay, in thousandths."""
+    unreplayable_share_milli: Count = Field(150, ge=0, le=1000)
+    """What work earns of its pay that nobody can do again bit for bit (engine: native), in thousandths."""
 
     @model_validator(mode="after")
     def _rules_fit_together(self) -> EconomySettings:

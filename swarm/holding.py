@@ -21,7 +21,7 @@ from swarm.dht.transport import RecordKey
 from swarm.inbox import CONTRIBUTION, CheckedContribution, Inbox
 from swarm.shipping import fetch_state
 from swarm.work import RECORD_TTL_S, Bench
-from verde.draw import entitled, holder_order, receipts_needed
+from verde.draw import Weights, entitled, holder_order, receipts_needed
 
 RECEIPT = "receipt"
 
@@ -34,11 +34,14 @@ AGAIN_S = 2.0
 
 
 class Holding:
-    """One round's keeping of the others' work, and who keeps whose. Nothing is kept where nothing can be replayed."""
+    """One round's keeping of the others' work, and who keeps whose. Nothing is kept where nothing can be replayed.
 
-    def __init__(self, bench: Bench, inbox: Inbox) -> None:
+    ``weights``: which members may be drawn, and how likely (``rewards.reputation.draw_weights``)."""
+
+    def __init__(self, bench: Bench, inbox: Inbox, weights: Weights) -> None:
         self._bench = bench
         self._inbox = inbox
+        self._weights = weights
         self._receipts: dict[ContentId, dict[PeerId, float]] = {}
         self._judged: set[tuple[PeerId, bytes]] = set()
         self._fetching: dict[ContentId, asyncio.Task[None]] = {}
@@ -76,10 +79,13 @@ class Holding:
         if self._bench.genesis is None:
             return True
         num_holders = self._bench.run.audit.num_holders
-        contributors = self._inbox.contributions.keys() | set(among)
+        contributors = self._among(self._inbox.contributions.keys() | set(among))
         counted = set(entitled(self._inbox.base.seed, peer, contributors, num_holders))
         given = {holder for holder, at in self._receipts.get(checked.content, {}).items() if at <= by}
-        return len(counted & given) >= receipts_needed(num_holders, len(contributors))
+        return len(counted & given) >= receipts_needed(num_holders, len(contributors.keys() - {peer}))
+
+    def _among(self, peers: Collection[PeerId]) -> dict[PeerId, int]:
+        return {peer: self._weights[peer] for peer in peers if peer in self._weights}
 
     async def close(self) -> None:
         for task in self._fetching.values():
@@ -113,11 +119,12 @@ class Holding:
     def _should_hold(self, peer: PeerId, checked: CheckedContribution) -> bool:
         me, now = self._bench.signer.peer, self._bench.now()
         is_busy = checked.content in self._fetching or checked.content in self._receipts_of(me)
-        if peer == me or is_busy or now - self._failed_at.get(checked.content, -AGAIN_S) < AGAIN_S:
+        has_duty = peer != me and me in self._weights
+        if not has_duty or is_busy or now - self._failed_at.get(checked.content, -AGAIN_S) < AGAIN_S:
             return False
         num_holders = self._bench.run.audit.num_holders
         alive = {one for stage in STAGES for one in self._inbox.batches[stage]} | self._inbox.contributions.keys()
-        rank = holder_order(self._inbox.base.seed, peer, alive | {me}).index(me)
+        rank = holder_order(self._inbox.base.seed, peer, self._among(alive | {me})).index(me)
         patience_s = min(SPARE_S, self._bench.run.time.contribute_s / 4)
         is_spare = num_holders <= rank < 2 * num_holders + 1 and now - checked.arrived_at > patience_s
         return rank < num_holders or (is_spare and not self.is_held(peer))

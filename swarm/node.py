@@ -26,9 +26,11 @@ from protocol.events import (
 )
 from protocol.ids import ContentId, PeerId
 from protocol.messages import CreditTable
+from rewards.economics import economics_of
 from rewards.ledger import credits_tree, row_of
 from rewards.outbox import Outbox
 from rewards.pending import change_between, pending_in
+from rewards.reputation import newcomers
 from swarm.auditing import Audits
 from swarm.casework import Casework
 from swarm.entering import register, take_up_state
@@ -241,7 +243,7 @@ class Node:
             self._outbox,
             self._settler,
             self._troubles,
-            self._audits(view, members),
+            self._audits(view),
             exam,
             is_closing=is_closing,
         )
@@ -249,7 +251,7 @@ class Node:
         self._archive[view.round] = inbox
         await self._conclude(view, play, inbox, before, outcome, is_closing=is_closing)
 
-    def _audits(self, view: ClockView, members: list[PeerId]) -> Audits:
+    def _audits(self, view: ClockView) -> Audits:
         """The checks of what is pending as this round opens."""
         bench = self._bench
         casework = None
@@ -270,7 +272,7 @@ class Node:
             casework,
             view.round,
             ContentId(view.seed),
-            members,
+            {member.peer: member.weight for member in view.members},
             table,
             content_id_of(table) if table is not None else ZERO_ROOT,
             self._rejection(view.round),
@@ -291,9 +293,10 @@ class Node:
         run = self._bench.run
         seed = ContentId(view.seed)
         questions = round_questions(self._task, run.id, view.round, seed, run.game.num_questions)
+        new = newcomers(view.members, view.round, economics_of(run).newcomer_rounds)
         return {
             peer: RoundView(run.id, view.round, seed, run.game, cohort, questions)
-            for cohort in split_cohorts(seed, members, run.game.cohort_size)
+            for cohort in split_cohorts(seed, members, run.game.cohort_size, new)
             for peer in cohort
         }
 
@@ -361,6 +364,7 @@ class Node:
                 micro_credits=change.earned,
                 poster=agreed.poster if agreed else None,
                 paid=change.paid,
+                paid_for_verdicts=change.judged,
             )
         )
         for peer, lost in change.struck:

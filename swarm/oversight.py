@@ -31,7 +31,7 @@ class Oversight:
     """One round's looking after contributions. ``members`` are the round's."""
 
     def __init__(self, bench: Bench, inbox: Inbox, audits: Audits, members: Collection[PeerId]) -> None:
-        self.holding = Holding(bench, inbox)
+        self.holding = Holding(bench, inbox, audits.weights)
         self.audits = audits
         self._bench = bench
         self._inbox = inbox

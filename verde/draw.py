@@ -6,19 +6,31 @@
 
 A round's seed is the hash of a block after the one that recorded the ledger before it. So when the ledger is fixed, and
 with it everything that is in it, nobody knows yet what will be looked at, and by whom.
+
+**Weights.** Who has twice the weight is drawn first twice as often. Everybody's hash u, taken as a number in (0, 1],
+becomes the time -log2(u) / weight, and the order is by time: these are exponential waiting times at rates in proportion
+to the weights, so whoever remains comes next with its share of the remaining weight (drawing without replacement). The
+logarithm is computed in integers, to ``_FRACTION_BITS`` binary places, so that everybody gets the same order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 
 import msgspec
 
 from protocol.ids import ContentId, PeerId
 from protocol.run import AuditRules
-from protocol.seeds import derive_order, derive_seed
+from protocol.seeds import Part, derive_bytes, derive_order, derive_seed
 
 _MILLION = 1_000_000
+_FRACTION_BITS = 32
+_MANTISSA_BITS = 62
+_DIGITS = 96
+"""Binary places of a waiting time after the division by a weight."""
+
+Weights = Mapping[PeerId, int]
+"""Who may be drawn, and how likely compared with the others (``rewards.reputation.draw_weights``)."""
 
 
 class Drawn(msgspec.Struct, frozen=True):
@@ -29,21 +41,46 @@ class Drawn(msgspec.Struct, frozen=True):
     step: bool
 
 
-def holder_order(seed: ContentId, author: PeerId, members: Collection[PeerId]) -> tuple[PeerId, ...]:
-    """The others, in the order in which they are asked to keep what ``author`` contributes. ``seed``: the round's."""
-    return tuple(derive_order("holder", sorted(set(members) - {author}), seed, author))
+def waiting_time(digest: bytes) -> int:
+    """-log2 of a hash of 32 bytes as a number in (0, 1], in units of 2**-``_FRACTION_BITS``, rounded up."""
+    number = int.from_bytes(digest, "big") + 1
+    whole = number.bit_length() - 1
+    mantissa = (number << _MANTISSA_BITS) >> whole
+    fraction = 0
+    for _ in range(_FRACTION_BITS):
+        mantissa = (mantissa * mantissa) >> _MANTISSA_BITS
+        is_set = mantissa >> (_MANTISSA_BITS + 1)
+        mantissa >>= is_set
+        fraction = fraction << 1 | is_set
+    return (8 * len(digest) << _FRACTION_BITS) - (whole << _FRACTION_BITS | fraction)
 
 
-def receipts_needed(num_holders: int, num_contributors: int) -> int:
-    """Holders' receipts without which none of a round's ``num_contributors`` contributions may enter its result.
+def weighted_order(purpose: str, weights: Weights, *parts: Part) -> tuple[PeerId, ...]:
+    """All of ``weights`` whose weight is above 0, in an order that the parts fix: the heavier, the earlier (above)."""
+    times = {
+        peer: (waiting_time(derive_bytes(purpose, *parts, peer)) << _DIGITS) // weight
+        for peer, weight in weights.items()
+        if weight > 0
+    }
+    return tuple(sorted(times, key=lambda peer: (times[peer], peer)))
 
-    Never more than half of the contributors (itself included): with all others needed, a single one that keeps its
-    receipts to itself could shut out everybody.
+
+def holder_order(seed: ContentId, author: PeerId, weights: Weights) -> tuple[PeerId, ...]:
+    """The others, in the order in which they are asked to keep what ``author`` contributed. ``seed``: the round's."""
+    return weighted_order("holder", _without(weights, author), seed, author)
+
+
+def receipts_needed(num_holders: int, num_entitled: int) -> int:
+    """Holders' receipts without which a contribution may not enter its round's result, of ``num_entitled`` others that
+    contributed and may be drawn.
+
+    Never more than half of them and the author together: with all others needed, a single one that keeps its receipts
+    to itself could shut out everybody.
     """
-    return min(num_holders, num_contributors // 2)
+    return min(num_holders, (num_entitled + 1) // 2)
 
 
-def entitled(seed: ContentId, author: PeerId, contributors: Collection[PeerId], num_holders: int) -> tuple[PeerId, ...]:
+def entitled(seed: ContentId, author: PeerId, contributors: Weights, num_holders: int) -> tuple[PeerId, ...]:
     """Whose receipts count: the first ``2 * num_holders + 1`` of the drawn order among those who contributed.
 
     Who contributed is alive, so members that are gone never stand in the way; the spare ones step in for the silent.
@@ -57,19 +94,21 @@ def draw(
     ledger: ContentId,
     contribution: ContentId,
     author: PeerId,
-    members: Collection[PeerId],
+    weights: Weights,
     *,
+    step_rate_ppm: int | None = None,
     everything: bool = False,
 ) -> Drawn:
-    """Who checks a contribution in the round of ``seed`` and ``members``. ``ledger``: content id of the credit
-    table that names it. ``everything``: the step is replayed for certain, because it is under suspicion."""
-    others = sorted(set(members) - {author})
+    """Who checks a contribution in the round of ``seed``, of whose members ``weights`` may be drawn. ``ledger``:
+    content id of the credit table that names it. ``step_rate_ppm``: instead of the rules' own, where the author's
+    standing asks for it. ``everything``: the step is replayed for certain, because it is under suspicion."""
+    others = _without(weights, author)
     key = (seed, ledger, contribution)
     chance = derive_seed("audit-step", *key) % _MILLION
     return Drawn(
-        auditors=tuple(derive_order("auditor", others, *key)[: rules.num_auditors]),
-        attestors=tuple(derive_order("attestor", others, *key)[: rules.num_attestors]),
-        step=everything or chance < rules.step_rate_ppm,
+        auditors=weighted_order("auditor", others, *key)[: rules.num_auditors],
+        attestors=weighted_order("attestor", others, *key)[: rules.num_attestors],
+        step=everything or chance < (rules.step_rate_ppm if step_rate_ppm is None else step_rate_ppm),
     )
 
 
@@ -87,3 +126,7 @@ def draw_rollouts(
         return tuple(range(num_rollouts))
     drawn = derive_order("audit-rollouts", range(num_rollouts), seed, ledger, contribution)
     return tuple(sorted(drawn[: rules.rollouts_per_audit]))
+
+
+def _without(weights: Weights, author: PeerId) -> dict[PeerId, int]:
+    return {peer: weight for peer, weight in weights.items() if peer != author}

@@ -15,7 +15,7 @@ from chain.rules import rules_of
 from identity.envelope import verify
 from identity.keyfile import create_key
 from identity.signer import Signer
-from protocol.events import Event, RecordRejected
+from protocol.events import Event, RecordRejected, RoundSettled
 from protocol.ids import Address, PeerId
 from protocol.run import AuditRules, EconomyRules, FamilySpec, GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
 from rewards.outbox import Outbox
@@ -51,7 +51,7 @@ EVERYTHING = AuditRules("fake", 2, 1, 3, 1_000, 1_000_000, 3)
 
 
 ECONOMICS = EconomyRules(
-    min_stake_micro=10_000_000,
+    min_stake_micro=25_000_000,
     bond_micro=10_000_000,
     budget_micro=10**12,
     round_emission_micro=10**11,
@@ -63,12 +63,13 @@ ECONOMICS = EconomyRules(
     unbonding_s=30,
     absence_rounds=10,
     barred_rounds=4,
-    auditor_micro=0,
-    newcomer_rounds=0,
-    newcomer_floor_milli=0,
-    late_share_milli=0,
+    auditor_micro=20_000,
+    newcomer_rounds=10,
+    newcomer_floor_milli=200,
+    late_share_milli=500,
+    unreplayable_share_milli=150,
 )
-"""Of a swarm whose pay is unlocked within seconds, and whose members earn by their scores alone."""
+"""The default pay, unlocked within seconds."""
 
 
 GENESIS = FakeEngine().parts()
@@ -196,6 +197,10 @@ class Seat:
             claim_every=0,
             set_members=self.transport.set_members,
         )
+
+    def paid_for_verdicts(self, peer: PeerId) -> int:
+        """Micro-credits that ``peer`` got for what it checked, as far as this peer was told."""
+        return sum(event.paid_for_verdicts.get(peer, 0) for event in self.told(RoundSettled))
 
     def told(self, kind: type[Kind]) -> list[Kind]:
         """Events of one kind that this peer has written so far."""

@@ -58,8 +58,9 @@ def tokens(swarm: SmallSwarm, seat: Seat) -> int:
 
 
 def paid_to(eve: Seat, teller: Seat) -> int:
-    """Micro-credits that all results together pay to ``eve``, whether or not it ever claims them."""
-    return sum(event.paid.get(eve.peer, 0) for event in teller.told(RoundSettled))
+    """Micro-credits that all results together pay to ``eve`` for its work, whether or not it ever claims them."""
+    paid = sum(event.paid.get(eve.peer, 0) for event in teller.told(RoundSettled))
+    return paid - teller.paid_for_verdicts(eve.peer)
 
 
 def check_the_honest_lost_nothing(swarm: SmallSwarm, honest: Sequence[Seat], num_rounds: int) -> None:
@@ -71,7 +72,8 @@ def check_the_honest_lost_nothing(swarm: SmallSwarm, honest: Sequence[Seat], num
         assert len(outcomes) == num_rounds
         assert set(outcomes) <= {Outcome.COMPLETE, Outcome.PARTIAL}
         earned = sum(event.micro_credits[seat.peer] for event in seat.told(RoundSettled) if event.contributions)
-        assert tokens(swarm, seat) == earned > 0
+        assert earned > 0
+        assert tokens(swarm, seat) == earned + seat.paid_for_verdicts(seat.peer)
         assert seat.peer not in struck
         wrongly = [event for event in seat.told(Audited) if event.finding is not Finding.MATCH]
         assert not {event.peer for event in wrongly} & {one.peer for one in honest}, wrongly
@@ -328,7 +330,8 @@ async def test_a_peer_killed_between_contribution_receipt_and_verdict_signs_noth
             assert [event for event in seat.told(RecordRejected) if event.reason == "equivocation"] == []
             assert seat.told(Struck) == []
         earned = sum(event.micro_credits.get(dying.peer, 0) for event in staying[0].told(RoundSettled))
-        assert tokens(swarm, dying) == earned > 0
+        assert earned > 0
+        assert tokens(swarm, dying) == earned + staying[0].paid_for_verdicts(dying.peer)
         assert not [event for event in staying[0].told(AttestationRefused) if "verdict" in event.why]
 
 

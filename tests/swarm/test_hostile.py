@@ -194,7 +194,7 @@ async def test_all_misdeeds_in_a_row_cost_nothing_in_the_end(tmp_path: Path, see
         settled = check_nothing_was_lost(honest, len(names) + 1)
         assert [event.micro_credits.get(eve.peer, 0) for event in settled[:-1]] == [0] * len(names)
         for seat in honest:
-            total = sum(event.micro_credits[seat.peer] for event in settled)
+            total = sum(event.micro_credits[seat.peer] for event in settled) + seat.paid_for_verdicts(seat.peer)
             assert swarm.world.token_wei[seat.wallet] == total * 10**12
 
 

@@ -43,8 +43,12 @@ async def test_three_peers_play_two_rounds_and_each_is_paid_what_was_recomputed(
             earned = [event.micro_credits[seat.peer] for event in (first, second)]
             assert 0 < sum(earned) < 2_000_000
             assert (first.paid, closing.micro_credits) == ({}, {})
-            assert [event.paid[seat.peer] for event in (second, closing)] == earned, "pay comes one result later"
-            assert swarm.world.token_wei[seat.wallet] == sum(earned) * 10**12
+            judged = [event.paid_for_verdicts.get(seat.peer, 0) for event in (second, closing)]
+            paid = [event.paid[seat.peer] for event in (second, closing)]
+            assert paid == [sum(both) for both in zip(earned, judged, strict=True)], "pay comes one result later"
+            assert swarm.world.token_wei[seat.wallet] == sum(paid) * 10**12
+        for event in swarm.seats[0].told(RoundSettled)[1:]:
+            assert sum(event.paid_for_verdicts.values()) == 3 * 20_000, "one auditor checked each contribution"
         assert len({event.credits_root for seat in swarm.seats for event in seat.told(RoundSettled)}) == 3
 
 
@@ -66,7 +70,7 @@ async def test_a_peer_that_dies_in_a_round_comes_back_as_itself_and_goes_on(tmp_
         assert last.state_before == first.state_after
         assert eve.told(RoundEnded)[-1].outcome is Outcome.COMPLETE
         paid = sum(event.micro_credits.get(eve.peer, 0) for event in ann.told(RoundSettled))
-        assert swarm.world.token_wei[eve.wallet] == paid * 10**12
+        assert swarm.world.token_wei[eve.wallet] == (paid + ann.paid_for_verdicts(eve.peer)) * 10**12
 
 
 async def test_a_peer_killed_after_signing_sends_the_same_contribution_again(tmp_path: Path) -> None:

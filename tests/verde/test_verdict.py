@@ -1,12 +1,14 @@
 """One liar neither denies pay nor shields a lie: what a majority of the drawn attestors finds, counts."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from protocol.codec import content_id
 from protocol.ids import PeerId
 from protocol.messages import Difference, Finding, Verdict
 from verde.draw import Drawn
-from verde.verdict import Decision, accusers, decide
+from verde.verdict import Decision, Merit, accusers, decide, merits
 
 A, B, C, D, E = (PeerId(name) for name in "abcde")
 DRAWN = Drawn(auditors=(A,), attestors=(B, C, D), step=True)
@@ -54,3 +56,55 @@ def test_an_auditor_that_is_an_attestor_too_has_one_vote():
     assert decide(drawn, [says(A, Finding.MISMATCH)]) is Decision.UNDECIDED
     assert decide(drawn, [says(A, Finding.MISMATCH), says(B, Finding.MATCH)]) is Decision.CLEAR
     assert decide(drawn, [says(A, Finding.MISMATCH), says(B, Finding.MISMATCH)]) is Decision.GUILTY
+
+
+# --- whose verdict was right ------------------------------------------------------------------------------------------
+
+
+def worth(*said, drawn=DRAWN):
+    return {peer: str(merit) for peer, merit in merits(drawn, [says(p, Finding(f)) for p, f in said]).items()}
+
+
+def test_an_auditor_whom_nobody_contradicts_is_right_and_unasked_attestors_are_nothing():
+    assert worth((A, "match")) == {A: "right"}
+    assert worth((A, "match"), (B, "match"), (C, "mismatch")) == {A: "right"}
+    assert worth((B, "match"), (E, "match")) == {}
+
+
+def test_nobody_is_right_before_it_is_decided():
+    assert worth((A, "mismatch"), (B, "mismatch")) == {}
+
+
+def test_whoever_helped_to_find_a_cheat_is_right_and_who_shielded_it_false():
+    found = worth((A, "mismatch"), (B, "mismatch"), (C, "match"), (D, "mismatch"))
+    assert found == {A: "right", B: "right", C: "false", D: "right"}
+    two = Drawn((A, E), (B, C, D), True)
+    assert worth((A, "match"), (E, "mismatch"), (B, "mismatch"), (C, "mismatch"), drawn=two)[A] == "false"
+
+
+def test_a_false_accusation_is_false_and_those_who_refuted_it_are_right():
+    assert worth((A, "mismatch"), (B, "match"), (C, "match")) == {A: "false", B: "right", C: "right"}
+
+
+def test_bad_luck_with_the_network_is_no_lie():
+    assert worth((A, "unavailable"), (B, "match"), (C, "match")) == {A: "vain", B: "right", C: "right"}
+    found = worth((A, "unavailable"), (B, "unavailable"), (C, "unavailable"), (D, "match"))
+    assert found == {A: "right", B: "right", C: "right"}, "who got what others could not is neither right nor false"
+    found = worth((A, "unavailable"), (B, "mismatch"), (C, "mismatch"), (D, "match"))
+    assert found == {B: "right", C: "right", D: "false"}
+
+
+def test_in_doubt_whether_it_was_different_or_not_to_be_had_nobody_is_false():
+    found = worth((A, "mismatch"), (B, "mismatch"), (C, "unavailable"), (D, "match"))
+    assert found == {C: "right"}
+
+
+@given(st.dictionaries(st.sampled_from([A, B, C, D, E]), st.sampled_from(list(Finding))))
+def test_merits_do_not_depend_on_the_order_of_verdicts_and_go_to_the_drawn_only(said):
+    verdicts = [says(peer, finding) for peer, finding in said.items()]
+    found = merits(DRAWN, verdicts)
+    assert found == merits(DRAWN, reversed(verdicts))
+    assert set(found) <= {A, B, C, D} & set(said)
+    if decide(DRAWN, verdicts) is Decision.CLEAR:
+        honest = {peer for peer, finding in said.items() if finding is Finding.MATCH}
+        assert not any(merit is Merit.FALSE for peer, merit in found.items() if peer in honest)

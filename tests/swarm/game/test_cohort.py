@@ -27,6 +27,25 @@ def test_cohorts_depend_on_the_seed_and_not_on_the_order():
     assert split_cohorts(SEED, PEERS, 8) != split_cohorts("b" * 64, PEERS, 8)
 
 
+@given(st.sets(st.integers(0, 19)), st.integers(1, 9), st.integers(0, 20))
+def test_newcomers_are_spread_evenly_and_no_cohort_is_made_of_them_alone(new, size, seed):
+    newcomers = {f"peer{number}" for number in new}
+    cohorts = split_cohorts(f"{seed:064}", PEERS, size, newcomers)
+    shares = [len(newcomers & set(cohort)) for cohort in cohorts]
+    assert max(shares) - min(shares) <= 1
+    sizes = [len(cohort) for cohort in cohorts]
+    assert max(sizes) - min(sizes) <= 1
+    assert sorted(peer for cohort in cohorts for peer in cohort) == sorted(PEERS)
+
+
+def test_newcomers_meet_different_people_from_round_to_round():
+    new = set(PEERS[:5])
+    mates = [set(cohort_of(f"{seed:064}", PEERS, 5, "peer0", new)) for seed in range(200)]
+    met = Counter(peer for cohort in mates for peer in cohort)
+    assert set(met) == set(PEERS)
+    assert min(met.values()) > 10
+
+
 def test_a_peer_finds_its_cohort_and_a_stranger_is_refused():
     assert "peer3" in cohort_of(SEED, PEERS, 8, "peer3")
     with pytest.raises(ValueError, match="not a member"):
