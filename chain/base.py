@@ -75,11 +75,15 @@ class Balance(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """A mined transaction. ``transaction`` is empty when the chain was already in the wanted state."""
+    """A mined transaction. ``transaction`` is empty when the chain was already in the wanted state, at block ``block``.
+
+    ``block_hash`` says which block of that number it was; empty on a chain that never loses blocks.
+    """
 
     transaction: str
     gas: int
     block: int
+    block_hash: str = ""
 
 
 class Register(msgspec.Struct, frozen=True, tag=True):
@@ -141,7 +145,7 @@ Intent = Register | Enrol | Settle | Advance | Prune | Claim
 
 
 class Chain(Protocol):
-    """Six verbs. Every method raises ``ChainUnreachable`` when no endpoint answers and ``ChainError`` on refusal."""
+    """Every method raises ``ChainUnreachable`` when no endpoint answers and ``ChainError`` on refusal."""
 
     @property
     def contracts(self) -> Contracts: ...
@@ -165,6 +169,10 @@ class Chain(Protocol):
         same result, round already advanced, amount already claimed) returns a receipt with an empty transaction.
         Raises ``ChainError`` with ``reason`` = the contract's error name otherwise.
         """
+        ...
+
+    async def block_hash(self, number: int) -> str:
+        """The hash of the block that has this number now; empty when there is none."""
         ...
 
     async def close(self) -> None: ...

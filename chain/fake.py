@@ -324,6 +324,10 @@ class FakeChain:
             return Receipt("", 0, self._world.block)
         return self._world.apply(self.wallet, intent)
 
+    async def block_hash(self, number: int) -> str:
+        await self._reach()
+        return _block_hash(number) if number <= self._world.block else ""
+
     async def close(self) -> None:
         """Nothing is held open."""
 

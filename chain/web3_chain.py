@@ -1,4 +1,4 @@
-"""Why this module exists: the six verbs of ``Chain`` on a real EVM chain, through its JSON-RPC endpoints (web3 8).
+"""Why this module exists: the verbs of ``Chain`` on a real EVM chain, through its JSON-RPC endpoints (web3 8).
 
 What is polled often (``clock``) is one call to one view, hence one block; the members of a round never change once it
 is open and are read once. Every intent is checked against the chain before it is sent and, when refused, once more:
@@ -29,7 +29,10 @@ from chain.base import (
     Settle,
 )
 from chain.ethereum import Account, LocalAccount
+from chain.fees import FeePolicy
+from chain.intents import label
 from chain.keys import checksum_address, compact_signature, peer_key, public_key_xy, rsa_modulus, secp256k1_of_peer
+from chain.nonces import WalletLog
 from chain.refusals import chain_error
 from chain.rpc import Ask, Rpc, RpcRefused, field, gather, quantity
 from chain.sender import Sender, contract_error
@@ -56,11 +59,20 @@ class Web3Chain:
         *,
         receipt_timeout_s: float = 90.0,
         num_attempts: int = 4,
+        wallet_log: WalletLog | None = None,
+        fees: FeePolicy | None = None,
     ) -> None:
         account: LocalAccount = Account.from_key(wallet) if isinstance(wallet, bytes) else wallet
         self._contracts = contracts
         self._rpc = Rpc(rpc_urls, check=self._check_endpoint, num_attempts=num_attempts)
-        self._sender = Sender(self._rpc, account, contracts.chain_id, receipt_timeout_s=receipt_timeout_s)
+        self._sender = Sender(
+            self._rpc,
+            account,
+            contracts.chain_id,
+            receipt_timeout_s=receipt_timeout_s,
+            log=wallet_log,
+            fees=fees,
+        )
         self._absence_rounds: int | None = None
         self._members_key: tuple[int, str] | None = None
         self._members: tuple[Member, ...] = ()
@@ -130,12 +142,16 @@ class Web3Chain:
             return await self._nothing_to_do()
         contract, data = self._transaction(intent)
         try:
-            mined = await self._sender.send(contract, data)
+            mined = await self._sender.send(contract, data, purpose=label(intent))
         except ChainError:
             if await self._is_done(intent):
                 return await self._nothing_to_do()
             raise
-        return Receipt(mined.transaction, mined.gas, mined.block)
+        return Receipt(mined.transaction, mined.gas, mined.block, mined.block_hash)
+
+    async def block_hash(self, number: int) -> str:
+        block = await self._rpc.request("eth_getBlockByNumber", hex(number), False)
+        return str(field(block, "hash")) if block is not None else ""
 
     async def close(self) -> None:
         await self._rpc.close()
@@ -236,7 +252,8 @@ class Web3Chain:
             raise _foreign_contract(contract) from error
 
     async def _nothing_to_do(self) -> Receipt:
-        return Receipt("", 0, quantity(await self._rpc.request("eth_blockNumber")))
+        block = await self._rpc.request("eth_getBlockByNumber", "latest", False)
+        return Receipt("", 0, quantity(field(block, "number")), str(field(block, "hash")))
 
     async def _check_endpoint(self, ask: Ask) -> None:
         chain_id = quantity(await ask("eth_chainId"))
