@@ -282,10 +282,11 @@ class Sender:
         return problem
 
     async def _sweep(self, num_mined: int, *, but: Entry) -> None:
-        """Close what was left open by a process that ended, when the chain has used up its nonce."""
+        """Close what nobody waits for, when the chain has used up its nonce."""
         for entry in self._log.open_entries():
-            left = entry.nonce < num_mined and self._now() - entry.latest.at > LEFT_AFTER_S
-            if left and entry.nonce != but.nonce and await self._receipt(entry) is None:
+            if entry.nonce >= num_mined or entry.nonce == but.nonce or await self._receipt(entry) is not None:
+                continue
+            if self._now() - entry.latest.at > LEFT_AFTER_S:
                 async with self._log.locked():
                     self._log.taken(entry)
 
