@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from eth_account.signers.local import LocalAccount
 
+from chain import sender as sender_module
 from chain.base import Chain, Contracts, Enrol
 from chain.deploy import Parameters, deploy
 from chain.devchain import DevChain
@@ -20,6 +21,7 @@ from chain.sender import Sender
 from chain.web3_chain import Web3Chain
 from protocol.ids import Address
 from tests.chain.players import Player
+from tests.chain.stub_pool import Pool
 
 PARAMETERS = Parameters(
     round_s=100, start_members=3, absence_rounds=2, round_emission_micro=10_000_000, total_emission_micro=50_000_000
@@ -127,3 +129,16 @@ async def bench(maybe_dev_chain: DevChain | None, tmp_path: Path) -> AsyncIterat
     await anvil.open(tmp_path)
     yield anvil
     await anvil.close()
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> Pool:
+    for name, seconds in (
+        ("RECEIPT_POLL_S", 0.01),
+        ("RESEND_AFTER_S", 0.05),
+        ("RAISE_FEE_AFTER_S", 0.15),
+        ("LOOK_EVERY_S", 0.02),
+        ("TAKEN_AFTER_S", 0.05),
+    ):
+        monkeypatch.setattr(sender_module, name, seconds)
+    return Pool()
