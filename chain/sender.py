@@ -155,11 +155,14 @@ class Sender:
         # costs nothing.
         return estimate * 5 // 4 + 150_000
 
-    async def _require_money(self, needed_wei: int) -> None:
-        """Ask the faucet, where there is one, when the wallet cannot pay. Raises ``ChainError('NoGasMoney')``."""
+    async def _require_money(self, needed_wei: int) -> bool:
+        """Ask the faucet, where there is one, when the wallet cannot pay; whether that had to be.
+
+        Raises ``ChainError('NoGasMoney')`` when it did not help.
+        """
         balance = quantity(await self._rpc.request("eth_getBalance", self.address, "latest"))
         if balance >= needed_wei:
-            return
+            return False
         try:
             await self._rpc.request("swarm_faucet", self.address)
             balance = quantity(await self._rpc.request("eth_getBalance", self.address, "latest"))
@@ -170,6 +173,7 @@ class Sender:
             why = f"the faucet left it at {balance} wei"
         if balance < needed_wei:
             raise no_gas_money(self.address, f"{needed_wei} wei are needed: {why}")
+        return True
 
     def _write(
         self, nonce: int, payload: str, purpose: str, call: dict[str, Any], gas: int, price: Offer
@@ -317,7 +321,8 @@ class Sender:
             if any(words in message for words in _ANOTHER_HAS_THE_NONCE):
                 return None
             if "insufficient funds" in message:
-                return no_gas_money(self.address, refused.what)
+                asked = await self._require_money(version.gas * version.fee_wei)  # the chain may have lost a gift
+                return None if asked else no_gas_money(self.address, refused.what)
             if not any(words in message for words in _KNOWN_ALREADY + _OFFERS_TOO_LITTLE):
                 return contract_error(refused)
         self._replaceable.add(version.transaction)

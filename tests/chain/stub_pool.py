@@ -114,7 +114,7 @@ class Desk:
 
     def __init__(self, pool: Pool, path: Path | None = None, *, fees: FeePolicy | None = None, **more: object) -> None:
         self.node = StubNode(**pool.answers() | more)
-        self.path, self.fees, self.timeout_s = path, fees, 2.0
+        self.path, self.fees, self.timeout_s = path, fees, 15.0
 
     async def __aenter__(self) -> Sender:
         await self.node.__aenter__()

@@ -132,12 +132,33 @@ async def test_a_chain_without_base_fees_gets_transactions_of_the_old_kind(pool)
 
 async def test_a_wallet_that_was_emptied_meanwhile_is_told(pool):
     def accept(raw: str) -> str:
+        pool.balance_wei = 0
         raise Refuses(-32003, "Insufficient funds for gas * price + value")
 
     async with Desk(pool, eth_sendRawTransaction=accept) as sender:
         with pytest.raises(ChainError) as caught:
             await sender.send(TO, CALL)
     assert caught.value.reason == "NoGasMoney"
+
+
+async def test_a_gift_that_the_chain_lost_is_asked_for_again(pool):
+    gifts: list[str] = []
+
+    def accept(raw: str) -> str:
+        if not gifts:
+            pool.balance_wei = 0
+            raise Refuses(-32003, "Insufficient funds for gas * price + value")
+        return pool.accept(raw)
+
+    def faucet(address: str) -> str:
+        pool.balance_wei = 10**18
+        gifts.append(address)
+        return "0x00"
+
+    async with Desk(pool, eth_sendRawTransaction=accept, swarm_faucet=faucet) as sender:
+        assert (await sender.send(TO, CALL)).succeeded
+    assert len(gifts) == 1
+    assert [fields["nonce"] for fields in pool.sent] == [0]
 
 
 async def test_a_call_that_would_be_refused_is_not_sent(pool):

@@ -41,6 +41,7 @@ class Orders(msgspec.Struct):
     stop: str
     plays: bool = True
     claims: bool = True
+    depth: int = 2
     kill: tuple[int, str] | None = None
 
 
@@ -91,7 +92,7 @@ async def main(orders: Orders) -> None:
     me, folder = game.PLAYERS[orders.player], Path(orders.folder)
     log = WalletLog(folder / "wallet.log")
     chain = Web3Chain([orders.url], orders.contracts, me.account, wallet_log=log, receipt_timeout_s=20)
-    outbox = Outbox(folder / f"outbox-{orders.plays:d}{orders.claims:d}.log")
+    outbox = Outbox(folder / f"outbox-{orders.plays:d}{orders.claims:d}.log", depth=orders.depth)
     while True:
         try:
             view = await chain.clock()

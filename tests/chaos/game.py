@@ -43,17 +43,12 @@ async def due(chain: Chain, view: ClockView, player: int, *, plays: bool, claims
     if record is None or not record.enrolled:
         return [me.registration(chain.contracts), Enrol(me.peer)]
     intents: list[Intent] = []
-    if plays and view.round == view.settled_round + 1:
-        intents.append(settle(chain.contracts, outcome(view.round), *PLAYERS))
     settled = view.settled_round
     if claims and record.claimed_micro < earned_micro(player, settled):
         intents.append(claim(_tree(settled), me, earned_micro(player, settled)))
+    if plays and not intents and view.round == settled + 1:  # a new result would make the claim's proof stale
+        intents.append(settle(chain.contracts, outcome(view.round), *PLAYERS))
     return intents
-
-
-async def is_paid(chain: Chain, view: ClockView, player: int) -> bool:
-    record = await chain.peer(PLAYERS[player].peer)
-    return record is not None and record.claimed_micro == earned_micro(player, view.settled_round)
 
 
 def transfers(contracts: Contracts, logs: list[dict[str, Any]]) -> Iterator[tuple[str, int]]:

@@ -6,18 +6,22 @@ The audit reads blocks and receipts from the node itself, with nothing of the pr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import signal
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import msgspec
 from eth_account import Account
 
+from chain import devchain
 from chain.base import Contracts
 from chain.deploy import deploy
-from chain.devchain import DevChain
+from chain.devchain import DevChain, anvil_command
 from chain.gate import Faucet, Gate, GateLimits
 from chain.nonces import read_entries
 from chain.rpc import Rpc
@@ -38,24 +42,39 @@ LIMITS = GateLimits(calls_per_s=2000, burst=4000)
 class Stage:
     """A dev chain with a gate and the game's contracts, in ``folder``; actors are started on it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, can_reorganise: bool = False) -> None:
         self.folder = folder
         self.stop = folder / "stop"
         self.num_node_kills = 0
+        self._can_reorganise = can_reorganise
         self.deaths: Counter[int] = Counter()
         self.told: list[str] = []
         self._actors: set[asyncio.subprocess.Process] = set()
 
     async def __aenter__(self) -> Stage:
-        self.chain = await DevChain.start(self.folder / "chain", block_time_s=BLOCK_TIME_S)
+        with self._command():
+            self.chain = await DevChain.start(self.folder / "chain", block_time_s=BLOCK_TIME_S)
         self.rpc = Rpc([self.chain.url])
         deployment = await deploy(self.chain.url, self.chain.account, self.folder / "deployment.json", game.PARAMETERS)
         self.contracts: Contracts = deployment.contracts
         faucet = Faucet(Sender(self.rpc, self.chain.account, self.contracts.chain_id))
         self.gate = Gate(self.chain.url, faucet=faucet, limits=LIMITS)
         self.url = await self.gate.start()
-        await asyncio.sleep(2.5)  # the deployment is in the chain's state file and its copies
+        await asyncio.sleep(4)  # the deployment is in the state file and its copies, and deep enough to stay
         return self
+
+    @contextlib.contextmanager
+    def _command(self) -> Iterator[None]:
+        """A node that keeps the state of past blocks can go back to them; the dev chain's own does not."""
+        if not self._can_reorganise:
+            yield
+            return
+        with mock.patch.object(
+            devchain,
+            "anvil_command",
+            lambda *arguments: [part for part in anvil_command(*arguments) if part != "--prune-history"],
+        ):
+            yield
 
     async def __aexit__(self, *_: object) -> None:
         for actor in self._actors:
@@ -64,6 +83,10 @@ class Stage:
         await self.gate.stop()
         await self.rpc.close()
         await self.chain.stop()
+
+    @property
+    def wallets(self) -> list[str]:
+        return [player.wallet for player in game.PLAYERS]
 
     def orders(self, player: int, **more: object) -> Orders:
         folder = self.folder / f"peer {player}"
@@ -163,6 +186,13 @@ async def require_exactly_once(stage: Stage, *, wallets: tuple[int, ...] = (0, 1
             assert {item.state for item in Outbox(path).items} <= {State.DONE, State.REFUSED}
         assert Account.from_key(game.PLAYERS[wallet].account.key).address == game.PLAYERS[wallet].wallet
     return found
+
+
+async def until(stage: Stage, condition: Callable[[Audit], bool], *, timeout_s: float = 60) -> None:
+    """Wait until the chain's blocks fulfil ``condition``."""
+    async with asyncio.timeout(timeout_s):
+        while not condition(await audit(stage)):
+            await asyncio.sleep(0.5)
 
 
 async def _view(stage: Stage) -> object:
