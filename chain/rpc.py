@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
@@ -99,6 +100,17 @@ class Rpc:
         """
         return await self._with_attempts(lambda: self._ask_all(method, params))
 
+    async def agreed(self, method: str, *params: Any, by: Callable[[Any], Any] = repr) -> Any:
+        """The result that most endpoints give: for what must not hang on one of them. ``by``: what must be the same in
+        their results; who has none (``null``) does not count.
+
+        Raises ``ChainUnreachable`` when no result has more endpoints behind it than every other, and like ``request``.
+        """
+        if len(self.endpoints) < 2:
+            return await self.request(method, *params)
+        await self._probe_when_due()
+        return await self._with_attempts(lambda: self._ask_most(method, params, by))
+
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
@@ -162,23 +174,35 @@ class Rpc:
             raise refused or foreign  # type: ignore[misc]  # one of them is an error
         raise NotAnswering("; ".join(failures) or self._nobody())
 
-    async def _ask_all(self, method: str, params: Sequence[Any]) -> Any:
-        async def ask(endpoint: Endpoint) -> Any:
-            try:
-                await self._trust(endpoint)
-                return await endpoint.ask(method, *params)
-            except NotAnswering as error:
-                self._note(endpoint, error)
-                raise NotAnswering(f"{endpoint.shown}: {error}") from None
-            except RpcRefused:
-                raise
-            except ChainError as error:
-                self._refuse(endpoint, error)
-                raise
+    async def _ask_one(self, endpoint: Endpoint, method: str, params: Sequence[Any]) -> Any:
+        try:
+            await self._trust(endpoint)
+            return await endpoint.ask(method, *params)
+        except NotAnswering as error:
+            self._note(endpoint, error)
+            raise NotAnswering(f"{endpoint.shown}: {error}") from None
+        except RpcRefused:
+            raise
+        except ChainError as error:
+            self._refuse(endpoint, error)
+            raise
 
+    async def _ask_most(self, method: str, params: Sequence[Any], by: Callable[[Any], Any]) -> Any:
+        asked = [one for one in self._in_order() if self.behind(one) <= self._max_behind]
+        results = await asyncio.gather(*(self._ask_one(one, method, params) for one in asked), return_exceptions=True)
+        answers = [result for result in results if not isinstance(result, BaseException)]
+        if not answers:
+            raise next((one for one in results if isinstance(one, BaseException)), NotAnswering(self._nobody()))
+        votes = Counter(by(answer) for answer in answers if answer is not None).most_common(2)
+        if len(votes) == 2 and votes[0][1] == votes[1][1]:
+            raise NotAnswering(f"the endpoints disagree about {method}")
+        return next((one for one in answers if one is not None and by(one) == votes[0][0]), None)
+
+    async def _ask_all(self, method: str, params: Sequence[Any]) -> Any:
         failures: list[str] = []
         refused: ChainError | None = None
-        for ended in asyncio.as_completed([self._start(ask(endpoint)) for endpoint in self._in_order()]):
+        asked = [self._start(self._ask_one(one, method, params)) for one in self._in_order()]
+        for ended in asyncio.as_completed(asked):
             try:
                 return await ended  # the others go on by themselves
             except NotAnswering as error:
@@ -223,9 +247,7 @@ class Rpc:
     # --- how far behind --------------------------------------------------------------------------------------------
 
     async def _probe_when_due(self) -> None:
-        if len(self.endpoints) < 2 or (
-            self._probed_at is not None and self._clock() - self._probed_at < PROBE_EVERY_S
-        ):
+        if len(self.endpoints) < 2 or (self._probed_at is not None and self._clock() - self._probed_at < PROBE_EVERY_S):
             return
         first, self._probed_at = self._probed_at is None, self._clock()
         probe = self._start(self._probe())

@@ -51,6 +51,13 @@ async def due(chain: Chain, view: ClockView, player: int, *, plays: bool, claims
     return intents
 
 
+async def are_paid(chain: Chain, players: list[int]) -> bool:
+    """Whether these players have all that they earned."""
+    settled = (await chain.clock()).settled_round
+    records = [(player, await chain.peer(PLAYERS[player].peer)) for player in players]
+    return all(one is not None and one.claimed_micro == earned_micro(player, settled) for player, one in records)
+
+
 def transfers(contracts: Contracts, logs: list[dict[str, Any]]) -> Iterator[tuple[str, int]]:
     """Recipient and wei of every payment out of the pool, from the token's Transfer events."""
     for log in logs:

@@ -11,12 +11,11 @@ import random
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from unittest import mock
 
 import msgspec
-from eth_account import Account
 
 from chain import devchain
 from chain.base import Contracts
@@ -26,6 +25,7 @@ from chain.gate import Faucet, Gate, GateLimits
 from chain.nonces import read_entries
 from chain.rpc import Rpc
 from chain.sender import Sender
+from chain.web3_chain import Web3Chain
 from rewards.items import State
 from rewards.outbox import Outbox
 from tests.chaos import game
@@ -125,12 +125,15 @@ class Stage:
         await self.gate.resend()
 
     async def finish(self, *all_orders: Orders) -> None:
-        """Let everybody bring to an end what is due, and then again, for what the others did meanwhile."""
+        """Let everybody bring to an end what is due, and again while there is something that the others did since."""
         self.stop.touch()
-        for _ in range(2):
+        for _ in range(3):
             async with asyncio.timeout(120):
                 codes = await asyncio.gather(*(self.act(orders) for orders in all_orders))
             assert set(codes) == {0}
+            async with _reader(self) as chain:
+                if await game.are_paid(chain, [orders.player for orders in all_orders]):
+                    break
 
 
 class Audit(msgspec.Struct):
@@ -167,8 +170,8 @@ async def audit(stage: Stage) -> Audit:
                 found.paid_wei[wallets[to]] += wei
                 found.num_payments[wallets[to]] += 1
     found.repeats = [call for call, times in done.items() if times > 1]
-    view = await _view(stage)
-    found.settled_round = view.settled_round
+    async with _reader(stage) as chain:
+        found.settled_round = (await chain.clock()).settled_round
     return found
 
 
@@ -180,26 +183,25 @@ async def require_exactly_once(stage: Stage, *, wallets: tuple[int, ...] = (0, 1
         assert found.nonces[wallet] == list(range(len(found.nonces[wallet])))
         assert found.paid_wei[wallet] == game.earned_micro(wallet, found.settled_round) * game.WEI_PER_MICRO
         folder = stage.folder / f"peer {wallet}"
-        assert {entry.state for entry in read_entries(folder / "wallet.log")} <= {"mined", "taken"}
+        used = len(found.nonces[wallet])
+        assert [one for one in read_entries(folder / "wallet.log") if one.state == "open" and one.nonce >= used] == []
         for path in folder.glob("outbox-*.log"):
             assert Outbox(path).pending == ()
             assert {item.state for item in Outbox(path).items} <= {State.DONE, State.REFUSED}
-        assert Account.from_key(game.PLAYERS[wallet].account.key).address == game.PLAYERS[wallet].wallet
     return found
 
 
-async def until(stage: Stage, condition: Callable[[Audit], bool], *, timeout_s: float = 60) -> None:
-    """Wait until the chain's blocks fulfil ``condition``."""
-    async with asyncio.timeout(timeout_s):
-        while not condition(await audit(stage)):
-            await asyncio.sleep(0.5)
+async def until_settled(stage: Stage, round: int, *, timeout_s: float = 90) -> None:
+    """Wait until the chain says that ``round`` is settled."""
+    async with asyncio.timeout(timeout_s), _reader(stage) as chain:
+        while (await chain.clock()).settled_round < round:  # noqa: ASYNC110  (other processes settle it)
+            await asyncio.sleep(0.2)
 
 
-async def _view(stage: Stage) -> object:
-    from chain.web3_chain import Web3Chain
-
+@contextlib.asynccontextmanager
+async def _reader(stage: Stage) -> AsyncIterator[Web3Chain]:
     chain = Web3Chain([stage.chain.url], stage.contracts, game.PLAYERS[0].account)
     try:
-        return await chain.clock()
+        yield chain
     finally:
         await chain.close()

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from tests.chaos.stage import Stage, require_exactly_once
+from tests.chaos.stage import Stage, require_exactly_once, until_settled
 
 pytestmark = pytest.mark.asyncio
 
@@ -58,6 +58,7 @@ async def kill_node(folder, *, num_kills, seed):
     async with Stage(folder) as stage:
         both = [stage.orders(0), stage.orders(1)]
         acting = [asyncio.create_task(stage.act(orders)) for orders in both]
+        await until_settled(stage, 1)
         for _ in range(num_kills):
             await asyncio.sleep(dice.uniform(0.5, 4))
             await stage.kill_node()
