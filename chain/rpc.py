@@ -142,7 +142,7 @@ class Rpc:
         rests_s = min((endpoint.health.rests_s for endpoint in self.endpoints), default=0.0)
         if rests_s > LONGEST_WAIT_S:
             raise _unreachable(f"all that could be asked want rest, the first of them for {rests_s:.0f} s more")
-        return max(backoff_s, rests_s)
+        return float(max(backoff_s, rests_s))
 
     async def _ask_in_turn(self, method: str, params: Sequence[Any]) -> Any:
         failures: list[str] = []
