@@ -206,11 +206,15 @@ class Balance(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """A mined transaction. ``transaction`` is empty when the chain was already in the wanted state."""
+    """A mined transaction. ``transaction`` is empty when the chain was already in the wanted state, at block ``block``.
+
+    ``block_hash`` says which block of that number it was; empty on a chain that never loses blocks.
+    """
 
     transaction: str
     gas: int
     block: int
+    block_hash: str = ""
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -221,7 +225,7 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 class Chain(Protocol):
-    """Eight verbs. Every method raises ``ChainUnreachable`` when no endpoint answers and ``ChainError`` on refusal."""
+    """Every method raises ``ChainUnreachable`` when no endpoint answers and ``ChainError`` on refusal."""
 
     @property
     def contracts(self) -> Contracts: ...
@@ -252,6 +256,10 @@ class Chain(Protocol):
 
     async def estimate(self, intent: Intent) -> Cost:
         """What ``send`` would cost now; nothing is sent. Raises like ``send`` when it would be refused."""
+        ...
+
+    async def block_hash(self, number: int) -> str:
+        """The hash of the block that has this number now; empty when there is none."""
         ...
 
     async def close(self) -> None: ...

@@ -1,55 +1,63 @@
-"""Why this module exists: an endpoint may be slow, gone, lying or somebody else's; callers see typed errors only.
+"""Why this module exists: callers ask "the chain"; which endpoint answers, and which may be believed, is decided here.
 
-Requests go to the first endpoint that answers, beginning with the one that answered last. Connection failures are
-retried (every method used here is idempotent: a raw transaction is the same transaction when sent twice); refusals
-are not.
+Requests go to the healthiest endpoint that may be asked, then to the next. Connection failures are tried again (every
+method used here is idempotent: a raw transaction is the same transaction when sent twice); refusals are not. An
+endpoint that serves another chain or foreign contracts is left out, and so is, for whatever decides money, one that is
+more than ``max_behind`` blocks behind the best one. Two endpoints cannot outvote each other: of three and more, a head
+counts only when a second one has nearly got there, so that no single liar makes the others look late.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, cast
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
 
-import aiohttp
-import stamina
-from web3 import AsyncHTTPProvider
-from web3.types import RPCEndpoint
-
-import chain.ethereum  # noqa: F401  (endpoints are hostile: see there)
+from chain.answers import bad_answer, field, quantity
+from chain.endpoints import (
+    LIMIT_EXCEEDED,
+    MOVED_ON,
+    NODE_DOWN,
+    RESPONSE_CAP,
+    Endpoint,
+    NotAnswering,
+    RpcRefused,
+)
 from protocol.errors import ChainError, ChainUnreachable
 
-RESPONSE_CAP = 8 * 1024 * 1024
-"""Bytes. An endpoint that sends more is treated as not answering."""
+__all__ = [
+    "LIMIT_EXCEEDED",
+    "MOVED_ON",
+    "NODE_DOWN",
+    "RESPONSE_CAP",
+    "Ask",
+    "Rpc",
+    "RpcRefused",
+    "bad_answer",
+    "field",
+    "gather",
+    "quantity",
+]
 
 REQUEST_TIMEOUT_S = 10.0
-NODE_DOWN = -32050
-"""JSON-RPC error code of our gate when the node behind it does not answer."""
+MAX_BEHIND_BLOCKS = 3
+PROBE_EVERY_S = 5.0
+PROBE_TIMEOUT_S = 2.0
+BEST_HEAD_LASTS_S = 600.0
+"""A head that nobody reports any more is believed for so long: a chain may really have lost blocks."""
 
-LIMIT_EXCEEDED = -32005
-"""JSON-RPC error code of gates and providers for too many calls: asking later helps."""
+REFUSED_FOR_S = 60.0
+LONGEST_WAIT_S = 3.0
+"""A request waits at most this long for an endpoint that asked for rest."""
 
-MOVED_ON = "BlockOutOfRangeError"
-"""anvil without history says this when a block is mined between choosing the latest one and reading its state; asking
-again helps (foundry-rs/foundry#10709)."""
-
-_QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}")
+BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 1.0
+ANYBODY = frozenset({"eth_chainId", "eth_sendRawTransaction", "web3_clientVersion", "net_version"})
+"""Methods whose answers decide no money: an endpoint that is behind may be asked."""
 
 Ask = Callable[..., Awaitable[Any]]
-
-
-class RpcRefused(ChainError):
-    """The endpoint answered with a JSON-RPC error: ``code``, its message in ``what``, and revert data in ``data``."""
-
-    def __init__(self, code: int, message: str, data: str = "") -> None:
-        super().__init__(f"The chain's endpoint refused: {message[:300]}", reason=f"rpc {code}")
-        self.code = code
-        self.data = data
-
-
-class _NotAnswering(Exception):
-    """One endpoint failed to answer; another one, or a later try, may."""
 
 
 class Rpc:
@@ -65,130 +73,236 @@ class Rpc:
         check: Callable[[Ask], Awaitable[None]] | None = None,
         timeout_s: float = REQUEST_TIMEOUT_S,
         num_attempts: int = 4,
+        max_behind: int = MAX_BEHIND_BLOCKS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        # The error that ends the retries says what was wrong; a log line for each of them would only hide it.
-        stamina.instrumentation.set_on_retry_hooks(())
-        self._providers = [_Provider(url, timeout_s) for url in urls]
+        self._clock = clock
+        self.endpoints = [Endpoint(url, timeout_s, clock) for url in dict.fromkeys(urls)]
         self._check = check
-        self._checked: set[str] = set()
+        self._checked: set[Endpoint] = set()
+        self._refused: dict[Endpoint, tuple[ChainError, float]] = {}
         self._num_attempts = num_attempts
+        self._max_behind = max_behind
+        self._latest: Endpoint | None = None
+        self._best_head, self._best_head_at = -1, 0.0
+        self._probed_at: float | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     async def request(self, method: str, *params: Any) -> Any:
         """The result of a call. Raises ``RpcRefused``, ``ChainUnreachable``, or what ``check`` raises."""
-        try:
-            async for attempt in stamina.retry_context(
-                on=_NotAnswering,
-                attempts=self._num_attempts,
-                timeout=None,
-                wait_initial=0.1,
-                wait_max=1.0,
-                wait_jitter=0.1,
-            ):
-                with attempt:
-                    return await self._ask_in_turn(method, params)
-        except _NotAnswering as error:
-            raise ChainUnreachable(
-                f"No chain endpoint answers ({error}).",
-                "Nothing was refused or lost; everything pending is kept and sent again.",
-                "Check that the host of this swarm is running and that --rpc names it.",
-            ) from error
-        raise AssertionError("unreachable")
+        await self._probe_when_due()
+        return await self._with_attempts(lambda: self._ask_in_turn(method, params))
+
+    async def everywhere(self, method: str, *params: Any) -> Any:
+        """Tell all endpoints at once, and return the first result: for transactions, which no single one may swallow.
+
+        Raises like ``request`` when not one of them has a result.
+        """
+        return await self._with_attempts(lambda: self._ask_all(method, params))
+
+    async def agreed(self, method: str, *params: Any, by: Callable[[Any], Any] = repr) -> Any:
+        """The result that most endpoints give: for what must not hang on one of them. ``by``: what must be the same in
+        their results; who has none (``null``) does not count.
+
+        Raises ``ChainUnreachable`` when no result has more endpoints behind it than every other, and like ``request``.
+        """
+        if len(self.endpoints) < 2:
+            return await self.request(method, *params)
+        await self._probe_when_due()
+        return await self._with_attempts(lambda: self._ask_most(method, params, by))
 
     async def close(self) -> None:
-        for provider in self._providers:
-            await provider.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for endpoint in self.endpoints:
+            await endpoint.close()
+
+    def behind(self, endpoint: Endpoint) -> int:
+        """Blocks between the best known head and this endpoint's at the last comparison; 0 when it was not compared."""
+        if endpoint.health.head is None or self._clock() - self._best_head_at > BEST_HEAD_LASTS_S:
+            return 0
+        return max(0, self._best_head - endpoint.health.head)
+
+    # --- one request -----------------------------------------------------------------------------------------------
+
+    async def _with_attempts(self, ask: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        for attempt in range(self._num_attempts):
+            try:
+                return await ask()
+            except NotAnswering as error:
+                if attempt + 1 == self._num_attempts:
+                    raise _unreachable(str(error)) from None
+            await asyncio.sleep(await self._pause_s(attempt))
+        raise AssertionError("no attempts")
+
+    async def _pause_s(self, attempt: int) -> float:
+        """How long until the next attempt makes sense. Raises ``ChainUnreachable`` when that is too long to wait."""
+        backoff_s = min(LONGEST_BACKOFF_S, BACKOFF_S * 2**attempt) + random.uniform(0, BACKOFF_S)
+        rests_s = min((endpoint.health.rests_s for endpoint in self.endpoints), default=0.0)
+        if rests_s > LONGEST_WAIT_S:
+            raise _unreachable(f"all that could be asked want rest, the first of them for {rests_s:.0f} s more")
+        return float(max(backoff_s, rests_s))
 
     async def _ask_in_turn(self, method: str, params: Sequence[Any]) -> Any:
-        failures = []
-        for provider in list(self._providers):
+        failures: list[str] = []
+        refused: RpcRefused | None = None
+        foreign: ChainError | None = None
+        for endpoint in self._in_order():
             try:
-                if self._check is not None and provider.url not in self._checked:
-                    await self._check(provider.ask)
-                    self._checked.add(provider.url)
-                result = await provider.ask(method, *params)
-            except _NotAnswering as error:
-                failures.append(f"{provider.url}: {error}")
+                await self._trust(endpoint)
+                if method not in ANYBODY and self.behind(endpoint) > self._max_behind:
+                    raise NotAnswering(f"it is {self.behind(endpoint)} blocks behind")
+                result = await endpoint.ask(method, *params)
+            except NotAnswering as error:
+                self._note(endpoint, error)
+                failures.append(f"{endpoint.shown}: {error}")
                 continue
-            if provider is not self._providers[0]:
-                self._providers.remove(provider)
-                self._providers.insert(0, provider)
+            except RpcRefused as error:
+                # An intent is dropped for what this says: a second endpoint, where there is one, must agree.
+                refused = refused or error
+                if method != "eth_estimateGas":
+                    break
+                continue
+            except ChainError as error:
+                self._refuse(endpoint, error)
+                foreign = foreign or error
+                continue
+            self._latest = endpoint
             return result
-        raise _NotAnswering("; ".join(failures))
+        if refused or foreign:
+            raise refused or foreign  # type: ignore[misc]  # one of them is an error
+        raise NotAnswering("; ".join(failures) or self._nobody())
 
-
-class _Provider(AsyncHTTPProvider):
-    """web3's HTTP provider with one session of ours, a cap on what is read, and no retries of its own."""
-
-    def __init__(self, url: str, timeout_s: float) -> None:
-        super().__init__(url, exception_retry_configuration=None)
-        self.url = url
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(3.0, timeout_s))
-        self._session: aiohttp.ClientSession | None = None
-
-    async def ask(self, method: str, *params: Any) -> Any:
+    async def _ask_one(self, endpoint: Endpoint, method: str, params: Sequence[Any]) -> Any:
         try:
-            response: Any = await self.make_request(RPCEndpoint(method), list(params))
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _NotAnswering(f"{type(error).__name__} {error}".strip()) from error
-        except (ValueError, RecursionError) as error:
-            raise _NotAnswering("it does not speak JSON-RPC") from error
-        if not isinstance(response, dict) or ("result" not in response and "error" not in response):
-            raise _NotAnswering("it does not speak JSON-RPC")
-        if "error" not in response:
-            return response["result"]
-        details = response["error"] if isinstance(response["error"], dict) else {"message": response["error"]}
-        code = details.get("code") if isinstance(details.get("code"), int) else 0
-        if code == NODE_DOWN:
-            raise _NotAnswering("the node behind the gate does not answer")
-        if code == LIMIT_EXCEEDED:
-            raise _NotAnswering("it limits how often it is asked")
-        if MOVED_ON in str(details.get("message")):
-            raise _NotAnswering("the node moved on to its next block while answering")
-        data = details.get("data")
-        raise RpcRefused(cast(int, code), str(details.get("message")), data if isinstance(data, str) else "")
+            await self._trust(endpoint)
+            return await endpoint.ask(method, *params)
+        except NotAnswering as error:
+            self._note(endpoint, error)
+            raise NotAnswering(f"{endpoint.shown}: {error}") from None
+        except RpcRefused:
+            raise
+        except ChainError as error:
+            self._refuse(endpoint, error)
+            raise
 
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+    async def _ask_most(self, method: str, params: Sequence[Any], by: Callable[[Any], Any]) -> Any:
+        asked = [one for one in self._in_order() if self.behind(one) <= self._max_behind]
+        results = await asyncio.gather(*(self._ask_one(one, method, params) for one in asked), return_exceptions=True)
+        answers = [result for result in results if not isinstance(result, BaseException)]
+        if not answers:
+            raise next((one for one in results if isinstance(one, BaseException)), NotAnswering(self._nobody()))
+        votes = Counter(by(answer) for answer in answers if answer is not None).most_common(2)
+        if len(votes) == 2 and votes[0][1] == votes[1][1]:
+            raise NotAnswering(f"the endpoints disagree about {method}")
+        return next((one for one in answers if one is not None and by(one) == votes[0][0]), None)
 
-    async def _make_request(self, method: RPCEndpoint, request_data: bytes) -> bytes:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout)
-        async with self._session.post(
-            self.url, data=request_data, headers={"Content-Type": "application/json"}, allow_redirects=False
-        ) as response:
-            if response.status >= 500:
-                raise aiohttp.ClientConnectionError(f"HTTP status {response.status}")
-            body = bytearray()
-            async for chunk in response.content.iter_chunked(64 * 1024):
-                body += chunk
-                if len(body) > RESPONSE_CAP:
-                    raise aiohttp.ClientPayloadError(f"more than {RESPONSE_CAP} bytes")
-            return bytes(body)
+    async def _ask_all(self, method: str, params: Sequence[Any]) -> Any:
+        failures: list[str] = []
+        refused: ChainError | None = None
+        asked = [self._start(self._ask_one(one, method, params)) for one in self._in_order()]
+        for ended in asyncio.as_completed(asked):
+            try:
+                return await ended  # the others go on by themselves
+            except NotAnswering as error:
+                failures.append(str(error))
+            except ChainError as error:
+                refused = error if refused is None or isinstance(error, RpcRefused) else refused
+        if refused is not None:
+            raise refused
+        raise NotAnswering("; ".join(failures) or self._nobody())
+
+    def _in_order(self) -> list[Endpoint]:
+        """Who may be asked, the best first; who was refused comes again only when nobody else is left."""
+        now = self._clock()
+        awake = [endpoint for endpoint in self.endpoints if not endpoint.health.rests_s]
+        good = [endpoint for endpoint in awake if self._refused.get(endpoint, (None, 0.0))[1] <= now]
+        return sorted(good or awake, key=self._rank)
+
+    def _rank(self, endpoint: Endpoint) -> tuple[bool, float]:
+        """The last one that answered keeps its place unless another is clearly better."""
+        favour = 0.5 if endpoint is self._latest else 0.0
+        return (self.behind(endpoint) > self._max_behind, endpoint.health.score - favour)
+
+    async def _trust(self, endpoint: Endpoint) -> None:
+        if self._check is not None and endpoint not in self._checked:
+            try:
+                await self._check(endpoint.ask)
+            except RpcRefused as refused:
+                raise bad_answer(refused.what) from None
+            self._checked.add(endpoint)
+        self._refused.pop(endpoint, None)
+
+    def _nobody(self) -> str:
+        return "all of them want rest" if self.endpoints else "none was named"
+
+    def _refuse(self, endpoint: Endpoint, error: ChainError) -> None:
+        self._refused[endpoint] = (error, self._clock() + REFUSED_FOR_S)
+
+    def _note(self, endpoint: Endpoint, error: NotAnswering) -> None:
+        if error.connection:
+            self._checked.discard(endpoint)  # what answers there next may be another node
+
+    # --- how far behind --------------------------------------------------------------------------------------------
+
+    async def _probe_when_due(self) -> None:
+        if len(self.endpoints) < 2 or (self._probed_at is not None and self._clock() - self._probed_at < PROBE_EVERY_S):
+            return
+        first, self._probed_at = self._probed_at is None, self._clock()
+        probe = self._start(self._probe())
+        if first:
+            await probe
+
+    async def _probe(self) -> None:
+        """Ask all for their heads at once, so that they can be compared."""
+
+        async def head(endpoint: Endpoint) -> int | None:
+            try:
+                async with asyncio.timeout(PROBE_TIMEOUT_S):
+                    await self._trust(endpoint)
+                    return quantity(await endpoint.ask("eth_blockNumber"))
+            except TimeoutError:
+                endpoint.health.failed()
+            except NotAnswering as error:
+                self._note(endpoint, error)
+            except RpcRefused:
+                pass  # it may still answer what is really asked
+            except ChainError as error:
+                self._refuse(endpoint, error)
+            return None
+
+        asked = self._in_order()
+        for endpoint, found in zip(asked, await asyncio.gather(*map(head, asked)), strict=True):
+            endpoint.health.head = found if found is not None else endpoint.health.head
+        self._compare([found for found in (endpoint.health.head for endpoint in asked) if found is not None])
+
+    def _compare(self, heads: list[int]) -> None:
+        if not heads:
+            return
+        ranked = sorted(heads, reverse=True)
+        best = ranked[0] if len(ranked) < 3 else min(ranked[0], ranked[1] + self._max_behind)
+        now = self._clock()
+        if best >= self._best_head or now - self._best_head_at > BEST_HEAD_LASTS_S:
+            self._best_head, self._best_head_at = best, now
+
+    def _start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen: whoever waited was told
 
 
-def quantity(value: Any) -> int:
-    """A JSON-RPC number (``0x`` and hex digits). Raises ``ChainError('BadAnswer')`` for anything else."""
-    if isinstance(value, str) and _QUANTITY.fullmatch(value):
-        return int(value, 16)
-    raise bad_answer(value)
-
-
-def field(value: Any, name: str) -> Any:
-    """A field of a JSON-RPC object. Raises ``ChainError('BadAnswer')`` when there is none."""
-    if isinstance(value, dict) and name in value:
-        return value[name]
-    raise bad_answer(value)
-
-
-def bad_answer(value: Any) -> ChainError:
-    """For an endpoint that speaks JSON-RPC but not Ethereum."""
-    return ChainError(
-        f"The chain's endpoint gave a senseless answer: {str(value)[:80]!r}.",
-        "Nothing was changed; everything pending is kept.",
-        "Use another endpoint with --rpc.",
-        reason="BadAnswer",
+def _unreachable(why: str) -> ChainUnreachable:
+    return ChainUnreachable(
+        f"No chain endpoint answers ({why}).",
+        "Nothing was refused or lost; everything pending is kept and sent again.",
+        "Check that the host of this swarm is running and that --rpc names it.",
     )
 
 

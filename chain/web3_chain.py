@@ -23,11 +23,14 @@ from chain.base import (
     Stake,
 )
 from chain.ethereum import Account, LocalAccount
+from chain.fees import FeePolicy, price_wei
 from chain.fulfilled import SAID_BY_REFUSAL, is_done
 from chain.keys import sign_digest
+from chain.nonces import WalletLog
 from chain.reader import Reader, foreign_contract
+from chain.recognition import label
 from chain.rpc import Ask, Rpc, RpcRefused, field, gather, quantity
-from chain.sender import MIN_TIP_WEI, Sender, contract_error
+from chain.sender import Sender, contract_error
 from chain.transactions import Call, approval, stake_with_permit, transaction
 from chain.typed_data import permit_digest
 from protocol.errors import ChainError
@@ -62,11 +65,21 @@ class Web3Chain:
         *,
         receipt_timeout_s: float = 90.0,
         num_attempts: int = 4,
+        wallet_log: WalletLog | None = None,
+        fees: FeePolicy | None = None,
     ) -> None:
         self._account: LocalAccount = Account.from_key(wallet) if isinstance(wallet, bytes) else wallet
         self._contracts = contracts
+        self._fees = fees or FeePolicy()
         self._rpc = Rpc(rpc_urls, check=self._check_endpoint, num_attempts=num_attempts)
-        self._sender = Sender(self._rpc, self._account, contracts.chain_id, receipt_timeout_s=receipt_timeout_s)
+        self._sender = Sender(
+            self._rpc,
+            self._account,
+            contracts.chain_id,
+            receipt_timeout_s=receipt_timeout_s,
+            log=wallet_log,
+            fees=self._fees,
+        )
         self._reader = Reader(self._rpc, contracts)
 
     @property
@@ -103,12 +116,12 @@ class Web3Chain:
         try:
             gas = await self._allow_bond() if isinstance(intent, Challenge) else 0
             contract, data = await self._call(intent)
-            mined = await self._sender.send(contract, data)
+            mined = await self._sender.send(contract, data, purpose=label(intent))
         except ChainError as error:
             if isinstance(intent, SAID_BY_REFUSAL.get(error.reason, ())) or await self._is_done(intent):
                 return await self._nothing_to_do()
             raise
-        return Receipt(mined.transaction, gas + mined.gas, mined.block)
+        return Receipt(mined.transaction, gas + mined.gas, mined.block, mined.block_hash)
 
     async def estimate(self, intent: Intent) -> Cost:
         """What ``send`` would cost now. A challenge that needs an allowance first is given as the cost of that one and
@@ -118,13 +131,19 @@ class Web3Chain:
         contract, data = await self._call(intent)
         call = {"from": self.wallet, "to": contract, "data": data}
         try:
-            gas, header = await gather(
-                self._rpc.request("eth_estimateGas", call), self._rpc.request("eth_getBlockByNumber", "latest", False)
+            gas, price = await gather(
+                self._rpc.request("eth_estimateGas", call), price_wei(self._rpc.request, self._fees)
             )
         except RpcRefused as refused:
             raise contract_error(refused) from refused
-        base_fee_wei = quantity(field(header, "baseFeePerGas"))
-        return Cost(quantity(gas), quantity(gas) * (base_fee_wei + max(MIN_TIP_WEI, base_fee_wei // 10)))
+        return Cost(quantity(gas), quantity(gas) * price)
+
+    async def block_hash(self, number: int) -> str:
+        # An intent is taken out of the outbox for what this says: no single endpoint decides it.
+        block = await self._rpc.agreed(
+            "eth_getBlockByNumber", hex(number), False, by=lambda found: str(found.get("hash"))
+        )
+        return str(field(block, "hash")) if block is not None else ""
 
     async def close(self) -> None:
         await self._rpc.close()
@@ -179,7 +198,8 @@ class Web3Chain:
         return (await self._sender.send(contract, data)).gas
 
     async def _nothing_to_do(self) -> Receipt:
-        return Receipt("", 0, quantity(await self._rpc.request("eth_blockNumber")))
+        block = await self._rpc.request("eth_getBlockByNumber", "latest", False)
+        return Receipt("", 0, quantity(field(block, "number")), str(field(block, "hash")))
 
     async def _check_endpoint(self, ask: Ask) -> None:
         chain_id = quantity(await ask("eth_chainId"))

@@ -1,39 +1,33 @@
 """Why this module exists: whatever moves credits is on disk before it is sent, and leaves only when it is done.
 
-One file of lines, appended and synced. Each line carries a checksum, so that a process or machine that died in the
-middle of one leaves a tail that is recognised and cut off:
-
-    crc32 of the rest, 8 hex digits, space, {"seq": 7, "intent": {...}}      an intent to be sent
-    crc32 of the rest, 8 hex digits, space, {"seq": 7}                       number 7 is done
-
-An intent is done when the chain still calls it fulfilled ``depth`` blocks after it was mined: a chain node that was
-killed may have forgotten its newest blocks, and then the intent is simply sent again. Sending twice is harmless, since
-``Chain.send`` does nothing for what is already so.
+An intent is done when the chain still calls it fulfilled ``depth`` blocks after the block that fulfilled it, and that
+block (its hash is compared) is still one of the chain: a chain may reorganise, and a node that was killed may have
+forgotten its newest blocks. Then the intent is simply sent again. Sending twice is harmless, since ``Chain.send`` does
+nothing for what is already so. How an intent is going is in the same file, so that others may look (``rewards.items``).
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
-import zlib
+import contextlib
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from chain.base import Chain, Intent, Receipt, Settle
-from protocol.errors import ChainError, ChainUnreachable, SwarmError
+from chain.base import Chain, Intent, Receipt
+from chain.durable import DurableLines
+from chain.recognition import Key as Key
+from chain.recognition import is_final, key_of
+from protocol.errors import ChainError, ChainUnreachable
+from rewards.items import Item, Line, State, apply, lines_of, replay
 
 COMPACT_BYTES = 256 * 1024
-"""A file that grew beyond this is rewritten with what is still pending."""
+"""A file that grew beyond this is rewritten with what is still pending, and a little of what ended."""
 
-Key = tuple[str, int, str]
-"""What an intent is about: its kind, round (0 where it has none) and peer. A newer one about the same replaces it."""
-
-
-class _Line(msgspec.Struct, omit_defaults=True):
-    seq: int
-    intent: Intent | None = None
+DEV_DEPTH, FOREIGN_DEPTH = 2, 12
+"""Blocks that must follow: on a swarm's own dev chain (half a second each), and on a chain that may reorganise."""
 
 
 class Flushed(msgspec.Struct, frozen=True):
@@ -47,163 +41,120 @@ class Flushed(msgspec.Struct, frozen=True):
     unreachable: ChainUnreachable | None = None
 
 
-def key_of(intent: Intent) -> Key:
-    """What ``intent`` is about."""
-    if isinstance(intent, Settle):
-        return ("Settle", intent.result.round, "")
-    return (type(intent).__name__, getattr(intent, "round", 0), getattr(intent, "peer", ""))
-
-
 class Outbox:
     """The durable list of intents of one peer. One process at a time (see ``identity.lock``).
 
-    Raises ``SwarmError`` on opening a file that was damaged anywhere but at its end, ``OSError`` when the disk refuses.
+    ``depth``: blocks that must follow the one an intent was mined in before it counts as done. Raises ``SwarmError`` on
+    opening a file that was damaged anywhere but at its end, ``OSError`` when the disk refuses.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._pending: dict[int, Intent] = {}
-        self._mined_at: dict[int, int] = {}  # block; forgotten on restart: then the intent is offered once more
-        self._next = 1
+    def __init__(self, path: Path, *, depth: int = DEV_DEPTH, now: Callable[[], float] = time.time) -> None:
+        self._depth = depth
+        self._now = now
         self._flushing = asyncio.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._compact()
+        self._lines = DurableLines(path)
+        self._items = replay(self._lines.read())
+        self._next = max([0, *self._items]) + 1
+        self._lines.replace(lines_of(self._items))
 
     @property
     def pending(self) -> tuple[Intent, ...]:
         """What is not yet done for good, oldest first."""
-        return tuple(self._pending.values())
+        return tuple(item.intent for item in self._items.values() if item.intent is not None)
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """Everything pending and the latest that ended, with how it went, oldest first."""
+        return tuple(self._items.values())
 
     def put(self, intent: Intent) -> None:
         """Remember ``intent``; durable before this returns. It replaces an older one about the same thing."""
-        if intent in self._pending.values():
+        if intent in self.pending:
             return
-        seq, self._next = self._next, self._next + 1
-        self._append(_Line(seq=seq, intent=intent))
-        for old in [old for old, other in self._pending.items() if key_of(other) == key_of(intent)]:
-            del self._pending[old]
-        self._pending[seq] = intent
+        self._append(Line(seq=self._next, intent=intent, at=self._now()))
+        self._next += 1
 
-    async def flush(self, chain: Chain, *, depth: int = 2) -> Flushed:
+    async def flush(self, chain: Chain, *, depth: int | None = None) -> Flushed:
         """Send what is pending, in order, and take out what is done. Call it now and then; it never raises for a chain
-        that is away, so that nothing is lost and nothing blocks.
-
-        ``depth``: blocks that must follow the one an intent was mined in before it counts as done.
-        """
+        that is away or a disk that is full, so that nothing is lost and nothing blocks. ``depth``: see the class."""
         sent: list[tuple[Intent, Receipt]] = []
         refused: list[tuple[Intent, ChainError]] = []
         held: list[tuple[Intent, ChainError]] = []
         unreachable = None
         async with self._flushing:
-            try:
-                head = (await chain.clock()).block if self._pending else 0
-                for seq, intent in list(self._pending.items()):
-                    if seq not in self._pending:
-                        continue  # replaced while an earlier one was being sent
-                    try:
-                        receipt = await chain.send(intent)
-                    except ChainUnreachable:
-                        raise
-                    except ChainError as error:
-                        (refused if error.reason else held).append((intent, error))
-                        if error.reason:
-                            self._done(seq)
-                        continue
+            for seq, item in list(self._items.items()):
+                intent = item.intent
+                if intent is None or seq not in self._items:
+                    continue  # it ended, or was replaced while an earlier one was being sent
+                try:
+                    receipt = await chain.send(intent)
                     if receipt.transaction:
                         sent.append((intent, receipt))
-                        self._mined_at[seq] = receipt.block
-                    elif self._mined_at.setdefault(seq, head) + depth <= head:
-                        self._done(seq)
-            except ChainUnreachable as error:
-                unreachable = error
+                    await self._mined(seq, receipt, chain, self._depth if depth is None else depth)
+                except ChainUnreachable as error:
+                    unreachable = error
+                    break
+                except ChainError as error:
+                    (refused if is_final(error) else held).append((intent, error))
+                    self._note(seq, State.REFUSED if is_final(error) else State.HELD, error)
         return Flushed(tuple(sent), tuple(refused), tuple(held), unreachable)
 
-    def _done(self, seq: int) -> None:
-        self._mined_at.pop(seq, None)
-        if self._pending.pop(seq, None) is not None:  # None: replaced by a newer one while it was being sent
-            self._append(_Line(seq=seq))
+    async def _mined(self, seq: int, receipt: Receipt, chain: Chain, depth: int) -> None:
+        """The chain calls it fulfilled: since when, for how many blocks, and is that block still there?"""
+        item = self._items.get(seq)
+        if item is None:
+            return  # replaced while it was being sent
+        since = receipt
+        if not receipt.transaction and item.state == State.MINED:
+            stands = not item.block_hash or await chain.block_hash(item.block) == item.block_hash
+            if stands:
+                since = Receipt(item.transaction, 0, item.block, item.block_hash)
+        line = Line(
+            seq=seq,
+            at=self._now(),
+            state=State.MINED,
+            transaction=since.transaction,
+            block=since.block,
+            block_hash=since.block_hash,
+            confirmations=max(0, receipt.block - since.block),
+        )
+        if not receipt.transaction and line.confirmations >= depth and item.state == State.MINED:
+            line.state = State.DONE
+        if line.state == State.DONE or not _same(item, line):
+            self._tell(line)
 
-    # --- the file --------------------------------------------------------------------------------------------------
+    def _note(self, seq: int, state: State, error: ChainError) -> None:
+        line = Line(seq=seq, at=self._now(), state=state, reason=error.reason, why=str(error))
+        item = self._items.get(seq)
+        if item is not None and not _same(item, line):
+            self._tell(line)
 
-    def _append(self, line: _Line) -> None:
-        with self._path.open("ab", buffering=0) as file:
-            before = file.tell()
-            data = _format(line)
-            try:
-                if file.write(data) != len(data):
-                    raise OSError(errno.ENOSPC, "the line was written only in part", str(self._path))
-                os.fsync(file.fileno())
-            except OSError:
-                file.truncate(before)  # half a line would spoil the next one
-                raise
-            size = before + len(data)
-        if size > COMPACT_BYTES:
-            self._compact()
-
-    def _compact(self) -> None:
-        """Read the file, and replace it in one step by its pending lines only, unless it holds nothing else already.
-
-        So a torn tail never gets a successor, and a new file's name is durable before anything is put into it.
-        """
-        raw = self._path.read_bytes() if self._path.exists() else None
-        lines = self._read(raw or b"")
-        self._pending = _replay(lines)
-        self._next = max([self._next, *(line.seq + 1 for line in lines)])
-        compact = b"".join(_format(_Line(seq=seq, intent=intent)) for seq, intent in self._pending.items())
-        if compact == raw:
-            return
-        temporary = self._path.with_name(self._path.name + ".new")
-        with temporary.open("wb") as file:
-            file.write(compact)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    def _tell(self, line: Line) -> None:
+        """Write down how it is going. The chain can tell that again, so a full disk must not get in its way."""
         try:
-            os.fsync(folder)  # else a power cut brings the old file back, without what is appended from now on
-        finally:
-            os.close(folder)
+            self._append(line, sync=line.state in (State.DONE, State.REFUSED))
+        except OSError:
+            apply(self._items, line)
 
-    def _read(self, raw: bytes) -> list[_Line]:
-        lines: list[_Line] = []
-        damaged_at = 0
-        for number, piece in enumerate(raw.split(b"\n"), 1):
-            line = _parse(piece)
-            if line is None:
-                damaged_at = damaged_at or (number if piece else 0)
-            elif damaged_at:
-                raise SwarmError(
-                    f"The outbox {self._path} is damaged in line {damaged_at}.",
-                    "Some transaction of this peer may not have been sent; credits already earned stay earned.",
-                    f"Check the disk, then move {self._path.name} away: what is due is put together again.",
-                )
-            else:
-                lines.append(line)
-        return lines
+    def _append(self, line: Line, *, sync: bool = True) -> None:
+        size = self._lines.append([msgspec.json.encode(line)], sync=sync)
+        apply(self._items, line)
+        if size > COMPACT_BYTES:
+            with contextlib.suppress(OSError):  # it stays long
+                self._lines.replace(lines_of(self._items))
 
 
-def _replay(lines: list[_Line]) -> dict[int, Intent]:
-    pending: dict[int, Intent] = {}
-    for line in lines:
-        if line.intent is None:
-            pending.pop(line.seq, None)
-        else:
-            for old in [old for old, other in pending.items() if key_of(other) == key_of(line.intent)]:
-                del pending[old]
-            pending[line.seq] = line.intent
-    return pending
+def _same(item: Item, line: Line) -> bool:
+    """Whether the line would say what is known already; only its time would be new."""
+    return (item.state, item.reason, item.why, item.block, item.block_hash, item.confirmations) == (
+        line.state,
+        line.reason,
+        line.why,
+        line.block,
+        line.block_hash,
+        line.confirmations,
+    )
 
 
-def _format(line: _Line) -> bytes:
-    body = msgspec.json.encode(line)
-    return b"%08x %s\n" % (zlib.crc32(body), body)
-
-
-def _parse(piece: bytes) -> _Line | None:
-    checksum, _, body = piece.partition(b" ")
-    if checksum != b"%08x" % zlib.crc32(body) or not body:
-        return None
-    try:
-        return msgspec.json.decode(body, type=_Line)
-    except msgspec.DecodeError:
-        return None
+__all__ = ["COMPACT_BYTES", "DEV_DEPTH", "FOREIGN_DEPTH", "Flushed", "Key", "Outbox", "key_of"]

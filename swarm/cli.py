@@ -169,6 +169,14 @@ def credits(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def outbox(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """What is to be sent to the chain, and how that is going."""
+    from swarm import app as root
+
+    root.outbox(home, as_json)
+
+
+@app.command()
 def claim(
     peer: Annotated[str | None, typer.Option("--peer", help="Only this peer of the home (default: all).")] = None,
     join: JoinOption = None,

@@ -226,6 +226,10 @@ class ChainSettings(Section):
     """Port of the gate; 0 takes a free one."""
     claim_every: Count = Field(10, ge=0, le=1_000_000)
     """Claim settled credits after every so many rounds, and at the end; 0: at the end only."""
+    confirmations: Count = Field(0, ge=0, le=10_000)
+    """Blocks that must follow a transaction's; 0: two on a swarm's own dev chain, twelve elsewhere."""
+    max_fee_gwei: Real = Field(500.0, gt=0, le=1e9)
+    """The most that a transaction offers per gas; what costs more waits."""
 
 
 class WalletSettings(Section):

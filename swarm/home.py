@@ -3,7 +3,7 @@
 HOME/join.yaml            how to join this swarm (written by the host)
 HOME/resolved.yaml        the configuration in force, without secrets
 HOME/host/                dev chain, deployment, bootnode key, the host's events
-HOME/peers/NAME/          one peer: swarm.pem, wallet, events, state, journal
+HOME/peers/NAME/          one peer: swarm.pem, wallet, what it signed, events, state, journal
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import platformdirs
 
 from protocol.errors import ConfigError
-from protocol.ids import ContentId
+from protocol.ids import Address, ContentId
 from swarm.policy.disk import replace_file
 
 
@@ -44,6 +44,15 @@ class PeerHome:
     @property
     def log_file(self) -> Path:
         return self.root / "peer.log"
+
+    @property
+    def transactions(self) -> Path:
+        """The logs of what the wallet signed, one per chain."""
+        return self.root / "transactions"
+
+    def wallet_log(self, wallet: Address, chain_id: int, registry: Address) -> Path:
+        """The log of what ``wallet`` signed for one chain. Private chains share a number: their registries differ."""
+        return self.transactions / f"{chain_id}-{registry[2:10].lower()}-{wallet[2:10].lower()}.log"
 
     def run(self, run: ContentId) -> RunHome:
         return RunHome(self.root / "runs" / run[:16])

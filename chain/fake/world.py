@@ -42,7 +42,7 @@ from chain.base import (
 )
 from chain.credit_line import micro_of
 from chain.fake.escrow import Escrow
-from chain.fake.ground import Ground
+from chain.fake.ground import Ground, block_hash
 from chain.fake.registry import Registry
 from chain.fake.results import Results
 from chain.fake.roster import Roster
@@ -283,6 +283,10 @@ class FakeChain:
         if self._world.is_done(self.wallet, intent):
             return Cost(0, 0)
         return Cost(_gas(intent), _gas(intent) * GAS_PRICE_WEI)
+
+    async def block_hash(self, number: int) -> str:
+        await self._reach()
+        return block_hash(number) if number <= self._world.ground.block else ""
 
     async def close(self) -> None:
         """Nothing is held open."""

@@ -20,7 +20,7 @@ from swarm.app.finding import Find, token_finder
 from swarm.config import Settings, load_settings, save_resolved
 from swarm.home import Home, require_writable
 
-__all__ = ["claim", "host", "local", "run", "settings", "show", "token_finder", "verify"]
+__all__ = ["claim", "host", "local", "outbox", "run", "settings", "show", "token_finder", "verify"]
 
 PASSWORD_VARIABLE = "SWARM_WALLET_PASSWORD"
 HOME_VARIABLE = "SWARM_HOME"
@@ -88,9 +88,7 @@ def show(what: str, home: Path | None, as_json: bool, *, count: int = 10) -> Non
 
     from swarm.observe import queries, tables
 
-    named = os.environ.get(HOME_VARIABLE)
-    root = home or (Path(named).expanduser() if named else Home.default().root)
-    now = time.time()
+    root, now = _home_root(home), time.time()
     views: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
         "status": (lambda: queries.status(root), lambda found: tables.status_table(found, now)),
         "rounds": (lambda: queries.rounds(root, count), tables.rounds_table),
@@ -102,10 +100,23 @@ def show(what: str, home: Path | None, as_json: bool, *, count: int = 10) -> Non
     if as_json:
         print(msgspec.json.encode({what: found}).decode(), flush=True)
     elif found:
-        # A pipe has no width: whoever reads it gets every column.
-        Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH).print(table(found))
+        _console(Console).print(table(found))
     else:
         print(f"Nothing was recorded in {root} yet. Start a swarm with `swarm local`.", file=sys.stderr)
+
+
+def outbox(home: Path | None, as_json: bool) -> None:
+    """What every peer of a home has to send to the chain and how that is going, from its files alone."""
+    import msgspec
+    from rich.console import Console
+
+    from swarm.observe.sending import outbox_table, sendings
+
+    found = sendings(_home_root(home))
+    if as_json:
+        print(msgspec.json.encode({"outbox": found}).decode(), flush=True)
+    else:
+        _console(Console).print(outbox_table(found, time.time()))
 
 
 def claim(chosen: Settings, find: Find, peer: str | None, *, as_json: bool) -> int:
@@ -198,3 +209,14 @@ async def _claim(chosen: Settings, find: Find, names: Sequence[str], as_json: bo
     if failures:
         raise failures[0]
     return 0
+
+
+def _home_root(home: Path | None) -> Path:
+    """The home that a command without settings looks into."""
+    named = os.environ.get(HOME_VARIABLE)
+    return home or (Path(named).expanduser() if named else Home.default().root)
+
+
+def _console(kind: Callable[..., Any]) -> Any:
+    """A pipe has no width: whoever reads it gets every column."""
+    return kind(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH)

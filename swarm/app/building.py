@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from chain.base import Contracts
+from chain.devchain import CHAIN_ID
+from chain.fees import GWEI, FeePolicy
+from chain.nonces import WalletLog
 from chain.web3_chain import Web3Chain
 from identity.envelope import verify
 from identity.keyfile import load_key, open_key
@@ -22,8 +25,9 @@ from identity.signer import Signer
 from identity.wallet import open_wallet
 from protocol.errors import BadRecord, ConfigError
 from protocol.events import Joined, PeerStarted, Progress, RecordRejected, Stopped
+from protocol.ids import Address
 from protocol.run import JoinToken
-from rewards.outbox import Outbox
+from rewards.outbox import DEV_DEPTH, FOREIGN_DEPTH, Outbox
 from swarm.app.addresses import announced_addresses
 from swarm.app.finding import Find
 from swarm.app.settle_only import claim_settled
@@ -31,7 +35,7 @@ from swarm.checkpoint import Checkpoints
 from swarm.config import Settings
 from swarm.engine_room import EngineRoom
 from swarm.exam import Exam
-from swarm.home import Home
+from swarm.home import Home, PeerHome, RunHome
 from swarm.journal import Journal
 from swarm.node import Node
 from swarm.observe.eventlog import EventLog
@@ -51,6 +55,24 @@ if TYPE_CHECKING:
 
 def contracts_of(token: JoinToken) -> Contracts:
     return Contracts(token.run.chain_id, *msgspec.structs.astuple(token.contracts))
+
+
+def open_chain(chosen: Settings, home: PeerHome, token: JoinToken, wallet: Address, secret: bytes) -> Web3Chain:
+    """The run's chain for this peer's wallet; what the wallet signs is written down in the peer's home."""
+    contracts = contracts_of(token)
+    return Web3Chain(
+        token.rpc,
+        contracts,
+        secret,
+        wallet_log=WalletLog(home.wallet_log(wallet, contracts.chain_id, contracts.registry)),
+        fees=FeePolicy(max_fee_wei=int(chosen.chain.max_fee_gwei * GWEI)),
+    )
+
+
+def open_outbox(chosen: Settings, run_home: RunHome, token: JoinToken) -> Outbox:
+    """What this peer has to send in a run, kept until it lies as deep in the chain as the settings want."""
+    usual = DEV_DEPTH if token.run.chain_id == CHAIN_ID else FOREIGN_DEPTH
+    return Outbox(run_home.outbox_file, depth=chosen.chain.confirmations or usual)
 
 
 @asynccontextmanager
@@ -100,7 +122,8 @@ async def _build_node(
     troubles = Troubles(events)
     room = EngineRoom()
     parts.callback(room.close)
-    chain = Web3Chain(token.rpc, contracts, secret)
+    home = Home(chosen.home).peer(name)
+    chain = open_chain(chosen, home, token, signer.wallet, secret)
     parts.push_async_callback(chain.close)
     await chain.connect()
 
@@ -112,7 +135,6 @@ async def _build_node(
         events.append(RecordRejected(round_number, peer, kind, bad.reason, bad.what))
 
     started_at = time.time()
-    home = Home(chosen.home).peer(name)
     transport = await start_libp2p(
         Libp2pSettings(
             identity=home.key_file,
@@ -150,7 +172,7 @@ async def _build_node(
         now=time.time,
         genesis=await room.call(parts_of, engine),
     )
-    outbox = Outbox(run_home.outbox_file)
+    outbox = open_outbox(chosen, run_home, token)
     settler = Settler(chain, outbox, signer.wallet, events, troubles)
     exam = Exam(task, run.id, chosen.observe.num_eval_questions, run.game.answer_tokens)
     presence = asyncio.ensure_future(announce(bench, events))
@@ -224,11 +246,12 @@ async def claim_for(chosen: Settings, name: str, token: JoinToken, password: str
     key = load_key(home.key_file)
     wallet = open_wallet(home.wallet_file, password=password, password_file=chosen.wallet.password_file)
     with IdentityLock(home.root, key.peer), EventLog(home.events_file) as events:
-        chain = Web3Chain(token.rpc, contracts_of(token), wallet.secret)
+        chain = open_chain(chosen, home, token, wallet.address, wallet.secret)
         try:
             await chain.connect()
             run_home = home.run(token.run.id)
-            settler = Settler(chain, Outbox(run_home.outbox_file), wallet.address, events, Troubles(events))
+            outbox = open_outbox(chosen, run_home, token)
+            settler = Settler(chain, outbox, wallet.address, events, Troubles(events))
             return await claim_settled(chain, settler, Journal(run_home.journal), key.peer, wallet.address)
         finally:
             await chain.close()

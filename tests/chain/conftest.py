@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from eth_account.signers.local import LocalAccount
 
+from chain import sender as sender_module
 from chain.abi import function
 from chain.base import WEI_PER_MICRO, Chain, Contracts, Enrol, Stake
 from chain.deploy import deploy
@@ -23,6 +24,7 @@ from chain.sender import Sender
 from chain.web3_chain import Web3Chain
 from protocol.ids import Address, ContentId
 from tests.chain.players import Player, content
+from tests.chain.stub_pool import Pool
 
 RULES = Rules(
     round_s=100,
@@ -168,3 +170,16 @@ async def bench(maybe_dev_chain: DevChain | None, tmp_path: Path) -> AsyncIterat
     await anvil.open(tmp_path)
     yield anvil
     await anvil.close()
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> Pool:
+    for name, seconds in (
+        ("RECEIPT_POLL_S", 0.01),
+        ("RESEND_AFTER_S", 0.05),
+        ("RAISE_FEE_AFTER_S", 0.15),
+        ("LOOK_EVERY_S", 0.02),
+        ("TAKEN_AFTER_S", 0.05),
+    ):
+        monkeypatch.setattr(sender_module, name, seconds)
+    return Pool()

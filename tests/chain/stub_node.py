@@ -27,10 +27,11 @@ class StubNode:
         self.calls: list[tuple[str, list[Any]]] = []
         self.raw: bytes | None = None
         self.status = 200
+        self.headers: dict[str, str] = {}
 
     async def __aenter__(self) -> StubNode:
         application = web.Application()
-        application.router.add_post("/", self._serve)
+        application.router.add_post("/{path:.*}", self._serve)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -40,6 +41,10 @@ class StubNode:
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
 
+    async def stop(self) -> None:
+        """Be gone, for good."""
+        await self._runner.cleanup()
+
     def num_calls(self, method: str) -> int:
         return sum(name == method for name, _ in self.calls)
 
@@ -47,7 +52,7 @@ class StubNode:
         call = json.loads(await request.read())
         self.calls.append((call["method"], call["params"]))
         if self.raw is not None:
-            return web.Response(body=self.raw, status=self.status)
+            return web.Response(body=self.raw, status=self.status, headers=self.headers)
         answer: dict[str, Any] = {"jsonrpc": "2.0", "id": call["id"]}
         try:
             if call["method"] not in self.answers:
@@ -56,4 +61,5 @@ class StubNode:
             answer["result"] = await result if hasattr(result, "__await__") else result
         except Refuses as refused:
             answer["error"] = refused.error
-        return web.Response(body=json.dumps(answer).encode(), content_type="application/json", status=self.status)
+        body = json.dumps(answer).encode()
+        return web.Response(body=body, content_type="application/json", status=self.status, headers=self.headers)

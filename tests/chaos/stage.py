@@ -1,0 +1,207 @@
+"""Why this module exists: real chain, real processes, real ``kill -9``; and an audit that trusts none of them.
+
+The audit reads blocks and receipts from the node itself, with nothing of the program under test but the ABI.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from unittest import mock
+
+import msgspec
+
+from chain import devchain
+from chain.base import Contracts
+from chain.deploy import deploy
+from chain.devchain import DevChain, anvil_command
+from chain.gate import Faucet, Gate, GateLimits
+from chain.nonces import read_entries
+from chain.rpc import Rpc
+from chain.sender import Sender
+from chain.web3_chain import Web3Chain
+from rewards.items import State
+from rewards.outbox import Outbox
+from tests.chaos import game
+from tests.chaos.actor import Orders
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCK_TIME_S = 0.2
+LAST_POINT = 120
+"""An actor that sends something, waits for it and confirms it has passed so many points."""
+
+LIMITS = GateLimits(calls_per_s=2000, burst=4000)
+
+
+class Stage:
+    """A dev chain with a gate and the game's contracts, in ``folder``; actors are started on it."""
+
+    def __init__(self, folder: Path, *, can_reorganise: bool = False) -> None:
+        self.folder = folder
+        self.stop = folder / "stop"
+        self.num_node_kills = 0
+        self._can_reorganise = can_reorganise
+        self.deaths: Counter[int] = Counter()
+        self.told: list[str] = []
+        self._actors: set[asyncio.subprocess.Process] = set()
+
+    async def __aenter__(self) -> Stage:
+        with self._command():
+            self.chain = await DevChain.start(self.folder / "chain", block_time_s=BLOCK_TIME_S)
+        self.rpc = Rpc([self.chain.url])
+        deployment = await deploy(self.chain.url, self.chain.account, self.folder / "deployment.json", game.PARAMETERS)
+        self.contracts: Contracts = deployment.contracts
+        faucet = Faucet(Sender(self.rpc, self.chain.account, self.contracts.chain_id))
+        self.gate = Gate(self.chain.url, faucet=faucet, limits=LIMITS)
+        self.url = await self.gate.start()
+        await asyncio.sleep(4)  # the deployment is in the state file and its copies, and deep enough to stay
+        return self
+
+    @contextlib.contextmanager
+    def _command(self) -> Iterator[None]:
+        """A node that keeps the state of past blocks can go back to them; the dev chain's own does not."""
+        if not self._can_reorganise:
+            yield
+            return
+        with mock.patch.object(
+            devchain,
+            "anvil_command",
+            lambda *arguments: [part for part in anvil_command(*arguments) if part != "--prune-history"],
+        ):
+            yield
+
+    async def __aexit__(self, *_: object) -> None:
+        for actor in self._actors:
+            actor.kill()
+        await asyncio.gather(*(actor.wait() for actor in self._actors))
+        await self.gate.stop()
+        await self.rpc.close()
+        await self.chain.stop()
+
+    @property
+    def wallets(self) -> list[str]:
+        return [player.wallet for player in game.PLAYERS]
+
+    def orders(self, player: int, **more: object) -> Orders:
+        folder = self.folder / f"peer {player}"
+        folder.mkdir(exist_ok=True)
+        return msgspec.structs.replace(Orders(self.url, self.contracts, player, str(folder), str(self.stop)), **more)  # type: ignore[arg-type]
+
+    async def act(self, orders: Orders) -> int:
+        """One life of an actor; its exit code (negative: the signal that ended it)."""
+        actor = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.chaos.actor", msgspec.json.encode(orders).decode(),
+            cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        self._actors.add(actor)
+        output, _ = await actor.communicate()
+        self._actors.discard(actor)
+        assert actor.returncode is not None
+        self.told += output.decode().splitlines()
+        assert actor.returncode in (0, -signal.SIGKILL), output.decode()
+        self.deaths[actor.returncode] += 1
+        return actor.returncode
+
+    async def live_and_die(self, orders: Orders, num_kills: int, seed: int) -> None:
+        """Start the actor again and again, and let it die ``num_kills`` times at seeded points."""
+        dice = random.Random(seed)
+        for _ in range(num_kills):
+            kill = (dice.randint(1, LAST_POINT), dice.choice(["before", "during", "after"]))
+            assert await self.act(msgspec.structs.replace(orders, kill=kill)) == -signal.SIGKILL
+
+    async def kill_node(self) -> None:
+        """``kill -9`` the chain node and start it again, as the host does."""
+        port = int(self.chain.url.rsplit(":", 1)[1])
+        old, self.num_node_kills = self.chain, self.num_node_kills + 1
+        old._process.kill()
+        await old.wait()
+        self.chain = await DevChain.start(self.folder / "chain", port=port, block_time_s=BLOCK_TIME_S)
+        await self.gate.resend()
+
+    async def finish(self, *all_orders: Orders) -> None:
+        """Let everybody bring to an end what is due, and again while there is something that the others did since."""
+        self.stop.touch()
+        for _ in range(3):
+            async with asyncio.timeout(120):
+                codes = await asyncio.gather(*(self.act(orders) for orders in all_orders))
+            assert set(codes) == {0}
+            async with _reader(self) as chain:
+                if await game.are_paid(chain, [orders.player for orders in all_orders]):
+                    break
+
+
+class Audit(msgspec.Struct):
+    """What really happened, by the node's own blocks. ``nonces``: of each wallet's transactions, in the order of the
+    chain; ``repeats``: calls that succeeded more than once; ``reverted``: transactions that did not succeed."""
+
+    settled_round: int
+    nonces: dict[int, list[int]]
+    repeats: list[str]
+    reverted: int
+    paid_wei: dict[int, int]
+    num_payments: dict[int, int]
+
+
+async def audit(stage: Stage) -> Audit:
+    """Walk through all blocks."""
+    wallets = {player.account.address.lower(): index for index, player in enumerate(game.PLAYERS)}
+    found = Audit(0, {index: [] for index in wallets.values()}, [], 0, Counter(), Counter())
+    done: Counter[str] = Counter()
+    head = int(await stage.rpc.request("eth_blockNumber"), 16)
+    for number in range(head + 1):
+        block = await stage.rpc.request("eth_getBlockByNumber", hex(number), True)
+        for transaction in block["transactions"]:
+            receipt = await stage.rpc.request("eth_getTransactionReceipt", transaction["hash"])
+            sender = wallets.get(transaction["from"].lower())
+            if sender is None:
+                continue
+            found.nonces[sender].append(int(transaction["nonce"], 16))
+            if receipt["status"] != "0x1":
+                found.reverted += 1
+                continue
+            done[transaction["to"] + transaction["input"]] += 1
+            for to, wei in game.transfers(stage.contracts, receipt["logs"]):
+                found.paid_wei[wallets[to]] += wei
+                found.num_payments[wallets[to]] += 1
+    found.repeats = [call for call, times in done.items() if times > 1]
+    async with _reader(stage) as chain:
+        found.settled_round = (await chain.clock()).settled_round
+    return found
+
+
+async def require_exactly_once(stage: Stage, *, wallets: tuple[int, ...] = (0, 1)) -> Audit:
+    """Every round that was begun is settled, all that was earned is paid, once, and every file is at rest."""
+    found = await audit(stage)
+    assert found.repeats == []
+    for wallet in wallets:
+        assert found.nonces[wallet] == list(range(len(found.nonces[wallet])))
+        assert found.paid_wei[wallet] == game.earned_micro(wallet, found.settled_round) * game.WEI_PER_MICRO
+        folder = stage.folder / f"peer {wallet}"
+        used = len(found.nonces[wallet])
+        assert [one for one in read_entries(folder / "wallet.log") if one.state == "open" and one.nonce >= used] == []
+        for path in folder.glob("outbox-*.log"):
+            assert Outbox(path).pending == ()
+            assert {item.state for item in Outbox(path).items} <= {State.DONE, State.REFUSED}
+    return found
+
+
+async def until_settled(stage: Stage, round: int, *, timeout_s: float = 90) -> None:
+    """Wait until the chain says that ``round`` is settled."""
+    async with asyncio.timeout(timeout_s), _reader(stage) as chain:
+        while (await chain.clock()).settled_round < round:  # noqa: ASYNC110  (other processes settle it)
+            await asyncio.sleep(0.2)
+
+
+@contextlib.asynccontextmanager
+async def _reader(stage: Stage) -> AsyncIterator[Web3Chain]:
+    chain = Web3Chain([stage.chain.url], stage.contracts, game.PLAYERS[0].account)
+    try:
+        yield chain
+    finally:
+        await chain.close()
