@@ -377,7 +377,7 @@ def test_the_file_stays_small(path):
     for micro in range(1, 300):
         outbox.put(Claim(PEER, micro, 1, (big,) * 20))
     assert path.stat().st_size < COMPACT_BYTES + 4096
-    assert outbox.pending == Outbox(path).pending == (Claim(PEER, 299, (big,) * 20),)
+    assert outbox.pending == Outbox(path).pending == (Claim(PEER, 299, 1, (big,) * 20),)
     assert path.stat().st_size < 4096
 
 
