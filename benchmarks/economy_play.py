@@ -100,6 +100,7 @@ class Player:
     spent: int = 0
     slashed: int = 0
     strikes: int = 0
+    standing: int = START
     former: list[PeerId] = field(default_factory=list)
 
     @property
@@ -114,6 +115,7 @@ class Strategy:
     checks = True
     renews_after = 0
     """Rounds after which it takes its stake and comes back under another name; 0: never."""
+    renews_when_struck = False
 
     def __init__(self) -> None:
         self.group: list[Player] = []
@@ -170,12 +172,18 @@ class World:
         seated = {player.peer: player for player in self.players if player.out_until <= self.number}
         ruling = self._verdicts(seated)
         works = self._contributions(seated, losing(self.table, ruling))
+        struck = {pending_in(self.table)[content][0] for content in ruling.struck}
         self._settle(seated, works, ruling)
-        for player in seated.values():
+        for peer, player in seated.items():
+            if peer != player.peer:
+                continue
             self._eject(player)
-            renews = player.strategy.renews_after
-            if renews and self.number - player.joined + 1 >= renews:
+            renews, age = player.strategy.renews_after, self.number - player.joined + 1
+            if (renews and age >= renews) or (player.strategy.renews_when_struck and peer in struck):
                 self._rename(player, self.number + 2)
+        known = standings(self.table)
+        for player in self.players:
+            player.standing = known.get(player.peer, START)
 
     def _seed(self) -> ContentId:
         return content_id(f"seed of round {self.number}".encode())

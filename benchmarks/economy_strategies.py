@@ -63,6 +63,20 @@ class CheatsNowAndThen(SkipsTheStep):
         return super().work(number, player, costs) if number % 10 == 0 else Strategy.work(self, number, player, costs)
 
 
+class SkipsWhileTrusted(SkipsTheStep):
+    """Skips its step only while its standing is high, so that replays are rare; after a strike it earns it again."""
+
+    def work(self, number: int, player: Player, costs: Costs) -> Work | None:
+        is_trusted = player.standing >= 900
+        return super().work(number, player, costs) if is_trusted else Strategy.work(self, number, player, costs)
+
+
+class ComesBackClean(SkipsTheStep):
+    """Skips its step, and leaves its name and its bad standing behind whenever it is struck."""
+
+    renews_when_struck = True
+
+
 class FarmsTheFloor(Strategy):
     """Does honest work with a worthless model for the newcomers' floor, and is a newcomer again ten rounds later."""
 
@@ -197,6 +211,8 @@ ALONE: dict[str, type[Strategy]] = {
     "makes up everything": MakesUpEverything,
     "skips the step": SkipsTheStep,
     "skips every tenth step": CheatsNowAndThen,
+    "skips while trusted": SkipsWhileTrusted,
+    "comes back clean": ComesBackClean,
     "inflates by a tenth": Inflates,
     "inflates by a hundredth": InflatesALittle,
     "copies": Copies,
