@@ -127,6 +127,6 @@ async def test_an_endpoint_that_drops_connections_is_passed_over(said):
     async with StubNode(eth_gasPrice=lambda: "0x9") as other:
         rpc = Rpc([f"http://127.0.0.1:{port}", other.url], num_attempts=1)
         assert await rpc.request("eth_gasPrice") == "0x9"
-        assert rpc.endpoints[0].health.failures >= 1
+        assert rpc.endpoints[0].health.failures > 0.9
         await rpc.close()
     dropping.close()
