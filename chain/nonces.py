@@ -112,9 +112,9 @@ class WalletLog:
             except OSError as error:
                 raise _disk_full(error) from error
             try:
-                while not _try_lock(descriptor):  # noqa: ASYNC110  (another process cannot set an event)
-                    await asyncio.sleep(LOCK_POLL_S)
                 try:
+                    while not _try_lock(descriptor):  # noqa: ASYNC110  (another process cannot set an event)
+                        await asyncio.sleep(LOCK_POLL_S)
                     self._reload()
                 except OSError as error:
                     raise _disk_full(error) from error

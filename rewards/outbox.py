@@ -64,6 +64,13 @@ class Outbox:
         return tuple(item.intent for item in self._items.values() if item.intent is not None)
 
     @property
+    def unsent(self) -> tuple[Intent, ...]:
+        """What is in no block yet: pending without that which only waits for more blocks."""
+        return tuple(
+            item.intent for item in self._items.values() if item.intent is not None and item.state != State.MINED
+        )
+
+    @property
     def items(self) -> tuple[Item, ...]:
         """Everything pending and the latest that ended, with how it went, oldest first."""
         return tuple(self._items.values())

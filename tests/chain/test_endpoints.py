@@ -1,5 +1,7 @@
 """Endpoints together: what most of them say, and what none of them may cause."""
 
+import asyncio
+
 import pytest
 
 from chain.base import Advance, Contracts
@@ -98,3 +100,33 @@ def test_what_an_endpoint_says_is_cleaned_of_its_own_secrets():
     cleaned = redacted(said, url)
     assert [piece for piece in ("0123456789abcdef", "abcd", "w0rd9") if piece in cleaned] == []
     assert "node.example" in cleaned
+
+
+@pytest.mark.asyncio
+async def test_an_endpoint_that_hangs_costs_its_time_once():
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    async with StubNode(eth_gasPrice=never) as hanging, StubNode(eth_gasPrice=lambda: "0x9") as other:
+        rpc = Rpc([hanging.url, other.url], num_attempts=1, timeout_s=0.2)
+        assert [await rpc.request("eth_gasPrice") for _ in range(5)] == ["0x9"] * 5
+        assert hanging.num_calls("eth_gasPrice") == 1
+        await rpc.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", b"\x00\xff\r\n\r\n"])
+async def test_an_endpoint_that_drops_connections_is_passed_over(said):
+    async def drop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(said)
+        writer.close()
+
+    dropping = await asyncio.start_server(drop, "127.0.0.1", 0)
+    port = dropping.sockets[0].getsockname()[1]
+    async with StubNode(eth_gasPrice=lambda: "0x9") as other:
+        rpc = Rpc([f"http://127.0.0.1:{port}", other.url], num_attempts=1)
+        assert await rpc.request("eth_gasPrice") == "0x9"
+        assert rpc.endpoints[0].health.failures > 0.9
+        await rpc.close()
+    dropping.close()

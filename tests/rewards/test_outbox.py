@@ -57,10 +57,12 @@ def path(tmp_path):
 async def test_an_intent_leaves_only_when_enough_blocks_follow(path):
     chain, outbox = Ledger(), Outbox(path)
     outbox.put(SETTLE)
+    assert outbox.unsent == (SETTLE,)
     first = await outbox.flush(chain, depth=2)
     assert [intent for intent, _ in first.sent] == [SETTLE]
     assert first.sent[0][1].transaction == "0x101"
     assert outbox.pending == (SETTLE,)
+    assert outbox.unsent == ()
     chain.block += 1
     assert (await outbox.flush(chain, depth=2)).sent == ()
     assert outbox.pending == (SETTLE,)
