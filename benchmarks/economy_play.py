@@ -25,7 +25,7 @@ from rewards.ledger import Terms, Verified, apply, earned_micro, row_of
 from rewards.pending import Ruling, losing, overdue, pending_in
 from rewards.reputation import START, draw_weights, fault_of, standings, step_rate_ppm
 from swarm.judging import rule
-from verde.draw import Drawn, draw, draw_rollouts, entitled, receipts_needed
+from verde.draw import Drawn, draw, draw_rollouts, entitled, holder_order, receipts_needed
 from verde.verdict import accusers
 
 RUN = content_id(b"economy")
@@ -96,6 +96,7 @@ class Player:
     strategy: Strategy
     generation: int = 0
     joined: int = 1
+    readmitted: int = 0
     out_until: int = 0
     spent: int = 0
     slashed: int = 0
@@ -259,11 +260,11 @@ class World:
                 player.spent += work.cost
                 made[peer] = (player, work)
         weights = {peer: weight for peer, weight in self._weights(seated).items() if peer in made}
-        recorded = []
+        num_holders, recorded = self.rules.audit.num_holders, []
         for peer, (_, work) in made.items():
-            holders = entitled(self._seed(), peer, weights, self.rules.audit.num_holders)
+            holders = entitled(holder_order(self._seed(), peer, weights), made, num_holders)
             receipts = sum(seated[holder].strategy.keeps(peer, work.secret) for holder in holders)
-            is_kept = receipts >= receipts_needed(self.rules.audit.num_holders, len(weights.keys() - {peer}))
+            is_kept = receipts >= receipts_needed(num_holders, len(weights.keys() - {peer}))
             if is_kept and peer not in lost:
                 recorded.append(self._verified(peer, work))
         return recorded
@@ -298,12 +299,14 @@ class World:
 
     def _eject(self, player: Player) -> None:
         row = row_of(self.table, player.peer)
-        if row is not None and fault_of(row, self.number, self.rules.absence_rounds, player.joined) is not None:
+        since, absence = (player.joined, player.readmitted), self.rules.absence_rounds
+        if row is not None and fault_of(row, self.number, absence, *since) is not None:
             player.out_until = self.number + 1 + self.rules.barred_rounds
-            player.joined = player.out_until
+            player.joined = player.readmitted = player.out_until
 
     def _rename(self, player: Player, joins: int) -> None:
         """Come back under another name, with a fresh stake."""
         player.former.append(player.peer)
         player.generation += 1
         player.joined = player.out_until = joins
+        player.readmitted = 0

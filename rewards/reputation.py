@@ -12,8 +12,9 @@ What it decides: who is drawn as auditor, attestor and holder, and how often (we
 below ``EJECT_BELOW``); how often a peer's training step is replayed; whether anybody may have it ejected. It never
 scales pay: work that was verified is worth the same, whoever did it.
 
-**The way back.** Whoever was ejected enrols again (after ``barred_rounds`` for bad standing). Its row is kept: every
-contribution lifts it, so that even from 0 three are enough to be drawn again, and fourteen to be where newcomers start.
+**The way back.** Whoever was ejected enrols again (after ``barred_rounds`` for bad standing, and then has
+``absence_rounds`` to mend it). Its row is kept, and every contribution lifts it: even from 0, three make it drawable
+again, and fourteen bring it to where newcomers start.
 """
 
 from __future__ import annotations
@@ -79,12 +80,17 @@ class Fault(StrEnum):
     ABSENT = "absent"  # contributed to none of the last recorded rounds; may enrol again at once
 
 
-def fault_of(row: CreditRow, settled_round: int, absence_rounds: int, joined_round: int = 0) -> Fault | None:
-    """Why the member with this row may be ejected after ``settled_round``, or ``None`` for one in good standing.
+def fault_of(
+    row: CreditRow, settled_round: int, absence_rounds: int, joined_round: int = 0, readmitted_round: int = 0
+) -> Fault | None:
+    """Why the member with this row may be ejected after ``settled_round``, or ``None`` for one in good standing: the
+    rule of the run's reputation contract.
 
-    ``joined_round``: what happened before the member enrolled (again) is not held against it.
+    ``joined_round``: its absence counts from there. ``readmitted_round``: when it enrolled again after it was barred, 0
+    if it never was; from then on it has ``absence_rounds`` to mend its standing.
     """
-    if row.standing_milli < EJECT_BELOW and row.last_round >= joined_round:
+    may_mend = readmitted_round > 0 and settled_round <= readmitted_round + absence_rounds
+    if row.standing_milli < EJECT_BELOW and not may_mend:
         return Fault.STANDING
     if max(row.last_round, joined_round) + absence_rounds < settled_round:
         return Fault.ABSENT

@@ -42,6 +42,7 @@ class Holding:
         self._bench = bench
         self._inbox = inbox
         self._weights = weights
+        self._orders: dict[PeerId, tuple[PeerId, ...]] = {}
         self._receipts: dict[ContentId, dict[PeerId, float]] = {}
         self._judged: set[tuple[PeerId, bytes]] = set()
         self._fetching: dict[ContentId, asyncio.Task[None]] = {}
@@ -79,13 +80,16 @@ class Holding:
         if self._bench.genesis is None:
             return True
         num_holders = self._bench.run.audit.num_holders
-        contributors = self._among(self._inbox.contributions.keys() | set(among))
-        counted = set(entitled(self._inbox.base.seed, peer, contributors, num_holders))
+        contributors = self._inbox.contributions.keys() | set(among)
+        counted = set(entitled(self._order(peer), contributors, num_holders))
         given = {holder for holder, at in self._receipts.get(checked.content, {}).items() if at <= by}
-        return len(counted & given) >= receipts_needed(num_holders, len(contributors.keys() - {peer}))
+        return len(counted & given) >= receipts_needed(num_holders, len((contributors & self._weights.keys()) - {peer}))
 
-    def _among(self, peers: Collection[PeerId]) -> dict[PeerId, int]:
-        return {peer: self._weights[peer] for peer in peers if peer in self._weights}
+    def _order(self, author: PeerId) -> tuple[PeerId, ...]:
+        """Drawn once a round: a look at every contribution asks for it again and again."""
+        if author not in self._orders:
+            self._orders[author] = holder_order(self._inbox.base.seed, author, self._weights)
+        return self._orders[author]
 
     async def close(self) -> None:
         for task in self._fetching.values():
@@ -124,7 +128,7 @@ class Holding:
             return False
         num_holders = self._bench.run.audit.num_holders
         alive = {one for stage in STAGES for one in self._inbox.batches[stage]} | self._inbox.contributions.keys()
-        rank = holder_order(self._inbox.base.seed, peer, self._among(alive | {me})).index(me)
+        rank = [one for one in self._order(peer) if one in alive or one == me].index(me)
         patience_s = min(SPARE_S, self._bench.run.time.contribute_s / 4)
         is_spare = num_holders <= rank < 2 * num_holders + 1 and now - checked.arrived_at > patience_s
         return rank < num_holders or (is_spare and not self.is_held(peer))

@@ -15,7 +15,7 @@ logarithm is computed in integers, to ``_FRACTION_BITS`` binary places, so that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -66,7 +66,9 @@ def weighted_order(purpose: str, weights: Weights, *parts: Part) -> tuple[PeerId
 
 
 def holder_order(seed: ContentId, author: PeerId, weights: Weights) -> tuple[PeerId, ...]:
-    """The others, in the order in which they are asked to keep what ``author`` contributed. ``seed``: the round's."""
+    """The others, in the order in which they are asked to keep what ``author`` contributed. ``seed``: the round's.
+
+    Everybody's place depends on itself alone: the order among some of them is this one without the rest."""
     return weighted_order("holder", _without(weights, author), seed, author)
 
 
@@ -80,12 +82,12 @@ def receipts_needed(num_holders: int, num_entitled: int) -> int:
     return min(num_holders, (num_entitled + 1) // 2)
 
 
-def entitled(seed: ContentId, author: PeerId, contributors: Weights, num_holders: int) -> tuple[PeerId, ...]:
-    """Whose receipts count: the first ``2 * num_holders + 1`` of the drawn order among those who contributed.
+def entitled(order: Sequence[PeerId], contributors: Collection[PeerId], num_holders: int) -> tuple[PeerId, ...]:
+    """Whose receipts count: the first ``2 * num_holders + 1`` of ``holder_order`` among those who contributed.
 
     Who contributed is alive, so members that are gone never stand in the way; the spare ones step in for the silent.
     """
-    return holder_order(seed, author, contributors)[: 2 * num_holders + 1]
+    return tuple(peer for peer in order if peer in contributors)[: 2 * num_holders + 1]
 
 
 def draw(

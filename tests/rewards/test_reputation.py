@@ -85,10 +85,11 @@ def test_who_failed_or_was_away_may_be_ejected_and_nobody_else():
     assert fault_of(row("a", 900, last_round=10), 20, 10) is None
 
 
-def test_whoever_enrolled_again_is_not_ejected_for_what_was_before():
-    assert fault_of(row("a", 5, last_round=9), 30, 10, joined_round=25) is None
-    assert fault_of(row("a", 5, last_round=26), 30, 10, joined_round=25) is Fault.STANDING
-    assert fault_of(row("a", 5, last_round=9), 36, 10, joined_round=25) is Fault.ABSENT
+def test_whoever_enrolled_again_has_time_to_mend_its_standing():
+    assert fault_of(row("a", 5, last_round=9), 35, 10, 25, 25) is None
+    assert fault_of(row("a", 5, last_round=26), 36, 10, 25, 25) is Fault.STANDING
+    assert fault_of(row("a", 105, last_round=9), 36, 10, 25, 25) is Fault.ABSENT
+    assert fault_of(row("a", 5, last_round=9), 30, 10, joined_round=25) is Fault.STANDING, "it was never barred for it"
 
 
 def test_newcomers_are_those_who_enrolled_lately():

@@ -232,7 +232,7 @@ WHAT_IS_SERVED_INSTEAD: dict[str, Callable[[bytes], bytes | None]] = {
 async def test_a_state_withheld_with_a_false_holders_help_is_unavailable_and_not_paid(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("swarm.holding.entitled", lambda seed, author, among, num_holders: tuple(among))
+    monkeypatch.setattr("swarm.holding.entitled", lambda order, among, num_holders: tuple(among))
     monkeypatch.setattr("swarm.casework.Casework.PATIENCE_S", 0.5)
     rules = AuditRules("fake", 1, 2, 3, 1_000, 1_000_000, 3)
     async with small_swarm(tmp_path, 5, audit=rules, **QUICK) as swarm:
