@@ -38,7 +38,7 @@ from swarm.dht.transport import RecordKey
 from swarm.inbox import CheckedBatch, Inbox, Rejected
 from swarm.ledger_book import PROPOSAL, LedgerBook
 from swarm.oversight import Oversight
-from swarm.testimony import Testimony
+from swarm.testimony import Witnessed
 from swarm.work import RECORD_TTL_S, Bench
 
 Message = TypeVar("Message", Attestation, Proposal)
@@ -169,7 +169,7 @@ class Agreement:
         await self._read_attestations()
         self._testified.add(data_hash)
         for result in set(self._attestations) | set(self._attested):
-            testimony = Testimony(
+            testimony = Witnessed(
                 result=result,
                 members=self._view.members,
                 attestations=tuple(sorted(self._attestations.get(result, ()), key=lambda one: one.signature)),

@@ -19,7 +19,7 @@ from protocol.errors import ChainUnreachable, NetworkError
 from protocol.ids import ContentId
 from swarm.epochs import EpochWatch
 from swarm.journal import Journal
-from swarm.testimony import Testimony
+from swarm.testimony import Witnessed
 from tests.swarm.small_swarm import ECONOMICS
 from tests.swarm.test_testimony import DOMAIN, EPOCH, PLAYERS, RESULT, known
 
@@ -64,7 +64,7 @@ class Stage:
         epoch: Epoch = replace(EPOCH, state=state, answer_by=answer_by)
         self.found = EpochsView(at, epoch, None, 7)
 
-    def keep(self, testimony: Testimony) -> None:
+    def keep(self, testimony: Witnessed) -> None:
         self.journal.write_testimony(7, RESULT.data_hash, encode(testimony))
 
 

@@ -5,7 +5,7 @@ from chain.base import ZERO_ROOT, Contracts, Epoch, EpochState
 from protocol.codec import content_id
 from protocol.ids import Address
 from protocol.messages import RoundResult
-from swarm.testimony import Testimony, about, answer, is_contested
+from swarm.testimony import Witnessed, about, answer, is_contested
 from tests.rewards.conftest import make_player
 
 replace = msgspec.structs.replace
@@ -16,9 +16,9 @@ RESULT = RoundResult(7, ZERO_ROOT, content_id(b"table"), ZERO_ROOT, content_id(b
 EPOCH = Epoch(2, 7, RESULT.credits_root, 9, 100, 200, EpochState.OPEN, RESULT.data_hash)
 
 
-def known(num_signed: int, *, recomputed: bool, result: RoundResult = RESULT) -> Testimony:
+def known(num_signed: int, *, recomputed: bool, result: RoundResult = RESULT) -> Witnessed:
     signed = tuple(player.attest(result, DOMAIN) for player in PLAYERS[:num_signed])
-    return Testimony(result, MEMBERS, signed, recomputed)
+    return Witnessed(result, MEMBERS, signed, recomputed)
 
 
 def test_an_epoch_is_known_by_its_round_and_root():
