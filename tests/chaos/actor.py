@@ -2,9 +2,10 @@
 
     python -m tests.chaos.actor '{"url": …, "contracts": …, "player": 0, "folder": …, "stop": …, "kill": …}'
 
-``kill``: at which of its points, when there (``before`` anything happens, ``during`` a request, or ``after`` its answer or
-the line on the disk is there), and whether points count from the first broadcast on only. Points are the requests to the
-chain and the lines written.
+``kill``: at which of its points, when there, and whether points count from the first broadcast on only. Points are the
+requests to the chain and the lines written; it dies ``before`` anything happens there, ``during`` the request, or
+``after`` its answer or the line is there.
+
 Exits with 0 once ``stop`` exists, everything is settled, claimed and confirmed.
 """
 
@@ -70,7 +71,7 @@ class Reaper:
                 die()
             return size
 
-        Endpoint._make_request = ask_or_die  # type: ignore[method-assign]
+        Endpoint._make_request = ask_or_die  # type: ignore[method-assign,assignment]
         DurableLines.append = append_or_die  # type: ignore[method-assign,assignment]
 
     async def _point(self, work: Callable[[], Awaitable[bytes]]) -> bytes:

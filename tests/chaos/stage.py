@@ -159,9 +159,11 @@ class Stage:
 
 
 class Audit(msgspec.Struct):
-    """What really happened, by the node's own blocks. ``nonces``: of each wallet's transactions, in the order of the
-    chain; ``repeats``: calls that succeeded more than once; ``again``: calls that a wallet sent more than once, even if in
-    vain; ``reverted``: transactions that did not succeed."""
+    """What really happened, by the node's own blocks.
+
+    ``nonces``: of each wallet's transactions, in the order of the chain; ``repeats``: calls that succeeded more than
+    once; ``again``: calls that a wallet sent more than once; ``reverted``: transactions that did not succeed.
+    """
 
     settled_round: int
     nonces: dict[int, list[int]]
