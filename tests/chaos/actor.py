@@ -1,9 +1,11 @@
 """Why this module exists: a peer's chain half as a process of its own, that dies by ``kill -9`` where it is told to.
 
-    python -m tests.chaos.actor '{"url": …, "contracts": …, "player": 0, "folder": …, "stop": …, "kill": [17, "after"]}'
+    python -m tests.chaos.actor '{"url": …, "contracts": …, "player": 0, "folder": …, "stop": …, "kill": …}'
 
-``kill``: at which of its points, and when there: ``before`` anything happens, ``during`` (a request is under way) or
-``after`` (its answer, or the line on the disk, is there). Points are the requests to the chain and the lines written.
+``kill``: at which of its points, when there, and whether points count from the first broadcast on only. Points are the
+requests to the chain and the lines written; it dies ``before`` anything happens there, ``during`` the request, or
+``after`` its answer or the line is there.
+
 Exits with 0 once ``stop`` exists, everything is settled, claimed and confirmed.
 """
 
@@ -42,7 +44,7 @@ class Orders(msgspec.Struct):
     plays: bool = True
     claims: bool = True
     depth: int = 2
-    kill: tuple[int, str] | None = None
+    kill: tuple[int, str, bool] | None = None
 
 
 def die() -> None:
@@ -52,15 +54,16 @@ def die() -> None:
 class Reaper:
     """Counts points, and dies at one of them."""
 
-    def __init__(self, at: int, when: str) -> None:
-        self._left, self._when = at, when
+    def __init__(self, at: int, when: str, from_broadcast: bool) -> None:
+        self._left, self._when, self._counting = at, when, not from_broadcast
         ask, append = Endpoint._make_request, DurableLines.append
 
         async def ask_or_die(endpoint: Endpoint, method: Any, data: bytes) -> bytes:
+            self._counting = self._counting or method == "eth_sendRawTransaction"
             return await self._point(lambda: ask(endpoint, method, data))
 
         def append_or_die(lines: DurableLines, *arguments: Any, **options: Any) -> int:
-            self._left -= 1
+            self._left -= self._counting
             if self._left == 0 and self._when != "after":
                 die()
             size = append(lines, *arguments, **options)
@@ -68,11 +71,11 @@ class Reaper:
                 die()
             return size
 
-        Endpoint._make_request = ask_or_die  # type: ignore[method-assign]
-        DurableLines.append = append_or_die  # type: ignore[method-assign]
+        Endpoint._make_request = ask_or_die  # type: ignore[method-assign,assignment]
+        DurableLines.append = append_or_die  # type: ignore[method-assign,assignment]
 
     async def _point(self, work: Callable[[], Awaitable[bytes]]) -> bytes:
-        self._left -= 1
+        self._left -= self._counting
         mine = self._left == 0
         if mine and self._when == "before":
             die()

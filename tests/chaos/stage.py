@@ -33,8 +33,13 @@ from tests.chaos.actor import Orders
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK_TIME_S = 0.2
-LAST_POINT = 120
+LATE = 120
 """An actor that sends something, waits for it and confirms it has passed so many points."""
+
+SOON = 6
+"""So many points after a broadcast, most transactions are not mined yet."""
+
+MINES_S, STALLS_S = 3.0, 4.0
 
 LIMITS = GateLimits(calls_per_s=2000, burst=4000)
 
@@ -91,7 +96,7 @@ class Stage:
     def orders(self, player: int, **more: object) -> Orders:
         folder = self.folder / f"peer {player}"
         folder.mkdir(exist_ok=True)
-        return msgspec.structs.replace(Orders(self.url, self.contracts, player, str(folder), str(self.stop)), **more)  # type: ignore[arg-type]
+        return msgspec.structs.replace(Orders(self.url, self.contracts, player, str(folder), str(self.stop)), **more)
 
     async def act(self, orders: Orders) -> int:
         """One life of an actor; its exit code (negative: the signal that ended it)."""
@@ -112,8 +117,25 @@ class Stage:
         """Start the actor again and again, and let it die ``num_kills`` times at seeded points."""
         dice = random.Random(seed)
         for _ in range(num_kills):
-            kill = (dice.randint(1, LAST_POINT), dice.choice(["before", "during", "after"]))
+            when = dice.choice(["before", "during", "after"])
+            kill = (dice.randint(1, SOON), when, True) if dice.random() < 0.5 else (dice.randint(1, LATE), when, False)
             assert await self.act(msgspec.structs.replace(orders, kill=kill)) == -signal.SIGKILL
+
+    async def stall(self) -> None:
+        """Until cancelled, make blocks and make none, in turn: so that what was sent before a death is often still
+        waiting after it."""
+        while True:
+            await asyncio.sleep(MINES_S)
+            await self.pause()
+            await asyncio.sleep(STALLS_S)
+            await self.resume()
+
+    async def pause(self) -> None:
+        await self.rpc.request("evm_setIntervalMining", 0)
+
+    async def resume(self) -> None:
+        await self.rpc.request("anvil_mine", "0x1")
+        await self.rpc.request("evm_setIntervalMining", 1)
 
     async def kill_node(self) -> None:
         """``kill -9`` the chain node and start it again, as the host does."""
@@ -137,22 +159,37 @@ class Stage:
 
 
 class Audit(msgspec.Struct):
-    """What really happened, by the node's own blocks. ``nonces``: of each wallet's transactions, in the order of the
-    chain; ``repeats``: calls that succeeded more than once; ``reverted``: transactions that did not succeed."""
+    """What really happened, by the node's own blocks.
+
+    ``nonces``: of each wallet's transactions, in the order of the chain; ``repeats``: calls that succeeded more than
+    once; ``again``: calls that a wallet sent more than once; ``reverted``: transactions that did not succeed.
+    """
 
     settled_round: int
     nonces: dict[int, list[int]]
     repeats: list[str]
+    again: list[str]
     reverted: int
     paid_wei: dict[int, int]
     num_payments: dict[int, int]
 
 
+def told(found: Audit) -> str:
+    """In a line, for whoever runs this by hand (``-s``)."""
+    transactions = sum(len(nonces) for nonces in found.nonces.values())
+    payments = sum(found.num_payments.values())
+    return (
+        f"{found.settled_round} rounds settled and {payments} payments made, each once, by {transactions} transactions,"
+        f" {found.reverted} of them reverted"
+    )
+
+
 async def audit(stage: Stage) -> Audit:
     """Walk through all blocks."""
     wallets = {player.account.address.lower(): index for index, player in enumerate(game.PLAYERS)}
-    found = Audit(0, {index: [] for index in wallets.values()}, [], 0, Counter(), Counter())
+    found = Audit(0, {index: [] for index in wallets.values()}, [], [], 0, Counter(), Counter())
     done: Counter[str] = Counter()
+    sent: Counter[str] = Counter()
     head = int(await stage.rpc.request("eth_blockNumber"), 16)
     for number in range(head + 1):
         block = await stage.rpc.request("eth_getBlockByNumber", hex(number), True)
@@ -162,6 +199,7 @@ async def audit(stage: Stage) -> Audit:
             if sender is None:
                 continue
             found.nonces[sender].append(int(transaction["nonce"], 16))
+            sent[f"{sender} {transaction['to']} {transaction['input']}"] += 1
             if receipt["status"] != "0x1":
                 found.reverted += 1
                 continue
@@ -170,6 +208,7 @@ async def audit(stage: Stage) -> Audit:
                 found.paid_wei[wallets[to]] += wei
                 found.num_payments[wallets[to]] += 1
     found.repeats = [call for call, times in done.items() if times > 1]
+    found.again = [call for call, times in sent.items() if times > 1]
     async with _reader(stage) as chain:
         found.settled_round = (await chain.clock()).settled_round
     return found

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from tests.chaos.stage import Stage, require_exactly_once, until_settled
+from tests.chaos.stage import Stage, require_exactly_once, told, until_settled
 
 pytestmark = pytest.mark.asyncio
 
@@ -16,6 +16,24 @@ pytestmark = pytest.mark.asyncio
 @pytest.mark.integration
 async def test_a_peer_that_is_killed_again_and_again_settles_and_claims_once(tmp_path):
     await kill_peers(tmp_path, num_kills=5, seed=1)
+
+
+@pytest.mark.integration
+async def test_a_peer_that_dies_before_its_transaction_is_mined_does_not_send_a_second_one(tmp_path):
+    """No block is made while it dies three times, each time after it broadcast."""
+    async with Stage(tmp_path) as stage:
+        wallet = stage.wallets[0]
+        await stage.rpc.request("anvil_setBalance", wallet, hex(10**18))
+        await stage.pause()
+        for kill in ((1, "during", True), (1, "after", True), (4, "before", True)):
+            assert await stage.act(stage.orders(0, kill=kill)) == -9
+        assert await stage.rpc.request("eth_getTransactionCount", wallet, "latest") == "0x0"
+        assert await stage.rpc.request("eth_getTransactionCount", wallet, "pending") == "0x1"
+        await stage.resume()
+        await stage.finish(stage.orders(0))
+        found = await require_exactly_once(stage, wallets=(0,))
+    assert found.again == []
+    assert found.nonces[0] == [0, 1]  # registered and enrolled
 
 
 @pytest.mark.slow
@@ -38,18 +56,23 @@ async def kill_peers(folder, *, num_kills, seed):
     async with Stage(folder) as stage:
         both = [stage.orders(0), stage.orders(1)]
         kills = (num_kills - num_kills // 2, num_kills // 2)
-        async with asyncio.timeout(60 + 10 * num_kills):
+        stalling = asyncio.create_task(stage.stall() if num_kills > 10 else asyncio.sleep(0))
+        async with asyncio.timeout(60 + 20 * num_kills):
             await asyncio.gather(
                 *(
                     stage.live_and_die(orders, times, seed + number)
                     for number, (orders, times) in enumerate(zip(both, kills, strict=True))
                 )
             )
+        stalling.cancel()
+        await asyncio.gather(stalling, return_exceptions=True)
+        await stage.resume()
         await stage.finish(*both)
         found = await require_exactly_once(stage)
     assert stage.deaths[-9] == num_kills
+    assert found.again == []  # a repeat was recognised before it cost a second nonce
     assert found.settled_round >= 1
-    print(f"{num_kills} kills of peers: {found}")
+    print(f"{num_kills} kills of peers: {told(found)}")
 
 
 async def kill_node(folder, *, num_kills, seed):
@@ -70,4 +93,4 @@ async def kill_node(folder, *, num_kills, seed):
         found = await require_exactly_once(stage)
     assert stage.num_node_kills == num_kills
     assert found.settled_round >= 1
-    print(f"{num_kills} kills of the node: {found}")
+    print(f"{num_kills} kills of the node: {told(found)}")

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.chaos.stage import BLOCK_TIME_S, Stage, require_exactly_once, until_settled
+from tests.chaos.stage import BLOCK_TIME_S, Stage, require_exactly_once, told, until_settled
 
 pytestmark = pytest.mark.asyncio
 
@@ -42,7 +42,7 @@ async def reorganise(tmp_path, how, depths):
         found = await require_exactly_once(stage)
     assert lost > 0
     assert found.settled_round >= 1
-    print(f"{how}: {lost} transactions lost and sent again: {found}")
+    print(f"{how}: {lost} transactions lost and sent again: {told(found)}")
 
 
 async def num_of_ours(stage):
