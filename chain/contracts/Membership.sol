@@ -225,7 +225,7 @@ abstract contract Membership is Initializable {
 
     /// @notice What the accounts in `signers`, in ascending order, weigh together in `atRound`; every one must be a member.
     function signedWeight(uint64 atRound, address[] calldata signers) public view returns (uint256 weight) {
-        address previous;
+        address previous = address(0);
         for (uint256 i = 0; i < signers.length; ++i) {
             weight += _checkedWeight(signers[i], previous, atRound);
             previous = signers[i];

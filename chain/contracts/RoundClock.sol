@@ -239,7 +239,7 @@ contract RoundClock is Membership {
         }
         uint256 needed = (2 * expected + 2) / 3;
         if (signers.length < needed) revert QuorumMissing(needed, signers.length);
-        address previous;
+        address previous = address(0);
         for (uint256 i = 0; i < signers.length; ++i) {
             address signer = signers[i];
             uint256 weight = _checkedWeight(signer, previous, ofRound);

@@ -98,6 +98,41 @@ contract SettlementTest is Bench {
         _equal(token.balanceOf(address(settlement)), (BUDGET_MICRO - 80 * CREDIT) * WEI_PER_MICRO);
     }
 
+    function test_manyAreClaimedForAtOnce() public {
+        uint256[] memory lines = _open(10 * CREDIT);
+        Settlement.ClaimLine[] memory all = new Settlement.ClaimLine[](3);
+        for (uint256 i = 0; i < 3; ++i) {
+            all[i] = Settlement.ClaimLine(players[i].peerKey, lines[i], _proof(players, lines, i));
+        }
+        _refused(Settlement.EpochNotClaimable.selector);
+        settlement.claimMany(0, all);
+        _pass(1500);
+        settlement.claim(players[1].peerKey, lines[1], 0, all[1].proof); // spoils nothing for the others
+        settlement.claimMany(0, all);
+        settlement.claimMany(0, all);
+        for (uint256 i = 0; i < 3; ++i) {
+            _equal(token.balanceOf(players[i].wallet), 10 ether);
+        }
+        all[2].line += 1 << 192;
+        _refused(Settlement.ClaimProofRejected.selector);
+        settlement.claimMany(0, all);
+    }
+
+    function test_manyClaimsExceedNoMoreThanOne() public {
+        uint256[] memory lines = _lines(3, 40 * CREDIT);
+        for (uint256 i = 0; i < 2; ++i) {
+            _post(_result(clock.round(), _root(players, lines), 90 * CREDIT), players[0], players);
+        }
+        settlement.openEpoch();
+        _pass(1500);
+        Settlement.ClaimLine[] memory all = new Settlement.ClaimLine[](3);
+        for (uint256 i = 0; i < 3; ++i) {
+            all[i] = Settlement.ClaimLine(players[i].peerKey, lines[i], _proof(players, lines, i));
+        }
+        _refused(Settlement.EscrowOverdrawn.selector);
+        settlement.claimMany(0, all);
+    }
+
     function test_epochsAreOpenedWhenDue() public {
         _refused(Settlement.EpochNotDue.selector);
         settlement.openEpoch();
