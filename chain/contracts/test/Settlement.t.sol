@@ -3,6 +3,7 @@ pragma solidity ^0.8.24;
 
 import {Contributions} from "../Contributions.sol";
 import {RunContracts, Signature, WEI_PER_MICRO} from "../RunTypes.sol";
+import {Membership} from "../Membership.sol";
 import {Settlement} from "../Settlement.sol";
 import {Bench} from "./Bench.sol";
 
@@ -198,6 +199,31 @@ contract SettlementTest is Bench {
         settlement.claim(players[0].peerKey, lines[0], 1, new bytes32[](0));
         settlement.claim(players[0].peerKey, lines[0], 2, _proof(players, lines, 0));
         _equal(token.balanceOf(players[0].wallet), 20 ether);
+    }
+
+    function test_nobodyIsPrunedForWaitingForARollback() public {
+        _open(10 * CREDIT);
+        _challenge(0);
+        for (uint256 i = 0; i < 6; ++i) {
+            if (i % 2 == 0) {
+                vm.prank(players[1].wallet); // the others wait, too, but do not say so
+                clock.enrol(players[1].peerKey);
+            }
+            _pass(120);
+            clock.advance(clock.round());
+        }
+        settlement.voidEpoch(0);
+        _equal(clock.activeRound(), 9);
+        bytes32 waiting = players[2].peerKey;
+        for (uint256 i = 0; i < 3; ++i) {
+            _refused(Membership.MemberNotAbsent.selector);
+            clock.prune(waiting);
+            if (i == 0) _post(_result(clock.round(), keccak256("again"), 1), players[0], players);
+            else _advance();
+        }
+        _advance();
+        clock.prune(waiting);
+        require(contributions.settledRound() == 9);
     }
 
     function test_aChallengeComesInTimeOrNotAtAll() public {
