@@ -191,7 +191,8 @@ class Agreement:
             verified=self._kept(self.verified(proposal.contributions)),
             previous=self._book.behind(self._view),
             view=self._view,
-            judged=self._audits.judge(proposal.verdicts, self._book.behind(self._view), 0.0),            terms=self._terms,
+            judged=self._audits.judge(proposal.verdicts, self._book.behind(self._view), 0.0),
+            terms=self._terms,
         )
         if isinstance(answer, Refused):
             self._tell_refusal(found.poster, answer)
