@@ -20,7 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from protocol.errors import ConfigError
 from protocol.ids import ContentId
-from protocol.run import AuditRules, GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
+from protocol.run import AuditRules, EconomyRules, GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
 from swarm.home import Home, write_atomically
 from swarm.layers import Layers, read_layers
 
@@ -54,6 +54,8 @@ Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
 LocalPath = Annotated[Path, BeforeValidator(_from_home)]
 Port = Annotated[Count, Field(ge=0, le=65535)]
+Micro = Annotated[Count, Field(ge=0, le=2**63 - 1)]
+Account = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
 
 
 class Section(BaseModel):
@@ -154,6 +156,41 @@ class AuditSettings(Section):
     """Results that an accused, undecided contribution waits for before it is paid all the same."""
 
 
+class EconomySettings(Section):
+    min_stake_micro: Micro = 10_000_000
+    """Deposit of a member for weight 1, in millionths of a token; 0: none is asked."""
+    bond_micro: Micro = 10_000_000
+    """What a challenge of an epoch risks, in millionths of a token."""
+    budget_micro: Micro = Field(1_000_000_000_000, ge=1)
+    """The run's escrow, in millionths of a token: pays everybody, and is the most that can ever be credited."""
+    round_emission_micro: Micro = Field(100_000_000_000, ge=1)
+    """The most that one result may credit, in millionths of a token."""
+    quorum_size: Count = Field(48, ge=1, le=4096)
+    """Expected weight of the members that are drawn to sign a result."""
+    epoch_rounds: Count = Field(1, ge=1, le=100_000)
+    """Recorded rounds that are paid out together."""
+    challenge_s: Count = Field(4, ge=1, le=604_800)
+    """How long an epoch can be challenged."""
+    dispute_s: Count = Field(4, ge=1, le=604_800)
+    """How long after that a final epoch stays locked."""
+    answer_s: Count = Field(8, ge=1, le=604_800)
+    """How long a challenged epoch may be affirmed."""
+    unbonding_s: Count = Field(30, ge=1, le=31_536_000)
+    """How long withdrawn stake stays liable."""
+    absence_rounds: Count = Field(4, ge=1, le=100_000)
+    """A member that contributed to none of so many recorded rounds may be dropped."""
+    barred_rounds: Count = Field(10, ge=1, le=1_000_000)
+    """How long a member of bad standing stays out."""
+    auditor_micro: Micro = 20_000
+    """Pay of a drawn verdict that matches the outcome, in millionths of a credit."""
+    newcomer_rounds: Count = Field(10, ge=0, le=100_000)
+    """Rounds in which a peer counts as new."""
+    newcomer_floor_milli: Count = Field(200, ge=0, le=1000)
+    """The least that a new peer's round earns, in thousandths of a full one."""
+    late_share_milli: Count = Field(500, ge=0, le=1000)
+    """The share of its pay that a late contribution keeps, in thousandths."""
+
+
 class NetworkSettings(Section):
     host: str = Field("127.0.0.1", min_length=1)
     """Address to listen on; 0.0.0.0 listens on all."""
@@ -168,8 +205,24 @@ class NetworkSettings(Section):
 
 
 class ChainSettings(Section):
+    chain_id: Count = Field(0, ge=0, lt=2**63)
+    """The only chain that anything may be signed for; 0: the one that the join token names, a dev chain for a host."""
     rpc: Texts = ()
     """RPC endpoints, tried in order, instead of those of the join token."""
+    public_rpc: Texts = ()
+    """RPC endpoints that a join token hands on; without any, those of `chain.rpc` that cannot hold a key."""
+    registry: Account | None = None
+    """PeerRegistry of the chain, where somebody else deployed it; `swarm deploy` writes a file instead."""
+    token: Account | None = None
+    """SwarmToken of the chain, likewise."""
+    factory: Account | None = None
+    """RunFactory of the chain, likewise."""
+    max_fee_gwei: Real = Field(500.0, gt=0, le=1e9)
+    """The most that a transaction offers per gas."""
+    max_tip_gwei: Real = Field(50.0, ge=0, le=1e9)
+    """The most of it that is offered as a tip."""
+    confirmations: Count = Field(2, ge=0, le=1000)
+    """Blocks on top of a transaction's own before it counts as done."""
     block_time_s: Real = Field(0.5, ge=0.1, le=600)
     """Seconds between blocks of the dev chain; longer ones save a long-lived host disk and memory."""
     gate_host: str = Field("127.0.0.1", min_length=1)
@@ -178,6 +231,13 @@ class ChainSettings(Section):
     """Port of the gate; 0 takes a free one."""
     claim_every: Count = Field(10, ge=0, le=1_000_000)
     """Claim settled credits after every so many rounds, and at the end; 0: at the end only."""
+
+    @model_validator(mode="after")
+    def _the_chains_contracts_are_named_together(self) -> ChainSettings:
+        named = [name for name in ("registry", "token", "factory") if getattr(self, name) is not None]
+        if named and (len(named) < 3 or not self.chain_id):
+            raise ValueError("registry, token and factory are given together, and with chain_id")
+        return self
 
 
 class WalletSettings(Section):
@@ -209,6 +269,7 @@ class Settings(Section):
     learn: LearnSettings = LearnSettings()
     time: TimeSettings = TimeSettings()
     audit: AuditSettings = AuditSettings()
+    economics: EconomySettings = EconomySettings()
     network: NetworkSettings = NetworkSettings()
     chain: ChainSettings = ChainSettings()
     wallet: WalletSettings = WalletSettings()
@@ -232,6 +293,7 @@ class Settings(Section):
             ),
             time=TimeRules(**self.time.model_dump()),
             audit=AuditRules(**self.audit.model_dump()),
+            economics=EconomyRules(**self.economics.model_dump()),
             seed=self.run.seed,
         )
 

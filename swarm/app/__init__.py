@@ -15,14 +15,31 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from protocol.errors import ConfigError, SwarmError
 from swarm.app.finding import Find, token_finder
+from swarm.app.founders import create_run, deploy, list_runs, show_run
+from swarm.app.orders import PASSWORD_VARIABLE, amounts, claim, order, require_peer_name
+from swarm.app.purse import credits
 from swarm.config import Settings, load_settings, save_resolved
 from swarm.home import Home, require_writable
 
-__all__ = ["claim", "host", "local", "run", "settings", "show", "token_finder", "verify"]
+__all__ = [
+    "amounts",
+    "claim",
+    "create_run",
+    "credits",
+    "deploy",
+    "host",
+    "list_runs",
+    "local",
+    "order",
+    "run",
+    "settings",
+    "show",
+    "show_run",
+    "token_finder",
+    "verify",
+]
 
-PASSWORD_VARIABLE = "SWARM_WALLET_PASSWORD"
 HOME_VARIABLE = "SWARM_HOME"
 PIPE_WIDTH = 1000
 
@@ -75,14 +92,13 @@ def run(chosen: Settings, find: Find, *, name: str, num_rounds: int | None, sinc
     """
     from swarm.process import run_until_signal
 
-    if not name or name != Path(name).name or name.startswith("."):
-        raise ConfigError(f"A peer cannot be called {name!r}.", "Nothing was started.", "Use letters and digits.")
+    require_peer_name(name)
     require_writable(chosen.home)
     return run_until_signal(lambda: _peer(chosen, name, find, num_rounds, since, lines))
 
 
 def show(what: str, home: Path | None, as_json: bool, *, count: int = 10) -> None:
-    """``status``, ``rounds``, ``peers`` or ``credits`` of a home, from its event logs alone."""
+    """``status``, ``rounds`` or ``peers`` of a home, from its event logs alone."""
     import msgspec
     from rich.console import Console
 
@@ -106,18 +122,6 @@ def show(what: str, home: Path | None, as_json: bool, *, count: int = 10) -> Non
         Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH).print(table(found))
     else:
         print(f"Nothing was recorded in {root} yet. Start a swarm with `swarm local`.", file=sys.stderr)
-
-
-def claim(chosen: Settings, find: Find, peer: str | None, *, as_json: bool) -> int:
-    """Claim what is settled for one peer or all peers of the home."""
-    from swarm.process import run_until_signal
-
-    names = [peer] if peer else sorted(path.parent.name for path in Home(chosen.home).peers.glob("*/swarm.pem"))
-    if not names:
-        raise ConfigError(
-            f"No peer has ever run in {chosen.home}.", "There is nothing to claim.", "Name the peer's --home."
-        )
-    return run_until_signal(lambda: _claim(chosen, find, names, as_json))
 
 
 def verify(chosen: Settings, find: Find, round_number: int, peer: str, *, level: int, as_json: bool) -> int:
@@ -175,26 +179,4 @@ async def _peer(chosen: Settings, name: str, find: Find, num_rounds: int | None,
             open_peer(chosen, name, find, password) as peer,
         ):
             await peer.run(num_rounds, first_round_since(home.peer(name).events_file, since))
-    return 0
-
-
-async def _claim(chosen: Settings, find: Find, names: Sequence[str], as_json: bool) -> int:
-    """Every peer that can claim does; the first failure is raised after that."""
-    from swarm.app.building import claim_for
-
-    token = await find()
-    claims: list[dict[str, Any]] = []
-    failures: list[SwarmError] = []
-    for name in names:
-        try:
-            claims.append(await claim_for(chosen, name, token, os.environ.get(PASSWORD_VARIABLE)))
-        except SwarmError as error:
-            failures.append(error)
-    if as_json:
-        print(json.dumps({"claims": claims}), flush=True)
-    else:
-        for row in claims:
-            print(f"{row['nickname']}: {row['claimed_now']} tokens claimed, {row['balance']} in the wallet")
-    if failures:
-        raise failures[0]
     return 0

@@ -1,0 +1,65 @@
+"""Why this module exists: commands that ask the chain need its adapter, and none of the heavy parts of a peer."""
+
+from __future__ import annotations
+
+from chain.base import Chain, Contracts
+from chain.ethereum import LocalAccount
+from identity.wallet import Wallet
+from protocol.errors import ConfigError
+from protocol.ids import Address
+from protocol.run import JoinToken, RunContracts
+from swarm.app.unlocking import Onlooker
+from swarm.config import Settings
+
+NOTHING_SIGNED = "Nothing was signed or sent."
+
+
+def contracts_of(token: JoinToken) -> Contracts:
+    """The run's contracts, on its chain."""
+    found = token.contracts
+    return Contracts(token.run.chain_id, *(getattr(found, name) for name in RunContracts.__struct_fields__))
+
+
+def require_configured_chain(chosen: Settings, token: JoinToken) -> None:
+    """Raise ``ConfigError`` when the settings are for another chain than the run's.
+
+    What is signed for one chain id can be replayed by nobody on another; so the id is compared before anything is.
+    """
+    wanted, found = chosen.chain.chain_id, token.run.chain_id
+    if wanted and wanted != found:
+        raise ConfigError(
+            f"These settings are for chain {wanted}, the run {token.run.name!r} lives on chain {found}.",
+            NOTHING_SIGNED,
+            "Use the join token of a run on your chain, or the --config of the run's chain.",
+        )
+
+
+def endpoints_of(chosen: Settings, token: JoinToken) -> tuple[str, ...]:
+    """Where to ask: the settings' endpoints, else those of the token. Raises ``ConfigError`` when there are none."""
+    endpoints = chosen.chain.rpc or token.rpc
+    if not endpoints:
+        raise ConfigError(
+            "Neither the settings nor the join token name an RPC endpoint of the chain.",
+            NOTHING_SIGNED,
+            "Set chain.rpc in the --config file, or give --rpc URL.",
+        )
+    return endpoints
+
+
+async def open_chain(chosen: Settings, token: JoinToken, account: Wallet | Address, *, num_attempts: int = 4) -> Chain:
+    """The run's chain as ``account`` sees it; an address alone can look and estimate, never sign.
+
+    Reaches an endpoint first and compares its chain id and contracts. Raises ``ConfigError``, ``ChainUnreachable``, or
+    ``ChainError`` (reason ``WrongChain`` or ``ForeignContract``).
+    """
+    from chain.web3_chain import Web3Chain
+
+    require_configured_chain(chosen, token)
+    wallet: LocalAccount | bytes = account.secret if isinstance(account, Wallet) else Onlooker(account)  # type: ignore[assignment]
+    chain = Web3Chain(endpoints_of(chosen, token), contracts_of(token), wallet, num_attempts=num_attempts)
+    try:
+        await chain.connect()
+    except BaseException:
+        await chain.close()
+        raise
+    return chain

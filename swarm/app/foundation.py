@@ -1,0 +1,86 @@
+"""Why this module exists: a chain is set up and a run is created before there is a run whose ``Chain`` could be asked.
+
+``Foundation`` is what the commands need of a chain without a run; ``swarm.app.factory`` has it on an EVM chain. A run
+is what its creator signed for: model and task by hash, rules, and a budget in escrow.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from chain.base import Cost, Receipt
+from chain.rules import Rules
+from protocol.ids import Address, ContentId
+from protocol.run import RunContracts
+
+
+class ChainContracts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What serves every run of a chain."""
+
+    chain_id: int
+    registry: Address
+    token: Address
+    factory: Address
+
+
+class NewRun(msgspec.Struct, frozen=True):
+    """What ``createRun`` is given. ``task_hash`` names task, scorer and their version."""
+
+    run_id: ContentId
+    model_hash: ContentId
+    task_hash: ContentId
+    name: str
+    rules: Rules
+    budget_micro: int
+
+
+class RunView(msgspec.Struct, frozen=True):
+    """A run as the factory knows it. ``name`` is a stranger's text. ``created_at``: unix seconds."""
+
+    number: int
+    run_id: ContentId
+    creator: Address
+    model_hash: ContentId
+    task_hash: ContentId
+    name: str
+    budget_micro: int
+    created_at: int
+    contracts: RunContracts
+    rules: Rules
+
+
+class Foundation(Protocol):
+    """A chain without a run. Every method raises ``ChainUnreachable``, and ``ChainError`` on refusal."""
+
+    @property
+    def contracts(self) -> ChainContracts: ...
+
+    async def runs(self) -> tuple[RunView, ...]:
+        """All runs of the factory, oldest first."""
+        ...
+
+    async def run(self, creator: Address, run_id: ContentId) -> RunView | None:
+        """The run that ``creator`` made under that id, ``None`` when there is none."""
+        ...
+
+    async def token_wei(self, account: Address) -> int: ...
+
+    async def allowance_wei(self, owner: Address) -> int:
+        """Tokens that the factory may take from ``owner``."""
+        ...
+
+    async def estimate_approval(self, micro: int) -> Cost: ...
+
+    async def approve(self, micro: int) -> Receipt:
+        """Let the factory take ``micro`` from the sending wallet; nothing is sent when it may already."""
+        ...
+
+    async def estimate_creation(self, new: NewRun) -> Cost: ...
+
+    async def create(self, new: NewRun) -> Receipt:
+        """Create a run, and put its budget into escrow. The receipt has no transaction when the wallet has that run."""
+        ...
+
+    async def close(self) -> None: ...
