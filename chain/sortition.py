@@ -1,8 +1,8 @@
 """Why this module exists: who may post a result, and whose signatures it needs, is drawn by the round's seed.
 
 A contract and every peer must draw the same, so this is the contracts' arithmetic (``RoundClock.isDrawn``) in Python:
-a member's ticket is a hash of seed, purpose, round and peer; a member of weight w is drawn for an expected weight e when
-its ticket is below w * e of all W parts of the range. A larger e draws a superset. All pure.
+a member's ticket is a hash of seed, purpose, round and peer; a member of weight w is drawn for an expected weight e
+when its ticket is below w * e of all W parts of the range. A larger e draws a superset. All pure.
 
     attempt    grows by one whenever a round's length passes without a result; e doubles with it
     few        e < W     the signers must be drawn, and number at least two thirds of e
@@ -53,10 +53,12 @@ def doublings(elapsed_s: int, each_s: int) -> int:
 
 
 class Quorum(msgspec.Struct, frozen=True):
-    """Whose signatures count, for how much each, and what they must come to."""
+    """Whose signatures count, for how much each, and what they must come to. ``asks_all``: nobody had to be drawn, so
+    that whoever meets it speaks for more than half of the whole weight."""
 
     votes: Mapping[PeerId, int]
     needed: int
+    asks_all: bool
 
     def is_met(self, signers: Iterable[PeerId]) -> bool:
         return sum(self.votes.get(peer, 0) for peer in set(signers)) >= self.needed
@@ -70,10 +72,10 @@ def quorum(seed: str, round: int, members: Iterable[Member], *, quorum_size: int
         raise ValueError("A round without members has no quorum.")
     expected = quorum_size << min(attempt, MAX_DOUBLINGS)
     if expected >= total:
-        return Quorum(weights, total // 2 + 1)
+        return Quorum(weights, total // 2 + 1, asks_all=True)
     votes = {
         peer: 1
         for peer, weight in weights.items()
         if is_drawn(ticket(seed, QUORUM, round, peer), weight=weight, total_weight=total, expected=expected)
     }
-    return Quorum(votes, -(-2 * expected // 3))
+    return Quorum(votes, -(-2 * expected // 3), asks_all=False)

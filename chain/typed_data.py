@@ -1,7 +1,8 @@
 """Why this module exists: what a signature covers must be the same bytes in Python and in Solidity, in one place.
 
 EIP-712 digests of the three things that a signing key ever signs. Domain: name ``RL Swarm``, version ``1``, the chain
-id, and the contract that reads the signature: the registry for records and registrations, ``Contributions`` for results.
+id, and the contract that reads the signature: the registry for records and registrations, ``Contributions`` for
+results.
 Pure functions; they sign nothing and check nothing.
 """
 

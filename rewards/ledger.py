@@ -20,6 +20,7 @@ from itertools import pairwise
 import msgspec
 
 from chain.base import ZERO_ROOT
+from chain.credit_line import CreditLine, pack
 from chain.keys import peer_key
 from protocol.codec import content_id_of
 from protocol.errors import BadRecord
@@ -132,9 +133,14 @@ def total_micro(table: CreditTable) -> int:
     return sum(row.micro_credits for row in table.rows)
 
 
+def line_of(row: CreditRow) -> int:
+    """What a row says to the contracts, as one number (``chain.credit_line``)."""
+    return pack(CreditLine(micro=row.micro_credits, rounds=row.rounds))
+
+
 def credits_tree(table: CreditTable) -> MerkleTree:
-    """The tree that claims are proved against: (peer key, cumulative micro-credits), one line a row."""
-    return MerkleTree((peer_key(row.peer), row.micro_credits) for row in table.rows)
+    """The tree that claims are proved against: (peer key, credit line), one a row."""
+    return MerkleTree((peer_key(row.peer), line_of(row)) for row in table.rows)
 
 
 def contributions_tree(pairs: Iterable[tuple[PeerId, ContentId]]) -> MerkleTree:

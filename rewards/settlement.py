@@ -3,6 +3,7 @@
     a drawn poster    propose         its verified contributions -> Proposal and the table behind it
     every member      check_proposal  recomputed from its own records -> Agreed (sign it) or Refused (say why)
     the poster        collect         attestations -> a majority's signatures, in the order that the contract wants
+    every peer        affirmation     attestations -> the answer when somebody challenges what is paid out
     every peer        claim_intent    table -> a Merkle proof of its own credits
 
 All pure. A member believes no number of a proposal: it looks up which contributions are meant and computes the rest.
@@ -15,15 +16,15 @@ from enum import StrEnum
 
 import msgspec
 
-from chain.base import ZERO_ROOT, Claim, ClockView, Contracts, Member, Settle
+from chain.base import ZERO_ROOT, Affirm, Claim, ClockView, Contracts, Epoch, Member, Prune, Settle
 from chain.keys import peer_key, recover_signer
+from chain.sortition import Quorum
 from chain.typed_data import round_result_digest
 from protocol.codec import BLOB_CAP, content_id, content_id_of, decode, encode
 from protocol.errors import BadRecord
 from protocol.ids import Address, ContentId, PeerId
 from protocol.messages import Attestation, BlobRef, CreditTable, Proposal, RoundResult
-from protocol.seeds import derive_order
-from rewards.ledger import Verified, apply, check_table, credits_tree, round_result, row_of
+from rewards.ledger import Verified, apply, check_table, credits_tree, line_of, round_result, row_of
 from rewards.pending import NOTHING_ACCUSED, Ruling, losing, pending_in
 
 
@@ -60,24 +61,8 @@ class Collected(msgspec.Struct, frozen=True):
 
     settle: Settle
     attested: tuple[PeerId, ...]
-    needed: int
+    enough: bool
     dropped: tuple[BadRecord, ...]
-
-    @property
-    def enough(self) -> bool:
-        return len(self.attested) >= self.needed
-
-
-def quorum(num_members: int) -> int:
-    """Signatures that a result needs: more than half. Raises ``ValueError`` for a round without members."""
-    if num_members < 1:
-        raise ValueError("A round without members has no quorum.")
-    return num_members // 2 + 1
-
-
-def poster_order(run: ContentId, round: int, seed: str, members: Iterable[PeerId]) -> tuple[PeerId, ...]:
-    """Who proposes the round's result, and who takes over in turn: an order fixed by the round's seed."""
-    return tuple(derive_order("poster", sorted(members), run, round, seed))
 
 
 def posters_due(order: tuple[PeerId, ...], waited_s: float, poster_s: float) -> tuple[PeerId, ...]:
@@ -179,14 +164,55 @@ def state_of(table: CreditTable | None, work: Verified) -> ContentId:
 
 
 def collect(
-    result: RoundResult, attestations: Iterable[Attestation], members: Iterable[Member], domain: Contracts
+    result: RoundResult,
+    attestations: Iterable[Attestation],
+    members: Iterable[Member],
+    domain: Contracts,
+    *,
+    quorum: Quorum,
+    poster: PeerId,
 ) -> Collected:
-    """Signatures of ``members`` (those of the result's round) under ``result``, one each, ordered by signing account.
+    """Signatures under ``result`` that count for ``quorum``, one a member, ordered by signing account.
 
-    Drops, with the reason: an attestation of another result (``hash_mismatch``), a signature that is none
-    (``wrong_signature``) or is by no member (``not_a_member``). A second one of the same member changes nothing.
+    ``members``: those of the result's round. ``poster``: who would send them. Drops, with the reason: an attestation of
+    another result (``hash_mismatch``), a signature that is none (``wrong_signature``) or is by no member
+    (``not_a_member``). A second one of the same member changes nothing, nor does one of a member that was not drawn.
     """
-    by_signer = {member.signer: member for member in members}
+    by_signer = {member.signer: member.peer for member in members}
+    signatures, dropped = _signatures(result, attestations, by_signer, domain)
+    order = [signer for signer in sorted(signatures, key=_number) if by_signer[signer] in quorum.votes]
+    attested = tuple(by_signer[signer] for signer in order)
+    return Collected(
+        settle=Settle(result, tuple(signatures[signer] for signer in order), poster),
+        attested=attested,
+        enough=quorum.is_met(attested),
+        dropped=tuple(dropped),
+    )
+
+
+def signed_by(attestation: Attestation, members: Iterable[Member], domain: Contracts) -> bool:
+    """Whether one of ``members`` made the signature, over the attestation's own result."""
+    by_signer = {member.signer: member.peer for member in members}
+    return bool(_signatures(attestation.result, [attestation], by_signer, domain)[0])
+
+
+def affirmation(
+    epoch: int, result: RoundResult, attestations: Iterable[Attestation], members: Iterable[Member], domain: Contracts
+) -> Affirm | None:
+    """The answer to a challenge of ``epoch``, which pays ``result``; ``None`` unless more than half of the whole weight
+    of ``members`` (those of the result's round) signed exactly that result."""
+    members = tuple(members)
+    by_signer = {member.signer: member.peer for member in members}
+    weights = {member.signer: member.weight for member in members}
+    signatures, _ = _signatures(result, attestations, by_signer, domain)
+    if 2 * sum(weights[signer] for signer in signatures) <= sum(weights.values()):
+        return None
+    return Affirm(epoch, result, tuple(signatures[signer] for signer in sorted(signatures, key=_number)))
+
+
+def _signatures(
+    result: RoundResult, attestations: Iterable[Attestation], by_signer: Mapping[Address, PeerId], domain: Contracts
+) -> tuple[dict[Address, bytes], list[BadRecord]]:
     digest = round_result_digest(domain, result)
     signatures: dict[Address, bytes] = {}
     dropped: list[BadRecord] = []
@@ -201,25 +227,34 @@ def collect(
             dropped.append(bad)
             continue
         signatures.setdefault(signer, attestation.signature)
-    order = sorted(signatures, key=lambda signer: int(signer, 16))
-    return Collected(
-        settle=Settle(result=result, signatures=tuple(signatures[signer] for signer in order)),
-        attested=tuple(by_signer[signer].peer for signer in order),
-        needed=quorum(len(by_signer)),
-        dropped=tuple(dropped),
-    )
+    return signatures, dropped
 
 
-def claim_intent(table: CreditTable, peer: PeerId, claimed_micro: int) -> Claim | None:
-    """The claim of everything that ``peer`` earned and was not yet paid; ``None`` when there is nothing to claim.
+def _number(address: Address) -> int:
+    return int(address, 16)
 
-    ``table`` must be the latest recorded one (the contract knows one root); ``claimed_micro`` is what the chain says.
-    """
+
+def claim_intent(table: CreditTable, peer: PeerId, claimed_micro: int, epoch: Epoch) -> Claim | None:
+    """The claim of everything that ``peer`` was credited up to ``epoch`` and was not yet paid; ``None`` when there is
+    nothing to claim, or ``table`` is not the one behind the epoch. ``claimed_micro`` is what the chain says."""
     row = row_of(table, peer)
     if row is None or row.micro_credits <= claimed_micro:
         return None
-    proof = credits_tree(table).proof(peer_key(peer), row.micro_credits)
-    return Claim(peer=peer, micro_credits=row.micro_credits, proof=proof)
+    tree = credits_tree(table)
+    if tree.root != epoch.credits_root:
+        return None
+    line = line_of(row)
+    return Claim(peer=peer, line=line, epoch=epoch.number, proof=tree.proof(peer_key(peer), line))
+
+
+def prune_intent(table: CreditTable, peer: PeerId) -> Prune | None:
+    """The ejection of a member by its line in the latest recorded table; ``None`` when it has none. The contract
+    decides whether the line allows it."""
+    row = row_of(table, peer)
+    if row is None:
+        return None
+    line = line_of(row)
+    return Prune(peer, line, credits_tree(table).proof(peer_key(peer), line))
 
 
 def adopt_table(blob: bytes, run: ContentId, view: ClockView) -> CreditTable:

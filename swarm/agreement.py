@@ -3,7 +3,7 @@
     poster    proposes a result over everything it verified,       proposal, in the DHT
               and over the verdicts on the round before
     members   recompute it from their own records, and sign        attestation, in the DHT
-    poster    sends a majority's signatures to the chain           Settle, by way of the outbox
+    poster    sends a quorum's signatures to the chain             Settle, by way of the outbox
 
 A poster that falls silent is followed by the next one in the drawn order; the result that the chain records first
 counts.
@@ -23,6 +23,7 @@ from typing import TypeVar
 import msgspec
 
 from chain.base import ClockView, Settle
+from chain.sortition import Quorum, doublings, quorum
 from protocol.codec import decode, encode
 from protocol.errors import BadRecord
 from protocol.events import AttestationRefused, Attested
@@ -31,12 +32,13 @@ from protocol.messages import Attestation, CreditTable, Envelope, Proposal, Roun
 from rewards.ledger import Verified, earned_micro
 from rewards.outbox import Outbox
 from rewards.pending import losing, pending_in
-from rewards.settlement import Refused, check_proposal, collect, propose
+from rewards.settlement import Refused, check_proposal, collect, propose, signed_by
 from swarm.absence import uncounted
 from swarm.dht.transport import RecordKey
 from swarm.inbox import CheckedBatch, Inbox, Rejected
 from swarm.ledger_book import PROPOSAL, LedgerBook
 from swarm.oversight import Oversight
+from swarm.testimony import Testimony
 from swarm.work import RECORD_TTL_S, Bench
 
 Message = TypeVar("Message", Attestation, Proposal)
@@ -84,6 +86,8 @@ class Agreement:
         self._judged: set[bytes] = set()
         self._refused: set[tuple[PeerId, str]] = set()
         self._attestations: dict[RoundResult, set[Attestation]] = {}
+        self._named: set[ContentId] = set()
+        self._testified: set[ContentId] = set()
         self.proposed: dict[ContentId, Proposed] = {}
         """Proposals recomputed here or recorded by the chain, by the credit table that they lead to."""
 
@@ -129,43 +133,104 @@ class Agreement:
         proposal, table = propose(base.run, base.round, verified.values(), previous, named, ruling)
         self._remember(proposal, table, self._bench.signer.peer)
         self._mine = proposal.result
+        self._named |= set(proposal.contributions)
         await self._publish(PROPOSAL, encode(proposal))
         await self._attest(proposal.result, self._bench.signer.peer)
         return True
 
     async def poll(self, now_view: ClockView, waited_since: float, due: Collection[PeerId]) -> None:
-        """Read proposals and attest those that hold; read attestations and hand a majority's signatures on.
+        """Read proposals and attest those that hold; read attestations and hand a quorum's signatures on.
 
         ``waited_since``: when this peer stopped waiting for contributions; ``due``: posters whose turn has come."""
         await self._read_proposals(now_view, waited_since, due)
+        await self._read_attestations()
+        if self._mine is not None:
+            self._settle_if_enough(self._mine, now_view)
+
+    async def look_back(self, now_view: ClockView) -> None:
+        """Learn what is in a result that the chain recorded, and who signed it.
+
+        Where few are drawn to sign a result, everybody else says now whether it holds, for when it is challenged."""
+        data_hash, is_ours = now_view.data_hash, now_view.settled_round == self._inbox.base.round
+        if data_hash not in self.proposed:
+            for poster, envelope in await self._collect(PROPOSAL):
+                proposal = self._payload(envelope, Proposal)
+                if proposal is not None and proposal.result.data_hash == proposal.table.content == data_hash:
+                    self.proposed[data_hash] = Proposed(proposal, poster)
+                    break
+        if not is_ours or data_hash in self._testified:
+            return
+        found = self.proposed.get(data_hash)
+        if found is not None and found.proposal.result not in self._attested and not self._asks_all(now_view):
+            await self._sign_late(found)
+        await self._read_attestations()
+        self._testified.add(data_hash)
+        for result in set(self._attestations) | set(self._attested):
+            testimony = Testimony(
+                result=result,
+                members=self._view.members,
+                attestations=tuple(sorted(self._attestations.get(result, ()), key=lambda one: one.signature)),
+                recomputed=result in self._attested,
+            )
+            self._bench.journal.write_testimony(result.round, result.data_hash, encode(testimony))
+
+    async def _sign_late(self, found: Proposed) -> None:
+        """Attest a recorded result that this peer was not asked about in time, if it holds."""
+        proposal = found.proposal
+        answer = check_proposal(
+            proposal,
+            run=self._inbox.base.run,
+            verified=self._kept(self.verified(proposal.contributions)),
+            previous=self._book.behind(self._view),
+            view=self._view,
+            judged=self._audits.judge(proposal.verdicts, self._book.behind(self._view), 0.0),
+        )
+        if isinstance(answer, Refused):
+            self._tell_refusal(found.poster, answer)
+            return
+        self._remember(proposal, answer.table, found.poster)
+        await self._attest(answer.result, found.poster)
+
+    def omits(self, content: ContentId) -> bool:
+        """Whether there are proposals, and none of them holds this contribution."""
+        return bool(self._first_seen or self._mine) and content not in self._named
+
+    def take_over(self, now_view: ClockView) -> None:
+        """Send whatever result has a quorum, whoever proposed it: for a poster that died in between."""
+        for result in list(self._attestations):
+            if result in self._attested:
+                self._settle_if_enough(result, now_view)
+
+    def _asks_all(self, now_view: ClockView) -> bool:
+        return self._quorum(now_view).asks_all
+
+    def _quorum(self, now_view: ClockView) -> Quorum:
+        run, opening = self._bench.run, self._view
+        return quorum(
+            opening.seed,
+            opening.round,
+            opening.members,
+            quorum_size=run.economics.quorum_size,
+            attempt=doublings(now_view.block_at - opening.opened_at, run.time.round_s),
+        )
+
+    def _settle_if_enough(self, result: RoundResult, now_view: ClockView) -> None:
+        collected = collect(
+            result,
+            self._attestations.get(result, set()),
+            self._view.members,
+            self._bench.contracts,
+            quorum=self._quorum(now_view),
+            poster=self._bench.signer.peer,
+        )
+        if collected.enough and not any(isinstance(i, Settle) and i.result == result for i in self._outbox.pending):
+            self._outbox.put(collected.settle)
+
+    async def _read_attestations(self) -> None:
         for signer, envelope in await self._collect(ATTESTATION):
             attestation = self._payload(envelope, Attestation)
             if attestation is not None and self._holds(attestation, signer, envelope):
                 self._attestations.setdefault(attestation.result, set()).add(attestation)
-        if self._mine is not None:
-            self._settle_if_enough(self._mine)
-
-    async def look_back(self, data_hash: ContentId) -> None:
-        """Learn what is in a result that the chain recorded before this peer had recomputed it."""
-        if data_hash in self.proposed:
-            return
-        for poster, envelope in await self._collect(PROPOSAL):
-            proposal = self._payload(envelope, Proposal)
-            if proposal is not None and proposal.result.data_hash == proposal.table.content == data_hash:
-                self.proposed[data_hash] = Proposed(proposal, poster)
-                return
-
-    def take_over(self) -> None:
-        """Send whatever result has a majority, whoever proposed it: for a poster that died in between."""
-        for result in list(self._attestations):
-            if result in self._attested:
-                self._settle_if_enough(result)
-
-    def _settle_if_enough(self, result: RoundResult) -> None:
-        attestations = self._attestations.get(result, set())
-        collected = collect(result, attestations, self._view.members, self._bench.contracts)
-        if collected.enough and not any(isinstance(i, Settle) and i.result == result for i in self._outbox.pending):
-            self._outbox.put(collected.settle)
 
     async def _read_proposals(self, now_view: ClockView, waited_since: float, due: Collection[PeerId]) -> None:
         for poster, envelope in await self._collect(PROPOSAL):
@@ -173,6 +238,7 @@ class Agreement:
             if proposal is None or proposal.result in self._attested:
                 continue
             seen_at = self._first_seen.setdefault(proposal.result, self._bench.now())
+            self._named |= set(proposal.contributions)
             if poster not in due or list(self._attested.values()).count(poster) >= MAX_PER_POSTER:
                 continue
             await self._book.sync(now_view, self._others())
@@ -183,7 +249,7 @@ class Agreement:
                 verified=self._kept(self.verified(proposal.contributions)),
                 previous=self._book.current,
                 view=now_view,
-                required=self._required(in_time),
+                required=self._required(in_time) | self._included(now_view),
                 judged=self._audits.judge(proposal.verdicts, self._book.current, in_time),
             )
             if isinstance(answer, Refused):
@@ -206,6 +272,12 @@ class Agreement:
             and self._holding.is_held(peer, by=arrived_by)
         }
 
+    def _included(self, now_view: ClockView) -> dict[ContentId, PeerId]:
+        """Contributions that their peers put on the chain: here, and kept by enough others, whenever they arrived."""
+        stated = {content: peer for peer, content in now_view.inclusions}
+        kept = self._kept(self.verified(stated)) if stated else {}
+        return {content: work.peer for content, work in kept.items() if stated[content] == work.peer}
+
     def _payload(self, envelope: Envelope, kind: type[Message]) -> Message | None:
         """What a member signed, or ``None`` for bytes that are no such thing."""
         try:
@@ -221,10 +293,9 @@ class Agreement:
         members = [member for member in self._view.members if member.peer == signer]
         if attestation.result.round != self._inbox.base.round:
             bad = BadRecord("wrong_round", f"It attests a result of round {attestation.result.round}.")
+        elif signed_by(attestation, members, self._bench.contracts):
+            return True
         else:
-            collected = collect(attestation.result, [attestation], members, self._bench.contracts)
-            if collected.attested:
-                return True
             bad = BadRecord("wrong_signature", "Its signature is not the attesting member's.")
         self._tell_once(bad, envelope)
         return False

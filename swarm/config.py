@@ -54,7 +54,6 @@ Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
 LocalPath = Annotated[Path, BeforeValidator(_from_home)]
 Port = Annotated[Count, Field(ge=0, le=65535)]
-Micro = Annotated[Count, Field(ge=0, le=2**63 - 1)]
 Account = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
 
 
@@ -157,38 +156,46 @@ class AuditSettings(Section):
 
 
 class EconomySettings(Section):
-    min_stake_micro: Micro = 10_000_000
-    """Deposit of a member for weight 1, in millionths of a token; 0: none is asked."""
-    bond_micro: Micro = 10_000_000
-    """What a challenge of an epoch risks, in millionths of a token."""
-    budget_micro: Micro = Field(1_000_000_000_000, ge=1)
-    """The run's escrow, in millionths of a token: pays everybody, and is the most that can ever be credited."""
-    round_emission_micro: Micro = Field(100_000_000_000, ge=1)
-    """The most that one result may credit, in millionths of a token."""
+    """Amounts in millionths of a token."""
+
+    min_stake_micro: Count = Field(10_000_000, ge=0, le=2**53)
+    """Deposit for which a member has weight 1 in votes and draws; 0: none is asked."""
+    bond_micro: Count = Field(10_000_000, ge=0, le=2**53)
+    """What a challenge of a payout risks."""
+    budget_micro: Count = Field(1_000_000_000_000, ge=1, le=2**53)
+    """What the founder puts up to pay everybody; no more can ever be earned in the run."""
+    round_emission_micro: Count = Field(100_000_000_000, ge=1, le=2**53)
+    """The most that one round may earn."""
     quorum_size: Count = Field(48, ge=1, le=4096)
-    """Expected weight of the members that are drawn to sign a result."""
-    epoch_rounds: Count = Field(1, ge=1, le=100_000)
+    """Expected weight of the members drawn to sign a result; a smaller swarm needs more than half of everybody."""
+    epoch_rounds: Count = Field(10, ge=1, le=100_000)
     """Recorded rounds that are paid out together."""
-    challenge_s: Count = Field(4, ge=1, le=604_800)
-    """How long an epoch can be challenged."""
-    dispute_s: Count = Field(4, ge=1, le=604_800)
-    """How long after that a final epoch stays locked."""
-    answer_s: Count = Field(8, ge=1, le=604_800)
-    """How long a challenged epoch may be affirmed."""
-    unbonding_s: Count = Field(30, ge=1, le=31_536_000)
-    """How long withdrawn stake stays liable."""
+    challenge_s: Count = Field(600, ge=1, le=604_800)
+    """How long a payout can be challenged."""
+    dispute_s: Count = Field(600, ge=1, le=604_800)
+    """How long pay stays locked after that."""
+    answer_s: Count = Field(600, ge=1, le=604_800)
+    """How long a challenged payout may wait for the signatures that affirm it."""
+    unbonding_s: Count = Field(86_400, ge=1, le=31_536_000)
+    """How long stake that is taken out can still be lost."""
     absence_rounds: Count = Field(4, ge=1, le=100_000)
-    """A member that contributed to none of so many recorded rounds may be dropped."""
-    barred_rounds: Count = Field(10, ge=1, le=1_000_000)
+    """A member that contributed to none of so many recorded rounds may be dropped; until then it is waited for."""
+    barred_rounds: Count = Field(16, ge=1, le=1_000_000)
     """How long a member of bad standing stays out."""
-    auditor_micro: Micro = 20_000
-    """Pay of a drawn verdict that matches the outcome, in millionths of a credit."""
-    newcomer_rounds: Count = Field(10, ge=0, le=100_000)
+    auditor_micro: Count = Field(50_000, ge=0, le=2**53)
+    """Pay of a drawn auditor whose verdict matches the outcome."""
+    newcomer_rounds: Count = Field(8, ge=0, le=100_000)
     """Rounds in which a peer counts as new."""
-    newcomer_floor_milli: Count = Field(200, ge=0, le=1000)
-    """The least that a new peer's round earns, in thousandths of a full one."""
+    newcomer_floor_milli: Count = Field(100, ge=0, le=1000)
+    """What a new peer earns at least for work that holds, in thousandths of a full round."""
     late_share_milli: Count = Field(500, ge=0, le=1000)
-    """The share of its pay that a late contribution keeps, in thousandths."""
+    """What late work earns of its pay, in thousandths."""
+
+    @model_validator(mode="after")
+    def _a_round_fits_the_budget(self) -> EconomySettings:
+        if self.round_emission_micro > self.budget_micro:
+            raise ValueError("round_emission_micro must not be above budget_micro")
+        return self
 
 
 class NetworkSettings(Section):

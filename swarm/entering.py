@@ -13,9 +13,9 @@ from swarm.work import Bench
 
 
 async def register(bench: Bench, chain: Chain) -> None:
-    """Bind the identity to the wallet and enrol it; both are no-ops for a peer that is back."""
-    done = await register_and_enrol(chain, bench.signer)
-    for purpose, receipt in (("register", done.registered), ("enrol", done.enrolled)):
+    """Bind the identity to the wallet, put up its stake and enrol it; all are no-ops for a peer that is back."""
+    done = await register_and_enrol(chain, bench.signer, bench.run.economics.min_stake_micro)
+    for purpose, receipt in (("register", done.registered), ("stake", done.staked), ("enrol", done.enrolled)):
         if receipt.transaction:
             bench.events.append(TransactionSent(purpose, receipt.transaction, receipt.gas))
     bench.events.append(Registered(bench.signer.wallet, done.registered.transaction))

@@ -1,9 +1,10 @@
 """Why this module exists: what a peer signs for a round, it signs once; after a crash it sends the same bytes again.
 
     journal/000012/answer.envelope, answer.blob, …, contribution.envelope, verdict-….envelope, table-….blob
+                   testimony-….blob    who signed a result: for when its payout is challenged
 
-Files appear atomically and are never rewritten with other content: a second, different contribution for one round
-would be equivocation, so asking for it is an error here, before any byte leaves the machine.
+Files appear atomically, and signed records are never rewritten with other content: a second, different contribution
+for one round would be equivocation, so asking for it is an error here, before any byte leaves the machine.
 """
 
 from __future__ import annotations
@@ -64,11 +65,29 @@ class Journal:
         """Every credit table still kept, oldest first."""
         return [path.read_bytes() for path in sorted(self._directory.glob("*/table-*.blob")) if _small(path)]
 
-    def forget_old(self, round_number: int) -> None:
-        """Drop what is more than ``KEEP_ROUNDS`` older than ``round_number``."""
+    def write_testimony(self, round_number: int, name: str, testimony: bytes) -> None:
+        """Keep what is known of who signed a result; ``name`` is the content id of its credit table. A later, fuller
+        testimony takes the place of an earlier one."""
+        write_atomically(self._path(round_number, f"testimony-{name[:16]}.blob"), testimony)
+
+    def testimonies(self, round_number: int) -> list[bytes]:
+        """What is known of the results of a round."""
+        folder = self._directory / f"{round_number:06d}"
+        return [path.read_bytes() for path in sorted(folder.glob("testimony-*.blob")) if _small(path)]
+
+    def forget_old(self, round_number: int, *, unpaid_from: int | None = None) -> None:
+        """Drop what is more than ``KEEP_ROUNDS`` older than ``round_number``.
+
+        Tables and testimonies stay from round ``unpaid_from`` on, since what they pay is not final or not claimed."""
         for directory in self._directory.glob("[0-9]*"):
-            if directory.name.isdigit() and int(directory.name) < round_number - KEEP_ROUNDS:
+            if not directory.name.isdigit() or int(directory.name) >= round_number - KEEP_ROUNDS:
+                continue
+            if unpaid_from is None or int(directory.name) < unpaid_from:
                 shutil.rmtree(directory, ignore_errors=True)
+                continue
+            for path in directory.iterdir():
+                if not path.name.startswith(("table-", "testimony-")):
+                    path.unlink(missing_ok=True)
 
     def _path(self, round_number: int, name: str) -> Path:
         return self._directory / f"{round_number:06d}" / name

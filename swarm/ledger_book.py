@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from chain.base import ClockView
+from chain.base import ClockView, Epoch
 from protocol.codec import BLOB_CAP, content_id, decode, encode
 from protocol.errors import BadRecord, NetworkError
 from protocol.ids import ContentId, PeerId
 from protocol.messages import CreditTable, Proposal
 from protocol.run import RunSpec
-from rewards.ledger import row_of
+from rewards.ledger import credits_tree, row_of
 from rewards.settlement import adopt_table
 from swarm.dht.transport import RecordKey, Transport
 from swarm.journal import Journal
@@ -74,6 +74,19 @@ class LedgerBook:
             return None
         row = row_of(decode(self._tables[view.data_hash], CreditTable, cap=BLOB_CAP), peer)
         return row.state if row is not None else self._run.model
+
+    def behind(self, view: ClockView) -> CreditTable | None:
+        """The table of the latest result in ``view``; ``None`` before the first one, or while it is not here."""
+        blob = self._tables.get(view.data_hash) if view.settled_round else None
+        return decode(blob, CreditTable, cap=BLOB_CAP) if blob is not None else None
+
+    def paid_by(self, epoch: Epoch) -> CreditTable | None:
+        """The table that ``epoch`` pays; ``None`` when it is not here."""
+        for blob in reversed(self._tables.values()):
+            table = decode(blob, CreditTable, cap=BLOB_CAP)
+            if table.round == epoch.round and credits_tree(table).root == epoch.credits_root:
+                return table
+        return None
 
     async def _find(self, view: ClockView, others: list[PeerId]) -> bytes | None:
         key = RecordKey(self._run.id, PROPOSAL, view.settled_round)

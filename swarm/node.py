@@ -9,11 +9,11 @@ Everything it needs is handed in (``swarm.app`` builds it); everything that happ
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
-from chain.base import ZERO_ROOT, Advance, Chain, ClockView, Enrol, Prune
+from chain.base import ZERO_ROOT, Advance, Chain, ClockView
 from protocol.codec import content_id_of
-from protocol.errors import BadRecord, ChainError, ChainUnreachable, NetworkError
+from protocol.errors import BadRecord, ChainUnreachable, NetworkError
 from protocol.events import (
     CreditsChanged,
     Evaluated,
@@ -23,7 +23,6 @@ from protocol.events import (
     RoundEnded,
     RoundSettled,
     Struck,
-    TransactionSent,
 )
 from protocol.ids import ContentId, PeerId
 from protocol.messages import CreditTable
@@ -33,11 +32,14 @@ from rewards.pending import change_between, pending_in
 from swarm.auditing import Audits
 from swarm.casework import Casework
 from swarm.entering import register, take_up_state
+from swarm.epochs import EpochWatch
 from swarm.exam import Exam
 from swarm.game.cohort import split_cohorts
 from swarm.game.round_view import RoundView, round_questions
 from swarm.inbox import Inbox
 from swarm.ledger_book import LedgerBook
+from swarm.membership import Membership
+from swarm.payday import Payday
 from swarm.play import RoundPlay, RoundVanished
 from swarm.settling import Settler
 from swarm.tasks.base import Task
@@ -88,6 +90,9 @@ class Node:
         self._claim_every = claim_every
         self._set_members = set_members
         self._book = LedgerBook(bench.run, bench.journal, bench.transport)
+        self._epochs = EpochWatch(bench, chain, settler, troubles)
+        self._membership = Membership(bench, chain, settler, troubles)
+        self._payday = Payday(bench, chain, settler, self._book, troubles)
         self._archive: dict[int, Inbox] = {}
         self._played = 0
 
@@ -97,6 +102,13 @@ class Node:
 
         Raises ``IdentityError``, ``ChainError`` or ``ConfigError`` when this peer cannot take part at all.
         """
+        watching = asyncio.ensure_future(self._epochs.watch())
+        try:
+            await self._live(num_rounds, first_round)
+        finally:
+            watching.cancel()
+
+    async def _live(self, num_rounds: int | None, first_round: int | None) -> None:
         await register(self._bench, self._chain)
         await take_up_state(self._bench, self._chain, self._book, lambda: self._evaluate(0))
         await self._use_included_state()
@@ -116,10 +128,10 @@ class Node:
             last = view.round
             self._played += 1
             if self._claim_every and self._played % self._claim_every == 0 and not is_final:
-                await self._claim()
+                await self._payday.claim()
         await self._close_out(last)
         await self._settler.drain(timeout_s=20.0)
-        await self._claim()
+        await self._payday.claim_last()
 
     async def _close_out(self, last: int) -> None:
         """Judge what is still pending, in rounds in which this peer makes nothing, and see it paid.
@@ -182,7 +194,7 @@ class Node:
             if not is_member and self._is_overdue(view, began_at):
                 await self._settler.send_now(Advance(view.round))
             if view.round > 0 and not is_member and self._bench.now() - since > ENROL_AGAIN_S:
-                await self._renew_presence()
+                await self._membership.renew()
                 since = self._bench.now()
             await asyncio.sleep(self._bench.poll_s)
 
@@ -197,25 +209,6 @@ class Node:
         if not is_member:
             return f"waiting for round {view.round + 1}: enrolled during round {view.round}"
         return f"waiting for round {view.round} to open" if not view.seed else f"waiting for round {view.round + 1}"
-
-    async def _renew_presence(self) -> None:
-        """Remind the chain that this member is there, which costs a transaction only when it is about to forget."""
-        try:
-            receipt = await self._chain.send(Enrol(self._bench.signer.peer))
-        except ChainError as error:
-            self._troubles.report(error)
-            return
-        if receipt.transaction:
-            self._bench.events.append(TransactionSent("enrol", receipt.transaction, receipt.gas))
-
-    async def _prune_absent(self, view: ClockView, contributors: Collection[PeerId]) -> None:
-        """Ask the chain to drop members that are gone, so that the others stop waiting for them every round.
-
-        One of those present does it; the chain refuses, free of charge, until a member was absent for long enough."""
-        if contributors and self._bench.signer.peer == min(contributors):
-            for member in view.members:
-                if member.peer not in contributors:
-                    await self._settler.send_now(Prune(member.peer))
 
     async def _play(self, view: ClockView, *, is_final: bool, is_closing: bool = False) -> None:
         bench, me = self._bench, self._bench.signer.peer
@@ -330,12 +323,12 @@ class Node:
             bench.checkpoints.include(state_after, view.round, may_return_to=returns)
         if table is not None and table.round == view.round:
             self._tell_settled(play, before, table)
-        await self._renew_presence()
-        await self._prune_absent(view, inbox.contributions)
-        record = await self._claimed_so_far()
+        await self._membership.renew()
+        await self._membership.drop_absent(view, inbox.contributions, table)
         row = row_of(table, me)
-        bench.events.append(CreditsChanged(row.micro_credits if row else 0, record))
-        bench.journal.forget_old(view.round)
+        bench.events.append(CreditsChanged(row.micro_credits if row else 0, await self._payday.claimed_micro()))
+        if self._epochs.oldest_needed is not None:
+            bench.journal.forget_old(view.round, unpaid_from=self._epochs.oldest_needed)
         oldest = min([view.round, *(pay.round for _, pay in pending_in(table).values())]) - KEEP_ROUNDS
         bench.shelf.forget_old(oldest)
         self._archive = {number: kept for number, kept in self._archive.items() if number >= oldest}
@@ -373,14 +366,6 @@ class Node:
         for peer, lost in change.struck:
             self._bench.events.append(Struck(lost.round, peer, lost.contribution, lost.micro_credits))
 
-    async def _claimed_so_far(self) -> int:
-        try:
-            record = await self._chain.peer(self._bench.signer.peer)
-        except ChainError as error:
-            self._troubles.report(error)
-            return 0
-        return record.claimed_micro if record is not None else 0
-
     # --- the rest --------------------------------------------------------------------------------------------------
 
     async def _evaluate(self, round_number: int) -> None:
@@ -388,9 +373,3 @@ class Node:
         num_correct = await self._bench.room.call(self._exam.take, self._bench.engine)
         took_s = self._bench.now() - started_at
         self._bench.events.append(Evaluated(round_number, self._exam.num_questions, num_correct, took_s))
-
-    async def _claim(self) -> None:
-        me = self._bench.signer.peer
-        if await self._settler.claim(me, self._book.current):
-            row = row_of(self._book.current, me)
-            self._bench.events.append(CreditsChanged(row.micro_credits if row else 0, await self._claimed_so_far()))

@@ -10,7 +10,8 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
-from chain.base import Advance, Chain, ClockView
+from chain.base import Advance, Chain, ClockView, Include
+from chain.sortition import poster_order
 from protocol.codec import decode
 from protocol.errors import BadRecord, ChainUnreachable, ConfigError, NetworkError
 from protocol.events import BatchSeen, ContributionSeen, Outcome, Progress, RoundOpened, StageEnded, StageStarted
@@ -18,7 +19,7 @@ from protocol.ids import STAGES, ContentId, PeerId, Stage
 from protocol.messages import BatchHeader
 from rewards.ledger import row_of
 from rewards.outbox import Outbox
-from rewards.settlement import poster_order, posters_due
+from rewards.settlement import posters_due
 from swarm import round as machine
 from swarm.agreement import Agreement, Proposed
 from swarm.auditing import Audits
@@ -41,6 +42,9 @@ LOOK_AT_ALL_S = 2.0
 PATIENCE_S = 15.0
 """How long something is looked for that somebody must have: batches that a kept one was built on, a credit table."""
 
+INSIST_TURNS = 3
+"""Turns of posters before the deadline at which a peer that every proposal leaves out says so on the chain."""
+
 SURE_BLOCKS = 3
 """A dev chain that is killed forgets its last second or two, a public one now and then its last block."""
 
@@ -50,7 +54,7 @@ class RoundVanished(Exception):
 
 
 class RoundPlay:
-    """``run()`` plays the round; afterwards ``outcome``, ``included`` and ``settled`` say how it ended."""
+    """``run()`` plays the round; afterwards ``outcome`` says how it ended."""
 
     def __init__(
         self,
@@ -79,8 +83,7 @@ class RoundPlay:
         self._oversight = Oversight(bench, inbox, audits, [member.peer for member in view.members])
         self._agreement = Agreement(bench, inbox, self._oversight, view, book, outbox, inbox.rejected)
         self._is_closing = is_closing
-        self._looked_at_chain = 0.0
-        self._looked_at_all = 0.0
+        self._looked_at_chain = self._looked_at_all = 0.0
         self._is_sure = False
         self._my_turn = False
         self._left_at = 0.0
@@ -130,7 +133,7 @@ class RoundPlay:
     def _open(self) -> tuple[RoundState, list[machine.Action]]:
         bench, base, view = self._bench, self._inbox.base, self._view
         members = tuple(member.peer for member in view.members)
-        posters = poster_order(base.run, base.round, base.seed, members)
+        posters = poster_order(base.seed, base.round, view.members)
         opened = RoundOpened(base.round, base.seed, members, base.cohort, view.opened_at, view.closes_at)
         bench.events.append(Progress("waiting for the last checks") if self._is_closing else opened)
         kept = bench.journal.read(base.round, CONTRIBUTION)
@@ -346,14 +349,28 @@ class RoundPlay:
             self._troubles.report(error)
         waited_s = self._bench.now() - state.agree_since
         if waited_s > 2 * self._bench.run.time.poster_s:
-            self._agreement.take_over()
+            self._agreement.take_over(view)
+        await self._insist(view)
         await self._settler.flush()
         # A round may be past its deadline when it begins here (the swarm was off): it gets its chance to agree first.
         turn_s = state.posters.index(state.me) * self._bench.run.time.poster_s if state.me in state.posters else 0
-        had_its_chance = waited_s >= 2 * self._bench.run.time.poster_s + turn_s
-        if had_its_chance and view.block_at >= view.closes_at and self._bench.now() >= view.closes_at + turn_s:
+        if (
+            waited_s >= 2 * self._bench.run.time.poster_s + turn_s
+            and view.block_at >= view.closes_at
+            and self._bench.now() >= view.closes_at + turn_s
+        ):
             await self._settler.send_now(Advance(base.round))
         return None
+
+    async def _insist(self, view: ClockView) -> None:
+        """Shortly before the deadline, put this peer's contribution on the chain when every proposal leaves it out."""
+        base, me = self._inbox.base, self._bench.signer.peer
+        content = self._work.contribution()
+        is_late = view.block_at >= view.closes_at - INSIST_TURNS * self._bench.run.time.poster_s
+        if content is None or not is_late or any(peer == me for peer, _ in view.inclusions):
+            return
+        if self._agreement.omits(content):
+            await self._settler.send_now(Include(base.round, me, content))
 
     def _due(self, state: RoundState) -> tuple[PeerId, ...]:
         """Posters whose turn has come; one turn early, since others may have stopped waiting before this peer did."""
@@ -361,7 +378,7 @@ class RoundPlay:
         return posters_due(state.posters, self._bench.now() - state.agree_since + poster_s, poster_s)
 
     def _has_second_turn(self, state: RoundState) -> bool:
-        """Once more, in the same order, after everybody's turn: by now this peer may have verified something else."""
+        """Once more, in the same order, after everybody's turn: this peer may have verified something else by now."""
         if self._had_second_turn or not state.proposed:
             return False
         turn = len(state.posters) + state.posters.index(state.me)
@@ -375,7 +392,7 @@ class RoundPlay:
         self._left_at = self._left_at or self._bench.now()
         try:
             is_known = await self._book.sync(view, others)
-            await self._agreement.look_back(view.data_hash)
+            await self._agreement.look_back(view)
         except NetworkError as error:
             self._troubles.report(error)
             is_known = False

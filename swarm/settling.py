@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
-from chain.base import Advance, Chain, Claim, Intent, Prune, Receipt, Settle
+from chain.base import Chain, Claim, Epoch, Intent, Receipt, Settle
 from protocol.errors import ChainError, ChainUnreachable
 from protocol.events import Claimed, TransactionSent
 from protocol.ids import Address, PeerId
@@ -15,9 +16,27 @@ from swarm.observe.eventlog import EventLog
 from swarm.troubles import Troubles
 
 LOST_RACES = frozenset(
-    {"RoundAlreadySettled", "PreviousRootStale", "RoundNotCurrent", "RoundStillOpen", "MemberNotAbsent", "NotEnrolled"}
+    {
+        "RoundAlreadySettled",
+        "PreviousRootStale",
+        "RoundNotCurrent",
+        "RoundStillOpen",
+        "MemberNotAbsent",
+        "MemberInGoodStanding",
+        "NotEnrolled",
+        "PosterNotDrawn",
+        "LineProofRejected",
+        "EpochUndecided",
+        "EpochNotDue",
+        "EpochNotOpen",
+        "EpochNotChallenged",
+        "AnswerStillPossible",
+    }
 )
 """Refusals that only mean that somebody else was quicker, or that it is too early."""
+
+
+CLAIM_TIMEOUT_S = 30.0
 
 
 class Settler:
@@ -58,8 +77,8 @@ class Settler:
             return False
         return True
 
-    async def send_now(self, intent: Advance | Prune) -> None:
-        """Send something that need not survive a crash, because anybody may send it at any time."""
+    async def send_now(self, intent: Intent) -> None:
+        """Send something that need not survive a crash, because it is looked at again, or anybody may send it."""
         try:
             receipt = await self._chain.send(intent)
         except ChainError as error:
@@ -68,18 +87,21 @@ class Settler:
             return
         self._tell(intent, receipt)
 
-    async def claim(self, peer: PeerId, table: CreditTable | None, *, timeout_s: float = 30.0) -> int:
-        """Claim everything settled and unpaid; returns the amount in wei (0: nothing was due or the chain is away)."""
-        if table is None:
-            return 0
+    async def claim(self, peer: PeerId, paid_by: Callable[[Epoch], CreditTable | None]) -> int:
+        """Claim everything that is unlocked and unpaid; returns the amount in wei (0: nothing was due, the table is not
+        here, or the chain is away). ``paid_by``: the credit table that an epoch pays."""
         try:
+            epoch = (await self._chain.epochs()).claimable
             record = await self._chain.peer(peer)
-            intent = claim_intent(table, peer, record.claimed_micro) if record is not None else None
-            if record is None or intent is None:
+            table = paid_by(epoch) if epoch is not None else None
+            if record is None or epoch is None or table is None:
+                return 0
+            intent = claim_intent(table, peer, record.claimed_micro, epoch)
+            if intent is None:
                 return 0
             before = await self._chain.balance(self._wallet)
             self._outbox.put(intent)
-            await self.drain(timeout_s=timeout_s)
+            await self.drain(timeout_s=CLAIM_TIMEOUT_S)
             after = await self._chain.balance(self._wallet)
         except ChainError as error:
             self._troubles.report(error)

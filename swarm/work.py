@@ -206,6 +206,11 @@ class Work:
         kept = self._bench.journal.read(self._inbox.base.round, CONTRIBUTION)
         return decode(kept[0].payload, Contribution).state_after if kept else None
 
+    def contribution(self) -> ContentId | None:
+        """This round's signed contribution, from the journal; ``None`` before it is signed."""
+        kept = self._bench.journal.read(self._inbox.base.round, CONTRIBUTION)
+        return content_id(kept[0].payload) if kept else None
+
     async def _resend(self) -> None:
         """Serve and publish again whatever batches this round's kept contribution stands on."""
         for stage in STAGES:

@@ -10,6 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from chain.base import Contracts
 from chain.web3_chain import Web3Chain
 from identity.envelope import verify
@@ -48,8 +50,7 @@ if TYPE_CHECKING:
 
 
 def contracts_of(token: JoinToken) -> Contracts:
-    found = token.contracts
-    return Contracts(token.run.chain_id, found.registry, found.clock, found.ledger, found.pool, found.token)
+    return Contracts(token.run.chain_id, *msgspec.structs.astuple(token.contracts))
 
 
 @asynccontextmanager
@@ -228,6 +229,6 @@ async def claim_for(chosen: Settings, name: str, token: JoinToken, password: str
             await chain.connect()
             run_home = home.run(token.run.id)
             settler = Settler(chain, Outbox(run_home.outbox_file), wallet.address, events, Troubles(events))
-            return await claim_settled(chain, settler, Journal(run_home.journal), token.run, key.peer, wallet.address)
+            return await claim_settled(chain, settler, Journal(run_home.journal), key.peer, wallet.address)
         finally:
             await chain.close()

@@ -10,20 +10,35 @@ import pytest
 import pytest_asyncio
 from eth_account.signers.local import LocalAccount
 
-from chain.base import Chain, Contracts, Enrol
-from chain.deploy import Parameters, deploy
+from chain.base import Chain, Contracts, Enrol, Stake
 from chain.devchain import DevChain
 from chain.fake import FakeChain, FakeWorld
 from chain.gate import Faucet, Gate
 from chain.rpc import Rpc
+from chain.rules import Rules
 from chain.sender import Sender
 from chain.web3_chain import Web3Chain
-from protocol.ids import Address
+from protocol.ids import Address, ContentId
 from tests.chain.players import Player
 
-PARAMETERS = Parameters(
-    round_s=100, start_members=3, absence_rounds=2, round_emission_micro=10_000_000, total_emission_micro=50_000_000
+RULES = Rules(
+    round_s=100,
+    start_members=3,
+    absence_rounds=2,
+    quorum_size=48,
+    poster_s=10,
+    epoch_rounds=2,
+    challenge_s=40,
+    dispute_s=30,
+    unbonding_s=500,
+    answer_s=60,
+    barred_rounds=3,
+    min_stake_micro=1_000_000,
+    bond_micro=500_000,
+    round_emission_micro=10_000_000,
 )
+BUDGET_MICRO = 50_000_000
+RUN = ContentId("ad" * 32)
 BLOCK_TIME_S = 0.1
 
 
@@ -43,17 +58,18 @@ class Bench:
     def chain(self, player: Player) -> Chain:
         return self.chain_for(player.account)
 
-    async def join(self, *players: Player) -> None:
-        """Register and enrol, one after the other."""
+    async def join(self, *players: Player, units: int = 1) -> None:
+        """Register, stake and enrol, one after the other."""
         for player in players:
             chain = self.chain(player)
             await chain.send(player.registration(self.contracts))
+            await chain.send(Stake(player.peer, units * RULES.min_stake_micro, 0))
             await chain.send(Enrol(player.peer))
 
 
 class FakeBench(Bench):
-    def __init__(self, parameters: Parameters = PARAMETERS) -> None:
-        self.world = FakeWorld(parameters)
+    def __init__(self, rules: Rules = RULES) -> None:
+        self.world = FakeWorld(rules, budget_micro=BUDGET_MICRO, run=RUN)
         self.contracts = self.world.contracts
 
     def chain_for(self, account: LocalAccount) -> FakeChain:

@@ -12,6 +12,7 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
 from chain.base import ZERO_ROOT, Claim, Contracts, Register, Settle
+from chain.credit_line import CreditLine, pack
 from chain.keys import (
     address_of_public_key,
     peer_key,
@@ -24,6 +25,8 @@ from chain.typed_data import registration_digest, round_result_digest
 from protocol.ids import Address, ContentId, PeerId
 from protocol.merkle import MerkleTree
 from protocol.messages import Delegation, RoundResult
+
+FIRST_EPOCH = 0
 
 
 def secret(name: str) -> bytes:
@@ -97,14 +100,25 @@ def result(
     )
 
 
-def settle(contracts: Contracts, outcome: RoundResult, *signers: Player) -> Settle:
+def signatures(contracts: Contracts, outcome: RoundResult, *signers: Player) -> tuple[bytes, ...]:
+    """In the order that the contract wants."""
     ordered = sorted(signers, key=lambda player: int(player.signer, 16))
-    return Settle(outcome, tuple(player.attest(contracts, outcome) for player in ordered))
+    return tuple(player.attest(contracts, outcome) for player in ordered)
+
+
+def settle(contracts: Contracts, outcome: RoundResult, *signers: Player, poster: Player | None = None) -> Settle:
+    """Posted by the first signer unless said otherwise."""
+    return Settle(outcome, signatures(contracts, outcome, *signers), (poster or signers[0]).peer)
+
+
+def line(micro: int, **history: int) -> int:
+    return pack(CreditLine(micro=micro, **history))
 
 
 def credit_tree(credits: dict[Player, int]) -> MerkleTree:
-    return MerkleTree((peer_key(player.peer), micro) for player, micro in credits.items())
+    """Of players whose lines say nothing but their pay."""
+    return MerkleTree((peer_key(player.peer), line(micro)) for player, micro in credits.items())
 
 
-def claim(tree: MerkleTree, player: Player, micro: int) -> Claim:
-    return Claim(player.peer, micro, tree.proof(peer_key(player.peer), micro))
+def claim(tree: MerkleTree, player: Player, micro: int, *, epoch: int = FIRST_EPOCH) -> Claim:
+    return Claim(player.peer, line(micro), epoch, tree.proof(peer_key(player.peer), line(micro)))

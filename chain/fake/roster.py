@@ -1,0 +1,139 @@
+"""Why this module exists: members, weights and rounds of the simulated chain, with the rules of ``RoundClock``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from chain.base import Member
+from chain.fake.ground import Ground, block_hash, refuse
+from chain.fake.registry import Registry
+from chain.keys import peer_key
+from protocol.ids import Address, PeerId
+
+
+class _Standing(msgspec.Struct):
+    """``weights``: (from round, weight), in order. ``last_renewed``: the round in which the peer last showed itself."""
+
+    weights: list[tuple[int, int]] = []
+    joined_round: int = 0
+    last_renewed: int = 0
+    barred_until: int = 0
+
+    def weight_in(self, round: int) -> int:
+        return next((weight for start, weight in reversed(self.weights) if start <= round), 0)
+
+    @property
+    def weight(self) -> int:
+        return self.weights[-1][1] if self.weights else 0
+
+
+class Roster:
+    """``units_of``: the weight that a peer's stake is worth; ``settled_round``: the latest recorded result's."""
+
+    def __init__(self, ground: Ground, registry: Registry) -> None:
+        self._ground = ground
+        self._registry = registry
+        self._standings: dict[PeerId, _Standing] = {}
+        self.round, self.opened_at, self.opened_block = 0, ground.now, ground.block
+        self._openings: dict[int, tuple[int, int]] = {}
+        self.units_of: Callable[[PeerId], int] = lambda _peer: 1
+        self.settled_round: Callable[[], int] = lambda: 0
+
+    # --- looking -----------------------------------------------------------------------------------------------------
+
+    @property
+    def closes_at(self) -> int:
+        return self.opened_at + self._ground.rules.round_s
+
+    @property
+    def seed(self) -> str:
+        """Of the current round; empty until the block after its opening is mined."""
+        return block_hash(self.opened_block + 1) if self._ground.block > self.opened_block else ""
+
+    def opening(self, round: int) -> tuple[int, str]:
+        """When ``round`` opened, and its seed as a contract sees it: empty for two blocks after the opening."""
+        opened_at, opened_block = self._openings.get(round, (0, 0))
+        return opened_at, block_hash(opened_block + 1) if self._ground.block + 1 > opened_block + 1 else ""
+
+    def standing(self, peer: PeerId) -> _Standing:
+        return self._standings.get(peer) or _Standing()
+
+    def members(self, round: int) -> tuple[Member, ...]:
+        found = []
+        for peer, standing in sorted(self._standings.items()):
+            weight = standing.weight_in(round)
+            if weight:
+                entry = self._registry.entries[peer]
+                found.append(Member(peer, entry.signer, entry.owner, standing.joined_round, weight))
+        return tuple(found)
+
+    def presence_is_fresh(self, peer: PeerId) -> bool:
+        """Whether a member need not renew its presence yet: results are recorded, or it did so not long ago."""
+        standing = self.standing(peer)
+        since = max(standing.last_renewed, self.settled_round())
+        return bool(standing.weight) and self.round - since <= self._ground.rules.absence_rounds // 2
+
+    # --- changing ----------------------------------------------------------------------------------------------------
+
+    def enrol(self, wallet: Address, peer: PeerId) -> None:
+        self._registry.require_owner(wallet, peer)
+        standing = self._standings.setdefault(peer, _Standing())
+        if standing.weight:
+            standing.last_renewed = max(standing.last_renewed, self.round)
+            return
+        if self.round + 1 < standing.barred_until:
+            refuse("StillBarred", peerKey=peer_key(peer), untilRound=standing.barred_until)
+        units = self.units_of(peer)
+        if not units:
+            refuse("StakeMissing", peerKey=peer_key(peer))
+        standing.joined_round = standing.last_renewed = self.round + 1
+        self._set_weight(peer, units)
+        if not self.members(self.round) and len(self.members(self.round + 1)) >= self._ground.rules.start_members:
+            self.open_next()
+
+    def resign(self, wallet: Address, peer: PeerId) -> None:
+        self._registry.require_owner(wallet, peer)
+        self._require_enrolled(peer)
+        self._set_weight(peer, 0)
+
+    def prune(self, peer: PeerId) -> None:
+        self._require_enrolled(peer)
+        last_renewed, absence = self.standing(peer).last_renewed, self._ground.rules.absence_rounds
+        if self.round <= max(self.settled_round(), last_renewed) + absence:
+            refuse("MemberNotAbsent", peerKey=peer_key(peer), lastRenewed=last_renewed)
+        self._set_weight(peer, 0)
+
+    def eject(self, peer: PeerId, barred_until: int) -> None:
+        """Take a peer out, whatever it is; until round ``barred_until`` it cannot enrol (0: it may at once)."""
+        standing = self._standings.setdefault(peer, _Standing())
+        standing.barred_until = max(standing.barred_until, barred_until)
+        if standing.weight:
+            self._set_weight(peer, 0)
+
+    def refresh(self, peer: PeerId) -> None:
+        """Take a member's stake over as its weight, from the next round on."""
+        if self.standing(peer).weight:
+            self._set_weight(peer, self.units_of(peer))
+
+    def advance(self, round: int) -> None:
+        if round != self.round:
+            refuse("RoundNotCurrent", current=self.round, given=round)
+        if self._ground.now < self.closes_at:
+            refuse("RoundStillOpen", round=round, closesAt=self.closes_at)
+        if not self.members(round + 1):
+            refuse("NoMembers")
+        self.open_next()
+
+    def open_next(self) -> None:
+        self.round += 1
+        self.opened_at, self.opened_block = self._ground.now, self._ground.block + 1
+        self._openings[self.round] = (self.opened_at, self.opened_block)
+
+    def _require_enrolled(self, peer: PeerId) -> None:
+        if not self.standing(peer).weight:
+            refuse("NotEnrolled", peerKey=peer_key(peer))
+
+    def _set_weight(self, peer: PeerId, weight: int) -> None:
+        self._standings[peer].weights.append((self.round + 1, weight))

@@ -1,0 +1,147 @@
+"""Why this module exists: stake and its loss, with the rules of ``StakeVault``, ``Equivocation``, ``Reputation``."""
+
+from __future__ import annotations
+
+import msgspec
+
+from chain.base import Accuse, Prune, RecordReputation, Stake, Unstake
+from chain.credit_line import CreditLine, micro_of, unpack
+from chain.fake.ground import Ground, is_proved, recovered, refuse
+from chain.fake.registry import Registry
+from chain.fake.roster import Roster
+from chain.keys import peer_key
+from chain.typed_data import record_digest
+from protocol.ids import Address, ContentId, PeerId
+
+MAX_UNITS = 8
+"""The most that a peer's stake weighs."""
+
+MIN_STANDING_MILLI = 100
+ACCUSABLE = "contribution"
+NEUTRAL_MILLI = 500
+HALF_LIFE_ROUNDS = 64
+
+
+class Deposit(msgspec.Struct):
+    """Of one peer. ``numbers``: of the deposits and exits that were made."""
+
+    active_micro: int = 0
+    exiting_micro: int = 0
+    ready_at: int = 0
+    numbers: set[tuple[str, int]] = set()
+
+
+class Vault:
+    def __init__(self, ground: Ground, registry: Registry, roster: Roster) -> None:
+        self._ground = ground
+        self._registry = registry
+        self._roster = roster
+        self._deposits: dict[PeerId, Deposit] = {}
+        self._offences: set[tuple[PeerId, int]] = set()
+        self._lines: dict[PeerId, int] = {}
+        self.reporter_micro = 0
+
+    def deposit(self, peer: PeerId) -> Deposit:
+        return self._deposits.get(peer) or Deposit()
+
+    def units_of(self, peer: PeerId) -> int:
+        least = self._ground.rules.min_stake_micro
+        return min(self.deposit(peer).active_micro // least, MAX_UNITS) if least else 1
+
+    def stake(self, wallet: Address, intent: Stake) -> None:
+        if intent.peer not in self._registry.entries:
+            refuse("PeerUnknown", peerKey=peer_key(intent.peer))
+        self._ground.take(wallet, intent.amount_micro)
+        deposit = self._deposits.setdefault(intent.peer, Deposit())
+        deposit.active_micro += intent.amount_micro
+        deposit.numbers.add(("stake", intent.number))
+
+    def unstake(self, wallet: Address, intent: Unstake) -> None:
+        self._registry.require_owner(wallet, intent.peer)
+        deposit = self._deposits.setdefault(intent.peer, Deposit())
+        if not 0 < intent.amount_micro <= deposit.active_micro:
+            refuse("StakeInsufficient", peerKey=peer_key(intent.peer))
+        deposit.active_micro -= intent.amount_micro
+        deposit.exiting_micro += intent.amount_micro
+        deposit.ready_at = self._ground.now + self._ground.rules.unbonding_s
+        deposit.numbers.add(("exit", intent.number))
+        self._roster.refresh(intent.peer)
+
+    def withdraw(self, wallet: Address, peer: PeerId) -> None:
+        self._registry.require_owner(wallet, peer)
+        deposit = self.deposit(peer)
+        if not deposit.exiting_micro:
+            refuse("NothingToWithdraw", peerKey=peer_key(peer))
+        if self._ground.now < deposit.ready_at:
+            refuse("StillUnbonding", peerKey=peer_key(peer), readyAt=deposit.ready_at)
+        self._ground.pay(wallet, deposit.exiting_micro)
+        deposit.exiting_micro = deposit.ready_at = 0
+
+    def slash(self, peer: PeerId, amount_micro: int, reporter: Address) -> None:
+        """Active stake first, then what is leaving; half is burned, the rest is the reporter's."""
+        deposit = self.deposit(peer)
+        from_active = min(amount_micro, deposit.active_micro)
+        from_exiting = min(amount_micro - from_active, deposit.exiting_micro)
+        deposit.active_micro -= from_active
+        deposit.exiting_micro -= from_exiting
+        self._ground.pay(reporter, (from_active + from_exiting) // 2)
+        self._roster.refresh(peer)
+
+    # --- offences ----------------------------------------------------------------------------------------------------
+
+    def is_convicted(self, peer: PeerId, round: int) -> bool:
+        return (peer, round) in self._offences
+
+    def accuse(self, wallet: Address, intent: Accuse) -> None:
+        key = peer_key(intent.peer)
+        if intent.kind != ACCUSABLE:
+            refuse("KindUnsupported", kind=intent.kind)
+        if intent.content_a == intent.content_b:
+            refuse("SameContent")
+        if self.is_convicted(intent.peer, intent.round):
+            refuse("AlreadyProven", peerKey=key, round=intent.round)
+        for content, signature in (
+            (intent.content_a, intent.signature_a),
+            (intent.content_b, intent.signature_b),
+        ):
+            digest = record_digest(self._ground.contracts, self._ground.run, intent.kind, intent.round, content)
+            signer = recovered(digest, signature)
+            if signer is None or self._registry.peer_of.get(signer) != intent.peer:
+                refuse("SignerMismatch", peerKey=key, signer=signer)
+        self._offences.add((intent.peer, intent.round))
+        deposit = self.deposit(intent.peer)
+        self.slash(intent.peer, deposit.active_micro + deposit.exiting_micro, wallet)
+        self._roster.eject(intent.peer, 0)
+
+    # --- standing ----------------------------------------------------------------------------------------------------
+
+    def line(self, peer: PeerId) -> int:
+        """The credit line on record; 0 before the first."""
+        return self._lines.get(peer, 0)
+
+    def record(self, intent: RecordReputation, credits_root: ContentId) -> None:
+        self._require_proved(intent.peer, intent.line, intent.proof, credits_root)
+        if micro_of(intent.line) < micro_of(self.line(intent.peer)):
+            refuse("LineOutdated", peerKey=peer_key(intent.peer))
+        self._lines[intent.peer] = intent.line
+
+    def eject(self, intent: Prune, credits_root: ContentId) -> None:
+        """Take out a member whose proved line says that it stands badly, or was absent for long."""
+        self._require_proved(intent.peer, intent.line, intent.proof, credits_root)
+        if not self._roster.standing(intent.peer).weight:
+            refuse("NotEnrolled", peerKey=peer_key(intent.peer))
+        line, rules = unpack(intent.line), self._ground.rules
+        if line.standing_milli < MIN_STANDING_MILLI:
+            self._roster.eject(intent.peer, self._roster.round + 1 + rules.barred_rounds)
+        elif self._is_absent(intent.peer, line):
+            self._roster.eject(intent.peer, 0)
+        else:
+            refuse("MemberInGoodStanding", peerKey=peer_key(intent.peer))
+
+    def _is_absent(self, peer: PeerId, line: CreditLine) -> bool:
+        last_round = max(line.last_round, self._roster.standing(peer).joined_round)
+        return last_round + self._ground.rules.absence_rounds < self._roster.settled_round()
+
+    def _require_proved(self, peer: PeerId, line: int, proof: tuple[ContentId, ...], root: ContentId) -> None:
+        if not is_proved(root, peer_key(peer), line, proof):
+            refuse("LineProofRejected", peerKey=peer_key(peer), creditsRoot=root)

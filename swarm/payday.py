@@ -1,0 +1,92 @@
+"""Why this module exists: what a peer earned becomes tokens only when it is unlocked, and somebody asks for it.
+
+Credits are paid out in epochs (``swarm.epochs``), which stay locked for a while. A peer claims now and then, and before
+it leaves it waits for its last pay, where that is a matter of seconds; otherwise `swarm claim` is for later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from chain.base import Chain
+from protocol.errors import ChainError
+from protocol.events import CreditsChanged, Progress
+from protocol.run import EconomyRules
+from rewards.ledger import row_of
+from swarm.ledger_book import LedgerBook
+from swarm.settling import Settler
+from swarm.troubles import Troubles
+from swarm.work import Bench
+
+SLACK_S = 10.0
+"""For blocks to be mined and transactions to be sent."""
+
+MAX_WAIT_S = 60.0
+"""A peer that leaves waits no longer than this for pay to be unlocked."""
+
+LOOK_EVERY_S = 0.5
+
+
+def unlocking_s(rules: EconomyRules) -> float:
+    """How long the pay of the latest result stays locked, at most: behind an epoch that was opened just before it, and
+    with both of them challenged."""
+    return 2.0 * (rules.challenge_s + rules.answer_s) + rules.dispute_s + SLACK_S
+
+
+class Payday:
+    """Claims for one peer."""
+
+    def __init__(self, bench: Bench, chain: Chain, settler: Settler, book: LedgerBook, troubles: Troubles) -> None:
+        self._bench = bench
+        self._chain = chain
+        self._settler = settler
+        self._book = book
+        self._troubles = troubles
+
+    async def claimed_micro(self) -> int:
+        """What was paid to this peer so far; 0 while the chain is away."""
+        try:
+            record = await self._chain.peer(self._bench.signer.peer)
+        except ChainError as error:
+            self._troubles.report(error)
+            return 0
+        return record.claimed_micro if record is not None else 0
+
+    async def claim(self) -> None:
+        """Claim what is unlocked now."""
+        if await self._settler.claim(self._bench.signer.peer, self._book.paid_by):
+            self._bench.events.append(CreditsChanged(self._credited_micro(), await self.claimed_micro()))
+
+    async def claim_last(self) -> None:
+        """Claim everything that the latest result pays, waiting until it is unlocked where that takes seconds."""
+        wait_s = unlocking_s(self._bench.run.economics)
+        deadline = self._bench.now() + (wait_s if wait_s <= MAX_WAIT_S else 0.0)
+        is_told = False
+        while True:
+            await self.claim()
+            owed_micro = self._credited_micro() - await self.claimed_micro()
+            if owed_micro <= 0:
+                return
+            if self._bench.now() >= deadline or not await self._is_coming():
+                self._bench.events.append(Progress("the latest pay is still locked; `swarm claim` fetches it later"))
+                return
+            if not is_told:
+                is_told = True
+                self._bench.events.append(Progress("waiting until the latest pay is unlocked"))
+            await self._settler.flush()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _is_coming(self) -> bool:
+        """Whether there is an epoch for the latest result, or one can be opened."""
+        table = self._book.current
+        try:
+            epochs = await self._chain.epochs()
+        except ChainError as error:
+            self._troubles.report(error)
+            return True
+        settled, covered = table.round if table is not None else 0, epochs.covered_round
+        return covered >= settled or settled >= covered + self._bench.run.economics.epoch_rounds
+
+    def _credited_micro(self) -> int:
+        row = row_of(self._book.current, self._bench.signer.peer)
+        return row.micro_credits if row is not None else 0
