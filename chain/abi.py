@@ -16,7 +16,19 @@ from eth_hash.auto import keccak
 
 ARTIFACTS_FOLDER = Path(__file__).parent / "artifacts"
 
-CONTRACT_NAMES = ("PeerRegistry", "RoundClock", "RoundLedger", "RewardPool", "SwarmToken", "SwarmDeployment")
+CONTRACT_NAMES = (
+    "PeerRegistry",
+    "SwarmToken",
+    "RunFactory",
+    "RoundClock",
+    "Contributions",
+    "Settlement",
+    "StakeVault",
+    "Reputation",
+    "Equivocation",
+    "SwarmBase",
+    "SwarmDeployment",
+)
 
 
 class Function(msgspec.Struct, frozen=True):

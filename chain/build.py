@@ -25,7 +25,19 @@ CHAIN_FOLDER = Path(__file__).parent
 CONTRACTS_FOLDER = CHAIN_FOLDER / "contracts"
 ARTIFACTS_FOLDER = CHAIN_FOLDER / "artifacts"
 
-DEPLOYED = ("PeerRegistry", "RoundClock", "RoundLedger", "RewardPool", "SwarmToken", "SwarmDeployment")
+DEPLOYED = (
+    "PeerRegistry",
+    "SwarmToken",
+    "RunFactory",
+    "RoundClock",
+    "Contributions",
+    "Settlement",
+    "StakeVault",
+    "Reputation",
+    "Equivocation",
+    "SwarmBase",
+    "SwarmDeployment",
+)
 """Contracts with an artifact; the other sources are parts of them."""
 
 SETTINGS: dict[str, Any] = {

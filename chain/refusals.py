@@ -20,6 +20,11 @@ WORDS: dict[str, tuple[str, str, str]] = {
     ),
     "PeerAlreadyRegistered": ("This wallet registered this peer id before.", _NOTHING_LOST, "Nothing to do."),
     "NonceMismatch": ("The registration was signed for another nonce.", _NOTHING_LOST, "Sign it again."),
+    "PeerNotOffered": (
+        "The peer was not offered to this wallet.",
+        _NOTHING_LOST,
+        "Ask its owner to offer it to this wallet's address.",
+    ),
     "SignerTaken": (
         "The signing account already serves another peer.",
         "Two peers cannot share one signing key.",
@@ -43,20 +48,44 @@ WORDS: dict[str, tuple[str, str, str]] = {
     # membership
     "NotThePeersOwner": (
         "The peer is not registered to this wallet.",
-        "Only its owner can enrol it.",
+        "Only its owner can do this.",
         "Register the peer first, or use the wallet that did.",
     ),
     "NotEnrolled": ("The peer is not a member of the next round.", _NOTHING_LOST, "Enrol it first."),
-    "MemberNotAbsent": ("The member was seen recently and stays.", _NOTHING_LOST, "Nothing to do."),
+    "MemberNotAbsent": ("The member is not absent, or the swarm has results.", _NOTHING_LOST, "Nothing to do."),
+    "StakeMissing": (
+        "The peer has less at stake than this run asks for.",
+        "It cannot become a member.",
+        "Stake at least the run's minimum, then enrol again.",
+    ),
+    "StillBarred": (
+        "The peer was taken out and may not come back yet.",
+        "It cannot become a member before that round is over.",
+        "Wait, then enrol again.",
+    ),
+    "NotOfThisRun": ("Only another contract of this run may do this.", _NOTHING_LOST, "Nothing to do."),
     # clock
     "RoundNotCurrent": ("The round is over already.", _NOTHING_LOST, _RETRY_LATER),
     "RoundStillOpen": ("The round's deadline is not reached.", _NOTHING_LOST, _RETRY_LATER),
-    "NoMembers": ("Nobody is enrolled for the next round.", "No round can open.", "Enrol a peer."),
-    "NotTheLedger": ("Only the ledger contract may record results.", _NOTHING_LOST, "Nothing to do."),
-    "SeedNotReady": ("The block that seeds the round is not mined yet.", _NOTHING_LOST, _RETRY_LATER),
-    # ledger
-    "RoundAlreadySettled": ("This round, or a later one, already has a result.", _NOTHING_LOST, _RETRY_LATER),
     "RoundNotOpened": ("This round is not open yet.", _NOTHING_LOST, _RETRY_LATER),
+    "NoMembers": ("Nobody is enrolled for the next round.", "No round can open.", "Enrol a peer."),
+    "SeedNotReady": ("The block that seeds the round is not mined yet.", _NOTHING_LOST, _RETRY_LATER),
+    "PosterNotDrawn": ("The peer may not post this round's result yet.", _NOTHING_LOST, _RETRY_LATER),
+    "AttesterNotDrawn": ("A member that was not drawn signed the result.", "It is not recorded.", _RETRY_LATER),
+    "QuorumMissing": (
+        "Too few of the drawn members signed the result.",
+        "The round is not recorded yet.",
+        "The program waits for more signatures; later, more members are drawn.",
+    ),
+    "MajorityMissing": (
+        "Members of half the weight or less signed the result.",
+        "The round is not recorded yet.",
+        "The program waits for more signatures.",
+    ),
+    "SignaturesUnordered": ("The signatures are not ordered by signing account.", _NOTHING_LOST, _RETRY_LATER),
+    "NotAMember": ("A signature is not by a member of the round.", "The result is not recorded.", _RETRY_LATER),
+    # contributions
+    "RoundAlreadySettled": ("This round, or a later one, already has a result.", _NOTHING_LOST, _RETRY_LATER),
     "PreviousRootStale": (
         "The result was computed from other credits than the recorded ones.",
         "It cannot be recorded.",
@@ -68,29 +97,91 @@ WORDS: dict[str, tuple[str, str, str]] = {
         "It cannot be recorded.",
         "Compare the rewards in the configuration with the emission caps of the run's contracts.",
     ),
-    "SignaturesUnordered": ("The signatures are not ordered by signing account.", _NOTHING_LOST, _RETRY_LATER),
-    "NotAMember": ("A signature is not by a member of the round.", "The result is not recorded.", _RETRY_LATER),
-    "MajorityMissing": (
-        "Fewer members signed the result than a majority.",
-        "The round is not recorded yet.",
-        "The program waits for more signatures.",
+    "RunEnded": ("The run is over.", "No new result is recorded; earned credits can be claimed.", "Join another run."),
+    "PeerNotAMember": ("The peer is not a member of this round.", "Its work is not on record.", "Enrol it first."),
+    "ContentMissing": ("No contribution was named.", _NOTHING_LOST, "Name the contribution's content id."),
+    "AlreadyIncluded": ("The peer's contribution is on record already.", _NOTHING_LOST, "Nothing to do."),
+    # settlement
+    "EpochNotDue": ("There is nothing new to pay for yet.", _NOTHING_LOST, _RETRY_LATER),
+    "EpochUndecided": ("The epoch before is not decided yet.", _NOTHING_LOST, _RETRY_LATER),
+    "EpochNotOpen": ("There is no such epoch, or it is decided already.", _NOTHING_LOST, "Nothing to do."),
+    "TooLate": ("The time for this is over.", "Nothing was changed on the chain.", "Nothing can be done any more."),
+    "TooEarly": ("The time for this has not come.", _NOTHING_LOST, _RETRY_LATER),
+    "ResultNotOfEpoch": (
+        "The signed result is not the one that the epoch pays.",
+        "The challenge is not answered by it.",
+        "Sign the result with the epoch's round, root, table and total.",
     ),
-    # pool
+    "EpochNotClaimable": (
+        "The epoch is not paid yet, or does not stand.",
+        "Your credits stay recorded; nothing was paid.",
+        "The program claims again when it unlocks.",
+    ),
     "NothingToClaim": ("Everything up to this amount was already paid.", _NOTHING_LOST, "Nothing to do."),
     "ClaimProofRejected": (
-        "The proof does not lead to the latest credits root.",
+        "The proof does not lead to the epoch's credits root.",
         "Your credits stay recorded; nothing was paid.",
-        "Claim again: a newer round may have been recorded in between.",
+        "Claim again with the epoch's own table.",
     ),
     "PeerUnknown": ("The peer is not registered.", "Nobody can be paid for it.", "Register it first."),
-    "PoolOverdrawn": (
-        "The pool would pay more than was ever credited: the recorded credits do not add up.",
+    "EscrowOverdrawn": (
+        "The escrow would pay more than this epoch credits.",
         "Nothing was paid.",
-        "Compare the run's credit table with its contributions; a majority signed something false.",
+        "Claim from the newest epoch; if that fails too, a majority signed credits that do not add up.",
     ),
-    # deployment
-    "ParameterOutOfRange": ("A parameter of the run is zero.", "Nothing was deployed.", "Correct the configuration."),
-    "EmissionOutOfRange": ("An emission cap is zero or too large.", "Nothing was deployed.", "Correct the caps."),
+    "NotTheCreator": ("Only the wallet that created the run may do this.", _NOTHING_LOST, "Use that wallet."),
+    "AlreadyDone": ("This was done before.", _NOTHING_LOST, "Nothing to do."),
+    "RunNotStopped": (
+        "The run goes on.",
+        "Its budget stays in escrow.",
+        "Stop the run first, from the wallet that created it.",
+    ),
+    # stake
+    "AmountOutOfRange": ("The amount is zero or too large.", _NOTHING_LOST, "Choose another amount."),
+    "StakeTooSmall": ("The peer has less at stake than that.", _NOTHING_LOST, "Ask for at most what is at stake."),
+    "StakeNotReady": (
+        "No stake can be withdrawn yet.",
+        "It stays where it is, and liable, until then.",
+        "Ask for it first, then wait until the unbonding time is over.",
+    ),
+    "ReferenceUsed": ("This was done before.", _NOTHING_LOST, "Nothing to do."),
+    # reputation and equivocation
+    "LineRejected": (
+        "The proof does not lead to the credits root that counts here.",
+        "Nothing was changed on the chain.",
+        "Use the line and proof of the right table: the latest one, or to take a member out that of the last epoch.",
+    ),
+    "LineNotNewer": ("A line as new as this is kept already.", _NOTHING_LOST, "Nothing to do."),
+    "MemberInGoodStanding": ("There is no reason to take this member out.", "It stays.", "Nothing to do."),
+    "KindNotAccusable": ("Only contributions can be held against a peer.", "It keeps its stake.", "Nothing to do."),
+    "SameContent": ("Both records say the same.", "The peer did nothing wrong.", "Nothing to do."),
+    "NotSignedByPeer": (
+        "A record was not signed for this peer.",
+        "It proves nothing against it.",
+        "Check the records' signatures and the run id.",
+    ),
+    "AlreadyProven": ("This was proven before.", "The stake was taken then.", "Nothing to do."),
+    # factory
+    "RunExists": ("This wallet has a run with this id.", "Nothing was created or paid.", "Use the run that is there."),
+    "RunUnknown": ("The factory knows no such run.", "Nothing was changed.", "Check the creator and the run's id."),
+    "ParameterOutOfRange": (
+        "A rule of the run is zero, too large, or does not fit to the others.",
+        "Nothing was created or paid.",
+        "Correct the configuration.",
+    ),
+    "RandomnessMissing": (
+        "Contracts on this chain see no hash of past blocks and no random number.",
+        "Nobody could be drawn fairly, so nothing was created.",
+        "Use another chain.",
+    ),
+    # token
+    "ERC20InsufficientBalance": (
+        "The wallet has fewer tokens than this needs.",
+        _NOTHING_LOST,
+        "Get tokens first: earn them, ask the host's faucet, or buy some.",
+    ),
+    "ERC20InsufficientAllowance": ("The contract may not take that many tokens.", _NOTHING_LOST, "Approve them first."),
+    "ERC2612ExpiredSignature": ("The permit has expired.", _NOTHING_LOST, "Sign it again."),
     # the language and the library
     "Panic": ("The contract stopped on an impossible state.", _NOTHING_LOST, "Report this with the transaction."),
     "Error": ("The contract refused.", _NOTHING_LOST, "Read its message."),

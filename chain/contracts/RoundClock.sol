@@ -2,12 +2,14 @@
 pragma solidity ^0.8.24;
 
 import {Blockhash} from "@openzeppelin/contracts/utils/Blockhash.sol";
+import {Contributions} from "./Contributions.sol";
 import {Membership} from "./Membership.sol";
 import {PeerRegistry} from "./PeerRegistry.sol";
+import {RunContracts, Rules} from "./RunTypes.sol";
 
-/// @title Which round it is, until when, and what seeds it
-/// @notice Nobody owns the clock. A round ends when the ledger records its result, or when anybody calls `advance` after
-/// the deadline. Round 0 is the lobby: it has no members, and ends as soon as `START_MEMBERS` have enrolled (or after
+/// @title Which round it is, until when, what seeds it, and whom the seed draws
+/// @notice Nobody owns the clock. A round ends when its result is recorded, or when anybody calls `advance` after the
+/// deadline. Round 0 is the lobby: it has no members, and ends as soon as the run's start members have enrolled (or after
 /// the deadline with fewer). A later round without members ends in the same way.
 /// @dev **Seed.** The seed of a round is the hash of the block after the one that opened it: the sender who opens a round
 /// cannot choose it. It can be read from the chain while that block is within reach (256 blocks, or 8191 where EIP-2935
@@ -16,6 +18,9 @@ import {PeerRegistry} from "./PeerRegistry.sol";
 /// a choice of whoever writes it down. **Known bias:** who produces that block can discard it, at the price of its
 /// reward, and so draw again; on a chain with one sequencer, the sequencer can choose among many. Seeds decide
 /// questions and draws, not amounts.
+/// **Draws.** Who may post and who attests is drawn by weight among the round's signing accounts, which are fixed before
+/// the seed. Time widens a draw until it takes in everybody, so no minority can stall a round by silence. Seeds are kept
+/// for `SEEDS_KEPT` rounds: an older round without a result can get none any more.
 contract RoundClock is Membership {
     /// @notice Everything about the current round, at one block.
     struct ClockSnapshot {
@@ -27,22 +32,46 @@ contract RoundClock is Membership {
         uint64 closesAt;
         uint64 numMembers;
         bytes32 seed;
+        uint64 totalWeight;
     }
 
-    /// @notice The only contract that may end a round before its deadline.
-    address public immutable LEDGER;
-    /// @notice Seconds after which a round may be ended by anybody.
-    uint64 public immutable ROUND_S;
-    /// @notice Enrolled members that end the lobby at once.
-    uint64 public immutable START_MEMBERS;
+    /// @dev One slot: read and written whenever a round opens.
+    struct Clock {
+        uint40 round;
+        uint40 openedAt;
+        uint64 openedBlock;
+        bool seedFixed;
+    }
 
+    /// @dev One slot.
+    struct Times {
+        uint40 roundS;
+        uint40 posterS;
+        uint32 startMembers;
+        uint40 absenceRounds;
+        uint40 quorumSize;
+    }
+
+    /// @notice Rounds whose seeds can be read; older ones are in the events.
+    uint64 public constant SEEDS_KEPT = 256;
+    /// @notice Draw of those that attest a result.
+    bytes32 public constant QUORUM = keccak256("quorum");
+    /// @notice Draw of those that may post it.
+    bytes32 public constant POSTER = keccak256("poster");
+    /// @notice Members that are expected to be drawn as posters at first.
+    uint256 public constant NUM_POSTERS = 4;
+
+    /// @dev Doublings after which a draw takes in everybody: more than there can be members.
+    uint256 private constant MAX_DOUBLINGS = 32;
     /// @dev System contract of EIP-2935; chains without it have no code there.
     address private constant HISTORY = 0x0000F90827F1C53a10cb7A02335B175320002935;
 
-    uint64 private _round;
-    uint64 private _openedAt;
-    uint64 private _openedBlock;
-    mapping(uint64 round => bytes32) private _seeds;
+    /// @notice The only contract that may end a round before its deadline.
+    Contributions public CONTRIBUTIONS;
+
+    Clock private _clock;
+    Times private _times;
+    bytes32[256] private _seeds;
 
     /// @notice A round is open. `settled`: the one before it ended with a recorded result, not by the deadline.
     event RoundOpened(uint64 indexed round, uint64 openedAt, uint64 closesAt, uint256 numMembers, bool settled);
@@ -55,93 +84,209 @@ contract RoundClock is Membership {
     error RoundStillOpen(uint64 round, uint64 closesAt);
     /// @notice Nobody is enrolled for the next round.
     error NoMembers();
-    /// @notice Only the ledger may report a result.
-    error NotTheLedger(address caller);
-    /// @notice The block that seeds the round is not mined yet.
+    /// @notice The block that seeds the round is not mined yet, or the round is too old to be drawn for.
     error SeedNotReady(uint64 round);
+    /// @notice The round is not open yet.
+    error RoundNotOpened(uint64 current);
+    /// @notice The peer may not post this round's result, or not yet; later, more may.
+    error PosterNotDrawn(bytes32 peerKey, uint256 expected);
+    /// @notice This member was not drawn to attest, and the quorum does not take in everybody yet.
+    error AttesterNotDrawn(address signer, uint256 expected);
+    /// @notice Too few of those that were drawn have signed; later, more are drawn.
+    error QuorumMissing(uint256 needed, uint256 given);
+    /// @notice Members of no more than half of all weight have signed.
+    error MajorityMissing(uint256 needed, uint256 given);
 
-    constructor(PeerRegistry registry, address ledger, uint64 roundS, uint64 startMembers, uint64 absenceRounds)
-        Membership(registry, absenceRounds)
-    {
-        if (roundS == 0 || startMembers == 0) revert ParameterOutOfRange();
-        LEDGER = ledger;
-        ROUND_S = roundS;
-        START_MEMBERS = startMembers;
-        _openedAt = uint64(block.timestamp);
-        _openedBlock = uint64(block.number);
-        emit RoundOpened(0, uint64(block.timestamp), uint64(block.timestamp) + roundS, 0, false);
+    constructor(PeerRegistry registry) Membership(registry) {
+        _disableInitializers();
+    }
+
+    /// @notice Open the lobby. Once, by the factory.
+    function initialize(RunContracts calldata run, Rules calldata rules) external initializer {
+        _initMembership(run);
+        CONTRIBUTIONS = Contributions(run.contributions);
+        _times = Times({
+            roundS: uint40(rules.roundS),
+            posterS: uint40(rules.posterS),
+            startMembers: uint32(rules.startMembers),
+            absenceRounds: uint40(rules.absenceRounds),
+            quorumSize: uint40(rules.quorumSize)
+        });
+        _clock = Clock(0, uint40(block.timestamp), uint64(block.number), false);
+        emit RoundOpened(0, uint64(block.timestamp), uint64(block.timestamp) + rules.roundS, 0, false);
     }
 
     /// @notice End `expectedRound` because its deadline passed. Anybody may.
     function advance(uint64 expectedRound) external {
-        if (expectedRound != _round) revert RoundNotCurrent(_round, expectedRound);
-        uint64 closesAt = _openedAt + ROUND_S;
-        if (block.timestamp < closesAt) revert RoundStillOpen(_round, closesAt);
-        if (numMembers(_round + 1) == 0) revert NoMembers();
-        _openNext(false);
+        Clock memory now_ = _clock;
+        if (expectedRound != now_.round) revert RoundNotCurrent(now_.round, expectedRound);
+        uint64 closesAt = uint64(now_.openedAt) + _times.roundS;
+        if (block.timestamp < closesAt) revert RoundStillOpen(now_.round, closesAt);
+        if (numMembers(now_.round + 1) == 0) revert NoMembers();
+        _openNext(now_, false);
     }
 
-    /// @notice Take note of a result of `settledRound` that the peers in `attesters` signed; ends that round if it is the
-    /// current one.
-    function recordResult(uint64 settledRound, bytes32[] calldata attesters) external {
-        if (msg.sender != LEDGER) revert NotTheLedger(msg.sender);
-        for (uint256 i = 0; i < attesters.length; ++i) {
-            _markSeen(attesters[i], settledRound);
-        }
-        if (settledRound == _round) _openNext(true);
+    /// @notice Take note of a result of `settledRound`; ends that round if it is the current one.
+    function recordResult(uint64 settledRound) external {
+        if (msg.sender != address(CONTRIBUTIONS)) revert NotOfThisRun(msg.sender);
+        Clock memory now_ = _clock;
+        if (settledRound == now_.round) _openNext(now_, true);
     }
 
     /// @notice Write the current round's seed down. Anybody may, once.
     function fixSeed() external {
-        if (!_fixSeed()) revert SeedNotReady(_round);
+        Clock memory now_ = _clock;
+        if (now_.seedFixed) return;
+        bytes32 seed = _currentSeed(now_);
+        if (seed == 0) revert SeedNotReady(now_.round);
+        _clock.seedFixed = true;
+        _keepSeed(now_.round, seed);
     }
 
     /// @inheritdoc Membership
     function round() public view override returns (uint64) {
-        return _round;
+        return _clock.round;
     }
 
-    /// @notice The seed of a past round, or of the current one; zero while it is not known yet.
-    function seedOf(uint64 ofRound) external view returns (bytes32) {
-        return ofRound == _round ? _currentSeed() : _seeds[ofRound];
+    /// @notice The seed of the current round or of one of the `SEEDS_KEPT` before; zero while it is not known yet, for older
+    /// rounds, and for a round that ended before its seed was mined.
+    function seedOf(uint64 ofRound) public view returns (bytes32) {
+        return _seedOf(_clock, ofRound);
+    }
+
+    /// @notice Whether `signer` is drawn in a draw of `atRound` that takes in `expected` members on average.
+    /// @dev The ticket is keccak256(abi.encode(seed, domain, round, signer)); a member's chance grows with its weight.
+    function isDrawn(bytes32 domain, uint64 atRound, address signer, uint256 expected) external view returns (bool) {
+        uint256 weight = weightOfSigner(signer, atRound);
+        uint256 total = totalWeight(atRound);
+        if (weight == 0) return false;
+        if (expected >= total) return true;
+        return _isDrawn(_readySeed(_clock, atRound), domain, atRound, signer, expected, weight, total);
+    }
+
+    /// @notice How many members are expected to be drawn as posters of `ofRound`, and to attest its result, right now.
+    function expectedDraws(uint64 ofRound) external view returns (uint256 posters, uint256 attesters) {
+        uint256 age = _ageOf(_clock, ofRound);
+        Times memory times = _times;
+        return (_doubled(NUM_POSTERS, age / times.posterS), _doubled(times.quorumSize, age / times.roundS));
+    }
+
+    /// @notice Refuse unless `sender` owns `posterKey`, which was drawn to post the result of `ofRound`.
+    function requirePoster(uint64 ofRound, bytes32 posterKey, address sender) external view {
+        if (REGISTRY.ownerOf(posterKey) != sender) revert NotThePeersOwner(posterKey, sender);
+        Clock memory now_ = _clock;
+        address signer = _signerOf(posterKey);
+        uint256 weight = weightOfSigner(signer, ofRound);
+        if (weight == 0) revert NotAMember(signer, ofRound);
+        uint256 expected = _doubled(NUM_POSTERS, _ageOf(now_, ofRound) / _times.posterS);
+        uint256 total = totalWeight(ofRound);
+        if (expected >= total) return;
+        if (!_isDrawn(_readySeed(now_, ofRound), POSTER, ofRound, signer, expected, weight, total)) {
+            revert PosterNotDrawn(posterKey, expected);
+        }
+    }
+
+    /// @notice Refuse unless `signers`, in ascending order, are enough of those drawn to attest the result of `ofRound`: two
+    /// thirds of the expected number, or, once the draw takes in everybody, members of more than half of all weight.
+    function requireQuorum(uint64 ofRound, address[] calldata signers) external view {
+        Clock memory now_ = _clock;
+        uint256 total = totalWeight(ofRound);
+        uint256 expected = _doubled(_times.quorumSize, _ageOf(now_, ofRound) / _times.roundS);
+        if (expected >= total) {
+            uint256 weight = signedWeight(ofRound, signers);
+            if (weight <= total / 2) revert MajorityMissing(total / 2 + 1, weight);
+            return;
+        }
+        uint256 needed = (2 * expected + 2) / 3;
+        if (signers.length < needed) revert QuorumMissing(needed, signers.length);
+        bytes32 seed = _readySeed(now_, ofRound);
+        address previous;
+        for (uint256 i = 0; i < signers.length; ++i) {
+            address signer = signers[i];
+            uint256 weight = _checkedWeight(signer, previous, ofRound);
+            if (!_isDrawn(seed, QUORUM, ofRound, signer, expected, weight, total)) {
+                revert AttesterNotDrawn(signer, expected);
+            }
+            previous = signer;
+        }
     }
 
     /// @notice Everything about the current round, at one block.
     function clock() external view returns (ClockSnapshot memory) {
+        Clock memory now_ = _clock;
         return ClockSnapshot({
             blockNumber: uint64(block.number),
             blockTimestamp: uint64(block.timestamp),
-            round: _round,
-            openedAt: _openedAt,
-            openedBlock: _openedBlock,
-            closesAt: _openedAt + ROUND_S,
-            numMembers: uint64(numMembers(_round)),
-            seed: _currentSeed()
+            round: now_.round,
+            openedAt: now_.openedAt,
+            openedBlock: now_.openedBlock,
+            closesAt: uint64(now_.openedAt) + _times.roundS,
+            numMembers: uint64(numMembers(now_.round)),
+            seed: _currentSeed(now_),
+            totalWeight: uint64(totalWeight(now_.round))
         });
     }
 
     /// @inheritdoc Membership
     function _afterEnrol() internal override {
-        if (numMembers(_round) == 0 && numMembers(_round + 1) >= START_MEMBERS) _openNext(false);
+        Clock memory now_ = _clock;
+        if (numMembers(now_.round) == 0 && numMembers(now_.round + 1) >= _times.startMembers) _openNext(now_, false);
     }
 
-    function _openNext(bool settled) private {
-        _fixSeed();
-        uint64 next = _round + 1;
-        _round = next;
-        _openedAt = uint64(block.timestamp);
-        _openedBlock = uint64(block.number);
-        emit RoundOpened(next, _openedAt, _openedAt + ROUND_S, numMembers(next), settled);
+    /// @inheritdoc Membership
+    function _isStuckSince(uint64 lastRenewed) internal view override returns (bool) {
+        uint64 absence = _times.absenceRounds;
+        return _clock.round > lastRenewed + absence && _clock.round > CONTRIBUTIONS.settledRound() + absence;
     }
 
-    /// @dev Whether the current round's seed is known after the call. A round that ends before its seed exists keeps none.
-    function _fixSeed() private returns (bool) {
-        if (_seeds[_round] != 0) return true;
-        bytes32 seed = _currentSeed();
-        if (seed == 0) return false;
-        _seeds[_round] = seed;
-        emit SeedFixed(_round, seed);
-        return true;
+    function _openNext(Clock memory now_, bool settled) private {
+        if (!now_.seedFixed) _keepSeed(now_.round, _currentSeed(now_));
+        uint64 next = uint64(now_.round) + 1;
+        uint64 openedAt = uint64(block.timestamp);
+        _clock = Clock(uint40(next), uint40(openedAt), uint64(block.number), false);
+        emit RoundOpened(next, openedAt, openedAt + _times.roundS, numMembers(next), settled);
+    }
+
+    /// @dev A round that ends before its seed exists keeps none: zero replaces what an earlier round left in the place.
+    function _keepSeed(uint64 ofRound, bytes32 seed) private {
+        _seeds[ofRound % SEEDS_KEPT] = seed;
+        if (seed != 0) emit SeedFixed(ofRound, seed);
+    }
+
+    /// @dev Seconds since `ofRound` opened, at least. A round before the current one that can still be settled, and all
+    /// rounds between, ended by their deadlines, so each of them lasted the run's round time or longer.
+    function _ageOf(Clock memory now_, uint64 ofRound) private view returns (uint256) {
+        if (ofRound > now_.round) revert RoundNotOpened(now_.round);
+        return uint256(now_.round - ofRound) * _times.roundS + (block.timestamp - now_.openedAt);
+    }
+
+    function _doubled(uint256 expected, uint256 times) private pure returns (uint256) {
+        return expected << (times < MAX_DOUBLINGS ? times : MAX_DOUBLINGS);
+    }
+
+    /// @dev `expected` < `total`, so neither product overflows.
+    function _isDrawn(
+        bytes32 seed,
+        bytes32 domain,
+        uint64 atRound,
+        address signer,
+        uint256 expected,
+        uint256 weight,
+        uint256 total
+    ) private pure returns (bool) {
+        if (expected * weight >= total) return true;
+        return uint256(keccak256(abi.encode(seed, domain, atRound, signer)))
+            < (type(uint256).max / total) * weight * expected;
+    }
+
+    function _readySeed(Clock memory now_, uint64 ofRound) private view returns (bytes32 seed) {
+        seed = _seedOf(now_, ofRound);
+        if (seed == 0) revert SeedNotReady(ofRound);
+    }
+
+    function _seedOf(Clock memory now_, uint64 ofRound) private view returns (bytes32) {
+        if (ofRound == now_.round) return _currentSeed(now_);
+        return ofRound > now_.round || now_.round - ofRound >= SEEDS_KEPT ? bytes32(0) : _seeds[ofRound % SEEDS_KEPT];
     }
 
     /// @dev Asked before the opcode: a development node that starts from a saved state answers the opcode for older
@@ -152,12 +297,15 @@ contract RoundClock is Membership {
         return found && data.length == 32 ? abi.decode(data, (bytes32)) : bytes32(0);
     }
 
-    function _currentSeed() private view returns (bytes32 seed) {
-        seed = _seeds[_round];
-        uint256 seedBlock = uint256(_openedBlock) + 1;
-        if (seed != 0 || block.number <= seedBlock) return seed;
+    function _currentSeed(Clock memory now_) private view returns (bytes32 seed) {
+        if (now_.seedFixed) return _seeds[now_.round % SEEDS_KEPT];
+        uint256 seedBlock = uint256(now_.openedBlock) + 1;
+        if (block.number <= seedBlock) return 0;
         seed = _hashInHistory(seedBlock);
         if (seed == 0) seed = Blockhash.blockHash(seedBlock);
-        if (seed == 0) seed = keccak256(abi.encode(_round == 0 ? bytes32(0) : _seeds[_round - 1], _round));
+        if (seed == 0) {
+            bytes32 previous = now_.round == 0 ? bytes32(0) : _seeds[(now_.round - 1) % SEEDS_KEPT];
+            seed = keccak256(abi.encode(previous, uint64(now_.round)));
+        }
     }
 }

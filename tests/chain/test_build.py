@@ -38,7 +38,11 @@ def test_every_custom_error_of_ours_has_words(contract):
         for entry in artifact(contract)["abi"]
         if entry["type"] == "error" and not entry["name"].startswith(("ERC20", "ERC2612", "ECDSA", "SafeERC20"))
     }
-    library = {"InvalidAccountNonce", "InvalidShortString", "StringTooLong", "CheckpointUnorderedInsertion"}
+    library = {
+        *("InvalidAccountNonce", "InvalidShortString", "StringTooLong", "CheckpointUnorderedInsertion"),
+        *("InvalidInitialization", "NotInitializing", "SafeCastOverflowedUintDowncast"),
+        *("FailedDeployment", "InsufficientBalance"),
+    }
     assert ours - library <= set(WORDS)
 
 
@@ -53,13 +57,28 @@ def test_no_contract_has_an_owner_or_a_setter():
         for contract in CONTRACT_NAMES
     }
     assert writable == {
-        "PeerRegistry": {"registerSecp256k1", "registerRsa"},
-        "RoundClock": {"enrol", "resign", "prune", "advance", "recordResult", "fixSeed"},
-        "RoundLedger": {"settle"},
-        "RewardPool": {"claim"},
-        "SwarmToken": {"approve", "permit", "transfer", "transferFrom"},
+        "PeerRegistry": {"registerSecp256k1", "registerRsa", "rotateSigner", "offerPeer", "acceptPeer"},
+        "SwarmToken": {"approve", "permit", "transfer", "transferFrom", "burn", "burnFrom"},
+        "RunFactory": {"createRun"},
+        "RoundClock": {"initialize", "enrol", "resign", "refresh", "prune", "advance", "fixSeed"}
+        | {"eject", "stakeChanged", "recordResult"},
+        "Contributions": {"initialize", "post", "include", "rollback", "endRun"},
+        "Settlement": {"initialize", "openEpoch", "challenge", "affirm", "voidEpoch", "claim"}
+        | {"forfeit", "stop", "reclaim"},
+        "StakeVault": {"initialize", "deposit", "depositWithPermit", "requestExit", "withdraw", "slash"}
+        | {"holdBond", "returnBond", "burnBond"},
+        "Reputation": {"initialize", "record", "eject"},
+        "Equivocation": {"initialize", "prove"},
+        "SwarmBase": set(),
         "SwarmDeployment": set(),
     }
+
+
+@pytest.mark.parametrize("contract", CONTRACT_NAMES)
+def test_no_contract_is_larger_than_chains_take(contract):
+    """EIP-170 limits what is deployed, EIP-3860 what deploys it. What deploys is the longer of the two."""
+    limit = 2 * 24_576 if contract in ("SwarmBase", "SwarmDeployment") else 24_576
+    assert (len(artifact(contract)["bytecode"]) - 2) // 2 < limit
 
 
 def test_refusals_are_decoded_from_revert_data():
