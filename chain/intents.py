@@ -136,8 +136,8 @@ class Include(msgspec.Struct, frozen=True, tag=True):
 
 
 class RecordReputation(msgspec.Struct, frozen=True, tag=True):
-    """Write a peer's ``line`` of the latest credits tree down for others to read. Done when that line, or one with more
-    pay, stands there."""
+    """Write a peer's ``line`` of the latest credits tree down for others to read. Done when its line as of the latest
+    result stands there."""
 
     peer: PeerId
     line: int

@@ -98,9 +98,9 @@ class Escrow:
         epoch = self._challenged(intent.epoch)
         if intent.result != epoch.result:
             refuse("ResultMismatch", epoch=intent.epoch)
-        weights = {member.peer: member.weight for member in self._roster.members(intent.result.round)}
-        signed = sum(weights[peer] for peer in self._results.signers(intent.result, intent.signatures))
-        needed = sum(weights.values()) // 2 + 1
+        signers = self._results.signers(intent.result, intent.signatures)
+        signed = self._results.signed_weight(intent.result.round, signers)
+        needed = sum(member.weight for member in self._roster.members(intent.result.round)) // 2 + 1
         if signed < needed:
             refuse("MajorityMissing", needed=needed, given=signed)
         epoch.decided = EpochState.FINAL

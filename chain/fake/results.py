@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chain.base import ZERO_ROOT, Include, Member, Settle
+from chain.base import ZERO_ROOT, Include, Settle
 from chain.fake.ground import Ground, recovered, refuse
 from chain.fake.registry import Registry
 from chain.fake.roster import Roster
@@ -42,25 +42,8 @@ class Results:
     def post(self, wallet: Address, intent: Settle) -> None:
         result = intent.result
         self._require_next(result)
-        members = self._roster.members(result.round)
-        opened_at, seed = self._roster.opening(result.round)
-        elapsed_s = self._ground.now - opened_at
-        self._require_poster(wallet, intent.poster, result.round, seed, members, elapsed_s)
-        signers = self.signers(result, intent.signatures)
-        rules = self._ground.rules
-        needed = quorum(
-            seed,
-            result.round,
-            members,
-            quorum_size=rules.quorum_size,
-            attempt=doublings(elapsed_s, rules.round_s),
-        )
-        for peer in signers:
-            if peer not in needed.votes:
-                refuse("SignerNotDrawn", peerKey=peer_key(peer))
-        if not needed.is_met(signers):
-            votes = sum(needed.votes[peer] for peer in signers)
-            refuse("QuorumMissing", needed=needed.needed, given=votes)
+        self._require_poster(wallet, intent.poster, result.round)
+        self._require_quorum(result, self.signers(result, intent.signatures))
         self.recorded[result.round] = result
         if result.round == self._roster.round:
             self._roster.open_next()
@@ -71,7 +54,7 @@ class Results:
         if intent.round != self._roster.round:
             refuse("RoundNotCurrent", current=self._roster.round, given=intent.round)
         if intent.peer not in {member.peer for member in self._roster.members(intent.round)}:
-            refuse("NotAMember", peerKey=key, round=intent.round)
+            refuse("PeerNotAMember", peerKey=key, round=intent.round)
         if intent.peer in self.included.get(intent.round, {}):
             refuse("AlreadyIncluded", peerKey=key, round=intent.round)
         self.included.setdefault(intent.round, {})[intent.peer] = intent.content
@@ -80,32 +63,30 @@ class Results:
         """Forget every result after ``to_round``."""
         self.recorded = {round: result for round, result in self.recorded.items() if round <= to_round}
 
-    def signers(self, result: RoundResult, signatures: tuple[bytes, ...]) -> list[PeerId]:
-        """The members of the result's round that signed it. Refuses any other signature, and any other order."""
+    def signers(self, result: RoundResult, signatures: tuple[bytes, ...]) -> list[Address]:
+        """The accounts behind the signatures, whoever they are."""
         digest = round_result_digest(self._ground.contracts, result)
-        members = {member.peer for member in self._roster.members(result.round)}
-        peers: list[PeerId] = []
-        previous = 0
-        for signature in signatures:
-            signer = recovered(digest, signature)
-            if signer is None:
-                refuse("ProofRejected")
+        accounts = [recovered(digest, signature) for signature in signatures]
+        if None in accounts:
+            refuse("ProofRejected")
+        return [account for account in accounts if account is not None]
+
+    def signed_weight(self, round: int, signers: list[Address]) -> int:
+        """What accounts in ascending order weigh together; every one must be a member's."""
+        weights = {member.signer: member.weight for member in self._roster.members(round)}
+        weight = previous = 0
+        for signer in signers:
             if int(signer, 16) <= previous:
                 refuse("SignaturesUnordered", signer=signer)
-            peer = self._registry.peer_of.get(signer)
-            if peer not in members or peer is None or not self._registry.is_signer(peer, signer):
-                refuse("NotAMember", signer=signer, round=result.round)
-            if peer in peers:
-                refuse("SignedTwice", peerKey=peer_key(peer))
-            peers.append(peer)
+            if signer not in weights:
+                refuse("NotAMember", signer=signer, round=round)
+            weight += weights[signer]
             previous = int(signer, 16)
-        return peers
+        return weight
 
     def _require_next(self, result: RoundResult) -> None:
         if result.round <= self.settled_round:
             refuse("RoundAlreadySettled", settledRound=self.settled_round)
-        if result.round > self._roster.round:
-            refuse("RoundNotOpened", current=self._roster.round)
         if result.previous_credits_root != self.credits_root:
             refuse("PreviousRootStale", recorded=self.credits_root, given=result.previous_credits_root)
         if result.total_micro_credits < self.total_micro:
@@ -114,15 +95,41 @@ class Results:
         if result.total_micro_credits > allowed:
             refuse("EmissionExceeded", allowedTotal=allowed, given=result.total_micro_credits)
 
-    def _require_poster(
-        self, wallet: Address, poster: PeerId, round: int, seed: str, members: tuple[Member, ...], elapsed_s: int
-    ) -> None:
+    def _require_poster(self, wallet: Address, poster: PeerId, round: int) -> None:
         self._registry.require_owner(wallet, poster)
-        weight = next((member.weight for member in members if member.peer == poster), 0)
-        if not weight:
-            refuse("NotAMember", peerKey=peer_key(poster), round=round)
+        elapsed_s, seed = self._roster.age(round)
+        members = self._roster.members(round)
+        found = next((member for member in members if member.peer == poster), None)
+        if found is None:
+            refuse("NotAMember", signer=self._registry.entries[poster].signer, round=round)
         total = sum(member.weight for member in members)
         expected = FIRST_POSTERS << doublings(elapsed_s, self._ground.rules.poster_s)
-        drawn = ticket(seed, POSTER, round, poster)
-        if not is_drawn(drawn, weight=weight, total_weight=total, expected=expected):
-            refuse("PosterNotDrawn", peerKey=peer_key(poster))
+        if expected >= total:
+            return
+        self._require_seed(seed, round)
+        drawn = ticket(seed, POSTER, round, found.signer)
+        if not is_drawn(drawn, weight=found.weight, total_weight=total, expected=expected):
+            refuse("PosterNotDrawn", peerKey=peer_key(poster), expected=expected)
+
+    def _require_quorum(self, result: RoundResult, signers: list[Address]) -> None:
+        elapsed_s, seed = self._roster.age(result.round)
+        members, rules = self._roster.members(result.round), self._ground.rules
+        attempt = doublings(elapsed_s, rules.round_s)
+        expected = rules.quorum_size << attempt
+        is_few = expected < sum(member.weight for member in members)
+        if is_few:
+            self._require_seed(seed, result.round)
+        wanted = quorum(seed, result.round, members, quorum_size=rules.quorum_size, attempt=attempt)
+        if is_few and len(signers) < wanted.needed:
+            refuse("QuorumMissing", needed=wanted.needed, given=len(signers))
+        weight = self.signed_weight(result.round, signers)
+        peers = {member.signer: member.peer for member in members}
+        for signer in signers:
+            if peers[signer] not in wanted.votes:
+                refuse("AttesterNotDrawn", signer=signer, expected=expected)
+        if not is_few and weight < wanted.needed:
+            refuse("MajorityMissing", needed=wanted.needed, given=weight)
+
+    def _require_seed(self, seed: str, round: int) -> None:
+        if not seed:
+            refuse("SeedNotReady", round=round)

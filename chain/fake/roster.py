@@ -13,20 +13,30 @@ from chain.keys import peer_key
 from protocol.ids import Address, PeerId
 
 
-class _Standing(msgspec.Struct):
-    """``weights``: (from round, weight), in order. ``last_renewed``: the round in which the peer last showed itself."""
+class _Seat(msgspec.Struct, frozen=True):
+    """From a round on, this account signs for the peer with this weight (0: it is no member)."""
 
-    weights: list[tuple[int, int]] = []
+    from_round: int
+    signer: Address
+    weight: int
+
+
+class _Standing(msgspec.Struct):
+    """``last_renewed``: the round in which the peer last showed itself; ``readmitted``: since when it is back after it
+    was barred."""
+
+    seats: list[_Seat] = []
     joined_round: int = 0
     last_renewed: int = 0
     barred_until: int = 0
+    readmitted: int = 0
 
-    def weight_in(self, round: int) -> int:
-        return next((weight for start, weight in reversed(self.weights) if start <= round), 0)
+    def seat_in(self, round: int) -> _Seat | None:
+        return next((seat for seat in reversed(self.seats) if seat.from_round <= round), None)
 
     @property
     def weight(self) -> int:
-        return self.weights[-1][1] if self.weights else 0
+        return self.seats[-1].weight if self.seats else 0
 
 
 class Roster:
@@ -37,7 +47,7 @@ class Roster:
         self._registry = registry
         self._standings: dict[PeerId, _Standing] = {}
         self.round, self.opened_at, self.opened_block = 0, ground.now, ground.block
-        self._openings: dict[int, tuple[int, int]] = {}
+        self._openings: dict[int, int] = {}
         self.units_of: Callable[[PeerId], int] = lambda _peer: 1
         self.settled_round: Callable[[], int] = lambda: 0
 
@@ -52,10 +62,13 @@ class Roster:
         """Of the current round; empty until the block after its opening is mined."""
         return block_hash(self.opened_block + 1) if self._ground.block > self.opened_block else ""
 
-    def opening(self, round: int) -> tuple[int, str]:
-        """When ``round`` opened, and its seed as a contract sees it: empty for two blocks after the opening."""
-        opened_at, opened_block = self._openings.get(round, (0, 0))
-        return opened_at, block_hash(opened_block + 1) if self._ground.block + 1 > opened_block + 1 else ""
+    def age(self, round: int) -> tuple[int, str]:
+        """Seconds since ``round`` opened, at least, and its seed as a contract sees it: empty at first."""
+        if round > self.round:
+            refuse("RoundNotOpened", current=self.round)
+        opened_block = self._openings.get(round, 0)
+        elapsed_s = (self.round - round) * self._ground.rules.round_s + self._ground.now - self.opened_at
+        return elapsed_s, block_hash(opened_block + 1) if self._ground.block > opened_block else ""
 
     def standing(self, peer: PeerId) -> _Standing:
         return self._standings.get(peer) or _Standing()
@@ -63,10 +76,10 @@ class Roster:
     def members(self, round: int) -> tuple[Member, ...]:
         found = []
         for peer, standing in sorted(self._standings.items()):
-            weight = standing.weight_in(round)
-            if weight:
-                entry = self._registry.entries[peer]
-                found.append(Member(peer, entry.signer, entry.owner, standing.joined_round, weight))
+            seat = standing.seat_in(round)
+            if seat is not None and seat.weight:
+                owner = self._registry.entries[peer].owner
+                found.append(Member(peer, seat.signer, owner, standing.joined_round, seat.weight))
         return tuple(found)
 
     def presence_is_fresh(self, peer: PeerId) -> bool:
@@ -83,11 +96,13 @@ class Roster:
         if standing.weight:
             standing.last_renewed = max(standing.last_renewed, self.round)
             return
-        if self.round + 1 < standing.barred_until:
-            refuse("StillBarred", peerKey=peer_key(peer), untilRound=standing.barred_until)
+        if standing.barred_until > self.round:
+            refuse("StillBarred", untilRound=standing.barred_until)
         units = self.units_of(peer)
         if not units:
             refuse("StakeMissing", peerKey=peer_key(peer))
+        if standing.barred_until and not standing.readmitted:
+            standing.readmitted = self.round + 1
         standing.joined_round = standing.last_renewed = self.round + 1
         self._set_weight(peer, units)
         if not self.members(self.round) and len(self.members(self.round + 1)) >= self._ground.rules.start_members:
@@ -102,19 +117,20 @@ class Roster:
         self._require_enrolled(peer)
         last_renewed, absence = self.standing(peer).last_renewed, self._ground.rules.absence_rounds
         if self.round <= max(self.settled_round(), last_renewed) + absence:
-            refuse("MemberNotAbsent", peerKey=peer_key(peer), lastRenewed=last_renewed)
+            refuse("MemberNotAbsent", peerKey=peer_key(peer), lastRenewedRound=last_renewed)
         self._set_weight(peer, 0)
 
     def eject(self, peer: PeerId, barred_until: int) -> None:
         """Take a peer out, whatever it is; until round ``barred_until`` it cannot enrol (0: it may at once)."""
         standing = self._standings.setdefault(peer, _Standing())
-        standing.barred_until = max(standing.barred_until, barred_until)
+        if barred_until > standing.barred_until:
+            standing.barred_until, standing.readmitted = barred_until, 0
         if standing.weight:
             self._set_weight(peer, 0)
 
-    def refresh(self, peer: PeerId) -> None:
-        """Take a member's stake over as its weight, from the next round on."""
-        if self.standing(peer).weight:
+    def stake_changed(self, peer: PeerId) -> None:
+        """Take over that a member's stake shrank, from the next round on."""
+        if self.units_of(peer) < self.standing(peer).weight:
             self._set_weight(peer, self.units_of(peer))
 
     def advance(self, round: int) -> None:
@@ -129,11 +145,12 @@ class Roster:
     def open_next(self) -> None:
         self.round += 1
         self.opened_at, self.opened_block = self._ground.now, self._ground.block + 1
-        self._openings[self.round] = (self.opened_at, self.opened_block)
+        self._openings[self.round] = self.opened_block
 
     def _require_enrolled(self, peer: PeerId) -> None:
         if not self.standing(peer).weight:
             refuse("NotEnrolled", peerKey=peer_key(peer))
 
     def _set_weight(self, peer: PeerId, weight: int) -> None:
-        self._standings[peer].weights.append((self.round + 1, weight))
+        signer = self._registry.entries[peer].signer
+        self._standings[peer].seats.append(_Seat(self.round + 1, signer, weight))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from chain.base import Accuse, Prune, RecordReputation, Stake, Unstake
-from chain.credit_line import CreditLine, micro_of, unpack
+from chain.base import WEI_PER_MICRO, Accuse, Prune, RecordReputation, Stake, Unstake
+from chain.credit_line import unpack
 from chain.fake.ground import Ground, is_proved, recovered, refuse
 from chain.fake.registry import Registry
 from chain.fake.roster import Roster
@@ -18,8 +18,6 @@ MAX_UNITS = 8
 
 MIN_STANDING_MILLI = 100
 ACCUSABLE = "contribution"
-NEUTRAL_MILLI = 500
-HALF_LIFE_ROUNDS = 64
 
 
 class Deposit(msgspec.Struct):
@@ -38,8 +36,7 @@ class Vault:
         self._roster = roster
         self._deposits: dict[PeerId, Deposit] = {}
         self._offences: set[tuple[PeerId, int]] = set()
-        self._lines: dict[PeerId, int] = {}
-        self.reporter_micro = 0
+        self._recorded_in: dict[PeerId, int] = {}
 
     def deposit(self, peer: PeerId) -> Deposit:
         return self._deposits.get(peer) or Deposit()
@@ -49,8 +46,9 @@ class Vault:
         return min(self.deposit(peer).active_micro // least, MAX_UNITS) if least else 1
 
     def stake(self, wallet: Address, intent: Stake) -> None:
-        if intent.peer not in self._registry.entries:
-            refuse("PeerUnknown", peerKey=peer_key(intent.peer))
+        self._registry.require_owner(wallet, intent.peer)
+        if intent.amount_micro <= 0:
+            refuse("AmountOutOfRange", amountWei=intent.amount_micro * WEI_PER_MICRO)
         self._ground.take(wallet, intent.amount_micro)
         deposit = self._deposits.setdefault(intent.peer, Deposit())
         deposit.active_micro += intent.amount_micro
@@ -59,23 +57,22 @@ class Vault:
     def unstake(self, wallet: Address, intent: Unstake) -> None:
         self._registry.require_owner(wallet, intent.peer)
         deposit = self._deposits.setdefault(intent.peer, Deposit())
-        if not 0 < intent.amount_micro <= deposit.active_micro:
-            refuse("StakeInsufficient", peerKey=peer_key(intent.peer))
+        if intent.amount_micro <= 0:
+            refuse("AmountOutOfRange", amountWei=intent.amount_micro * WEI_PER_MICRO)
+        if intent.amount_micro > deposit.active_micro:
+            refuse("StakeTooSmall", activeWei=deposit.active_micro * WEI_PER_MICRO)
         deposit.active_micro -= intent.amount_micro
         deposit.exiting_micro += intent.amount_micro
         deposit.ready_at = self._ground.now + self._ground.rules.unbonding_s
         deposit.numbers.add(("exit", intent.number))
-        self._roster.refresh(intent.peer)
+        self._roster.stake_changed(intent.peer)
 
-    def withdraw(self, wallet: Address, peer: PeerId) -> None:
-        self._registry.require_owner(wallet, peer)
-        deposit = self.deposit(peer)
-        if not deposit.exiting_micro:
-            refuse("NothingToWithdraw", peerKey=peer_key(peer))
-        if self._ground.now < deposit.ready_at:
-            refuse("StillUnbonding", peerKey=peer_key(peer), readyAt=deposit.ready_at)
-        self._ground.pay(wallet, deposit.exiting_micro)
-        deposit.exiting_micro = deposit.ready_at = 0
+    def withdraw(self, peer: PeerId) -> None:
+        deposit, owner = self.deposit(peer), self._registry.owner_of(peer)
+        if owner is None or not deposit.exiting_micro or self._ground.now < deposit.ready_at:
+            refuse("StakeNotReady", readyAt=deposit.ready_at if deposit.exiting_micro else 0)
+        self._ground.pay(owner, deposit.exiting_micro)
+        deposit.exiting_micro = 0
 
     def slash(self, peer: PeerId, amount_micro: int, reporter: Address) -> None:
         """Active stake first, then what is leaving; half is burned, the rest is the reporter's."""
@@ -85,7 +82,7 @@ class Vault:
         deposit.active_micro -= from_active
         deposit.exiting_micro -= from_exiting
         self._ground.pay(reporter, (from_active + from_exiting) // 2)
-        self._roster.refresh(peer)
+        self._roster.stake_changed(peer)
 
     # --- offences ----------------------------------------------------------------------------------------------------
 
@@ -95,7 +92,7 @@ class Vault:
     def accuse(self, wallet: Address, intent: Accuse) -> None:
         key = peer_key(intent.peer)
         if intent.kind != ACCUSABLE:
-            refuse("KindUnsupported", kind=intent.kind)
+            refuse("KindNotAccusable")
         if intent.content_a == intent.content_b:
             refuse("SameContent")
         if self.is_convicted(intent.peer, intent.round):
@@ -107,41 +104,39 @@ class Vault:
             digest = record_digest(self._ground.contracts, self._ground.run, intent.kind, intent.round, content)
             signer = recovered(digest, signature)
             if signer is None or self._registry.peer_of.get(signer) != intent.peer:
-                refuse("SignerMismatch", peerKey=key, signer=signer)
+                refuse("NotSignedByPeer", peerKey=key, signer=signer)
         self._offences.add((intent.peer, intent.round))
         deposit = self.deposit(intent.peer)
         self.slash(intent.peer, deposit.active_micro + deposit.exiting_micro, wallet)
-        self._roster.eject(intent.peer, 0)
+        self._roster.eject(intent.peer, self._roster.round + self._ground.rules.barred_rounds)
 
     # --- standing ----------------------------------------------------------------------------------------------------
 
-    def line(self, peer: PeerId) -> int:
-        """The credit line on record; 0 before the first."""
-        return self._lines.get(peer, 0)
+    def has_line(self, peer: PeerId) -> bool:
+        """Whether the peer's line as of the latest result is on record."""
+        return self._recorded_in.get(peer, 0) >= self._roster.settled_round()
 
     def record(self, intent: RecordReputation, credits_root: ContentId) -> None:
         self._require_proved(intent.peer, intent.line, intent.proof, credits_root)
-        if micro_of(intent.line) < micro_of(self.line(intent.peer)):
-            refuse("LineOutdated", peerKey=peer_key(intent.peer))
-        self._lines[intent.peer] = intent.line
+        self._recorded_in[intent.peer] = self._roster.settled_round()
 
     def eject(self, intent: Prune, credits_root: ContentId) -> None:
-        """Take out a member whose proved line says that it stands badly, or was absent for long."""
+        """Take out a member whose proved line says that it stands badly, or was absent for long.
+
+        One that came back after it was barred has some rounds to mend its standing."""
         self._require_proved(intent.peer, intent.line, intent.proof, credits_root)
-        if not self._roster.standing(intent.peer).weight:
+        standing = self._roster.standing(intent.peer)
+        if not standing.weight:
             refuse("NotEnrolled", peerKey=peer_key(intent.peer))
-        line, rules = unpack(intent.line), self._ground.rules
-        if line.standing_milli < MIN_STANDING_MILLI:
-            self._roster.eject(intent.peer, self._roster.round + 1 + rules.barred_rounds)
-        elif self._is_absent(intent.peer, line):
+        line, rules, settled = unpack(intent.line), self._ground.rules, self._roster.settled_round()
+        may_mend = bool(standing.readmitted) and settled <= standing.readmitted + rules.absence_rounds
+        if line.standing_milli < MIN_STANDING_MILLI and not may_mend:
+            self._roster.eject(intent.peer, self._roster.round + rules.barred_rounds)
+        elif max(line.last_round, standing.joined_round) + rules.absence_rounds < settled:
             self._roster.eject(intent.peer, 0)
         else:
-            refuse("MemberInGoodStanding", peerKey=peer_key(intent.peer))
-
-    def _is_absent(self, peer: PeerId, line: CreditLine) -> bool:
-        last_round = max(line.last_round, self._roster.standing(peer).joined_round)
-        return last_round + self._ground.rules.absence_rounds < self._roster.settled_round()
+            refuse("MemberInGoodStanding", peerKey=peer_key(intent.peer), standing=line.standing_milli)
 
     def _require_proved(self, peer: PeerId, line: int, proof: tuple[ContentId, ...], root: ContentId) -> None:
         if not is_proved(root, peer_key(peer), line, proof):
-            refuse("LineProofRejected", peerKey=peer_key(peer), creditsRoot=root)
+            refuse("LineRejected", peerKey=peer_key(peer), creditsRoot=root)

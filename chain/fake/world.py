@@ -173,9 +173,8 @@ class FakeWorld:
                 return self.results.recorded.get(result.round) == result
             case Include(round=round, peer=peer, content=content):
                 return self.results.included.get(round, {}).get(peer) == content
-            case RecordReputation(peer=peer, line=line):
-                on_record = self.vault.line(peer)
-                return on_record == line or micro_of(on_record) > micro_of(line)
+            case RecordReputation(peer=peer):
+                return self.vault.has_line(peer)
             case Accuse(peer=peer, round=round):
                 return self.vault.is_convicted(peer, round)
             case OpenEpoch(round=round):
@@ -214,7 +213,7 @@ class FakeWorld:
             case Unstake():
                 self.vault.unstake(wallet, intent)
             case Withdraw(peer=peer):
-                self.vault.withdraw(wallet, peer)
+                self.vault.withdraw(peer)
             case Advance(round=round):
                 self.roster.advance(round)
             case Settle():

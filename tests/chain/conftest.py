@@ -53,6 +53,10 @@ class Bench:
     async def pass_time(self, seconds: int) -> None:
         raise NotImplementedError
 
+    async def give_tokens(self, player: Player, amount_micro: int) -> None:
+        """Put tokens into a player's wallet."""
+        raise NotImplementedError
+
     async def close(self) -> None: ...
 
     def chain(self, player: Player) -> Chain:
@@ -77,6 +81,9 @@ class FakeBench(Bench):
 
     async def pass_time(self, seconds: int) -> None:
         self.world.pass_time(seconds)
+
+    async def give_tokens(self, player: Player, amount_micro: int) -> None:
+        self.world.ground.pay(player.wallet, amount_micro)
 
 
 class AnvilBench(Bench):

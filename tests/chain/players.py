@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Awaitable
 from functools import cache
 
+import pytest
 from coincurve import PrivateKey
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -22,6 +24,7 @@ from chain.keys import (
     sign_digest,
 )
 from chain.typed_data import registration_digest, round_result_digest
+from protocol.errors import ChainError
 from protocol.ids import Address, ContentId, PeerId
 from protocol.merkle import MerkleTree
 from protocol.messages import Delegation, RoundResult
@@ -122,3 +125,11 @@ def credit_tree(credits: dict[Player, int]) -> MerkleTree:
 
 def claim(tree: MerkleTree, player: Player, micro: int, *, epoch: int = FIRST_EPOCH) -> Claim:
     return Claim(player.peer, line(micro), epoch, tree.proof(peer_key(player.peer), line(micro)))
+
+
+async def refused(awaitable: Awaitable[object]) -> str:
+    """The contract's reason for refusing what was sent."""
+    with pytest.raises(ChainError) as caught:
+        await awaitable
+    assert caught.value.what
+    return caught.value.reason

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from chain.base import ZERO_ROOT, Advance, Claim, Enrol, Prune, Settle
-from protocol.errors import ChainError
-from protocol.ids import PeerId
+from chain.base import ZERO_ROOT, Advance, Enrol, Settle
 from tests.chain.conftest import Bench
-from tests.chain.players import Player, RsaPlayer, claim, content, credit_tree, result, rsa_key, settle
+from tests.chain.players import Player, RsaPlayer, content, refused, result, rsa_key, settle
 
 pytestmark = pytest.mark.asyncio
 
 ADA, BEN, CYD, DAN = (Player(name) for name in ("ada", "ben", "cyd", "dan"))
-WEI_PER_MICRO = 10**12
-
-
-async def refused(awaitable: object) -> str:
-    with pytest.raises(ChainError) as caught:
-        await awaitable  # type: ignore[misc]
-    assert caught.value.what
-    return caught.value.reason
 
 
 async def test_a_secp256k1_peer_registers_once_and_again_for_free(bench: Bench) -> None:
@@ -137,6 +127,7 @@ async def test_a_swarm_without_members_stays_in_the_lobby(bench: Bench) -> None:
     assert await refused(bench.chain(ADA).send(Advance(0))) == "NoMembers"
     await bench.join(ADA)
     await bench.chain(ADA).send(Advance(0))
+    await bench.pass_time(0)
     assert [member.peer for member in (await bench.chain(ADA).clock()).members] == [ADA.peer]
 
 
@@ -150,7 +141,9 @@ async def test_a_majority_settles_and_opens_the_next_round(bench: Bench) -> None
     assert (view.credits_root, view.data_hash) == (first.credits_root, first.data_hash)
     assert (await bench.chain(BEN).send(settle(bench.contracts, first, BEN, CYD))).transaction == ""
     second = result(2, content("credits 2"), 5_000_000, previous=first.credits_root)
-    await bench.chain(DAN).send(settle(bench.contracts, second, ADA, BEN, CYD))
+    stranger = settle(bench.contracts, second, ADA, BEN, CYD)
+    assert await refused(bench.chain(DAN).send(stranger)) == "NotThePeersOwner"
+    await bench.chain(BEN).send(settle(bench.contracts, second, ADA, BEN, CYD, poster=BEN))
     assert (await bench.chain(BEN).clock()).settled_round == 2
 
 
@@ -158,12 +151,12 @@ async def test_less_than_a_majority_settles_nothing(bench: Bench) -> None:
     await bench.join(ADA, BEN, CYD)
     outcome = result(1, content("credits"), 1)
     chain = bench.chain(ADA)
-    assert await refused(chain.send(settle(bench.contracts, outcome))) == "MajorityMissing"
+    assert await refused(chain.send(settle(bench.contracts, outcome, poster=ADA))) == "MajorityMissing"
     assert await refused(chain.send(settle(bench.contracts, outcome, ADA))) == "MajorityMissing"
-    twice = Settle(outcome, (ADA.attest(bench.contracts, outcome),) * 2)
+    twice = Settle(outcome, (ADA.attest(bench.contracts, outcome),) * 2, ADA.peer)
     assert await refused(chain.send(twice)) == "SignaturesUnordered"
     ordered = settle(bench.contracts, outcome, ADA, BEN).signatures
-    assert await refused(chain.send(Settle(outcome, ordered[::-1]))) == "SignaturesUnordered"
+    assert await refused(chain.send(Settle(outcome, ordered[::-1], ADA.peer))) == "SignaturesUnordered"
 
 
 async def test_only_the_rounds_members_attest_it(bench: Bench) -> None:
@@ -174,9 +167,9 @@ async def test_only_the_rounds_members_attest_it(bench: Bench) -> None:
     assert await refused(chain.send(settle(bench.contracts, outcome, ADA, stranger))) == "NotAMember"
     assert await refused(chain.send(settle(bench.contracts, outcome, ADA, DAN))) == "NotAMember"  # enrolled in round 1
     other = result(1, content("other credits"), 1)
-    mixed = Settle(outcome, settle(bench.contracts, other, ADA, BEN).signatures)
+    mixed = Settle(outcome, settle(bench.contracts, other, ADA, BEN).signatures, ADA.peer)
     assert await refused(chain.send(mixed)) in {"NotAMember", "SignaturesUnordered"}
-    malformed = Settle(outcome, (b"\x01" * 65,))
+    malformed = Settle(outcome, (b"\x01" * 65,), ADA.peer)
     assert await refused(chain.send(malformed)) == "ProofRejected"
 
 
@@ -211,78 +204,3 @@ async def test_a_result_may_be_late_but_not_out_of_order(bench: Bench) -> None:
     assert (view.round, view.settled_round) == (3, 2)
     too_late = result(1, content("credits 1"), 2, previous=late.credits_root)
     assert await refused(chain.send(settle(bench.contracts, too_late, ADA, BEN))) == "RoundAlreadySettled"
-
-
-async def test_credits_are_claimed_once_and_cumulatively(bench: Bench) -> None:
-    await bench.join(ADA, BEN, CYD)
-    chain = bench.chain(ADA)
-    first = credit_tree({ADA: 3_000_000, BEN: 2_000_000, CYD: 1})
-    await chain.send(settle(bench.contracts, result(1, first.root, 5_000_001), ADA, BEN))
-    assert (await chain.send(claim(first, ADA, 3_000_000))).transaction
-    assert (await chain.balance(ADA.wallet)).token_wei == 3_000_000 * WEI_PER_MICRO
-    assert (await chain.send(claim(first, ADA, 3_000_000))).transaction == ""
-    await bench.chain(DAN).send(claim(first, BEN, 2_000_000))  # anybody may; the owner is paid
-    assert (await chain.balance(BEN.wallet)).token_wei == 2_000_000 * WEI_PER_MICRO
-    second = credit_tree({ADA: 4_500_000, BEN: 2_000_000, CYD: 1})
-    await chain.send(settle(bench.contracts, result(2, second.root, 6_500_001, previous=first.root), ADA, BEN))
-    await chain.send(claim(second, ADA, 4_500_000))
-    assert (await chain.balance(ADA.wallet)).token_wei == 4_500_000 * WEI_PER_MICRO
-    record = await chain.peer(ADA.peer)
-    assert record is not None
-    assert record.claimed_micro == 4_500_000
-
-
-async def test_claims_need_a_proof_against_the_latest_root(bench: Bench) -> None:
-    await bench.join(ADA, BEN, CYD)
-    chain = bench.chain(ADA)
-    tree = credit_tree({ADA: 3, BEN: 2, DAN: 9})
-    assert await refused(chain.send(claim(tree, ADA, 3))) == "ClaimProofRejected"
-    await chain.send(settle(bench.contracts, result(1, tree.root, 4), ADA, BEN))
-    assert await refused(chain.send(Claim(ADA.peer, 4, claim(tree, ADA, 3).proof))) == "ClaimProofRejected"
-    assert await refused(chain.send(Claim(BEN.peer, 3, claim(tree, ADA, 3).proof))) == "ClaimProofRejected"
-    assert await refused(chain.send(claim(tree, DAN, 9))) == "PeerUnknown"
-    await chain.send(claim(tree, ADA, 3))
-    assert await refused(chain.send(claim(tree, BEN, 2))) == "PoolOverdrawn"  # 3 + 2 of a total of 4
-    assert (await chain.balance(BEN.wallet)).token_wei == 0
-
-
-async def test_a_member_that_is_absent_for_too_long_can_be_pruned(bench: Bench) -> None:
-    await bench.join(ADA, BEN, CYD)
-    chain = bench.chain(ADA)
-
-    async def play(round: int) -> None:
-        previous = content(f"credits {round - 1}") if round > 1 else ZERO_ROOT
-        outcome = result(round, content(f"credits {round}"), round, previous=previous)
-        await chain.send(settle(bench.contracts, outcome, ADA, BEN))
-
-    for round in (1, 2):
-        await play(round)
-    assert await refused(chain.send(Prune(CYD.peer))) == "MemberNotAbsent"
-    await play(3)
-    assert await refused(chain.send(Prune(BEN.peer))) == "MemberNotAbsent"
-    assert (await chain.send(Prune(CYD.peer))).transaction
-    assert (await chain.send(Prune(CYD.peer))).transaction == ""
-    assert (await chain.send(Prune(PeerId(DAN.peer)))).transaction == ""
-    assert len((await chain.clock()).members) == 3
-    await play(4)
-    assert [member.peer for member in (await chain.clock()).members] == sorted([ADA.peer, BEN.peer])
-    await bench.chain(CYD).send(Enrol(CYD.peer))
-    await play(5)
-    members = (await chain.clock()).members
-    assert {member.peer: member.joined_round for member in members} == {ADA.peer: 1, BEN.peer: 1, CYD.peer: 6}
-
-
-async def test_a_silent_member_renews_its_presence_by_enrolling_again(bench: Bench) -> None:
-    await bench.join(ADA, BEN, CYD)
-    chain = bench.chain(ADA)
-    for round in (1, 2, 3):
-        await bench.pass_time(100)
-        await chain.send(Advance(round))
-    assert (await bench.chain(CYD).send(Enrol(CYD.peer))).transaction
-    assert (await bench.chain(CYD).send(Enrol(CYD.peer))).transaction == ""
-    assert await refused(chain.send(Prune(CYD.peer))) == "MemberNotAbsent"
-    await chain.send(Prune(BEN.peer))
-    record = await chain.peer(BEN.peer)
-    assert record is not None
-    assert not record.enrolled
-    assert record.last_seen_round == 1
