@@ -17,18 +17,18 @@ from typing import Any
 
 from swarm.app.finding import Find, token_finder
 from swarm.app.founders import create_run, deploy, list_runs, show_run
-from swarm.app.orders import PASSWORD_VARIABLE, amounts, claim, order, require_peer_name
-from swarm.app.purse import credits
+from swarm.app.orders import PASSWORD_VARIABLE, claim, in_micro, order, require_peer_name
+from swarm.app.purse import HOME_VARIABLE, credits
 from swarm.config import Settings, load_settings, save_resolved
 from swarm.home import Home, require_writable
 
 __all__ = [
-    "amounts",
     "claim",
     "create_run",
     "credits",
     "deploy",
     "host",
+    "in_micro",
     "list_runs",
     "local",
     "order",
@@ -40,8 +40,6 @@ __all__ = [
     "verify",
 ]
 
-HOME_VARIABLE = "SWARM_HOME"
-PIPE_WIDTH = 1000
 
 
 def settings(profile: str, config: Path | None, **overrides: Any) -> Settings:
@@ -100,8 +98,8 @@ def run(chosen: Settings, find: Find, *, name: str, num_rounds: int | None, sinc
 def show(what: str, home: Path | None, as_json: bool, *, count: int = 10) -> None:
     """``status``, ``rounds`` or ``peers`` of a home, from its event logs alone."""
     import msgspec
-    from rich.console import Console
 
+    from swarm.app.printing import printed
     from swarm.observe import queries, tables
 
     named = os.environ.get(HOME_VARIABLE)
@@ -111,15 +109,13 @@ def show(what: str, home: Path | None, as_json: bool, *, count: int = 10) -> Non
         "status": (lambda: queries.status(root), lambda found: tables.status_table(found, now)),
         "rounds": (lambda: queries.rounds(root, count), tables.rounds_table),
         "peers": (lambda: queries.peers(root), lambda found: tables.peers_table(found, now)),
-        "credits": (lambda: queries.credits(root), tables.credits_table),
     }
     query, table = views[what]
     found = query()
     if as_json:
         print(msgspec.json.encode({what: found}).decode(), flush=True)
     elif found:
-        # A pipe has no width: whoever reads it gets every column.
-        Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH).print(table(found))
+        printed(table(found))
     else:
         print(f"Nothing was recorded in {root} yet. Start a swarm with `swarm local`.", file=sys.stderr)
 

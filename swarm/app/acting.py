@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from chain.base import Chain, Cost, Intent, Receipt, Stake, Unstake
+from chain.base import Chain, Claim, Cost, Intent, Receipt, Stake, Unstake
 from identity.keyfile import load_key, open_key
 from identity.names import nickname
 from identity.signer import Signer
@@ -27,8 +27,8 @@ from swarm.app.errands import open_errands
 from swarm.config import Settings
 from swarm.home import Home, PeerHome
 
-NUMBERED = (Stake, Unstake)
-"""Orders that would be done twice when sent twice under two numbers."""
+WRITTEN_DOWN = (Stake, Unstake, Claim)
+"""Orders that move tokens: they are seen through, and no order of a killed command is given a second time."""
 
 SHORT_OF_TOKENS = frozenset({"ERC20InsufficientBalance", "ERC20InsufficientAllowance"})
 
@@ -150,7 +150,7 @@ class Actor:
 
     async def _send(self, intent: Intent) -> Receipt:
         acting = await self.acting()
-        if not isinstance(intent, NUMBERED):
+        if not isinstance(intent, WRITTEN_DOWN):
             return await acting.send(intent)
         with open_errands(self._folder) as errands:
             return await errands.run(acting, intent, depth=self.chosen.chain.confirmations)
@@ -217,7 +217,7 @@ def price_line(what: str, cost: Cost, wallet: str, chain_id: int) -> str:
 
 
 def words_of(intent: Intent) -> str:
-    """A numbered order in words."""
+    """An order in words."""
     match intent:
         case Stake(amount_micro=micro):
             return f"stake {tokens_text(micro)} tokens"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from chain.base import Chain, Contracts
-from chain.ethereum import LocalAccount
+from chain.ethereum import Account
 from identity.wallet import Wallet
 from protocol.errors import ConfigError
 from protocol.ids import Address
@@ -52,11 +54,26 @@ async def open_chain(chosen: Settings, token: JoinToken, account: Wallet | Addre
     Reaches an endpoint first and compares its chain id and contracts. Raises ``ConfigError``, ``ChainUnreachable``, or
     ``ChainError`` (reason ``WrongChain`` or ``ForeignContract``).
     """
+    require_configured_chain(chosen, token)
+    return await _connected(endpoints_of(chosen, token), contracts_of(token), account, num_attempts)
+
+
+async def open_run(chosen: Settings, contracts: Contracts, account: Wallet | Address) -> Chain:
+    """Likewise, for a run that is known by its contracts alone."""
+    return await _connected(chosen.chain.rpc, contracts, account, 1)
+
+
+def account_of(account: Wallet | Address) -> Any:
+    """What signs for ``account``; for an address alone, something that refuses to."""
+    return Account.from_key(account.secret) if isinstance(account, Wallet) else Onlooker(account)
+
+
+async def _connected(
+    endpoints: tuple[str, ...], contracts: Contracts, account: Wallet | Address, num_attempts: int
+) -> Chain:
     from chain.web3_chain import Web3Chain
 
-    require_configured_chain(chosen, token)
-    wallet: LocalAccount | bytes = account.secret if isinstance(account, Wallet) else Onlooker(account)  # type: ignore[assignment]
-    chain = Web3Chain(endpoints_of(chosen, token), contracts_of(token), wallet, num_attempts=num_attempts)
+    chain = Web3Chain(endpoints, contracts, account_of(account), num_attempts=num_attempts)
     try:
         await chain.connect()
     except BaseException:

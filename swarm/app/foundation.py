@@ -25,6 +25,18 @@ class ChainContracts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     factory: Address
 
 
+class Deployed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """HOME/host/chain-ID.json: what set a chain up. ``deployer`` and ``nonce`` fix the addresses, so they are written
+    before anything is sent; ``transaction`` is empty until it is mined."""
+
+    contracts: ChainContracts
+    deployer: Address
+    nonce: int
+    transaction: str = ""
+    block: int = 0
+    gas: int = 0
+
+
 class NewRun(msgspec.Struct, frozen=True):
     """What ``createRun`` is given. ``task_hash`` names task, scorer and their version."""
 
@@ -49,6 +61,37 @@ class RunView(msgspec.Struct, frozen=True):
     created_at: int
     contracts: RunContracts
     rules: Rules
+
+
+class Site(Protocol):
+    """A chain that is to be set up by one account. Errors as for ``Foundation``."""
+
+    @property
+    def address(self) -> Address:
+        """The account that pays."""
+        ...
+
+    async def chain_id(self) -> int: ...
+
+    async def stands(self, contracts: ChainContracts) -> bool:
+        """Whether these contracts are on the chain, and are ours."""
+        ...
+
+    async def plan(self) -> Deployed:
+        """Where the contracts would be when this account deploys them next."""
+        ...
+
+    async def nonces(self) -> tuple[int, int]:
+        """How many transactions of the account are mined, and how many with those that wait in the node's pool."""
+        ...
+
+    async def estimate(self) -> Cost: ...
+
+    async def deploy(self, planned: Deployed) -> Deployed:
+        """Create the contracts as planned; with transaction, block and gas."""
+        ...
+
+    async def close(self) -> None: ...
 
 
 class Foundation(Protocol):

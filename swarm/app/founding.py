@@ -22,12 +22,12 @@ from identity.lock import IdentityLock
 from protocol.events import TransactionSent
 from protocol.run import JoinToken, RunContracts, RunSpec, format_token
 from swarm.app.addresses import announced_addresses
+from swarm.app.specs import run_spec
 from swarm.config import Settings
 from swarm.home import Home
 from swarm.hosting import PortBook, Ports, keep_alive
 from swarm.joining import write_join_file
 from swarm.observe.eventlog import EventLog
-from swarm.tasks.registry import load_task_spec, open_task
 
 ABSENCE_ROUNDS = 4
 """Rounds that a member may be away before the others may drop it; until then each round waits for it once."""
@@ -85,7 +85,7 @@ async def build_host(chosen: Settings) -> Host:
     lock = IdentityLock(home.host, open_key(_bootnode_key(home)).peer)
     lock.acquire()
     home.join_file.unlink(missing_ok=True)
-    spec = await asyncio.to_thread(run_spec, chosen)
+    spec = await asyncio.to_thread(run_spec, chosen, CHAIN_ID)
     recalled = PortBook(home.host / "ports.json").recall()
     start_chain = partial(DevChain.start, home.host / "chain", block_time_s=chosen.chain.block_time_s)
     chain = await start_chain(port=recalled.chain)
@@ -127,16 +127,6 @@ async def _open_to_others(
 
 def _bootnode_key(home: Home) -> Path:
     return home.host / "bootnode" / "swarm.pem"
-
-
-def run_spec(chosen: Settings) -> RunSpec:
-    """The rules of the run that these settings found. Loads the model once, to name its genesis state."""
-    from swarm.policy.engine import genesis_state_hash
-
-    task = load_task_spec(chosen.run.task)
-    open_task(task)
-    model = genesis_state_hash(chosen.model_location())
-    return chosen.to_run_spec(chain_id=CHAIN_ID, model=model, task=task)
 
 
 async def _bootnode(

@@ -40,7 +40,7 @@ def claim(chosen: Settings, find: Find, peer: str | None, *, dry_run: bool, as_j
     return run_until_signal(lambda: _claim(chosen, find, names, dry_run, as_json))
 
 
-def amounts(typed: Mapping[str, str | None]) -> dict[str, int]:
+def in_micro(typed: Mapping[str, str | None]) -> dict[str, int]:
     """Overrides of settings in micro, from tokens as typed; what was not given is left out. Keys are dotted, as in
     ``economics.budget_micro``; those returned have ``__`` for the dot. Raises ``ConfigError``."""
     from swarm.app.amounts import tokens_micro

@@ -94,7 +94,7 @@ def create(
         run__min_peers=min_peers,
         chain__rpc=rpc or None,
         wallet__password_file=password_file,
-        **root.amounts({"economics.budget_micro": budget, "economics.round_emission_micro": emission}),
+        **root.in_micro({"economics.budget_micro": budget, "economics.round_emission_micro": emission}),
     )
     raise typer.Exit(root.create_run(chosen, wallet, dry_run=dry_run, as_json=as_json))
 
