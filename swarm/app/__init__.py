@@ -41,7 +41,6 @@ __all__ = [
 ]
 
 
-
 def settings(profile: str, config: Path | None, **overrides: Any) -> Settings:
     """The configuration in force for a command; ``overrides``: its options, by dotted key with ``__`` for the dot."""
     dotted = {key.replace("__", "."): value for key, value in overrides.items()}

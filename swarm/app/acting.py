@@ -102,16 +102,21 @@ class Actor:
         self.steps.append(step)
         return step
 
-    async def finish_earlier(self) -> None:
-        """See through what a command that was killed had written down; a dry run only says so."""
+    async def finish_earlier(self) -> Intent | None:
+        """See through what a command that was killed had written down, and return it; a dry run only says so."""
         with open_errands(self._folder) as errands:
-            for intent in errands.unfinished:
-                what = words_of(intent)
-                if self.dry_run:
-                    self.terminal.note(f"An earlier order waits and will be sent first: {what}.")
-                    continue
-                self.terminal.note(f"Finishing an earlier order first: {what}.")
-                await errands.finish(await self.acting(), intent, depth=self.chosen.chain.confirmations)
+            intent = errands.unfinished
+            if intent is None:
+                return None
+            if self.dry_run:
+                self.terminal.note(f"An earlier order is not finished and goes first: {words_of(intent)}.")
+                return None
+            self.terminal.note(f"Finishing an earlier order first: {words_of(intent)}.")
+            receipt = await errands.run(await self.acting(), intent, depth=self.chosen.chain.confirmations)
+            self.steps.append(
+                Step(words_of(intent), type(intent).__name__, 0, 0, receipt.transaction, receipt.gas, receipt.block)
+            )
+            return intent
 
     async def acting(self) -> Chain:
         """The chain with the unlocked wallet."""
@@ -195,13 +200,9 @@ async def open_actor(
     if create and not dry_run and not home.wallet_file.exists():
         made = unlocking.make_wallet(home.wallet_file, password=password, password_file=chosen.wallet.password_file)
         terminal.note(f"Made a wallet, {made.address}, in {home.wallet_file}. Keep a copy of it and of its password.")
-    address = unlocking.known_address(
-        home.wallet_file, password=password, password_file=chosen.wallet.password_file
-    )
+    address = unlocking.known_address(home.wallet_file, password=password, password_file=chosen.wallet.password_file)
     chain = await chain_access.open_chain(chosen, token, address)
-    actor = Actor(
-        chosen, token, home, Signer(key, address), chain, terminal, password=password, dry_run=dry_run
-    )
+    actor = Actor(chosen, token, home, Signer(key, address), chain, terminal, password=password, dry_run=dry_run)
     try:
         yield actor
     finally:

@@ -43,28 +43,31 @@ async def register(actor: Actor) -> dict[str, Any]:
 async def stake(actor: Actor, amount: str) -> dict[str, Any]:
     """Deposit ``amount`` (in tokens, as typed) for the peer."""
     micro = tokens_micro(amount)
-    await actor.finish_earlier()
+    earlier = await actor.finish_earlier()
     await _own_record(actor)
-    # A number that no other deposit has: nobody's clock or memory is needed to tell a repetition from a second order.
-    step = await actor.order(f"stake {tokens_text(micro)} tokens", Stake(actor.signer.peer, micro, _number()))
+    if not (isinstance(earlier, Stake) and earlier.amount_micro == micro):  # else it was this very order
+        await actor.order(f"stake {tokens_text(micro)} tokens", Stake(actor.signer.peer, micro, _number()))
     record = await _own_record(actor)
     if not actor.dry_run:
-        weight = f"; its weight from the next round on is {record.weight}" if record.weight else ""
+        weight = f"; its weight is {record.weight}" if record.weight else ""
         actor.terminal.answer(
-            f"{_called(actor)} has {tokens_text(record.stake_micro)} tokens staked{weight} ({step.transaction})."
+            f"{_called(actor)} has {tokens_text(record.stake_micro)} tokens staked{weight} ({_transaction(actor)})."
         )
     return actor.report(**in_tokens("amount", micro), **_stake_of(record))
 
 
 async def unstake(actor: Actor, amount: str) -> dict[str, Any]:
-    """Begin to take ``amount`` (in tokens, or ``all``) out of the stake; it stays liable for the run's unbonding time."""
+    """Begin to take ``amount`` (in tokens, or ``all``) out of the stake; until it may be withdrawn it stays liable."""
     wanted = None if amount.strip().lower() == ALL else tokens_micro(amount)
-    await actor.finish_earlier()
+    earlier = await actor.finish_earlier()
     record = await _own_record(actor)
+    if isinstance(earlier, Unstake) and wanted in (None, earlier.amount_micro):
+        _tell_exit(actor, record)
+        return actor.report(**in_tokens("amount", earlier.amount_micro), **_stake_of(record))
     micro = record.stake_micro if wanted is None else wanted
     if not 0 < micro <= record.stake_micro:
         raise ConfigError(
-            f"{_called(actor)} has {tokens_text(record.stake_micro)} tokens staked, so {tokens_text(micro)} cannot leave.",
+            f"{_called(actor)} has {tokens_text(record.stake_micro)} tokens staked; {tokens_text(micro)} cannot leave.",
             NOTHING_SIGNED,
             "Order at most what is staked, or `swarm unstake all`.",
         )
@@ -74,13 +77,10 @@ async def unstake(actor: Actor, amount: str) -> dict[str, Any]:
             f"With {tokens_text(left)} of the {tokens_text(least)} tokens that the run asks for, "
             f"{_called(actor)} is no member from the next round on."
         )
-    step = await actor.order(f"unstake {tokens_text(micro)} tokens", Unstake(actor.signer.peer, micro, _number()))
+    await actor.order(f"unstake {tokens_text(micro)} tokens", Unstake(actor.signer.peer, micro, _number()))
     record = await _own_record(actor)
     if not actor.dry_run:
-        actor.terminal.answer(
-            f"{tokens_text(record.exiting_micro)} tokens are leaving and can be withdrawn from "
-            f"{when(record.exit_ready_at)} on ({step.transaction})."
-        )
+        _tell_exit(actor, record)
     return actor.report(**in_tokens("amount", micro), **_stake_of(record))
 
 
@@ -101,14 +101,27 @@ async def withdraw(actor: Actor) -> dict[str, Any]:
             "Run `swarm withdraw` again after that.",
             reason="StillUnbonding",
         )
-    step = await actor.order(f"withdraw {tokens_text(micro)} tokens", Withdraw(actor.signer.peer))
+    await actor.order(f"withdraw {tokens_text(micro)} tokens", Withdraw(actor.signer.peer))
     record = await _own_record(actor)
     if not actor.dry_run:
-        actor.terminal.answer(f"{tokens_text(micro)} tokens are in {actor.signer.wallet} ({step.transaction}).")
+        actor.terminal.answer(f"{tokens_text(micro)} tokens are in {actor.signer.wallet} ({_transaction(actor)}).")
     return actor.report(**in_tokens("amount", micro), **_stake_of(record))
 
 
+def _tell_exit(actor: Actor, record: PeerRecord) -> None:
+    actor.terminal.answer(
+        f"{tokens_text(record.exiting_micro)} tokens are leaving and can be withdrawn from "
+        f"{when(record.exit_ready_at)} on ({_transaction(actor)})."
+    )
+
+
+def _transaction(actor: Actor) -> str:
+    """The transaction of the latest step, for people."""
+    return f"transaction {actor.steps[-1].transaction}" if actor.steps and actor.steps[-1].transaction else "already"
+
+
 def _number() -> int:
+    """One that no other order has: nobody's memory is needed to tell a repetition from a second order."""
     return secrets.randbits(63)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Any
 
-from chain.base import Chain, Claim, EpochsView, OpenEpoch
+from chain.base import Chain, Claim, EpochState, EpochsView, OpenEpoch
 from chain.credit_line import micro_of
 from identity.lock import IdentityLock
 from identity.names import nickname
@@ -19,6 +19,8 @@ from swarm.app.amounts import WEI_PER_TOKEN, tokens_text, wei_text
 from swarm.app.tables import Tables
 from swarm.config import Settings
 from swarm.observe.eventlog import EventLog
+
+UNDECIDED = (EpochState.OPEN, EpochState.CHALLENGED)
 
 
 async def claim_for(
@@ -74,16 +76,16 @@ def locked_words(epochs: EpochsView) -> str:
     newest = epochs.newest
     if newest is None:
         return "No payout has begun yet."
-    match newest.state.value:
-        case "open":
-            return f"Payout {newest.number} (round {newest.round}) can be challenged; it unlocks at {when(newest.unlocks_at)}."
-        case "challenged":
-            return f"Payout {newest.number} (round {newest.round}) is challenged: members must affirm it, or it is undone."
-        case "final" if newest.unlocks_at > epochs.block_at:
-            return f"Payout {newest.number} (round {newest.round}) is final and unlocks at {when(newest.unlocks_at)}."
-        case "void":
-            return f"Payout {newest.number} (round {newest.round}) was undone; what it paid is recorded and paid anew."
-    return f"Everything up to round {newest.round} is paid out."
+    about = f"Payout {newest.number} (up to round {newest.round})"
+    if newest.state is EpochState.OPEN:
+        return f"{about} can still be challenged; it unlocks at {when(newest.unlocks_at)}."
+    if newest.state is EpochState.CHALLENGED:
+        return f"{about} is challenged: members affirm it, or it is undone."
+    if newest.state is EpochState.VOID:
+        return f"{about} was undone; what it paid is recorded and paid anew."
+    if newest.unlocks_at > epochs.block_at:
+        return f"{about} is final and unlocks at {when(newest.unlocks_at)}."
+    return f"Everything up to round {newest.round} is unlocked."
 
 
 async def _claim_of(chain: Chain, tables: Tables, peer: PeerId, epochs: EpochsView) -> Claim | None:
@@ -105,10 +107,10 @@ async def _begin_payout(actor: Actor, epochs: EpochsView) -> None:
     """Open an epoch over what is recorded since the last one: anybody may, and no peer may be running to do it."""
     settled = (await actor.chain.clock()).settled_round
     due = settled > epochs.covered_round and (
-        epochs.ends_at and epochs.block_at >= epochs.ends_at
+        (epochs.ends_at and epochs.block_at >= epochs.ends_at)
         or settled >= epochs.covered_round + actor.token.run.economics.epoch_rounds
     )
-    undecided = epochs.newest is not None and epochs.newest.state.value in ("open", "challenged")
+    undecided = epochs.newest is not None and epochs.newest.state in UNDECIDED
     if not due or undecided:
         return
     try:

@@ -88,7 +88,11 @@ def new_run(spec: RunSpec, start_members: int) -> NewRun:
 def token_of(chosen: Settings, spec: RunSpec, view: RunView, foundation: Foundation) -> JoinToken:
     """The run's join token, without bootnodes: enough to register, stake and claim."""
     return JoinToken(
-        run=spec, contracts=view.contracts, bootnodes=(), rpc=public_endpoints(chosen.chain), model_name=chosen.run.model
+        run=spec,
+        contracts=view.contracts,
+        bootnodes=(),
+        rpc=public_endpoints(chosen.chain),
+        model_name=chosen.run.model,
     )
 
 

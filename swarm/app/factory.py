@@ -1,7 +1,7 @@
 """Why this module exists: what is done once per chain or per run goes to its factory, which no run's ``Chain`` knows.
 
-``open_site`` and ``open_foundation`` find the chain's contracts and endpoints: in the settings, in what ``swarm deploy``
-wrote, or in the join token of this home.
+``open_site`` and ``open_foundation`` find the chain's contracts and endpoints: in the settings, in the file of ``swarm
+deploy``, or in the join token of this home.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import msgspec
 from eth_abi.abi import encode
 from eth_abi.exceptions import DecodingError
@@ -9,30 +12,31 @@ from eth_hash.auto import keccak
 
 from chain.abi import Function, deployment_data, function
 from chain.base import WEI_PER_MICRO, Cost, Receipt
-from chain.deploy import created_address
-from chain.fees import FeePolicy, offer
 from chain.keys import checksum_address
-from chain.rpc import Rpc, RpcRefused, quantity
+from chain.rpc import Rpc, RpcRefused, field, gather, quantity
 from chain.rules import Rules
-from chain.sender import Sender, contract_error
+from chain.sender import MIN_TIP_WEI, Mined, Sender, contract_error
 from protocol.errors import ChainError
 from protocol.ids import Address, ContentId
 from protocol.run import RunContracts
-from swarm.app.foundation import ChainContracts, Deployed, NewRun, RunView
+from swarm.app.foundation import ChainContracts, NewRun, RunView
 
-from typing import Any
+SUPPLY_WEI = 10**9 * 10**18
+"""Tokens that there will ever be on a chain: a thousand million."""
 
-PER_RUN = ("clock", "contributions", "settlement", "vault", "reputation", "equivocation")
+REST_GAS = 9_000_000
+"""Gas of the second half of a set-up, for its price before the first half is there to be asked."""
+
 ALLOWANCES_SLOT = 1
 """Storage slot of the token's allowances (OpenZeppelin's ERC20), for prices of what is not approved yet."""
 
-DEPLOYMENT = "SwarmDeployment"
+PER_RUN = ("clock", "contributions", "settlement", "vault", "reputation", "equivocation")
 
 
 class _Account:
     """What both have: an endpoint, an account, and prices."""
 
-    def __init__(self, urls: tuple[str, ...], chain_id: int, account: Any) -> None:
+    def __init__(self, urls: Sequence[str], chain_id: int, account: Any) -> None:
         self._rpc = Rpc(urls)
         self._sender = Sender(self._rpc, account, chain_id)
 
@@ -42,6 +46,10 @@ class _Account:
 
     async def chain_id(self) -> int:
         return quantity(await self._rpc.request("eth_chainId"))
+
+    async def has_code(self, address: Address) -> bool:
+        code: str = await self._rpc.request("eth_getCode", address, "latest")
+        return len(code) > 2
 
     async def close(self) -> None:
         await self._rpc.close()
@@ -55,16 +63,166 @@ class _Account:
         except (DecodingError, ValueError, TypeError) as error:
             raise _foreign(contract) from error
 
-    async def _cost(self, to: Address | None, data: str, overrides: dict[str, Any] | None = None) -> Cost:
+    async def _gas(self, to: Address | None, data: str, overrides: dict[str, Any] | None = None) -> int:
         call = {"from": self.address, "data": data} | ({"to": to} if to else {})
-        more = ["latest", overrides] if overrides else []
         try:
-            gas = quantity(await self._rpc.request("eth_estimateGas", call, *more))
+            return quantity(
+                await self._rpc.request("eth_estimateGas", call, *(["latest", overrides] if overrides else []))
+            )
         except RpcRefused as refused:
             raise contract_error(refused) from refused
-        price = await offer(self._rpc.request, FeePolicy())
-        return Cost(gas, gas * price.fee_wei)
 
-    async def _has_code(self, contract: Address) -> bool:
-        code: str = await self._rpc.request("eth_getCode", contract, "latest")
-        return len(code) > 2
+    async def _cost(self, gas: int) -> Cost:
+        header = await self._rpc.request("eth_getBlockByNumber", "latest", False)
+        base_fee_wei = quantity(field(header, "baseFeePerGas"))
+        return Cost(gas, gas * (base_fee_wei + max(MIN_TIP_WEI, base_fee_wei // 10)))
+
+    async def _send(self, to: Address | None, data: str) -> Receipt:
+        mined: Mined = await self._sender.send(to, data)
+        return Receipt(mined.transaction, mined.gas, mined.block)
+
+
+class Web3Site(_Account):
+    """See ``Site``."""
+
+    async def nonces(self) -> tuple[int, int]:
+        mined, waiting = await gather(
+            self._rpc.request("eth_getTransactionCount", self.address, "latest"),
+            self._rpc.request("eth_getTransactionCount", self.address, "pending"),
+        )
+        return quantity(mined), quantity(waiting)
+
+    async def estimate(self, base: Address | None) -> Cost:
+        if base is not None:
+            return await self._cost(await self._gas(None, deployment_data("SwarmDeployment", base)))
+        return await self._cost(await self._gas(None, self._base_data()) + REST_GAS)
+
+    async def create_base(self) -> Receipt:
+        return await self._send(None, self._base_data())
+
+    async def create_rest(self, base: Address) -> Receipt:
+        return await self._send(None, deployment_data("SwarmDeployment", base))
+
+    async def contracts(self, rest: Address) -> ChainContracts:
+        found = await gather(
+            *(self._read(rest, function("SwarmDeployment", name)) for name in ("REGISTRY", "TOKEN", "FACTORY"))
+        )
+        return ChainContracts(await self.chain_id(), *map(_address, found))
+
+    def _base_data(self) -> str:
+        return deployment_data("SwarmBase", self.address, SUPPLY_WEI)
+
+
+class Web3Foundation(_Account):
+    """See ``Foundation``."""
+
+    def __init__(self, urls: Sequence[str], contracts: ChainContracts, account: Any) -> None:
+        super().__init__(urls, contracts.chain_id, account)
+        self._contracts = contracts
+
+    @property
+    def contracts(self) -> ChainContracts:
+        return self._contracts
+
+    async def stands(self) -> bool:
+        """Whether the factory is there, and is that of the registry and the token."""
+        at = self._contracts
+        if not await self.has_code(at.factory):
+            return False
+        registry, token = await gather(
+            self._read(at.factory, function("RunFactory", "REGISTRY")),
+            self._read(at.factory, function("RunFactory", "TOKEN")),
+        )
+        return (registry.lower(), token.lower()) == (at.registry.lower(), at.token.lower())
+
+    async def runs(self) -> tuple[RunView, ...]:
+        factory = self._contracts.factory
+        count = await self._read(factory, function("RunFactory", "numRuns"))
+        views = await gather(*(self._read(factory, function("RunFactory", "runAt"), number) for number in range(count)))
+        return tuple(self._view(number, raw) for number, raw in enumerate(views))
+
+    async def run(self, creator: Address, run_id: ContentId) -> RunView | None:
+        factory = self._contracts.factory
+        try:
+            raw = await self._read(factory, function("RunFactory", "run"), creator, bytes.fromhex(run_id))
+        except ChainError as error:
+            if error.reason == "RunUnknown":
+                return None
+            raise
+        return self._view(None, raw)
+
+    async def token_wei(self, account: Address) -> int:
+        return int(await self._read(self._contracts.token, function("SwarmToken", "balanceOf"), account))
+
+    async def allowance_wei(self, owner: Address) -> int:
+        allowance = function("SwarmToken", "allowance")
+        return int(await self._read(self._contracts.token, allowance, owner, self._contracts.factory))
+
+    async def estimate_approval(self, micro: int) -> Cost:
+        return await self._cost(await self._gas(self._contracts.token, self._approval(micro)))
+
+    async def approve(self, micro: int) -> Receipt:
+        if await self.allowance_wei(self.address) >= micro * WEI_PER_MICRO:
+            return Receipt("", 0, 0)
+        return await self._send(self._contracts.token, self._approval(micro))
+
+    async def estimate_creation(self, new: NewRun) -> Cost:
+        """As if the budget were approved: the endpoint is asked to pretend so."""
+        at = self._contracts
+        amount = (new.budget_micro * WEI_PER_MICRO).to_bytes(32, "big").hex()
+        pretended = {at.token: {"stateDiff": {_allowance_slot(self.address, at.factory): "0x" + amount}}}
+        return await self._cost(await self._gas(at.factory, _creation(new), pretended))
+
+    async def create(self, new: NewRun) -> Receipt:
+        if await self.run(self.address, new.run_id) is not None:
+            return Receipt("", 0, 0)
+        return await self._send(self._contracts.factory, _creation(new))
+
+    def _approval(self, micro: int) -> str:
+        return function("SwarmToken", "approve").call_data(self._contracts.factory, micro * WEI_PER_MICRO)
+
+    def _view(self, number: int | None, raw: Any) -> RunView:
+        run_id, creator, model_hash, task_hash, name, budget_micro, created_at, parts, rules, *_ = raw
+        at = self._contracts
+        per_run = dict(zip(PER_RUN, map(_address, parts), strict=False))
+        return RunView(
+            number=number,
+            run_id=ContentId(run_id.hex()),
+            creator=_address(creator),
+            model_hash=ContentId(model_hash.hex()),
+            task_hash=ContentId(task_hash.hex()),
+            name=name,
+            budget_micro=budget_micro,
+            created_at=created_at,
+            contracts=RunContracts(registry=at.registry, token=at.token, factory=at.factory, **per_run),
+            rules=Rules(*rules),
+        )
+
+
+def _creation(new: NewRun) -> str:
+    return function("RunFactory", "createRun").call_data(
+        bytes.fromhex(new.run_id),
+        bytes.fromhex(new.model_hash),
+        bytes.fromhex(new.task_hash),
+        new.name,
+        msgspec.structs.astuple(new.rules),
+        new.budget_micro,
+    )
+
+
+def _allowance_slot(owner: Address, spender: Address) -> str:
+    inner = keccak(encode(["address", "uint256"], [owner, ALLOWANCES_SLOT]))
+    return "0x" + keccak(encode(["address", "bytes32"], [spender, inner])).hex()
+
+
+def _address(text: str) -> Address:
+    return checksum_address(bytes.fromhex(text[2:]))
+
+
+def _foreign(contract: Address) -> ChainError:
+    return ChainError(
+        f"The contract at {contract} is not what it should be.",
+        "Nothing was sent.",
+        "Check the addresses in the settings, or set the chain up with `swarm deploy`.",
+        reason="ForeignContract",
+    )

@@ -25,16 +25,27 @@ class ChainContracts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     factory: Address
 
 
-class Deployed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """HOME/host/chain-ID.json: what set a chain up. ``deployer`` and ``nonce`` fix the addresses, so they are written
-    before anything is sent; ``transaction`` is empty until it is mined."""
+class Placed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A contract that the deployer's transaction ``nonce`` creates; ``transaction`` is empty until it is mined."""
 
-    contracts: ChainContracts
-    deployer: Address
+    address: Address
     nonce: int
     transaction: str = ""
-    block: int = 0
     gas: int = 0
+    block: int = 0
+
+
+class Deployed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """HOME/host/chain-ID.json: what set a chain up, step by step; ``contracts`` once both halves are there.
+
+    Where a half will be follows from the deployer and its nonce, so it is written down before anything is sent.
+    """
+
+    chain_id: int
+    deployer: Address
+    base: Placed | None = None
+    rest: Placed | None = None
+    contracts: ChainContracts | None = None
 
 
 class NewRun(msgspec.Struct, frozen=True):
@@ -49,9 +60,10 @@ class NewRun(msgspec.Struct, frozen=True):
 
 
 class RunView(msgspec.Struct, frozen=True):
-    """A run as the factory knows it. ``name`` is a stranger's text. ``created_at``: unix seconds."""
+    """A run as the factory knows it. ``name`` is a stranger's text. ``created_at``: unix seconds. ``number``: in order
+    of creation, from 0; None where it was not looked up."""
 
-    number: int
+    number: int | None
     run_id: ContentId
     creator: Address
     model_hash: ContentId
@@ -73,22 +85,26 @@ class Site(Protocol):
 
     async def chain_id(self) -> int: ...
 
-    async def stands(self, contracts: ChainContracts) -> bool:
-        """Whether these contracts are on the chain, and are ours."""
-        ...
-
-    async def plan(self) -> Deployed:
-        """Where the contracts would be when this account deploys them next."""
-        ...
+    async def has_code(self, address: Address) -> bool: ...
 
     async def nonces(self) -> tuple[int, int]:
         """How many transactions of the account are mined, and how many with those that wait in the node's pool."""
         ...
 
-    async def estimate(self) -> Cost: ...
+    async def estimate(self, base: Address | None) -> Cost:
+        """What is still to be paid: both halves, or the second one on top of ``base``."""
+        ...
 
-    async def deploy(self, planned: Deployed) -> Deployed:
-        """Create the contracts as planned; with transaction, block and gas."""
+    async def create_base(self) -> Receipt:
+        """Registry, token (its whole supply belongs to the account) and the first implementations."""
+        ...
+
+    async def create_rest(self, base: Address) -> Receipt:
+        """The other implementations, and the factory."""
+        ...
+
+    async def contracts(self, rest: Address) -> ChainContracts:
+        """What the second half at ``rest`` says it consists of."""
         ...
 
     async def close(self) -> None: ...

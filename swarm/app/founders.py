@@ -47,9 +47,7 @@ def show_run(chosen: Settings, which: str, *, as_json: bool) -> int:
     return _run(lambda: shown(chosen, which, as_json=as_json), "run", as_json=as_json)
 
 
-def _run(
-    ask: Callable[[], Coroutine[Any, Any, Any]], key: str, *, as_json: bool, home: Path | None = None
-) -> int:
+def _run(ask: Callable[[], Coroutine[Any, Any, Any]], key: str, *, as_json: bool, home: Path | None = None) -> int:
     from swarm.process import run_until_signal
 
     if home is not None:

@@ -1,4 +1,4 @@
-"""Why this module exists: ``swarm credits`` says at any time where every credit is, from the log, the tables and the chain.
+"""Why this module exists: ``swarm credits`` says at any time where every credit is, by log, tables and chain.
 
 The log alone answers up to "settled"; the chain adds what is unlocked, claimed and staked, and when the rest unlocks. A
 chain that cannot be asked is said, and takes nothing away from the rest.
@@ -10,21 +10,25 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from chain.base import Balance, Chain, ClockView, EpochState, EpochsView, PeerRecord
+from chain.base import Balance, Chain, ClockView, Epoch, EpochState, EpochsView, PeerRecord
 from protocol.errors import SwarmError
 from protocol.ids import ContentId, PeerId, parse_address, parse_peer_id
+from protocol.messages import CreditTable
 from swarm.home import Home
 from swarm.observe.money import NEXT_RESULT, joined
 from swarm.observe.views import MICRO, CreditRow, Stage, Waiting, credits_of, waiting
 
 HOME_VARIABLE = "SWARM_HOME"
 ASK_S = 15.0
+
+Paid = Callable[[CreditTable | None], int | None]
+"""What a table pays one peer; None without a table."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -54,6 +58,7 @@ def credits(
     """Print what each peer of the home has, at which stage, and what it waits for; returns the exit code."""
     from swarm.app.printing import printed
     from swarm.observe import queries, tables
+
     named = os.environ.get(HOME_VARIABLE)
     root = home or (Path(named).expanduser() if named else Home.default().root)
     rows = queries.credits(root)
@@ -93,7 +98,7 @@ def with_chain(row: CreditRow, asked: Asked, tables: Any) -> CreditRow:
     balance = asked.balances.get(row.peer)
     claimed = record.claimed_micro if record is not None else row.credits.claimed_micro
 
-    def paid(table: Any) -> int | None:
+    def paid(table: CreditTable | None) -> int | None:
         if table is None:
             return None
         line = row_of(table, PeerId(row.peer))
@@ -132,34 +137,36 @@ def with_chain(row: CreditRow, asked: Asked, tables: Any) -> CreditRow:
     )
 
 
-def locked_parts(asked: Asked, settled: int, paid: Any, unlocked: int | None, tables: Any) -> list[Waiting]:
+def locked_parts(asked: Asked, settled: int, paid: Paid, unlocked: int | None, tables: Any) -> list[Waiting]:
     """What is settled and locked, by what unlocks it: the newest epoch's waits, or an epoch that is yet to begin."""
     epochs, newest = asked.epochs, asked.epochs.newest
     if unlocked is None:
         assert epochs.claimable is not None
-        return [
-            waiting(
-                Stage.SETTLED,
-                settled,
-                f"the credit table of round {epochs.claimable.round}: it is not on this machine; `swarm run` fetches it",
-            )
-        ]
+        missing = f"the credit table of round {epochs.claimable.round}, which `swarm run` fetches from the others"
+        return [waiting(Stage.SETTLED, settled, missing)]
     in_epoch = unlocked
     parts = []
     if newest is not None and newest.state is not EpochState.VOID:
         of_epoch = paid(tables.paid_by(newest))
-        in_epoch = max(unlocked, settled if of_epoch is None and newest.round == asked.view.settled_round else of_epoch or 0)
-        words, until = {
-            EpochState.OPEN: (f"the end of payout {newest.number}'s time to be challenged, and its lock", newest.unlocks_at),
-            EpochState.CHALLENGED: (f"payout {newest.number}, which is challenged: members affirm it, or it is undone", None),
-            EpochState.FINAL: (f"the lock of payout {newest.number}, which is final", newest.unlocks_at),
-        }[newest.state]
+        if of_epoch is None:  # without its table only the newest result is known to be all of it
+            of_epoch = settled if newest.round == asked.view.settled_round else unlocked
+        in_epoch = max(unlocked, of_epoch)
         if in_epoch > unlocked:
-            parts.append(waiting(Stage.SETTLED, in_epoch - unlocked, words, until=until))
+            until = None if newest.state is EpochState.CHALLENGED else float(newest.unlocks_at)
+            parts.append(waiting(Stage.SETTLED, in_epoch - unlocked, _lock_words(newest), until=until))
     if settled > in_epoch:
         begins = f"a payout: one begins when enough rounds are recorded after round {epochs.covered_round}"
         parts.append(waiting(Stage.SETTLED, settled - in_epoch, begins))
     return parts
+
+
+def _lock_words(epoch: Epoch) -> str:
+    match epoch.state:
+        case EpochState.OPEN:
+            return f"the end of payout {epoch.number}'s time to be challenged, and of its lock"
+        case EpochState.CHALLENGED:
+            return f"payout {epoch.number}, which is challenged: members affirm it, or it is undone"
+    return f"the end of the lock of payout {epoch.number}, which is final"
 
 
 # --- asking ----------------------------------------------------------------------------------------------------------
@@ -178,7 +185,8 @@ def _with_chain(
 
     view = asked.view
     found = tuple(
-        with_chain(row, asked, Tables.of_home(Home(root).peer(row.name), asked.run)) if row.peer else row for row in rows
+        with_chain(row, asked, Tables.of_home(Home(root).peer(row.name), asked.run)) if row.peer else row
+        for row in rows
     )
     return found, Source(True, "", view.block, float(view.block_at), view.round, view.settled_round)
 

@@ -1,4 +1,4 @@
-"""Why this module exists: runs as people and programs read them, from the chain and from what this home knows of them."""
+"""Why this module exists: runs as people and programs read them, from the chain and from what this home knows."""
 
 from __future__ import annotations
 
@@ -79,9 +79,13 @@ def chosen_run(views: tuple[RunView, ...], which: str) -> RunView:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise ConfigError(f"There is no run {which[:70]!r} on this chain.", "Nothing was changed.", "See `swarm run list`.")
+        raise ConfigError(
+            f"There is no run {which[:70]!r} on this chain.", "Nothing was changed.", "See `swarm run list`."
+        )
     several = ", ".join(f"{view.number} ({view.run_id[:12]})" for view in found[:8])
-    raise ConfigError(f"{which[:70]!r} means several runs: {several}.", "Nothing was changed.", "Name one by its number.")
+    raise ConfigError(
+        f"{which[:70]!r} means several runs: {several}.", "Nothing was changed.", "Name one by its number."
+    )
 
 
 def known_spec(chosen: Settings, view: RunView) -> RunSpec | None:
@@ -159,8 +163,8 @@ def run_page(body: dict[str, Any]) -> RenderableType:
         lines.append(("now", f"the run's contracts do not answer: {plain(body.get('why', ''), 200)}"))
     else:
         lines.append(
-            ("now", f"round {body['round']} with {body['members']} members; recorded up to round {body['settled_round']}, "
-                    f"paid out {tokens_text(body['paid_out_micro'])} tokens")
+            ("now", f"round {body['round']} with {body['members']} members; recorded up to round "
+                    f"{body['settled_round']}, paid out {tokens_text(body['paid_out_micro'])} tokens")
         )  # fmt: skip
         if body["ends_at"]:
             lines.append(("ends", when(body["ends_at"]) + (" (over)" if body["ends_at"] <= time.time() else "")))

@@ -18,9 +18,7 @@ def run_spec(chosen: Settings, chain_id: int) -> RunSpec:
 
 def rules_on_chain(spec: RunSpec, start_members: int) -> Rules:
     """The part of a run's rules that its contracts enforce; ``start_members`` is the creator's choice, and no rule."""
-    return rules_of(
-        spec.economics, round_s=spec.time.round_s, poster_s=spec.time.poster_s, start_members=start_members
-    )
+    return rules_of(spec.economics, round_s=spec.time.round_s, poster_s=spec.time.poster_s, start_members=start_members)
 
 
 def _genesis(chosen: Settings) -> ContentId:

@@ -1,4 +1,4 @@
-"""Why this module exists: a command shows first and signs later, so a wallet is looked at locked and opened when needed.
+"""Why this module exists: a command shows first and signs later: a wallet is looked at locked, and opened when needed.
 
 The password comes from the environment, from a file, or from a prompt where a person sits at a terminal; never from the
 command line, which other users of the machine can read.
@@ -59,7 +59,9 @@ def unlock(path: Path, *, password: str | None, password_file: Path | None, crea
 def make_wallet(path: Path, *, password: str | None, password_file: Path | None) -> Wallet:
     """A new wallet at ``path``; a person at a terminal chooses its password, else it is made as for any peer."""
     if password is None and password_file is None and is_person_present():
-        chosen = _asked(f"Password for the new wallet {path} (empty: a machine-made one beside it): ", may_be_empty=True)
+        chosen = _asked(
+            f"Password for the new wallet {path} (empty: a machine-made one beside it): ", may_be_empty=True
+        )
         if chosen:
             if _asked("The same once more: ") != chosen:
                 raise IdentityError("The two passwords differ.", "No wallet was made.", "Run the command again.")

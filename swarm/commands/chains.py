@@ -27,7 +27,5 @@ def deploy(
     """Set a chain up: registry of peers, token, factory of runs."""
     from swarm import app as root
 
-    chosen = root.settings(
-        "join", config, home=home, chain__rpc=rpc or None, wallet__password_file=password_file
-    )
+    chosen = root.settings("join", config, home=home, chain__rpc=rpc or None, wallet__password_file=password_file)
     raise typer.Exit(root.deploy(chosen, wallet, dry_run=dry_run, as_json=as_json))

@@ -20,4 +20,4 @@ JoinOption = Annotated[list[str] | None, typer.Option("--join", help="A join tok
 RpcOption = Annotated[list[str] | None, typer.Option("--rpc", help="RPC endpoint, instead of the join token's.")]
 PeerOption = Annotated[str, typer.Option("--peer", help="Which of this home's peers.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show gas and fee; sign and send nothing.")]
-WalletOption = Annotated[Path | None, typer.Option("--wallet", help="Keystore that pays (default: HOME/host/wallet.json).")]
+WalletOption = Annotated[Path | None, typer.Option("--wallet", help="Keystore that pays, not HOME/host/wallet.json.")]

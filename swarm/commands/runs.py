@@ -126,7 +126,8 @@ def show(
 
 def _refuse_options_of_the_peer(context: typer.Context) -> None:
     """What stands before the sub-command belongs to the peer, and would be passed over in silence."""
-    given = [name for name in context.params if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"]
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     if given:
         command = context.invoked_subcommand
         raise ConfigError(
