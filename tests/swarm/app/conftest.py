@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from chain.base import OpenEpoch
 from chain.fake import FakeChain, FakeWorld
 from chain.rules import Rules, rules_of
 from identity.keyfile import open_key
+from identity.names import nickname
 from identity.wallet import Wallet, open_wallet
-from protocol.ids import ContentId
+from protocol import events as e
+from protocol.codec import encode
+from protocol.ids import Address, ContentId, PeerId
+from protocol.messages import CreditTable, Finding
 from protocol.run import FamilySpec, JoinToken, RunContracts, RunSpec, TaskSpec
+from rewards.ledger import Verified, apply, round_result, row_of
 from swarm.app import chain_access
 from swarm.cli import execute
 from swarm.config import load_settings
 from swarm.home import Home
 from swarm.joining import write_join_file
+from swarm.journal import Journal
+from swarm.observe.eventlog import EventLog
 
 CHAIN_ID = 31337
 TASK = TaskSpec("sums", "1", (FamilySpec("chain_sum", 1, "{}"),), 8)
@@ -83,3 +92,65 @@ def told(capsys):
         return code, json.loads(out.splitlines()[-1]), err
 
     return tell
+
+
+class Books:
+    """Credits of a town's peer: what its rounds earned, on the chain, in its journal and in its log."""
+
+    def __init__(self, town: Town, peer: str, address: str) -> None:
+        self.town, self.peer, self.address = town, PeerId(peer), Address(address)
+        self.home = Home(town.home).peer("1")
+        self.table: CreditTable | None = None
+        self.earned: dict[int, int] = {}
+
+    def record(self, round: int, micro: int) -> None:
+        """Round ``round`` earned ``micro``; its result is recorded, and pays what the round before earned."""
+        self.earned[round] = micro
+        work = Verified(self.peer, _content("c", round), micro, _content("s", round - 1), _content("s", round))
+        self.table, before = apply(self.table, self.town.spec.id, round, [work]), self.table
+        result = round_result(self.table, [work], before)
+        self.town.world.results.recorded[round] = result
+        self.town.world.roster.open_next()
+        Journal(self.home.run(self.town.spec.id).journal).write_table(round, result.data_hash, encode(self.table))
+        paid = row_of(self.table, self.peer)
+        self.tell(
+            e.ContributionSigned(round, work.content),
+            e.RoundSettled(
+                round, result.contributions_root, result.credits_root, (work.content,), {self.peer: micro}, None
+            ),
+            e.CreditsChanged(paid.micro_credits if paid else 0, self.town.world.escrow.claimed.get(self.peer, 0)),
+        )
+
+    def judged(self, round: int, finding: Finding) -> None:
+        """Somebody checked the round's contribution."""
+        by = PeerId("16Uiu2HAmPLDnd6X8yJuBDZtLUrJ2vGBcnqxQXXJ7gbfYd4rcQMNr")
+        self.tell(e.VerdictSeen(round, self.peer, _content("c", round), by, 1, finding, ""))
+
+    def begin_payout(self) -> None:
+        self.town.world.apply(self.address, OpenEpoch(self.town.world.results.settled_round))
+
+    def unlock(self) -> None:
+        rules = self.town.world.rules
+        self.town.world.pass_time(rules.challenge_s + rules.dispute_s)
+
+    def tell(self, *events: e.Event) -> None:
+        with EventLog(self.home.events_file) as log:
+            for event in events:
+                log.append(event)
+
+
+def _content(*parts: object) -> ContentId:
+    return ContentId(hashlib.sha256(repr(parts).encode()).hexdigest())
+
+
+@pytest.fixture
+def books(town, told) -> Books:
+    """Of a registered peer that is not running any more."""
+    peer, address = town.add_peer()
+    assert told("register", "--home", town.home, "--json")[0] == 0
+    books = Books(town, peer, address)
+    books.tell(
+        e.PeerStarted(nickname(peer), peer, address, str(books.home.root), "tiny", "exact", "0", 4_000_000),
+        e.Stopped("was asked to stop", 0, 100),
+    )
+    return books
