@@ -166,7 +166,8 @@ class EpochState(StrEnum):
 class Epoch(msgspec.Struct, frozen=True):
     """What is paid out together: everything recorded up to ``round``, by the root of that round's credit table.
 
-    ``unlocks_at`` (unix seconds): from when a final one can be claimed.
+    ``data_hash`` names that table. ``unlocks_at`` (unix seconds): from when a final one can be claimed; ``answer_by``:
+    until when a challenged one can be affirmed (0: nobody challenged it).
     """
 
     number: int
@@ -176,19 +177,24 @@ class Epoch(msgspec.Struct, frozen=True):
     opened_at: int
     unlocks_at: int
     state: EpochState
+    data_hash: ContentId
+    answer_by: int = 0
 
 
 class EpochsView(msgspec.Struct, frozen=True):
     """At block time ``block_at``: the newest epoch, whatever its state, and the newest one that can be claimed.
 
-    ``covered_round``: up to which recorded round there is an epoch that is not void. ``ends_at``: when the run ends;
-    0: nobody stopped it.
+    ``covered_round``: up to which recorded round there is an epoch that is not void. ``final_round``, ``final_root``:
+    of the last final epoch, unlocked or not (0 and ``ZERO_ROOT`` before the first): what it says of peers' work stands.
+    ``ends_at``: when the run ends; 0: nobody stopped it.
     """
 
     block_at: int
     newest: Epoch | None
     claimable: Epoch | None
     covered_round: int
+    final_round: int = 0
+    final_root: ContentId = ZERO_ROOT
     ends_at: int = 0
 
 

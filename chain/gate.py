@@ -17,6 +17,7 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
+from chain.abi import function
 from chain.rpc import LIMIT_EXCEEDED, MOVED_ON, NODE_DOWN, RESPONSE_CAP
 from chain.sender import METHOD_NOT_FOUND, Sender
 from protocol.errors import BadRecord, ChainError, ConfigError
@@ -69,20 +70,38 @@ class GateLimits(msgspec.Struct, frozen=True):
     call_timeout_s: float = 8.0
 
 
+class Tokens(msgspec.Struct, frozen=True):
+    """Swarm tokens that the faucet adds to a newcomer's first gift: ``gift_wei`` of ``token``, ``total_wei`` in all."""
+
+    token: Address
+    gift_wei: int
+    total_wei: int
+
+
 class Faucet:
-    """Gas money for newcomers: ``gift_wei`` per request, at most ``per_address_wei`` and ``total_wei`` ever.
+    """Gas money for newcomers: ``gift_wei`` per request, at most ``per_address_wei`` and ``total_wei`` ever; and, once
+    an address, ``tokens``.
 
     What was given is remembered until the process ends.
     """
 
     def __init__(
-        self, sender: Sender, *, gift_wei: int = 10**17, per_address_wei: int = 10**18, total_wei: int = 10**21
+        self,
+        sender: Sender,
+        *,
+        gift_wei: int = 10**17,
+        per_address_wei: int = 10**18,
+        total_wei: int = 10**21,
+        tokens: Tokens | None = None,
     ) -> None:
         self._sender = sender
         self._gift_wei = gift_wei
         self._per_address_wei = per_address_wei
         self._left_wei = total_wei
         self._given_wei: dict[str, int] = {}
+        self._tokens = tokens
+        self._tokens_left_wei = tokens.total_wei if tokens is not None else 0
+        self._staked: set[str] = set()
 
     async def give(self, address: Address) -> str:
         """Send one gift and wait until it is mined; the transaction. Raises ``ChainError('FaucetEmpty')``."""
@@ -96,10 +115,27 @@ class Faucet:
         self._given_wei[key] = given + self._gift_wei
         self._left_wei -= self._gift_wei
         try:
-            return (await self._sender.send(address, value_wei=self._gift_wei)).transaction
+            transaction = (await self._sender.send(address, value_wei=self._gift_wei)).transaction
         except ChainError:
             self._given_wei[key] -= self._gift_wei
             self._left_wei += self._gift_wei
+            raise
+        await self._give_tokens(key, address)
+        return transaction
+
+    async def _give_tokens(self, key: str, address: Address) -> None:
+        """An address's first tokens; nothing when it had them, or when too few are left."""
+        tokens = self._tokens
+        if tokens is None or not tokens.gift_wei or key in self._staked or tokens.gift_wei > self._tokens_left_wei:
+            return
+        self._staked.add(key)
+        self._tokens_left_wei -= tokens.gift_wei
+        try:
+            data = function("SwarmToken", "transfer").call_data(address, tokens.gift_wei)
+            await self._sender.send(tokens.token, data)
+        except ChainError:
+            self._staked.discard(key)
+            self._tokens_left_wei += tokens.gift_wei
             raise
 
 

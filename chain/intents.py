@@ -76,8 +76,8 @@ class Resign(msgspec.Struct, frozen=True, tag=True):
 class Prune(msgspec.Struct, frozen=True, tag=True):
     """Drop a member that is gone, or of bad standing. Anybody may. Done when it is no member of the next round.
 
-    With a ``line`` and its ``proof`` against the latest credits root, that line decides; without (``line`` 0), it is
-    for a swarm that records no results any more, and drops whoever did not renew its presence.
+    With a ``line`` and its ``proof`` against the root of the last final epoch, that line decides; without (``line`` 0),
+    it is for a swarm that records no results any more, and drops whoever did not renew its presence.
     """
 
     peer: PeerId

@@ -1,8 +1,8 @@
 """Why this module exists: what a signature covers must be the same bytes in Python and in Solidity, in one place.
 
-EIP-712 digests of the three things that a signing key ever signs. Domain: name ``RL Swarm``, version ``1``, the chain
-id, and the contract that reads the signature: the registry for records and registrations, ``Contributions`` for
-results.
+EIP-712 digests of the three things that a signing key ever signs, and of the one that a wallet's key signs beside
+transactions. Domain: name ``RL Swarm``, version ``1``, the chain id, and the contract that reads the signature: the
+registry for records and registrations, ``Contributions`` for results, the token for permits.
 Pure functions; they sign nothing and check nothing.
 """
 
@@ -20,6 +20,7 @@ DOMAIN_VERSION = "1"
 DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 RECORD_TYPE = "Record(bytes32 run,string kind,uint64 round,bytes32 content)"
 REGISTRATION_TYPE = "Registration(bytes peerId,address signer,address wallet,uint256 nonce)"
+PERMIT_TYPE = "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
 ROUND_RESULT_TYPE = (
     "RoundResult(uint64 round,bytes32 contributionsRoot,bytes32 dataHash,bytes32 previousCreditsRoot,"
     "bytes32 creditsRoot,uint256 totalMicroCredits)"
@@ -60,6 +61,16 @@ def round_result_hash(result: RoundResult) -> bytes:
 def round_result_digest(contracts: Contracts, result: RoundResult) -> bytes:
     """32 bytes that a member signs to attest ``result``."""
     return _digest(contracts.chain_id, contracts.contributions, round_result_hash(result))
+
+
+def permit_digest(
+    contracts: Contracts, owner: Address, spender: Address, amount_wei: int, nonce: int, deadline: int
+) -> bytes:
+    """32 bytes that a wallet signs to let ``spender`` take ``amount_wei`` tokens until ``deadline`` (ERC-2612)."""
+    struct = _struct_hash(
+        PERMIT_TYPE, _account(owner), _account(spender), _word(amount_wei), _word(nonce), _word(deadline)
+    )
+    return _digest(contracts.chain_id, contracts.token, struct)
 
 
 def _digest(chain_id: int, contract: Address, struct_hash: bytes) -> bytes:

@@ -1,51 +1,57 @@
-"""Why this module exists: the six verbs of ``Chain`` on a real EVM chain, through its JSON-RPC endpoints (web3 8).
+"""Why this module exists: the verbs of ``Chain`` on a real EVM chain, through its JSON-RPC endpoints (web3 8).
 
-What is polled often (``clock``) is one call to one view, hence one block; the members of a round never change once it
-is open and are read once. Every intent is checked against the chain before it is sent and, when refused, once more:
-what somebody else already did counts as done.
+Reading is ``chain.reader``'s, encoding ``chain.transactions``', and ``chain.fulfilled`` says what is done already.
+This acts for one wallet: it lets contracts take tokens where an intent needs it, sends, and waits for receipts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from eth_abi.exceptions import DecodingError
-
-from chain.abi import Function, Refusal, function
+from chain.abi import function
 from chain.base import (
-    Advance,
+    WEI_PER_MICRO,
     Balance,
-    Claim,
+    Challenge,
     ClockView,
     Contracts,
-    Enrol,
+    Cost,
+    EpochsView,
     Intent,
-    Member,
     PeerRecord,
-    Prune,
     Receipt,
-    Register,
-    Settle,
+    Stake,
 )
 from chain.ethereum import Account, LocalAccount
-from chain.keys import checksum_address, compact_signature, peer_key, public_key_xy, rsa_modulus, secp256k1_of_peer
-from chain.refusals import chain_error
+from chain.fulfilled import SAID_BY_REFUSAL, is_done
+from chain.keys import sign_digest
+from chain.reader import Reader, foreign_contract
 from chain.rpc import Ask, Rpc, RpcRefused, field, gather, quantity
-from chain.sender import Sender, contract_error
-from chain.typed_data import round_result_hash
-from protocol.errors import BadRecord, ChainError
-from protocol.ids import Address, ContentId, PeerId, peer_id_from_bytes
+from chain.sender import MIN_TIP_WEI, Sender, contract_error
+from chain.transactions import Call, approval, stake_with_permit, transaction
+from chain.typed_data import permit_digest
+from protocol.errors import ChainError
+from protocol.ids import Address, PeerId
 
-MEMBERS_PER_CALL = 500
-"""Peers of the roster that one call looks at."""
+PERMIT_VALID_S = 3600
+
+WIRED = (
+    ("contributions", "Contributions", "CLOCK", "clock"),
+    ("contributions", "Contributions", "SETTLEMENT", "settlement"),
+    ("settlement", "Settlement", "VAULT", "vault"),
+    ("settlement", "Settlement", "TOKEN", "token"),
+    ("clock", "RoundClock", "REPUTATION", "reputation"),
+    ("clock", "RoundClock", "EQUIVOCATION", "equivocation"),
+    ("clock", "RoundClock", "REGISTRY", "registry"),
+)
+"""Which contract must know which other one, and by which view: a foreign set of contracts fails here."""
 
 
 class Web3Chain:
     """``Chain`` over ``rpc_urls`` (tried in order), acting for one wallet.
 
-    ``wallet``: an eth-account account or a 32-byte private key. Without gas money it asks the endpoint's faucet, where
-    there is one. Belongs to the event loop that uses it first.
+    ``wallet``: an eth-account account or a 32-byte private key. Without gas money, or tokens for its stake, it asks the
+    endpoint's faucet, where there is one. Belongs to the event loop that uses it first.
     """
 
     def __init__(
@@ -57,13 +63,11 @@ class Web3Chain:
         receipt_timeout_s: float = 90.0,
         num_attempts: int = 4,
     ) -> None:
-        account: LocalAccount = Account.from_key(wallet) if isinstance(wallet, bytes) else wallet
+        self._account: LocalAccount = Account.from_key(wallet) if isinstance(wallet, bytes) else wallet
         self._contracts = contracts
         self._rpc = Rpc(rpc_urls, check=self._check_endpoint, num_attempts=num_attempts)
-        self._sender = Sender(self._rpc, account, contracts.chain_id, receipt_timeout_s=receipt_timeout_s)
-        self._absence_rounds: int | None = None
-        self._members_key: tuple[int, str] | None = None
-        self._members: tuple[Member, ...] = ()
+        self._sender = Sender(self._rpc, self._account, contracts.chain_id, receipt_timeout_s=receipt_timeout_s)
+        self._reader = Reader(self._rpc, contracts)
 
     @property
     def contracts(self) -> Contracts:
@@ -82,158 +86,97 @@ class Web3Chain:
         await self._rpc.request("eth_chainId")
 
     async def clock(self) -> ClockView:
-        view, settled_round, credits_root, data_hash, _ = await self._read(
-            self._contracts.ledger, function("RoundLedger", "snapshot")
-        )
-        block, block_at, round, opened_at, opened_block, closes_at, num_members, raw_seed = view
-        seed = raw_seed.hex() if any(raw_seed) else ""
-        if not seed and block > opened_block:
-            # The contract sees the hash of a block only from the next one on; the endpoint can tell it right away.
-            header = await self._rpc.request("eth_getBlockByNumber", hex(opened_block + 1), False)
-            seed = f"{quantity(field(header, 'hash')):064x}" if header else ""
-        members = await self._members_of(round, seed) if num_members else ()
-        return ClockView(
-            block=block,
-            block_at=block_at,
-            round=round,
-            opened_at=opened_at,
-            closes_at=closes_at,
-            seed=seed,
-            members=members,
-            settled_round=settled_round,
-            credits_root=ContentId(credits_root.hex()),
-            data_hash=ContentId(data_hash.hex()),
-        )
+        return await self._reader.clock()
 
     async def peer(self, peer: PeerId) -> PeerRecord | None:
-        key = peer_key(peer)
-        entry, standing, claimed_micro = await gather(
-            self._read(self._contracts.registry, function("PeerRegistry", "peer"), key),
-            self._read(self._contracts.clock, function("RoundClock", "standing"), key),
-            self._read(self._contracts.pool, function("RewardPool", "claimedMicro"), key),
-        )
-        owner, signer, _, _ = entry
-        if not int(owner, 16):
-            return None
-        enrolled, _, last_seen_round = standing
-        return PeerRecord(peer, _address(owner), _address(signer), enrolled, claimed_micro, last_seen_round)
+        return await self._reader.peer(peer)
 
     async def balance(self, address: Address) -> Balance:
-        gas_wei, token_wei = await gather(
-            self._rpc.request("eth_getBalance", address, "latest"),
-            self._read(self._contracts.token, function("SwarmToken", "balanceOf"), address),
-        )
-        return Balance(quantity(gas_wei), token_wei)
+        return await self._reader.balance(address)
+
+    async def epochs(self) -> EpochsView:
+        return await self._reader.epochs()
 
     async def send(self, intent: Intent) -> Receipt:
         if await self._is_done(intent):
             return await self._nothing_to_do()
-        contract, data = self._transaction(intent)
         try:
+            gas = await self._allow_bond() if isinstance(intent, Challenge) else 0
+            contract, data = await self._call(intent)
             mined = await self._sender.send(contract, data)
-        except ChainError:
-            if await self._is_done(intent):
+        except ChainError as error:
+            if isinstance(intent, SAID_BY_REFUSAL.get(error.reason, ())) or await self._is_done(intent):
                 return await self._nothing_to_do()
             raise
-        return Receipt(mined.transaction, mined.gas, mined.block)
+        return Receipt(mined.transaction, gas + mined.gas, mined.block)
+
+    async def estimate(self, intent: Intent) -> Cost:
+        """What ``send`` would cost now. A challenge that needs an allowance first is given as the cost of that one and
+        refused as the contract refuses it without; everything else is tried by the node as it stands."""
+        if await self._is_done(intent):
+            return Cost(0, 0)
+        contract, data = await self._call(intent)
+        call = {"from": self.wallet, "to": contract, "data": data}
+        try:
+            gas, header = await gather(
+                self._rpc.request("eth_estimateGas", call), self._rpc.request("eth_getBlockByNumber", "latest", False)
+            )
+        except RpcRefused as refused:
+            raise contract_error(refused) from refused
+        base_fee_wei = quantity(field(header, "baseFeePerGas"))
+        return Cost(quantity(gas), quantity(gas) * (base_fee_wei + max(MIN_TIP_WEI, base_fee_wei // 10)))
 
     async def close(self) -> None:
         await self._rpc.close()
 
-    async def _members_of(self, round: int, seed: str) -> tuple[Member, ...]:
-        """Read once per round. The seed is in the key: a chain that lost its last blocks may open the round anew."""
-        if self._members_key == (round, seed):
-            return self._members
-        length = await self._read(self._contracts.clock, function("RoundClock", "rosterLength"))
-        found: list[Member] = []
-        for offset in range(0, length, MEMBERS_PER_CALL):
-            page = await self._read(
-                self._contracts.clock, function("RoundClock", "members"), round, offset, MEMBERS_PER_CALL
-            )
-            try:
-                found += (
-                    Member(peer_id_from_bytes(raw_id), _address(signer), _address(owner), joined)
-                    for raw_id, signer, owner, joined in page
-                )
-            except BadRecord as error:
-                raise _foreign_contract(self._contracts.clock) from error
-        members = tuple(sorted(found, key=lambda member: member.peer))
-        if seed:
-            self._members_key, self._members = (round, seed), members
-        return members
-
     async def _is_done(self, intent: Intent) -> bool:
-        """Whether the chain is already in the state that ``intent`` wants."""
-        match intent:
-            case Register(peer=peer):
-                entry = await self._read(self._contracts.registry, function("PeerRegistry", "ownerOf"), peer_key(peer))
-                return _address(entry) == self.wallet
-            case Enrol(peer=peer):
-                return await self._presence_is_fresh(peer)
-            case Prune(peer=peer):
-                standing = await self._read(self._contracts.clock, function("RoundClock", "standing"), peer_key(peer))
-                return not standing[0]
-            case Advance(round=round):
-                current: int = await self._read(self._contracts.clock, function("RoundClock", "round"))
-                return current > round
-            case Settle(result=result):
-                recorded: bytes = await self._read(
-                    self._contracts.ledger, function("RoundLedger", "resultHash"), result.round
-                )
-                return recorded == round_result_hash(result)
-            case Claim(peer=peer, micro_credits=micro_credits):
-                claimed: int = await self._read(
-                    self._contracts.pool, function("RewardPool", "claimedMicro"), peer_key(peer)
-                )
-                return claimed >= micro_credits
-        raise TypeError(f"Not an intent: {intent!r}")
+        return await is_done(self._reader, self._contracts, self.wallet, intent)
 
-    async def _presence_is_fresh(self, peer: PeerId) -> bool:
-        if self._absence_rounds is None:
-            self._absence_rounds = await self._read(self._contracts.clock, function("RoundClock", "ABSENCE_ROUNDS"))
-        standing, round = await gather(
-            self._read(self._contracts.clock, function("RoundClock", "standing"), peer_key(peer)),
-            self._read(self._contracts.clock, function("RoundClock", "round")),
+    async def _call(self, intent: Intent) -> Call:
+        """Contract and call data; a stake carries the wallet's permit to take its tokens."""
+        if not isinstance(intent, Stake):
+            return transaction(self._contracts, intent)
+        at, amount_wei = self._contracts, intent.amount_micro * WEI_PER_MICRO
+        await self._require_tokens(amount_wei)
+        nonce, header = await gather(
+            self._reader.read(at.token, function("SwarmToken", "nonces"), self.wallet),
+            self._rpc.request("eth_getBlockByNumber", "latest", False),
         )
-        enrolled, _, last_seen_round = standing
-        return bool(enrolled and round - last_seen_round <= self._absence_rounds // 2)
+        deadline = quantity(field(header, "timestamp")) + PERMIT_VALID_S
+        digest = permit_digest(at, self.wallet, at.vault, amount_wei, nonce, deadline)
+        return stake_with_permit(at, intent, deadline, sign_digest(bytes(self._account.key), digest))
 
-    def _transaction(self, intent: Intent) -> tuple[Address, str]:
-        """Contract and call data of an intent. Raises ``ChainError('ProofRejected')`` for what cannot be encoded."""
-        at = self._contracts
-        match intent:
-            case Register():
-                return at.registry, _register_data(intent)
-            case Enrol(peer=peer):
-                return at.clock, function("RoundClock", "enrol").call_data(peer_key(peer))
-            case Prune(peer=peer):
-                return at.clock, function("RoundClock", "prune").call_data(peer_key(peer))
-            case Advance(round=round):
-                return at.clock, function("RoundClock", "advance").call_data(round)
-            case Settle(result=result, signatures=signatures):
-                fields = (
-                    result.round,
-                    bytes.fromhex(result.contributions_root),
-                    bytes.fromhex(result.data_hash),
-                    bytes.fromhex(result.previous_credits_root),
-                    bytes.fromhex(result.credits_root),
-                    result.total_micro_credits,
-                )
-                compact = [_compact(signature) for signature in signatures]
-                return at.ledger, function("RoundLedger", "settle").call_data(fields, compact)
-            case Claim(peer=peer, micro_credits=micro_credits, proof=proof):
-                siblings = [bytes.fromhex(node) for node in proof]
-                return at.pool, function("RewardPool", "claim").call_data(peer_key(peer), micro_credits, siblings)
-        raise TypeError(f"Not an intent: {intent!r}")
-
-    async def _read(self, contract: Address, view: Function, *arguments: Any) -> Any:
+    async def _require_tokens(self, amount_wei: int) -> None:
+        """Ask the faucet where the wallet has too few. Raises ``ChainError('ERC20InsufficientBalance')``."""
+        held = (await self.balance(self.wallet)).token_wei
+        if held >= amount_wei:
+            return
         try:
-            data = await self._rpc.request("eth_call", {"to": contract, "data": view.call_data(*arguments)}, "latest")
-            return view.result(data)
+            await self._rpc.request("swarm_faucet", self.wallet)
+            held = (await self.balance(self.wallet)).token_wei
         except RpcRefused as refused:
-            raise contract_error(refused) from refused
-        except (DecodingError, ValueError, TypeError) as error:
-            raise _foreign_contract(contract) from error
+            why = refused.what
+        else:
+            why = f"the faucet left it at {held} wei"
+        if held < amount_wei:
+            raise ChainError(
+                f"The wallet {self.wallet} has too few tokens for its stake ({amount_wei} wei needed): {why}.",
+                "Nothing was sent. Without its stake the peer cannot play.",
+                "Send tokens of this swarm to the wallet.",
+                reason="ERC20InsufficientBalance",
+            )
+
+    async def _allow_bond(self) -> int:
+        """Let the vault take a challenge's bond, where it may not yet; the gas that it took."""
+        at = self._contracts
+        bond_micro, allowed_wei = await gather(
+            self._reader.read(at.settlement, function("Settlement", "bondMicro")),
+            self._reader.read(at.token, function("SwarmToken", "allowance"), self.wallet, at.vault),
+        )
+        if allowed_wei >= bond_micro * WEI_PER_MICRO:
+            return 0
+        contract, data = approval(at.token, at.vault, bond_micro * WEI_PER_MICRO)
+        return (await self._sender.send(contract, data)).gas
 
     async def _nothing_to_do(self) -> Receipt:
         return Receipt("", 0, quantity(await self._rpc.request("eth_blockNumber")))
@@ -247,62 +190,8 @@ class Web3Chain:
                 "Name an endpoint of the run's chain with --rpc.",
                 reason="WrongChain",
             )
-        answers = [
-            await ask("eth_call", {"to": contract, "data": function(name, view).call_data()}, "latest")
-            for contract, name, view in (
-                (self._contracts.ledger, "RoundLedger", "CLOCK"),
-                (self._contracts.pool, "RewardPool", "LEDGER"),
-            )
-        ]
-        for answer, contract, expected in zip(
-            answers,
-            (self._contracts.ledger, self._contracts.pool),
-            (self._contracts.clock, self._contracts.ledger),
-            strict=True,
-        ):
-            if str(answer)[-40:].lower() != expected[2:].lower():
-                raise _foreign_contract(contract)
-
-
-def _register_data(intent: Register) -> str:
-    r, vs = _compact(intent.proof)
-    if intent.delegation is not None:
-        signer = intent.delegation.signer
-        try:
-            modulus = rsa_modulus(intent.delegation.public_key)
-        except BadRecord as error:
-            raise chain_error(Refusal("ModulusUnsupported", {})) from error
-        return function("PeerRegistry", "registerRsa").call_data(
-            modulus, signer, intent.nonce, intent.delegation.signature, r, vs
-        )
-    public_key = secp256k1_of_peer(intent.peer)
-    if public_key is None:
-        raise ChainError(
-            f"The peer id {intent.peer} does not contain its key, and no delegation was given.",
-            "It cannot be registered.",
-            "Use a secp256k1 or RSA-2048 swarm.pem.",
-            reason="ProofRejected",
-        )
-    xy = public_key_xy(public_key)
-    return function("PeerRegistry", "registerSecp256k1").call_data(xy[:32], xy[32:], intent.nonce, r, vs)
-
-
-def _compact(signature: bytes) -> tuple[bytes, bytes]:
-    """ERC-2098 form of a signature. Raises ``ChainError('ProofRejected')`` for what no contract accepts."""
-    try:
-        return compact_signature(signature)
-    except BadRecord as error:
-        raise ChainError(error.what, "Nothing was sent.", "Sign again.", reason="ProofRejected") from error
-
-
-def _address(text: str) -> Address:
-    return checksum_address(bytes.fromhex(text[2:]))
-
-
-def _foreign_contract(contract: Address) -> ChainError:
-    return ChainError(
-        f"The contract at {contract} is not one of this run's.",
-        "Nothing was sent; your credits are with the run's own contracts.",
-        "Use the join token of the swarm's host; if the host began a new run, ask for the new token.",
-        reason="ForeignContract",
-    )
+        for holder, name, view, known in WIRED:
+            contract: Address = getattr(self._contracts, holder)
+            answer = await ask("eth_call", {"to": contract, "data": function(name, view).call_data()}, "latest")
+            if str(answer)[-40:].lower() != getattr(self._contracts, known)[2:].lower():
+                raise foreign_contract(contract)

@@ -124,7 +124,7 @@ class EconomyRules(WireStruct, frozen=True):
     """
 
     min_stake_micro: Natural
-    bond_micro: Natural
+    bond_micro: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
     budget_micro: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
     round_emission_micro: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
     quorum_size: Annotated[int, msgspec.Meta(ge=1, le=4096)]

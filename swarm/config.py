@@ -160,7 +160,7 @@ class EconomySettings(Section):
 
     min_stake_micro: Count = Field(10_000_000, ge=0, le=2**53)
     """Deposit for which a member has weight 1 in votes and draws; 0: none is asked."""
-    bond_micro: Count = Field(10_000_000, ge=0, le=2**53)
+    bond_micro: Count = Field(10_000_000, ge=1, le=2**53)
     """What a challenge of a payout risks."""
     budget_micro: Count = Field(1_000_000_000_000, ge=1, le=2**53)
     """What the founder puts up to pay everybody; no more can ever be earned in the run."""
@@ -192,9 +192,12 @@ class EconomySettings(Section):
     """What late work earns of its pay, in thousandths."""
 
     @model_validator(mode="after")
-    def _a_round_fits_the_budget(self) -> EconomySettings:
+    def _rules_fit_together(self) -> EconomySettings:
         if self.round_emission_micro > self.budget_micro:
             raise ValueError("round_emission_micro must not be above budget_micro")
+        decided_after = self.challenge_s + self.answer_s + self.dispute_s
+        if self.unbonding_s < decided_after:
+            raise ValueError(f"unbonding_s must be at least challenge_s + answer_s + dispute_s = {decided_after}")
         return self
 
 

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import asyncio
 
-from chain.base import Affirm, Chain, Challenge, Epoch, EpochState, OpenEpoch, VoidEpoch
+from chain.base import Affirm, Chain, Challenge, ClockView, Epoch, EpochState, EpochsView, OpenEpoch, VoidEpoch
 from protocol.codec import BLOB_CAP, decode
 from protocol.errors import BadRecord, ChainError, NetworkError
 from protocol.messages import Attestation
+from protocol.run import EconomyRules
 from swarm.dht.transport import RecordKey
 from swarm.settling import Settler
 from swarm.testimony import Testimony, about, answer, is_contested
@@ -29,6 +30,11 @@ LOOKS_PER_WINDOW = 4
 
 MAX_EVERY_S = 60.0
 MIN_EVERY_S = 0.5
+
+
+def is_due(epochs: EpochsView, view: ClockView, rules: EconomyRules) -> bool:
+    """Whether enough rounds are over since the last epoch, with or without results."""
+    return view.round > epochs.covered_round + rules.epoch_rounds
 
 
 class EpochWatch:
@@ -60,7 +66,8 @@ class EpochWatch:
             self._troubles.report(error)
             return
         newest = epochs.newest
-        self.oldest_needed = epochs.claimable.round if epochs.claimable is not None else 0
+        paid = [epoch.round for epoch in (epochs.claimable,) if epoch is not None]
+        self.oldest_needed = min([*paid, epochs.final_round]) if paid else 0
         if newest is not None and newest.state is EpochState.OPEN:
             is_late = epochs.block_at - newest.opened_at >= self._rules.challenge_s // 2
             if is_late and await self._is_contested(newest):
@@ -69,9 +76,9 @@ class EpochWatch:
             affirmation = await self._answer(newest)
             if affirmation is not None:
                 await self._settler.send_now(affirmation)
-            elif epochs.block_at >= newest.opened_at + self._rules.challenge_s + self._rules.answer_s:
+            elif epochs.block_at >= newest.answer_by:
                 await self._settler.send_now(VoidEpoch(newest.number))
-        elif view.settled_round >= epochs.covered_round + self._rules.epoch_rounds:
+        elif view.settled_round > epochs.covered_round and is_due(epochs, view, self._rules):
             await self._settler.send_now(OpenEpoch(view.settled_round))
 
     async def _is_contested(self, epoch: Epoch) -> bool:

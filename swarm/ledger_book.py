@@ -82,9 +82,13 @@ class LedgerBook:
 
     def paid_by(self, epoch: Epoch) -> CreditTable | None:
         """The table that ``epoch`` pays; ``None`` when it is not here."""
+        return self.table_of(epoch.round, epoch.credits_root)
+
+    def table_of(self, round: int, credits_root: ContentId) -> CreditTable | None:
+        """The table of ``round`` with this root; ``None`` when it is not here."""
         for blob in reversed(self._tables.values()):
             table = decode(blob, CreditTable, cap=BLOB_CAP)
-            if table.round == epoch.round and credits_tree(table).root == epoch.credits_root:
+            if table.round == round and credits_tree(table).root == credits_root:
                 return table
         return None
 

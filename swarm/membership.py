@@ -13,8 +13,8 @@ from chain.base import Chain, ClockView, Enrol, Prune
 from protocol.errors import ChainError
 from protocol.events import TransactionSent
 from protocol.ids import PeerId
-from protocol.messages import CreditTable
 from rewards.settlement import prune_intent
+from swarm.ledger_book import LedgerBook
 from swarm.settling import Settler
 from swarm.troubles import Troubles
 from swarm.work import Bench
@@ -23,10 +23,11 @@ from swarm.work import Bench
 class Membership:
     """One peer's part in keeping the list of members true."""
 
-    def __init__(self, bench: Bench, chain: Chain, settler: Settler, troubles: Troubles) -> None:
+    def __init__(self, bench: Bench, chain: Chain, settler: Settler, book: LedgerBook, troubles: Troubles) -> None:
         self._bench = bench
         self._chain = chain
         self._settler = settler
+        self._book = book
         self._troubles = troubles
 
     async def renew(self) -> None:
@@ -40,19 +41,24 @@ class Membership:
         if receipt.transaction:
             self._bench.events.append(TransactionSent("enrol", receipt.transaction, receipt.gas))
 
-    async def drop_absent(self, view: ClockView, contributors: Collection[PeerId], table: CreditTable | None) -> None:
+    async def drop_absent(self, view: ClockView, contributors: Collection[PeerId]) -> None:
         """Ask the chain to drop members that are gone, so that the others stop waiting for them every round.
 
         One of those present does it; the chain refuses, free of charge, until a member was absent for long enough."""
-        if not contributors or self._bench.signer.peer != min(contributors):
+        absent = [member.peer for member in view.members if member.peer not in contributors]
+        if not absent or not contributors or self._bench.signer.peer != min(contributors):
             return
-        absence = self._bench.run.economics.absence_rounds
-        for member in view.members:
-            if member.peer in contributors:
-                continue
-            settled = table.round if table is not None else 0
-            intent = prune_intent(table, member.peer) if table is not None else None
-            if view.round > settled + absence:
-                await self._settler.send_now(Prune(member.peer))
+        try:
+            epochs = await self._chain.epochs()
+            settled_round = (await self._chain.clock()).settled_round
+        except ChainError as error:
+            self._troubles.report(error)
+            return
+        is_stuck = view.round > settled_round + self._bench.run.economics.absence_rounds
+        table = self._book.table_of(epochs.final_round, epochs.final_root)
+        for peer in absent:
+            intent = prune_intent(table, peer) if table is not None else None
+            if is_stuck:
+                await self._settler.send_now(Prune(peer))
             elif intent is not None:
                 await self._settler.send_now(intent)

@@ -91,7 +91,7 @@ class Node:
         self._set_members = set_members
         self._book = LedgerBook(bench.run, bench.journal, bench.transport)
         self._epochs = EpochWatch(bench, chain, settler, troubles)
-        self._membership = Membership(bench, chain, settler, troubles)
+        self._membership = Membership(bench, chain, settler, self._book, troubles)
         self._payday = Payday(bench, chain, settler, self._book, troubles)
         self._archive: dict[int, Inbox] = {}
         self._played = 0
@@ -324,7 +324,7 @@ class Node:
         if table is not None and table.round == view.round:
             self._tell_settled(play, before, table)
         await self._membership.renew()
-        await self._membership.drop_absent(view, inbox.contributions, table)
+        await self._membership.drop_absent(view, inbox.contributions)
         row = row_of(table, me)
         bench.events.append(CreditsChanged(row.micro_credits if row else 0, await self._payday.claimed_micro()))
         if self._epochs.oldest_needed is not None:

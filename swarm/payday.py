@@ -13,6 +13,7 @@ from protocol.errors import ChainError
 from protocol.events import CreditsChanged, Progress
 from protocol.run import EconomyRules
 from rewards.ledger import row_of
+from swarm.epochs import is_due
 from swarm.ledger_book import LedgerBook
 from swarm.settling import Settler
 from swarm.troubles import Troubles
@@ -80,12 +81,12 @@ class Payday:
         """Whether there is an epoch for the latest result, or one can be opened."""
         table = self._book.current
         try:
-            epochs = await self._chain.epochs()
+            epochs, view = await self._chain.epochs(), await self._chain.clock()
         except ChainError as error:
             self._troubles.report(error)
             return True
-        settled, covered = table.round if table is not None else 0, epochs.covered_round
-        return covered >= settled or settled >= covered + self._bench.run.economics.epoch_rounds
+        settled = table.round if table is not None else 0
+        return epochs.covered_round >= settled or is_due(epochs, view, self._bench.run.economics)
 
     def _credited_micro(self) -> int:
         row = row_of(self._book.current, self._bench.signer.peer)

@@ -25,12 +25,12 @@ LOST_RACES = frozenset(
         "MemberInGoodStanding",
         "NotEnrolled",
         "PosterNotDrawn",
-        "LineProofRejected",
+        "LineRejected",
         "EpochUndecided",
         "EpochNotDue",
         "EpochNotOpen",
-        "EpochNotChallenged",
-        "AnswerStillPossible",
+        "TooEarly",
+        "TooLate",
     }
 )
 """Refusals that only mean that somebody else was quicker, or that it is too early."""

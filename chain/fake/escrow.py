@@ -19,7 +19,8 @@ class _Epoch(msgspec.Struct):
     result: RoundResult
     opened_at: int
     challenger: Address | None = None
-    challenged_at: int = 0
+    answer_by: int = 0
+    progress: dict[Address, tuple[int, int]] = {}
     decided: EpochState | None = None
 
 
@@ -51,6 +52,8 @@ class Escrow:
             total_micro=epoch.result.total_micro_credits,
             opened_at=epoch.opened_at,
             unlocks_at=self._unlocks_at(number),
+            answer_by=epoch.answer_by,
+            data_hash=epoch.result.data_hash,
             state=self.state(number),
         )
 
@@ -62,7 +65,16 @@ class Escrow:
             newest=self.view(numbers[-1]) if numbers else None,
             claimable=self.view(claimable[-1]) if claimable else None,
             covered_round=self.covered_round,
+            final_round=self.last_final()[0],
+            final_root=self.last_final()[1],
         )
+
+    def last_final(self) -> tuple[int, ContentId]:
+        """Round and credits root of the last final epoch."""
+        for number in reversed(range(len(self._epochs))):
+            if self.state(number) is EpochState.FINAL:
+                return self._epochs[number].result.round, self._epochs[number].result.credits_root
+        return 0, ZERO_ROOT
 
     @property
     def covered_round(self) -> int:
@@ -81,34 +93,42 @@ class Escrow:
     def open(self) -> None:
         if self._epochs and self.state(len(self._epochs) - 1) in (EpochState.OPEN, EpochState.CHALLENGED):
             refuse("EpochUndecided", epoch=len(self._epochs) - 1)
-        due_from = self.covered_round + self._ground.rules.epoch_rounds
-        if self._results.settled_round < due_from or self._results.latest is None:
-            refuse("EpochNotDue", dueFromRound=due_from, settledRound=self._results.settled_round)
+        covered, settled = self.covered_round, self._results.settled_round
+        if settled <= covered or self._results.latest is None:
+            refuse("EpochNotDue", settledRound=settled, dueRound=covered + 1)
+        if self._roster.round <= covered + self._ground.rules.epoch_rounds:
+            refuse("EpochNotDue", settledRound=settled, dueRound=covered + self._ground.rules.epoch_rounds)
         self._epochs.append(_Epoch(self._results.latest, self._ground.now))
 
     def challenge(self, wallet: Address, number: int) -> None:
-        if number >= len(self._epochs) or self.state(number) is not EpochState.OPEN:
-            refuse("EpochNotOpen", epoch=number)
+        epoch, until = self._undecided(number, challenged=False)
+        if self._ground.now >= until:
+            refuse("TooLate", until=until)
         self._ground.take(wallet, self._ground.rules.bond_micro)
-        epoch = self._epochs[number]
-        epoch.challenger, epoch.challenged_at = wallet, self._ground.now
+        epoch.challenger, epoch.answer_by = wallet, self._ground.now + self._ground.rules.answer_s
 
-    def affirm(self, intent: Affirm) -> None:
-        """More than half of the round's whole weight signed what is recorded: the epoch stands, the bond is burned."""
-        epoch = self._challenged(intent.epoch)
-        if intent.result != epoch.result:
-            refuse("ResultMismatch", epoch=intent.epoch)
+    def affirm(self, wallet: Address, intent: Affirm) -> None:
+        """Once one sender showed more than half of the round's whole weight, the epoch stands; the bond is burned."""
+        epoch, until = self._undecided(intent.epoch, challenged=True)
+        if self._ground.now >= until:
+            refuse("TooLate", until=until)
+        if msgspec.structs.replace(intent.result, contributions_root="", previous_credits_root="") != (
+            msgspec.structs.replace(epoch.result, contributions_root="", previous_credits_root="")
+        ):
+            refuse("ResultNotOfEpoch", epoch=intent.epoch)
         signers = self._results.signers(intent.result, intent.signatures)
-        signed = self._results.signed_weight(intent.result.round, signers)
-        needed = sum(member.weight for member in self._roster.members(intent.result.round)) // 2 + 1
-        if signed < needed:
-            refuse("MajorityMissing", needed=needed, given=signed)
-        epoch.decided = EpochState.FINAL
+        last, weight = epoch.progress.get(wallet, (0, 0))
+        if signers and int(signers[0], 16) <= last:
+            refuse("SignaturesUnordered", signer=signers[0])
+        weight += self._results.signed_weight(intent.result.round, signers)
+        epoch.progress[wallet] = (int(signers[-1], 16) if signers else last, weight)
+        if weight > sum(member.weight for member in self._roster.members(intent.result.round)) // 2:
+            epoch.decided = EpochState.FINAL
 
     def void(self, number: int) -> None:
-        epoch = self._challenged(number)
-        if self._ground.now < epoch.challenged_at + self._ground.rules.answer_s:
-            refuse("AnswerStillPossible", epoch=number, until=epoch.challenged_at + self._ground.rules.answer_s)
+        epoch, until = self._undecided(number, challenged=True)
+        if self._ground.now < until:
+            refuse("TooEarly", until=until)
         epoch.decided = EpochState.VOID
         assert epoch.challenger is not None
         self._ground.pay(epoch.challenger, self._ground.rules.bond_micro)
@@ -116,25 +136,26 @@ class Escrow:
 
     def claim(self, intent: Claim) -> None:
         key, micro = peer_key(intent.peer), micro_of(intent.line)
-        claimed = self.claimed.get(intent.peer, 0)
+        if intent.epoch >= len(self._epochs):
+            refuse("EpochNotOpen", epoch=intent.epoch)
+        if not self._is_claimable(intent.epoch):
+            refuse("EpochNotClaimable", epoch=intent.epoch, unlocksAt=self._unlocks_at(intent.epoch))
+        claimed, result = self.claimed.get(intent.peer, 0), self._epochs[intent.epoch].result
         if micro <= claimed:
             refuse("NothingToClaim", peerKey=key, claimedMicro=claimed)
-        if intent.epoch >= len(self._epochs) or not self._is_claimable(intent.epoch):
-            refuse("EpochLocked", epoch=intent.epoch)
-        result = self._epochs[intent.epoch].result
-        root: ContentId = result.credits_root if result else ZERO_ROOT
-        if not is_proved(root, key, intent.line, intent.proof):
-            refuse("ClaimProofRejected", peerKey=key, creditsRoot=root)
+        if not is_proved(result.credits_root, key, intent.line, intent.proof):
+            refuse("ClaimProofRejected", peerKey=key, creditsRoot=result.credits_root)
         owner = self._registry.owner_of(intent.peer)
         if owner is None:
             refuse("PeerUnknown", peerKey=key)
-        total = sum(self.claimed.values()) + micro - claimed
-        if total > result.total_micro_credits:
-            refuse("EscrowOverdrawn", creditedMicro=result.total_micro_credits, claimedMicro=total)
+        if sum(self.claimed.values()) + micro - claimed > result.total_micro_credits:
+            refuse("EscrowOverdrawn", reserveMicro=self._ground.budget_micro - result.total_micro_credits)
         self.claimed[intent.peer] = micro
         self._ground.pay(owner, micro - claimed)
 
-    def _challenged(self, number: int) -> _Epoch:
-        if number >= len(self._epochs) or self.state(number) is not EpochState.CHALLENGED:
-            refuse("EpochNotChallenged", epoch=number)
-        return self._epochs[number]
+    def _undecided(self, number: int, *, challenged: bool) -> tuple[_Epoch, int]:
+        """An epoch that nobody decided yet, and until when it can be challenged, or the challenge answered."""
+        epoch = self._epochs[number] if number < len(self._epochs) else None
+        if epoch is None or epoch.decided is not None or (epoch.challenger is not None) != challenged:
+            refuse("EpochNotOpen", epoch=number)
+        return epoch, epoch.answer_by if challenged else epoch.opened_at + self._ground.rules.challenge_s

@@ -120,19 +120,19 @@ class Vault:
         self._require_proved(intent.peer, intent.line, intent.proof, credits_root)
         self._recorded_in[intent.peer] = self._roster.settled_round()
 
-    def eject(self, intent: Prune, credits_root: ContentId) -> None:
-        """Take out a member whose proved line says that it stands badly, or was absent for long.
+    def eject(self, intent: Prune, final_round: int, final_root: ContentId) -> None:
+        """Take out a member whose line in the last final epoch says that it stands badly, or was absent for long.
 
         One that came back after it was barred has some rounds to mend its standing."""
-        self._require_proved(intent.peer, intent.line, intent.proof, credits_root)
+        self._require_proved(intent.peer, intent.line, intent.proof, final_root)
         standing = self._roster.standing(intent.peer)
         if not standing.weight:
             refuse("NotEnrolled", peerKey=peer_key(intent.peer))
-        line, rules, settled = unpack(intent.line), self._ground.rules, self._roster.settled_round()
-        may_mend = bool(standing.readmitted) and settled <= standing.readmitted + rules.absence_rounds
+        line, rules = unpack(intent.line), self._ground.rules
+        may_mend = bool(standing.readmitted) and final_round <= standing.readmitted + rules.absence_rounds
         if line.standing_milli < MIN_STANDING_MILLI and not may_mend:
             self._roster.eject(intent.peer, self._roster.round + rules.barred_rounds)
-        elif max(line.last_round, standing.joined_round) + rules.absence_rounds < settled:
+        elif max(line.last_round, standing.joined_round) + rules.absence_rounds < final_round:
             self._roster.eject(intent.peer, 0)
         else:
             refuse("MemberInGoodStanding", peerKey=peer_key(intent.peer), standing=line.standing_milli)

@@ -207,7 +207,7 @@ class FakeWorld:
             case Prune(peer=peer, line=0):
                 self.roster.prune(peer)
             case Prune():
-                self.vault.eject(intent, self.results.credits_root)
+                self.vault.eject(intent, *self.escrow.last_final())
             case Stake():
                 self.vault.stake(wallet, intent)
             case Unstake():
@@ -229,7 +229,7 @@ class FakeWorld:
             case Challenge(epoch=epoch):
                 self.escrow.challenge(wallet, epoch)
             case Affirm():
-                self.escrow.affirm(intent)
+                self.escrow.affirm(wallet, intent)
             case VoidEpoch(epoch=epoch):
                 self.escrow.void(epoch)
             case Claim():

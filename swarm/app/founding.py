@@ -10,15 +10,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chain.base import Contracts
-from chain.deploy import Parameters, deploy, read_deployment
+import msgspec
+
+from chain.base import WEI_PER_MICRO, Contracts
+from chain.deploy import SUPPLY_WEI, deploy, read_file
 from chain.devchain import CHAIN_ID, DevChain
-from chain.gate import Faucet, Gate
+from chain.gate import Faucet, Gate, Tokens
 from chain.rpc import Rpc
+from chain.rules import rules_of
+from chain.run_deploy import Founding, RunDeployment, create_run
 from chain.sender import Sender
 from identity.envelope import verify
 from identity.keyfile import open_key
 from identity.lock import IdentityLock
+from protocol.codec import content_id_of
 from protocol.events import TransactionSent
 from protocol.run import JoinToken, RunContracts, RunSpec, format_token
 from swarm.app.addresses import announced_addresses
@@ -29,8 +34,8 @@ from swarm.hosting import PortBook, Ports, keep_alive
 from swarm.joining import write_join_file
 from swarm.observe.eventlog import EventLog
 
-ABSENCE_ROUNDS = 4
-"""Rounds that a member may be away before the others may drop it; until then each round waits for it once."""
+FAUCET_SHARE = 100
+"""One part in so many of the token supply is there for newcomers' stakes."""
 
 
 def say(text: str) -> None:
@@ -105,16 +110,13 @@ async def _open_to_others(
     """Contracts, gate, bootnode, join file on a running chain; what must be closed goes into ``parts``."""
     home = Home(chosen.home)
     events = parts.enter_context(EventLog(home.host / "events.jsonl"))
-    file = home.host / f"deployment-{spec.id[:16]}.json"
-    founded = read_deployment(file)  # how many peers it waited for then must not keep another number from playing now
-    start_members = founded.parameters.start_members if founded is not None else chosen.run.min_peers
-    parameters = Parameters(round_s=chosen.time.round_s, start_members=start_members, absence_rounds=ABSENCE_ROUNDS)
-    deployment = await deploy(chain.url, chain.account, file, parameters)
-    if deployment.transaction and (founded is None or founded.transaction != deployment.transaction):
-        events.append(TransactionSent("deploy", deployment.transaction, deployment.gas))
+    deployment = await _found(chosen, spec, chain, events)
     rpc = Rpc([chain.url])
     parts.push_async_callback(rpc.close)
-    gate = Gate(chain.url, faucet=Faucet(Sender(rpc, chain.account, deployment.contracts.chain_id)))
+    stake_wei = spec.economics.min_stake_micro * WEI_PER_MICRO
+    tokens = Tokens(deployment.contracts.token, stake_wei, SUPPLY_WEI // FAUCET_SHARE)
+    faucet = Faucet(Sender(rpc, chain.account, deployment.contracts.chain_id), tokens=tokens)
+    gate = Gate(chain.url, faucet=faucet)
     gate_url = await gate.start(chosen.chain.gate_host, chosen.chain.gate_port or recalled.gate)
     parts.push_async_callback(gate.stop)
     token = await _bootnode(chosen, spec, deployment.contracts, _announced(gate_url, chosen), recalled, parts)
@@ -123,6 +125,26 @@ async def _open_to_others(
     PortBook(home.host / "ports.json").remember(ports)
     write_join_file(home.join_file, token)
     return token, gate
+
+
+async def _found(chosen: Settings, spec: RunSpec, chain: DevChain, events: EventLog) -> RunDeployment:
+    """The chain's shared contracts, and the run with its budget in escrow; both are made once."""
+    home = Home(chosen.home)
+    is_new = not (home.host / "chain.json").exists()
+    shared = await deploy(chain.url, chain.account, home.host / "chain.json")
+    if is_new:
+        events.append(TransactionSent("deploy", shared.transactions[-1], shared.gas))
+    file = home.host / f"deployment-{spec.id[:16]}.json"
+    founded = read_file(file, RunDeployment)  # how many peers it waited for then must not keep another number away now
+    start_members = founded.rules.start_members if founded is not None else chosen.run.min_peers
+    rules = rules_of(
+        spec.economics, round_s=spec.time.round_s, poster_s=spec.time.poster_s, start_members=start_members
+    )
+    founding = Founding(spec.id, spec.model, content_id_of(spec.task), spec.name, rules, spec.economics.budget_micro)
+    deployment = await create_run(chain.url, chain.account, shared, founding, file)
+    if deployment.transaction and (founded is None or founded.transaction != deployment.transaction):
+        events.append(TransactionSent("create run", deployment.transaction, deployment.gas))
+    return deployment
 
 
 def _bootnode_key(home: Home) -> Path:
@@ -148,7 +170,7 @@ async def _bootnode(
     parts.push_async_callback(transport.close)
     return JoinToken(
         run=spec,
-        contracts=RunContracts(contracts.registry, contracts.clock, contracts.ledger, contracts.pool, contracts.token),
+        contracts=RunContracts(*msgspec.structs.astuple(contracts)[1:]),
         bootnodes=transport.addresses,
         rpc=(gate_url,),
         model_name=chosen.run.model,

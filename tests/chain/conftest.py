@@ -10,16 +10,19 @@ import pytest
 import pytest_asyncio
 from eth_account.signers.local import LocalAccount
 
-from chain.base import Chain, Contracts, Enrol, Stake
+from chain.abi import function
+from chain.base import WEI_PER_MICRO, Chain, Contracts, Enrol, Stake
+from chain.deploy import deploy
 from chain.devchain import DevChain
 from chain.fake import FakeChain, FakeWorld
-from chain.gate import Faucet, Gate
+from chain.gate import Faucet, Gate, Tokens
 from chain.rpc import Rpc
 from chain.rules import Rules
+from chain.run_deploy import Founding, create_run
 from chain.sender import Sender
 from chain.web3_chain import Web3Chain
 from protocol.ids import Address, ContentId
-from tests.chain.players import Player
+from tests.chain.players import Player, content
 
 RULES = Rules(
     round_s=100,
@@ -38,7 +41,6 @@ RULES = Rules(
     round_emission_micro=10_000_000,
 )
 BUDGET_MICRO = 50_000_000
-RUN = ContentId("ad" * 32)
 BLOCK_TIME_S = 0.1
 
 
@@ -46,6 +48,7 @@ class Bench:
     """A fresh run of the contracts' rules: chains for wallets, and time that moves on command."""
 
     contracts: Contracts
+    run: ContentId
 
     def chain_for(self, account: LocalAccount) -> Chain:
         raise NotImplementedError
@@ -73,7 +76,8 @@ class Bench:
 
 class FakeBench(Bench):
     def __init__(self, rules: Rules = RULES) -> None:
-        self.world = FakeWorld(rules, budget_micro=BUDGET_MICRO, run=RUN)
+        self.run = content("run")
+        self.world = FakeWorld(rules, budget_micro=BUDGET_MICRO, run=self.run)
         self.contracts = self.world.contracts
 
     def chain_for(self, account: LocalAccount) -> FakeChain:
@@ -94,13 +98,24 @@ class AnvilBench(Bench):
         self.rpc = Rpc([dev_chain.url])
         self._chains: dict[str, Web3Chain] = {}
 
-    async def open(self, folder: Path, parameters: Parameters = PARAMETERS) -> None:
-        deployment = await deploy(self.dev_chain.url, self.dev_chain.account, folder / "deployment.json", parameters)
-        self.contracts = deployment.contracts
-        self.gate = Gate(
-            self.dev_chain.url, faucet=Faucet(Sender(self.rpc, self.dev_chain.account, self.contracts.chain_id))
+    async def open(self, folder: Path, rules: Rules = RULES) -> None:
+        """Deploy everything, with a registry and a token of this test's own."""
+        shared = await deploy(self.dev_chain.url, self.dev_chain.account, folder / "chain.json")
+        self.run = content(str(folder))
+        founding = Founding(self.run, content("model"), content("task"), "a test's run", rules, BUDGET_MICRO)
+        self.deployment = await create_run(
+            self.dev_chain.url, self.dev_chain.account, shared, founding, folder / "deployment.json"
         )
+        self.contracts = self.deployment.contracts
+        self._founder = Sender(self.rpc, self.dev_chain.account, self.contracts.chain_id)
+        stake_wei = rules.min_stake_micro * WEI_PER_MICRO
+        tokens = Tokens(self.contracts.token, stake_wei, 100 * stake_wei)
+        self.gate = Gate(self.dev_chain.url, faucet=Faucet(self._founder, tokens=tokens))
         self.url = await self.gate.start()
+
+    async def give_tokens(self, player: Player, amount_micro: int) -> None:
+        data = function("SwarmToken", "transfer").call_data(player.wallet, amount_micro * WEI_PER_MICRO)
+        await self._founder.send(self.contracts.token, data)
 
     def chain_for(self, account: LocalAccount) -> Web3Chain:
         if account.address not in self._chains:

@@ -11,6 +11,7 @@ from chain.base import (
     Advance,
     Enrol,
     OfferPeer,
+    OpenEpoch,
     Prune,
     RecordReputation,
     Resign,
@@ -24,7 +25,7 @@ from chain.sortition import POSTER, QUORUM, is_drawn, ticket
 from chain.typed_data import record_digest, registration_digest
 from protocol.ids import ContentId, PeerId
 from protocol.merkle import MerkleTree
-from tests.chain.conftest import RULES, RUN, Bench
+from tests.chain.conftest import RULES, Bench
 from tests.chain.players import Player, content, line, refused, result, settle
 
 ADA, BEN, CYD, DAN = (Player(name) for name in ("ada", "ben", "cyd", "dan"))
@@ -44,6 +45,12 @@ def lines(**of: dict[str, int]) -> tuple[MerkleTree, dict[Player, int]]:
     """A credit table's tree, and everybody's line in it."""
     found = {player: line(0, **of[player.name]) for player in (ADA, BEN, CYD) if player.name in of}
     return MerkleTree((peer_key(player.peer), value) for player, value in found.items()), found
+
+
+async def finalise(bench: Bench) -> None:
+    """Open an epoch of everything recorded, and let nobody challenge it."""
+    await bench.chain(ADA).send(OpenEpoch((await bench.chain(ADA).clock()).settled_round))
+    await bench.pass_time(RULES.challenge_s)
 
 
 def prune(tree: MerkleTree, of: dict[Player, int], player: Player) -> Prune:
@@ -74,6 +81,7 @@ async def test_stake_is_weight(bench: Bench) -> None:
     assert {member.peer: member.weight for member in view.members} == {ADA.peer: 8, BEN.peer: 1, CYD.peer: 1}
     assert view.total_weight == 10
     outcome = result(1, ZERO_ROOT, 0)
+    await bench.pass_time(2 * RULES.poster_s)  # by now everybody may post
     assert await refused(bench.chain(BEN).send(settle(bench.contracts, outcome, BEN, CYD))) == "MajorityMissing"
     await bench.chain(ADA).send(settle(bench.contracts, outcome, ADA))
 
@@ -113,8 +121,12 @@ async def test_a_member_whose_line_shows_absence_is_taken_out_and_may_come_back(
     chain = bench.chain(ADA)
     tree, of = lines(ada={"last_round": 3}, cyd={"last_round": 1})
     await play(bench, 3, root=tree.root)
+    assert await refused(chain.send(prune(tree, of, CYD))) == "LineRejected", "nothing is final yet"
+    await finalise(bench)
+    assert (await chain.epochs()).final_round == 3
     assert await refused(chain.send(prune(tree, of, CYD))) == "MemberInGoodStanding"
-    await play(bench, 1, root=tree.root)
+    await play(bench, 2, root=tree.root)
+    await finalise(bench)
     assert await refused(chain.send(prune(tree, of, ADA))) == "MemberInGoodStanding"
     forged = Prune(ADA.peer, of[CYD], tree.proof(peer_key(CYD.peer), of[CYD]))
     assert await refused(chain.send(forged)) == "LineRejected"
@@ -128,7 +140,7 @@ async def test_a_member_whose_line_shows_absence_is_taken_out_and_may_come_back(
     await play(bench, 1, root=tree.root)
     await bench.pass_time(0)
     members = {member.peer: member.joined_round for member in (await chain.clock()).members}
-    assert members == {ADA.peer: 1, BEN.peer: 1, CYD.peer: 6 + 1}
+    assert members == {ADA.peer: 1, BEN.peer: 1, CYD.peer: 8}
 
 
 @pytest.mark.asyncio
@@ -136,12 +148,13 @@ async def test_a_member_of_bad_standing_is_barred_for_a_while(bench: Bench) -> N
     await bench.join(ADA, BEN, CYD)
     chain, cyd = bench.chain(ADA), bench.chain(CYD)
     tree, of = lines(ada={}, cyd={"standing_milli": 99, "last_round": 1})
-    await play(bench, 1, root=tree.root)
+    await play(bench, 2, root=tree.root)
+    await finalise(bench)
     assert await refused(chain.send(prune(tree, of, ADA))) == "MemberInGoodStanding"
     await chain.send(prune(tree, of, CYD))
     record = await chain.peer(CYD.peer)
     assert record is not None
-    assert (record.enrolled, record.barred_until) == (False, 2 + RULES.barred_rounds)
+    assert (record.enrolled, record.barred_until) == (False, 3 + RULES.barred_rounds)
     assert await refused(cyd.send(Enrol(CYD.peer))) == "StillBarred"
     await play(bench, RULES.barred_rounds, root=tree.root)
     assert (await cyd.send(Enrol(CYD.peer))).transaction
@@ -180,7 +193,7 @@ async def test_two_contributions_for_one_round_cost_the_whole_stake(bench: Bench
     await bench.join(ADA, BEN, CYD)
 
     def accuse(of: Player, *contents: ContentId, kind: str = "contribution") -> Accuse:
-        signed = [sign_digest(of.secret, record_digest(bench.contracts, RUN, kind, 1, one)) for one in contents]
+        signed = [sign_digest(of.secret, record_digest(bench.contracts, bench.run, kind, 1, one)) for one in contents]
         return Accuse(CYD.peer, kind, 1, contents[0], signed[0], contents[1], signed[1])
 
     chain, one, other = bench.chain(ADA), content("one"), content("other")

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chain.base import Contracts
-from chain.typed_data import record_digest, registration_digest, round_result_digest
+from chain.typed_data import permit_digest, record_digest, registration_digest, round_result_digest
 from protocol.ids import Address, ContentId, peer_id_bytes
 from protocol.messages import RoundResult
 from tests.chain.players import Player
 
 ADA = Player("ada")
-AT = [Address(Player(f"contract {number}").wallet) for number in range(5)]
+AT = [Address(Player(f"contract {number}").wallet) for number in range(9)]
 CONTRACTS = Contracts(31337, *AT)
 roots = st.binary(min_size=32, max_size=32).map(lambda raw: ContentId(raw.hex()))
 rounds = st.integers(0, 2**64 - 1)
@@ -59,7 +59,7 @@ def test_registration_digests_are_eip_712():
 @given(rounds, roots, roots, roots, roots, st.integers(0, 2**256 - 1))
 def test_result_digests_are_eip_712(round, contributions, data, previous, credits, total):
     expected = reference(
-        AT[2],
+        CONTRACTS.contributions,
         "RoundResult",
         "uint64 round,bytes32 contributionsRoot,bytes32 dataHash,bytes32 previousCreditsRoot,bytes32 creditsRoot,"
         "uint256 totalMicroCredits",
@@ -73,3 +73,14 @@ def test_result_digests_are_eip_712(round, contributions, data, previous, credit
         },
     )
     assert round_result_digest(CONTRACTS, RoundResult(round, contributions, data, previous, credits, total)) == expected
+
+
+@given(st.integers(0, 2**256 - 1), st.integers(0, 2**64), st.integers(0, 2**256 - 1))
+def test_permits_are_eip_712(amount, nonce, deadline):
+    expected = reference(
+        CONTRACTS.token,
+        "Permit",
+        "address owner,address spender,uint256 value,uint256 nonce,uint256 deadline",
+        {"owner": ADA.wallet, "spender": AT[7], "value": amount, "nonce": nonce, "deadline": deadline},
+    )
+    assert permit_digest(CONTRACTS, ADA.wallet, AT[7], amount, nonce, deadline) == expected

@@ -58,7 +58,7 @@ def test_everything_that_matters_is_signed(signer, domain):
     for change in ({"run": OTHER_RUN}, {"kind": "critique"}, {"round": 4}, {"payload": b"what I did not"}):
         assert reason(replace(envelope, **change), domain) == "wrong_signature"
     assert reason(envelope, replace(domain, chain_id=1)) == "wrong_signature"
-    assert reason(envelope, replace(domain, registry=domain.pool)) == "wrong_signature"
+    assert reason(envelope, replace(domain, registry=domain.token)) == "wrong_signature"
 
 
 def test_nobody_signs_for_somebody_else(signer, stranger, domain):

@@ -294,7 +294,7 @@ def test_a_model_that_cannot_be_used_ends_a_peer(
 def test_another_chain_and_foreign_contracts_are_refused(refused: Refused, token: JoinToken, peer: PeerHome) -> None:
     replace = msgspec.structs.replace
     other_chain = replace(token, run=replace(token.run, chain_id=1))
-    foreign = replace(token, contracts=replace(token.contracts, ledger=Address("0x" + "1" * 40)))
+    foreign = replace(token, contracts=replace(token.contracts, contributions=Address("0x" + "1" * 40)))
     home = str(peer.root.parent.parent)
     for wrong, what in ((other_chain, "serves chain 31337, the run lives on chain 1"), (foreign, "is not one of this")):
         for command in ("run", "claim"):

@@ -36,7 +36,7 @@ SPEC = RunSpec(
     audit=AuditRules("native", 2, 1, 3, 16, 20_000, 3),
     seed=7,
 )
-CONTRACTS = RunContracts(*(Address("0x" + digit * 40) for digit in "12345"))
+CONTRACTS = RunContracts(*(Address("0x" + digit * 40) for digit in "123456789"))
 TOKEN = JoinToken(SPEC, CONTRACTS, ("/ip4/127.0.0.1/tcp/4001/p2p/QmA",), ("http://127.0.0.1:8545",), "tiny")
 
 
@@ -128,7 +128,7 @@ def test_a_token_with_rules_that_no_machine_could_follow_is_refused(run):
 
 
 def test_a_token_with_something_that_is_no_address_is_refused():
-    contracts = msgspec.structs.replace(CONTRACTS, ledger=Address("0x12"))
+    contracts = msgspec.structs.replace(CONTRACTS, contributions=Address("0x12"))
     with pytest.raises(ConfigError):
         parse_token(format_token(msgspec.structs.replace(TOKEN, contracts=contracts)))
 

@@ -39,7 +39,7 @@ def players() -> list[Player]:
 
 @pytest.fixture(scope="session")
 def domain() -> Contracts:
-    return Contracts(31337, *(Address("0x" + digit * 40) for digit in "34567"))
+    return Contracts(31337, *(Address("0x" + digit * 40) for digit in "345678abc"))
 
 
 @pytest.fixture(scope="session")

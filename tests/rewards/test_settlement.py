@@ -3,29 +3,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.base import ZERO_ROOT, Claim, ClockView, Enrol, Register
-from chain.deploy import Parameters
+from chain.base import ZERO_ROOT, Claim, ClockView, Enrol, Epoch, EpochState, OpenEpoch, Prune, Register, Stake
+from chain.credit_line import micro_of
 from chain.fake import FakeChain, FakeWorld
 from chain.keys import peer_key, recover_signer, sign_digest
+from chain.rules import Rules
+from chain.sortition import poster_order, quorum
 from chain.typed_data import registration_digest, round_result_digest
 from protocol.codec import content_id, encode
 from protocol.errors import BadRecord
 from protocol.merkle import verify
 from protocol.messages import Attestation
-from rewards.ledger import Verified, apply, credits_tree, round_result
+from rewards.ledger import Verified, apply, credits_tree, line_of, round_result, row_of
 from rewards.settlement import (
     Agreed,
     Refused,
     Why,
     adopt_table,
+    affirmation,
     check_proposal,
     claim_intent,
     collect,
-    poster_order,
     posters_due,
     propose,
-    quorum,
+    prune_intent,
+    signed_by,
 )
+from tests.rewards.conftest import make_player
 
 replace = msgspec.structs.replace
 
@@ -201,18 +205,12 @@ def round_one_shared(players, run):
 # --- posters and signatures ------------------------------------------------------------------------------------------
 
 
-def test_a_quorum_is_more_than_half():
-    assert [quorum(n) for n in (1, 2, 3, 4, 5, 100)] == [1, 2, 2, 3, 3, 51]
-    with pytest.raises(ValueError, match="members"):
-        quorum(0)
+def everybody(members):
+    return quorum("ab" * 32, 1, members, quorum_size=len(members))
 
 
-def test_posters_are_drawn_by_the_seed_and_take_over_in_turn(players, run):
-    peers = [player.peer for player in players]
-    order = poster_order(run, 1, "ab" * 32, peers)
-    assert sorted(order) == sorted(peers)
-    assert order == poster_order(run, 1, "ab" * 32, reversed(peers))
-    assert len({poster_order(run, number, "ab" * 32, peers)[0] for number in range(40)}) == len(peers)
+def test_posters_take_over_in_turn(players):
+    order = poster_order("ab" * 32, 1, [player.member for player in players])
     assert posters_due(order, 0, 5) == order[:1]
     assert posters_due(order, 4.9, 5) == order[:1]
     assert posters_due(order, 5, 5) == order[:2]
@@ -224,16 +222,64 @@ def test_signatures_are_ordered_by_account_and_make_a_majority(round_one, player
     result = round_one[1].result
     members = [player.member for player in players]
     attestations = [player.attest(result, domain) for player in players]
-    two = collect(result, attestations[:2], members, domain)
-    assert (two.enough, two.needed, len(two.attested)) == (False, 3, 2)
-    full = collect(result, attestations[::-1], members, domain)
+    known = {"quorum": everybody(members), "poster": players[0].peer}
+    two = collect(result, attestations[:2], members, domain, **known)
+    assert (two.enough, len(two.attested)) == (False, 2)
+    assert collect(result, attestations[:3], members, domain, **known).enough
+    full = collect(result, attestations[::-1], members, domain, **known)
     assert full.enough
     digest = round_result_digest(domain, result)
     accounts = [int(recover_signer(digest, signature), 16) for signature in full.settle.signatures]
     assert accounts == sorted(accounts)
     assert [int(m.signer, 16) for peer in full.attested for m in members if m.peer == peer] == accounts
-    assert full.settle.result == result
+    assert (full.settle.result, full.settle.poster) == (result, players[0].peer)
     assert full.dropped == ()
+
+
+def test_weight_decides_where_everybody_is_asked(round_one, players, domain):
+    result = round_one[1].result
+    heavy, *light = [player.member for player in players]
+    members = [replace(heavy, weight=5), *light]
+    known = {"quorum": quorum("ab" * 32, 1, members, quorum_size=9), "poster": heavy.peer}
+    assert collect(result, [players[0].attest(result, domain)], members, domain, **known).enough
+    others = [player.attest(result, domain) for player in players[1:]]
+    assert not collect(result, others, members, domain, **known).enough
+
+
+def test_only_the_drawn_count_where_few_are(round_one, players, domain):
+    result = round_one[1].result
+    members = [player.member for player in players]
+    seed = next(seed for seed in (f"{n:064x}" for n in range(99)) if len(drawn(seed, members)) == 2)
+    known = {"quorum": quorum(seed, 1, members, quorum_size=2), "poster": players[0].peer}
+    assert (known["quorum"].needed, known["quorum"].asks_all) == (2, False)
+    outcome = collect(result, [player.attest(result, domain) for player in players], members, domain, **known)
+    assert outcome.enough
+    assert set(outcome.attested) == drawn(seed, members)
+    missing = [player.attest(result, domain) for player in players if player.peer != outcome.attested[0]]
+    assert not collect(result, missing, members, domain, **known).enough
+
+
+def drawn(seed, members):
+    return set(quorum(seed, 1, members, quorum_size=2).votes)
+
+
+def test_a_challenge_is_answered_by_more_than_half_of_the_whole_weight(round_one, players, domain):
+    result = round_one[1].result
+    members = [replace(player.member, weight=2) for player in players]
+    attestations = [player.attest(result, domain) for player in players]
+    assert affirmation(4, result, attestations[:2], members, domain) is None
+    found = affirmation(4, result, attestations[:3][::-1], members, domain)
+    assert (found.epoch, found.result, len(found.signatures)) == (4, result, 3)
+    accounts = [int(recover_signer(round_result_digest(domain, result), one), 16) for one in found.signatures]
+    assert accounts == sorted(accounts)
+
+
+def test_an_attestation_is_by_a_member_over_what_it_says(round_one, players, domain):
+    result = round_one[1].result
+    members = [player.member for player in players[:2]]
+    assert signed_by(players[0].attest(result, domain), members, domain)
+    assert not signed_by(players[2].attest(result, domain), members, domain)
+    assert not signed_by(Attestation(result, b""), members, domain)
 
 
 def test_bad_attestations_are_dropped_and_counted_and_repeated_ones_count_once(round_one, players, domain):
@@ -251,7 +297,8 @@ def test_bad_attestations_are_dropped_and_counted_and_repeated_ones_count_once(r
         Attestation(result, b"\xff" * 65),
         insiders[2].attest(result, replace(domain, chain_id=1)),
     ]
-    outcome = collect(result, attestations, [player.member for player in insiders], domain)
+    members = [player.member for player in insiders]
+    outcome = collect(result, attestations, members, domain, quorum=everybody(members), poster=members[0].peer)
     assert outcome.attested == (insiders[0].peer,)
     assert not outcome.enough
     assert [bad.reason for bad in outcome.dropped] == [
@@ -267,21 +314,40 @@ def test_bad_attestations_are_dropped_and_counted_and_repeated_ones_count_once(r
 # --- claims and catching up ------------------------------------------------------------------------------------------
 
 
+def epoch_of(table) -> Epoch:
+    total = sum(row.micro_credits for row in table.rows)
+    root = credits_tree(table).root
+    return Epoch(3, table.round, root, total, 0, 0, EpochState.FINAL, content_id(encode(table)))
+
+
 def test_a_claim_proves_the_unpaid_total(round_one, players, run):
     table = apply(round_one[2], run, 2, [])
-    claim = claim_intent(table, players[2].peer, 0)
+    claim = claim_intent(table, players[2].peer, 0, epoch_of(table))
     assert isinstance(claim, Claim)
-    assert claim.micro_credits == 300_002
-    assert verify(credits_tree(table).root, peer_key(claim.peer), claim.micro_credits, claim.proof)
-    assert claim_intent(table, players[2].peer, 300_001) == claim
+    assert micro_of(claim.line) == 300_002
+    assert claim.line == line_of(row_of(table, players[2].peer))
+    assert claim.epoch == 3
+    assert verify(credits_tree(table).root, peer_key(claim.peer), claim.line, claim.proof)
+    assert claim_intent(table, players[2].peer, 300_001, epoch_of(table)) == claim
 
 
 def test_there_is_nothing_to_claim_when_all_is_paid_or_nothing_was_earned(round_one, players, run):
-    assert claim_intent(round_one[2], players[2].peer, 0) is None, "what is pending is not paid yet"
-    table = apply(round_one[2], run, 2, [])
-    assert claim_intent(table, players[2].peer, 300_002) is None
-    assert claim_intent(table, players[2].peer, 10**9) is None
-    assert claim_intent(apply(None, run, 1, []), players[2].peer, 0) is None
+    first, peer = round_one[2], players[2].peer
+    assert claim_intent(first, peer, 0, epoch_of(first)) is None, "what is pending is not paid yet"
+    table = apply(first, run, 2, [])
+    assert claim_intent(table, peer, 300_002, epoch_of(table)) is None
+    assert claim_intent(table, peer, 10**9, epoch_of(table)) is None
+    assert claim_intent(table, peer, 0, epoch_of(first)) is None, "another table is paid"
+    empty = apply(None, run, 1, [])
+    assert claim_intent(empty, peer, 0, epoch_of(empty)) is None
+
+
+def test_an_ejection_carries_the_members_line_and_its_proof(round_one, players):
+    table = round_one[2]
+    intent = prune_intent(table, players[1].peer)
+    assert isinstance(intent, Prune)
+    assert verify(credits_tree(table).root, peer_key(intent.peer), intent.line, intent.proof)
+    assert prune_intent(table, make_player(9).peer) is None
 
 
 def test_a_newcomer_adopts_exactly_the_table_that_the_chain_names(round_one, run, view):
@@ -321,33 +387,40 @@ def test_the_example_adds_up(round_one, run):
 
 @pytest.mark.asyncio
 async def test_two_rounds_and_a_closing_one_are_settled_by_their_members_and_paid_to_their_wallets(players, run):
-    world = FakeWorld(Parameters(start_members=len(players)))
+    rules = Rules(start_members=len(players))
+    world = FakeWorld(rules)
     wallets = {player.peer: FakeChain(world, player.member.owner) for player in players}
     for player in players:
         chain = wallets[player.peer]
         digest = registration_digest(world.contracts, player.peer, player.member.signer, chain.wallet, 0)
         await chain.send(Register(player.peer, 0, sign_digest(player.secret, digest)))
+        await chain.send(Stake(player.peer, rules.min_stake_micro, 0))
         await chain.send(Enrol(player.peer))
     previous = None
     for number in (1, 2, 3):
+        world.pass_time(0)
         view = world.view()
         assert (view.round, len(view.members)) == (number, len(players))
         verified = works(players, number) if number < 3 else {}
-        poster = poster_order(run, number, view.seed, [player.peer for player in players])[0]
+        poster = poster_order(view.seed, number, view.members)[0]
         proposal, _ = propose(run, number, verified.values(), previous)
         agreed = [check_proposal(proposal, run=run, verified=verified, previous=previous, view=view) for _ in players]
         attestations = [player.attest(agreed[0].result, world.contracts) for player in players[:3]]
-        collected = collect(proposal.result, attestations, view.members, world.contracts)
+        wanted = quorum(view.seed, number, view.members, quorum_size=rules.quorum_size)
+        collected = collect(proposal.result, attestations, view.members, world.contracts, quorum=wanted, poster=poster)
         assert collected.enough
         assert (await wallets[poster].send(collected.settle)).transaction
         previous = agreed[0].table
         assert adopt_table(encode(previous), run, world.view()) == previous
+        await wallets[poster].send(OpenEpoch(number))
+        world.pass_time(rules.challenge_s + rules.dispute_s)
+        epoch = (await wallets[poster].epochs()).claimable
         for player in players:
-            claim = claim_intent(previous, player.peer, world.record(player.peer).claimed_micro)
+            claim = claim_intent(previous, player.peer, world.record(player.peer).claimed_micro, epoch)
             assert (claim is None) == (number == 1)
             if claim is not None:
                 await wallets[player.peer].send(claim)
     for index, player in enumerate(players):
         assert world.record(player.peer).claimed_micro == 2 * (300_000 + index)
-        assert claim_intent(previous, player.peer, world.record(player.peer).claimed_micro) is None
+        assert claim_intent(previous, player.peer, world.record(player.peer).claimed_micro, epoch) is None
         assert (await wallets[player.peer].balance(player.member.owner)).token_wei == 2 * (300_000 + index) * 10**12

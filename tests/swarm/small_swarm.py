@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from chain.base import Intent, Receipt
-from chain.deploy import Parameters
 from chain.fake import FakeChain, FakeWorld
+from chain.rules import rules_of
 from identity.envelope import verify
 from identity.keyfile import create_key
 from identity.signer import Signer
 from protocol.events import Event, RecordRejected
 from protocol.ids import Address, PeerId
-from protocol.run import AuditRules, FamilySpec, GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
+from protocol.run import AuditRules, EconomyRules, FamilySpec, GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
 from rewards.outbox import Outbox
 from swarm.blobs import BlobLimits
 from swarm.checkpoint import Checkpoints
@@ -48,6 +48,27 @@ POLL_S = 0.01
 
 EVERYTHING = AuditRules("fake", 2, 1, 3, 1_000, 1_000_000, 3)
 """Every rollout of every contribution is sampled again, and every training step taken again, by one auditor."""
+
+
+ECONOMICS = EconomyRules(
+    min_stake_micro=10_000_000,
+    bond_micro=10_000_000,
+    budget_micro=10**12,
+    round_emission_micro=10**11,
+    quorum_size=48,
+    epoch_rounds=1,
+    challenge_s=2,
+    dispute_s=2,
+    answer_s=4,
+    unbonding_s=30,
+    absence_rounds=10,
+    barred_rounds=4,
+    auditor_micro=0,
+    newcomer_rounds=0,
+    newcomer_floor_milli=0,
+    late_share_milli=0,
+)
+"""Of a swarm whose pay is unlocked within seconds, and whose members earn by their scores alone."""
 
 
 GENESIS = FakeEngine().parts()
@@ -89,6 +110,7 @@ def small_run(*, audit: AuditRules = EVERYTHING, **times: int) -> RunSpec:
         learn=LearnRules(2, 1, 1000, 200_000_000, 200_000_000, 0, 0, 0, 10**9),
         time=TimeRules(**time_rules),
         audit=audit,
+        economics=ECONOMICS,
         seed=7,
     )
 
@@ -205,7 +227,8 @@ async def small_swarm(
 ) -> AsyncIterator[SmallSwarm]:
     """A swarm whose chain mines a block every hundredth of a second while the block runs."""
     run = run or small_run(audit=audit, **times)
-    world = FakeWorld(Parameters(round_s=run.time.round_s, start_members=num_peers), now=int(now()))
+    rules = rules_of(run.economics, round_s=run.time.round_s, poster_s=run.time.poster_s, start_members=num_peers)
+    world = FakeWorld(rules, run=run.id, now=int(now()))
     network = MemoryNetwork(run.id, lambda envelope: verify(envelope, world.contracts), now=now)
     swarm = SmallSwarm(run, world, network)
     for _ in range(num_peers):
