@@ -12,15 +12,17 @@ from typing import Any
 
 from chain.base import Cost
 from chain.rules import Rules
+from chain.run_deploy import Founding
 from protocol.codec import content_id_of
 from protocol.errors import ChainError, ConfigError
+from protocol.ids import Address
 from protocol.run import JoinToken, RunSpec, format_token
 from swarm.app import factory, unlocking
 from swarm.app.acting import Terminal, price_line
 from swarm.app.amounts import WEI_PER_MICRO, in_tokens, tokens_text, wei_text
 from swarm.app.chain_access import NOTHING_SIGNED
 from swarm.app.deploying import paying_address, require_chain_id
-from swarm.app.foundation import Foundation, NewRun, RunView
+from swarm.app.foundation import Foundation, RunView
 from swarm.app.run_views import run_body
 from swarm.app.specs import rules_on_chain, run_spec
 from swarm.config import Settings
@@ -40,7 +42,7 @@ async def create(
     chain_id = require_chain_id(chosen)
     spec = await asyncio.to_thread(run_spec, chosen, chain_id)
     address = paying_address(chosen, wallet_file, password, dry_run=dry_run, terminal=terminal)
-    new = new_run(spec, chosen.run.min_peers)
+    new = founding_of(spec, chosen.run.min_peers)
     steps: list[dict[str, Any]] = []
     looking = await factory.open_foundation(chosen, address)
     try:
@@ -55,7 +57,7 @@ async def create(
         wallet = unlocking.unlock(wallet_file, password=password, password_file=chosen.wallet.password_file)
         acting = await factory.open_foundation(chosen, wallet)
         try:
-            view = await _send(acting, address, new, steps)
+            view = await _send(acting, address, new, Home(chosen.home).host / f"deployment-{spec.id[:16]}.json", steps)
         finally:
             await acting.close()
     body = {"dry_run": dry_run, "created": is_new and not dry_run, "steps": steps, "run_id": spec.id}
@@ -73,12 +75,12 @@ async def create(
     return body | run_body(view, spec) | {"token": format_token(token)}
 
 
-def new_run(spec: RunSpec, start_members: int) -> NewRun:
+def founding_of(spec: RunSpec, start_members: int) -> Founding:
     """What the factory is given for a run."""
-    return NewRun(
-        run_id=spec.id,
-        model_hash=spec.model,
-        task_hash=content_id_of(spec.task),
+    return Founding(
+        run=spec.id,
+        model=spec.model,
+        task=content_id_of(spec.task),
         name=spec.name,
         rules=rules_on_chain(spec, start_members),
         budget_micro=spec.economics.budget_micro,
@@ -101,7 +103,7 @@ def run_file(home: Path, spec: RunSpec) -> Path:
     return Home(home).host / "runs" / f"{spec.id[:16]}.yaml"
 
 
-async def _require_tokens(foundation: Foundation, address: str, new: NewRun) -> None:
+async def _require_tokens(foundation: Foundation, address: Address, new: Founding) -> None:
     held = await foundation.token_wei(address)
     if held < new.budget_micro * WEI_PER_MICRO:
         raise ChainError(
@@ -113,7 +115,7 @@ async def _require_tokens(foundation: Foundation, address: str, new: NewRun) -> 
 
 
 async def _priced(
-    foundation: Foundation, address: str, new: NewRun, chain_id: int, terminal: Terminal, *, dry_run: bool
+    foundation: Foundation, address: Address, new: Founding, chain_id: int, terminal: Terminal, *, dry_run: bool
 ) -> list[dict[str, Any]]:
     show = terminal.answer if dry_run else terminal.note
     steps = []
@@ -129,14 +131,12 @@ async def _priced(
     return steps
 
 
-async def _send(foundation: Foundation, address: str, new: NewRun, steps: list[dict[str, Any]]) -> RunView:
-    receipts = []
-    if len(steps) > 1:
-        receipts.append(await foundation.approve(new.budget_micro))
-    receipts.append(await foundation.create(new))
-    for step, receipt in zip(steps, receipts, strict=True):
-        step |= {"transaction": receipt.transaction, "gas_used": receipt.gas, "block": receipt.block}
-    view = await foundation.run(address, new.run_id)  # type: ignore[arg-type]
+async def _send(
+    foundation: Foundation, address: Address, new: Founding, file: Path, steps: list[dict[str, Any]]
+) -> RunView:
+    done = await foundation.create(new, file)
+    steps[-1] |= {"transaction": done.transaction, "gas_used": done.gas, "block": done.block}
+    view = await foundation.run(address, new.run)
     if view is None:
         raise ChainError(
             "The run was mined, but the factory does not show it.",
@@ -146,7 +146,7 @@ async def _send(foundation: Foundation, address: str, new: NewRun, steps: list[d
     return view
 
 
-def _require_same_rules(view: RunView, new: NewRun) -> None:
+def _require_same_rules(view: RunView, new: Founding) -> None:
     """A run keeps what it was created with; only how many peers it waits for may be asked for differently."""
     if _ruled(view.rules) != _ruled(new.rules) or view.budget_micro != new.budget_micro:
         raise ConfigError(

@@ -6,11 +6,12 @@ deploy``, or in the join token of this home.
 
 from __future__ import annotations
 
+from chain.deploy import Deployment, read_file
 from identity.wallet import Wallet
 from protocol.errors import ChainError, ConfigError
 from protocol.ids import Address, parse_address
 from swarm.app.chain_access import NOTHING_SIGNED, account_of
-from swarm.app.foundation import ChainContracts, Deployed, Foundation, Site
+from swarm.app.foundation import ChainContracts, Foundation, Site
 from swarm.config import Settings
 from swarm.home import Home
 
@@ -60,11 +61,11 @@ def chain_contracts(chosen: Settings) -> tuple[ChainContracts, tuple[str, ...]]:
         named = (parse_address(text) for text in (chain.registry, chain.token, chain.factory))
         return ChainContracts(chain.chain_id, *named), _required(chain.rpc)
     if chain.chain_id:
-        from swarm.app.deploying import deployment_file, read_deployment
+        from swarm.app.deploying import deployment_file
 
-        deployed: Deployed | None = read_deployment(deployment_file(chosen.home, chain.chain_id))
-        if deployed is not None:
-            return deployed.contracts, _required(chain.rpc)
+        made = read_file(deployment_file(chosen.home, chain.chain_id), Deployment)
+        if made is not None and made.transactions:
+            return ChainContracts(made.chain_id, made.registry, made.token, made.factory), _required(chain.rpc)
     join_file = Home(chosen.home).join_file
     if join_file.exists():
         from swarm.joining import read_join_file

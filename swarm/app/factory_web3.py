@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,18 +12,17 @@ from eth_abi.exceptions import DecodingError
 from eth_hash.auto import keccak
 
 from chain.abi import Function, deployment_data, function
-from chain.base import WEI_PER_MICRO, Cost, Receipt
+from chain.base import WEI_PER_MICRO, Cost
+from chain.deploy import SUPPLY_WEI, Deployment, deploy, has_code
 from chain.keys import checksum_address
 from chain.rpc import Rpc, RpcRefused, field, gather, quantity
 from chain.rules import Rules
-from chain.sender import MIN_TIP_WEI, Mined, Sender, contract_error
+from chain.run_deploy import MAX_NAME_BYTES, Founding, RunDeployment, create_run
+from chain.sender import MIN_TIP_WEI, contract_error
 from protocol.errors import ChainError
 from protocol.ids import Address, ContentId
 from protocol.run import RunContracts
-from swarm.app.foundation import ChainContracts, NewRun, RunView
-
-SUPPLY_WEI = 10**9 * 10**18
-"""Tokens that there will ever be on a chain: a thousand million."""
+from swarm.app.foundation import ChainContracts, RunView
 
 REST_GAS = 9_000_000
 """Gas of the second half of a set-up, for its price before the first half is there to be asked."""
@@ -37,19 +37,20 @@ class _Account:
     """What both have: an endpoint, an account, and prices."""
 
     def __init__(self, urls: Sequence[str], chain_id: int, account: Any) -> None:
+        self._urls = tuple(urls)
+        self._chain_id = chain_id
+        self._account = account
         self._rpc = Rpc(urls)
-        self._sender = Sender(self._rpc, account, chain_id)
 
     @property
     def address(self) -> Address:
-        return self._sender.address
+        return Address(self._account.address)
 
     async def chain_id(self) -> int:
         return quantity(await self._rpc.request("eth_chainId"))
 
     async def has_code(self, address: Address) -> bool:
-        code: str = await self._rpc.request("eth_getCode", address, "latest")
-        return len(code) > 2
+        return await has_code(self._rpc, address)
 
     async def close(self) -> None:
         await self._rpc.close()
@@ -77,9 +78,18 @@ class _Account:
         base_fee_wei = quantity(field(header, "baseFeePerGas"))
         return Cost(gas, gas * (base_fee_wei + max(MIN_TIP_WEI, base_fee_wei // 10)))
 
-    async def _send(self, to: Address | None, data: str) -> Receipt:
-        mined: Mined = await self._sender.send(to, data)
-        return Receipt(mined.transaction, mined.gas, mined.block)
+    async def _answering(self) -> str:
+        """The first endpoint that serves the chain."""
+        for url in self._urls[:-1]:
+            rpc = Rpc([url], num_attempts=1)
+            try:
+                if quantity(await rpc.request("eth_chainId")) == self._chain_id:
+                    return url
+            except ChainError:
+                continue
+            finally:
+                await rpc.close()
+        return self._urls[-1]
 
 
 class Web3Site(_Account):
@@ -97,17 +107,8 @@ class Web3Site(_Account):
             return await self._cost(await self._gas(None, deployment_data("SwarmDeployment", base)))
         return await self._cost(await self._gas(None, self._base_data()) + REST_GAS)
 
-    async def create_base(self) -> Receipt:
-        return await self._send(None, self._base_data())
-
-    async def create_rest(self, base: Address) -> Receipt:
-        return await self._send(None, deployment_data("SwarmDeployment", base))
-
-    async def contracts(self, rest: Address) -> ChainContracts:
-        found = await gather(
-            *(self._read(rest, function("SwarmDeployment", name)) for name in ("REGISTRY", "TOKEN", "FACTORY"))
-        )
-        return ChainContracts(await self.chain_id(), *map(_address, found))
+    async def deploy(self, file: Path) -> Deployment:
+        return await deploy(await self._answering(), self._account, file)
 
     def _base_data(self) -> str:
         return deployment_data("SwarmBase", self.address, SUPPLY_WEI)
@@ -161,22 +162,18 @@ class Web3Foundation(_Account):
     async def estimate_approval(self, micro: int) -> Cost:
         return await self._cost(await self._gas(self._contracts.token, self._approval(micro)))
 
-    async def approve(self, micro: int) -> Receipt:
-        if await self.allowance_wei(self.address) >= micro * WEI_PER_MICRO:
-            return Receipt("", 0, 0)
-        return await self._send(self._contracts.token, self._approval(micro))
-
-    async def estimate_creation(self, new: NewRun) -> Cost:
+    async def estimate_creation(self, new: Founding) -> Cost:
         """As if the budget were approved: the endpoint is asked to pretend so."""
         at = self._contracts
         amount = (new.budget_micro * WEI_PER_MICRO).to_bytes(32, "big").hex()
         pretended = {at.token: {"stateDiff": {_allowance_slot(self.address, at.factory): "0x" + amount}}}
         return await self._cost(await self._gas(at.factory, _creation(new), pretended))
 
-    async def create(self, new: NewRun) -> Receipt:
-        if await self.run(self.address, new.run_id) is not None:
-            return Receipt("", 0, 0)
-        return await self._send(self._contracts.factory, _creation(new))
+    async def create(self, new: Founding, file: Path) -> RunDeployment:
+        at = self._contracts
+        # What creating needs of the chain's set-up are its addresses; who deployed it is another matter.
+        shared = Deployment(at.chain_id, at.registry, at.token, at.factory, self.address, 0, SUPPLY_WEI)
+        return await create_run(await self._answering(), self._account, shared, new, file)
 
     def _approval(self, micro: int) -> str:
         return function("SwarmToken", "approve").call_data(self._contracts.factory, micro * WEI_PER_MICRO)
@@ -199,12 +196,12 @@ class Web3Foundation(_Account):
         )
 
 
-def _creation(new: NewRun) -> str:
+def _creation(new: Founding) -> str:
     return function("RunFactory", "createRun").call_data(
-        bytes.fromhex(new.run_id),
-        bytes.fromhex(new.model_hash),
-        bytes.fromhex(new.task_hash),
-        new.name,
+        bytes.fromhex(new.run),
+        bytes.fromhex(new.model),
+        bytes.fromhex(new.task),
+        new.name.encode()[:MAX_NAME_BYTES].decode(errors="ignore"),
         msgspec.structs.astuple(new.rules),
         new.budget_micro,
     )

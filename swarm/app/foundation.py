@@ -6,12 +6,15 @@ is what its creator signed for: model and task by hash, rules, and a budget in e
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from chain.base import Cost, Receipt
+from chain.base import Cost
+from chain.deploy import Deployment
 from chain.rules import Rules
+from chain.run_deploy import Founding, RunDeployment
 from protocol.ids import Address, ContentId
 from protocol.run import RunContracts
 
@@ -23,40 +26,6 @@ class ChainContracts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     registry: Address
     token: Address
     factory: Address
-
-
-class Placed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A contract that the deployer's transaction ``nonce`` creates; ``transaction`` is empty until it is mined."""
-
-    address: Address
-    nonce: int
-    transaction: str = ""
-    gas: int = 0
-    block: int = 0
-
-
-class Deployed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """HOME/host/chain-ID.json: what set a chain up, step by step; ``contracts`` once both halves are there.
-
-    Where a half will be follows from the deployer and its nonce, so it is written down before anything is sent.
-    """
-
-    chain_id: int
-    deployer: Address
-    base: Placed | None = None
-    rest: Placed | None = None
-    contracts: ChainContracts | None = None
-
-
-class NewRun(msgspec.Struct, frozen=True):
-    """What ``createRun`` is given. ``task_hash`` names task, scorer and their version."""
-
-    run_id: ContentId
-    model_hash: ContentId
-    task_hash: ContentId
-    name: str
-    rules: Rules
-    budget_micro: int
 
 
 class RunView(msgspec.Struct, frozen=True):
@@ -95,16 +64,8 @@ class Site(Protocol):
         """What is still to be paid: both halves, or the second one on top of ``base``."""
         ...
 
-    async def create_base(self) -> Receipt:
-        """Registry, token (its whole supply belongs to the account) and the first implementations."""
-        ...
-
-    async def create_rest(self, base: Address) -> Receipt:
-        """The other implementations, and the factory."""
-        ...
-
-    async def contracts(self, rest: Address) -> ChainContracts:
-        """What the second half at ``rest`` says it consists of."""
+    async def deploy(self, file: Path) -> Deployment:
+        """Create what ``file`` says and is not there, and keep the file up to date (see ``chain.deploy``)."""
         ...
 
     async def close(self) -> None: ...
@@ -132,14 +93,10 @@ class Foundation(Protocol):
 
     async def estimate_approval(self, micro: int) -> Cost: ...
 
-    async def approve(self, micro: int) -> Receipt:
-        """Let the factory take ``micro`` from the sending wallet; nothing is sent when it may already."""
-        ...
+    async def estimate_creation(self, new: Founding) -> Cost: ...
 
-    async def estimate_creation(self, new: NewRun) -> Cost: ...
-
-    async def create(self, new: NewRun) -> Receipt:
-        """Create a run, and put its budget into escrow. The receipt has no transaction when the wallet has that run."""
+    async def create(self, new: Founding, file: Path) -> RunDeployment:
+        """Create a run and put its budget into escrow, once; ``file`` says how far it is (see ``chain.run_deploy``)."""
         ...
 
     async def close(self) -> None: ...
