@@ -72,8 +72,13 @@ async def _connected(
     endpoints: tuple[str, ...], contracts: Contracts, account: Wallet | Address, num_attempts: int
 ) -> Chain:
     from chain.web3_chain import Web3Chain
+    from swarm.app.pricing import LookingChain
 
-    chain = Web3Chain(endpoints, contracts, account_of(account), num_attempts=num_attempts)
+    chain: Web3Chain = (
+        Web3Chain(endpoints, contracts, account.secret, num_attempts=num_attempts)
+        if isinstance(account, Wallet)
+        else LookingChain(endpoints, contracts, account, num_attempts=num_attempts)
+    )
     try:
         await chain.connect()
     except BaseException:
