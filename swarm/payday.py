@@ -63,30 +63,29 @@ class Payday:
         wait_s = unlocking_s(self._bench.run.economics)
         deadline = self._bench.now() + (wait_s if wait_s <= MAX_WAIT_S else 0.0)
         is_told = False
-        while True:
-            await self.claim()
-            owed_micro = self._credited_micro() - await self.claimed_micro()
-            if owed_micro <= 0:
-                return
-            if self._bench.now() >= deadline or not await self._is_coming():
-                self._bench.events.append(Progress("the latest pay is still locked; `swarm claim` fetches it later"))
-                return
+        while await self._is_coming() and self._bench.now() < deadline:
             if not is_told:
                 is_told = True
                 self._bench.events.append(Progress("waiting until the latest pay is unlocked"))
             await self._settler.flush()
             await asyncio.sleep(LOOK_EVERY_S)
+        await self.claim()
+        if self._credited_micro() > await self.claimed_micro():
+            self._bench.events.append(Progress("the latest pay is still locked; `swarm claim` fetches it later"))
 
     async def _is_coming(self) -> bool:
-        """Whether there is an epoch for the latest result, or one can be opened."""
+        """Whether the latest result pays this peer something that is locked, and will not be for ever."""
         table = self._book.current
+        if table is None or self._credited_micro() <= await self.claimed_micro():
+            return False
         try:
             epochs, view = await self._chain.epochs(), await self._chain.clock()
         except ChainError as error:
             self._troubles.report(error)
             return True
-        settled = table.round if table is not None else 0
-        return epochs.covered_round >= settled or is_due(epochs, view, self._bench.run.economics)
+        if epochs.claimable is not None and epochs.claimable.round >= table.round:
+            return False
+        return epochs.covered_round >= table.round or is_due(epochs, view, self._bench.run.economics)
 
     def _credited_micro(self) -> int:
         row = row_of(self._book.current, self._bench.signer.peer)

@@ -18,7 +18,7 @@ from chain.fake import FakeChain, FakeWorld
 from chain.gate import Faucet, Gate, Tokens
 from chain.rpc import Rpc
 from chain.rules import Rules
-from chain.run_deploy import Founding, create_run
+from chain.run_deploy import Founding, RunDeployment, create_run
 from chain.sender import Sender
 from chain.web3_chain import Web3Chain
 from protocol.ids import Address, ContentId
@@ -42,6 +42,13 @@ RULES = Rules(
 )
 BUDGET_MICRO = 50_000_000
 BLOCK_TIME_S = 0.1
+
+
+async def found(dev_chain: DevChain, folder: Path, rules: Rules) -> RunDeployment:
+    """Registry, token and factory, and a run of these rules; what ``folder`` names already is found again."""
+    shared = await deploy(dev_chain.url, dev_chain.account, folder / "chain.json")
+    founding = Founding(content(str(folder)), content("model"), content("task"), "a test's run", rules, BUDGET_MICRO)
+    return await create_run(dev_chain.url, dev_chain.account, shared, founding, folder / "run.json")
 
 
 class Bench:
@@ -100,12 +107,8 @@ class AnvilBench(Bench):
 
     async def open(self, folder: Path, rules: Rules = RULES) -> None:
         """Deploy everything, with a registry and a token of this test's own."""
-        shared = await deploy(self.dev_chain.url, self.dev_chain.account, folder / "chain.json")
-        self.run = content(str(folder))
-        founding = Founding(self.run, content("model"), content("task"), "a test's run", rules, BUDGET_MICRO)
-        self.deployment = await create_run(
-            self.dev_chain.url, self.dev_chain.account, shared, founding, folder / "deployment.json"
-        )
+        self.deployment = await found(self.dev_chain, folder, rules)
+        self.run = self.deployment.run
         self.contracts = self.deployment.contracts
         self._founder = Sender(self.rpc, self.dev_chain.account, self.contracts.chain_id)
         stake_wei = rules.min_stake_micro * WEI_PER_MICRO

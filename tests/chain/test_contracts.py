@@ -1,7 +1,5 @@
 """What only the real contracts have: digests, seeds, events, deployment rules. On anvil."""
 
-from pathlib import Path
-
 import pytest
 from eth_abi.abi import decode
 from eth_account import Account
@@ -9,16 +7,17 @@ from eth_hash.auto import keccak
 from web3 import AsyncHTTPProvider, AsyncWeb3
 
 from chain.abi import artifact, function
-from chain.base import Advance, Enrol
-from chain.deploy import Parameters, deploy
+from chain.base import WEI_PER_MICRO, Advance, Enrol
+from chain.deploy import SUPPLY_WEI
 from chain.keys import peer_key
 from chain.rpc import Rpc
 from chain.sender import Sender
+from chain.sortition import POSTER, QUORUM, is_drawn, ticket
 from chain.typed_data import registration_digest, round_result_digest, round_result_hash
 from protocol.errors import ChainError
 from protocol.ids import peer_id_bytes
 from protocol.messages import RoundResult
-from tests.chain.conftest import AnvilBench
+from tests.chain.conftest import BUDGET_MICRO, RULES, AnvilBench
 from tests.chain.players import Player, RsaPlayer, content, result, secret, settle
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.integration]
@@ -31,8 +30,8 @@ async def read(anvil: AnvilBench, contract: str, view: str, *arguments: object):
     address = {
         "PeerRegistry": anvil.contracts.registry,
         "RoundClock": anvil.contracts.clock,
-        "RoundLedger": anvil.contracts.ledger,
-        "RewardPool": anvil.contracts.pool,
+        "Contributions": anvil.contracts.contributions,
+        "Settlement": anvil.contracts.settlement,
         "SwarmToken": anvil.contracts.token,
     }[contract]
     called = function(contract, view)
@@ -54,7 +53,7 @@ async def refused_data(anvil: AnvilBench, player: Player, to: str, data: str) ->
 async def test_digests_are_those_of_the_contracts(anvil: AnvilBench) -> None:
     outcome = RoundResult(7, *(content(name) for name in "abcd"), 12_345)
     fields = (7, *(bytes.fromhex(content(name)) for name in "abcd"), 12_345)
-    assert await read(anvil, "RoundLedger", "resultDigest", fields) == round_result_digest(anvil.contracts, outcome)
+    assert await read(anvil, "Contributions", "resultDigest", fields) == round_result_digest(anvil.contracts, outcome)
     for player in (ADA, RsaPlayer("rsa")):
         expected = registration_digest(anvil.contracts, player.peer, player.signer, player.wallet, 4)
         arguments = (peer_id_bytes(player.peer), player.signer, player.wallet, 4)
@@ -77,9 +76,16 @@ async def test_only_rsa_keys_of_2048_bits_are_registered(anvil: AnvilBench) -> N
         assert await refused_data(anvil, ADA, anvil.contracts.registry, data) == "ModulusUnsupported"
 
 
-async def test_nobody_but_the_ledger_reports_results(anvil: AnvilBench) -> None:
-    data = function("RoundClock", "recordResult").call_data(0, [])
-    assert await refused_data(anvil, ADA, anvil.contracts.clock, data) == "NotTheLedger"
+async def test_only_the_runs_own_contracts_move_it(anvil: AnvilBench) -> None:
+    at, key = anvil.contracts, peer_key(ADA.peer)
+    for contract, data in (
+        (at.clock, function("RoundClock", "recordResult").call_data(0)),
+        (at.clock, function("RoundClock", "eject").call_data(key, 9)),
+        (at.contributions, function("Contributions", "rollback").call_data(0, bytes(32), bytes(32), 0)),
+        (at.vault, function("StakeVault", "slash").call_data(key, 1, ADA.wallet)),
+        (at.settlement, function("Settlement", "forfeit").call_data(key, 1)),
+    ):
+        assert await refused_data(anvil, ADA, contract, data) == "NotOfThisRun"
 
 
 async def test_a_member_resigns_from_the_next_round_on(anvil: AnvilBench) -> None:
@@ -94,7 +100,7 @@ async def test_a_member_resigns_from_the_next_round_on(anvil: AnvilBench) -> Non
     assert len((await anvil.chain(ADA).clock()).members) == 2
     assert await read(anvil, "RoundClock", "isMember", peer_key(CYD.peer), 1)  # the past stays known
     late = result(1, content("credits"), 1)
-    await anvil.chain(ADA).send(settle(anvil.contracts, late, BEN, CYD))
+    await anvil.chain(BEN).send(settle(anvil.contracts, late, BEN, CYD))
 
 
 async def test_the_seed_is_the_hash_of_the_block_after_the_opening(anvil: AnvilBench) -> None:
@@ -131,13 +137,15 @@ async def test_a_seed_that_nobody_wrote_down_in_time_has_a_known_substitute(anvi
 async def test_everything_can_be_rebuilt_from_events(anvil: AnvilBench) -> None:
     await anvil.join(ADA, BEN, CYD)
     outcome = result(1, content("credits"), 9)
-    await anvil.chain(BEN).send(settle(anvil.contracts, outcome, ADA, CYD))
-    addresses = [anvil.contracts.registry, anvil.contracts.clock, anvil.contracts.ledger]
+    await anvil.chain(BEN).send(settle(anvil.contracts, outcome, ADA, CYD, poster=BEN))
+    addresses = [anvil.contracts.registry, anvil.contracts.clock, anvil.contracts.contributions]
     logs = await anvil.rpc.request("eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest", "address": addresses})
     events = [(names()[log["topics"][0]], log) for log in logs]
-    order = [name for name, _ in events if name != "SeedFixed"]
+    order = [name for name, _ in events if name not in ("SeedFixed", "SeatChanged")]
     assert order == (
-        ["RoundOpened"] + ["PeerRegistered", "MemberEnrolled"] * 3 + ["RoundOpened", "RoundSettled", "RoundOpened"]
+        ["Initialized", "RoundOpened", "Initialized"]
+        + ["PeerRegistered", "MemberEnrolled"] * 3
+        + ["RoundOpened", "RoundSettled", "RoundOpened"]
     )
     registered = [log for name, log in events if name == "PeerRegistered"]
     assert [decode(["bytes"], bytes.fromhex(log["data"][2:]))[0] for log in registered] == [
@@ -146,22 +154,24 @@ async def test_everything_can_be_rebuilt_from_events(anvil: AnvilBench) -> None:
     (settled,) = (log for name, log in events if name == "RoundSettled")
     assert int(settled["topics"][1], 16) == 1
     fields = decode(
-        ["bytes32", "bytes32", "bytes32", "bytes32", "uint256", "address", "bytes32[]"],
+        ["bytes32", "bytes32", "bytes32", "bytes32", "uint256", "bytes32", "address[]"],
         bytes.fromhex(settled["data"][2:]),
     )
     assert fields[0].hex() == outcome.contributions_root
     assert fields[3].hex() == outcome.credits_root
-    assert fields[5] == BEN.wallet.lower()
-    assert set(fields[6]) == {peer_key(ADA.peer), peer_key(CYD.peer)}
-    assert await read(anvil, "RoundLedger", "resultHash", 1) == round_result_hash(outcome)
+    assert fields[5] == peer_key(BEN.peer)
+    assert set(fields[6]) == {ADA.signer.lower(), CYD.signer.lower()}
+    assert await read(anvil, "Contributions", "resultHash", 1) == round_result_hash(outcome)
 
 
-async def test_the_whole_supply_lies_in_the_pool_and_web3_sees_it(anvil: AnvilBench) -> None:
+async def test_the_budget_lies_in_escrow_and_web3_sees_it(anvil: AnvilBench) -> None:
     web3 = AsyncWeb3(AsyncHTTPProvider(anvil.url))
     token = web3.eth.contract(address=anvil.contracts.token, abi=artifact("SwarmToken")["abi"])
-    supply = 50 * 10**18
-    assert await token.functions.totalSupply().call() == supply
-    assert await token.functions.balanceOf(anvil.contracts.pool).call() == supply
+    assert await token.functions.totalSupply().call() == SUPPLY_WEI
+    budget_wei = BUDGET_MICRO * WEI_PER_MICRO
+    assert await token.functions.balanceOf(anvil.contracts.settlement).call() == budget_wei
+    founder = anvil.dev_chain.account.address
+    assert await token.functions.balanceOf(founder).call() == SUPPLY_WEI - budget_wei
     assert (await token.functions.symbol().call(), await token.functions.decimals().call()) == ("SWARM", 18)
     await web3.provider.disconnect()
 
@@ -187,23 +197,26 @@ async def test_a_transaction_overtaken_by_another_counts_as_done(anvil: AnvilBen
     assert (await anvil.chain(ADA).clock()).round == 2
 
 
-@pytest.mark.parametrize(
-    ("parameters", "reason"),
-    [
-        (Parameters(round_s=0), "ParameterOutOfRange"),
-        (Parameters(start_members=0), "ParameterOutOfRange"),
-        (Parameters(absence_rounds=0), "ParameterOutOfRange"),
-        (Parameters(round_emission_micro=0), "EmissionOutOfRange"),
-        (Parameters(total_emission_micro=0), "EmissionOutOfRange"),
-        (Parameters(total_emission_micro=2**128), "EmissionOutOfRange"),
-    ],
-)
-async def test_senseless_parameters_are_not_deployed(
-    anvil: AnvilBench, tmp_path: Path, parameters: Parameters, reason: str
-) -> None:
-    with pytest.raises(ChainError) as caught:
-        await deploy(anvil.dev_chain.url, anvil.dev_chain.account, tmp_path / "other.json", parameters)
-    assert caught.value.reason == reason
+async def test_draws_are_those_of_the_contract(anvil: AnvilBench) -> None:
+    await anvil.give_tokens(ADA, 3 * RULES.min_stake_micro)
+    await anvil.join(ADA, units=3)
+    await anvil.join(BEN, CYD)
+    for round in range(1, 5):
+        await anvil.pass_time(RULES.round_s)
+        await anvil.pass_time(0)
+        view = await anvil.chain(ADA).clock()
+        for name, domain in (("quorum", QUORUM), ("poster", POSTER)):
+            for member in view.members:
+                for expected in range(1, 6):
+                    ours = expected >= view.total_weight or is_drawn(
+                        ticket(view.seed, domain, round, member.signer),
+                        weight=member.weight,
+                        total_weight=view.total_weight,
+                        expected=expected,
+                    )
+                    asked = keccak(name.encode()), round, member.signer, expected
+                    assert await read(anvil, "RoundClock", "isDrawn", *asked) == ours
+        await anvil.chain(ADA).send(Advance(round))
 
 
 async def test_enrolling_an_unregistered_peer_is_refused(anvil: AnvilBench) -> None:
@@ -215,7 +228,7 @@ async def test_enrolling_an_unregistered_peer_is_refused(anvil: AnvilBench) -> N
 def names() -> dict[str, str]:
     """Event topics of all contracts."""
     found = {}
-    for contract in ("PeerRegistry", "RoundClock", "RoundLedger"):
+    for contract in ("PeerRegistry", "RoundClock", "Contributions"):
         for entry in artifact(contract)["abi"]:
             if entry["type"] == "event":
                 signature = f"{entry['name']}({','.join(part['type'] for part in entry['inputs'])})"

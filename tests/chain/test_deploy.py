@@ -1,9 +1,13 @@
-"""Deployment on a stub chain (addresses, files) and on anvil (idempotence, crashes in between)."""
+"""Set-up of a chain on a stub (addresses, files) and on anvil (idempotence, crashes in between)."""
 
 import msgspec
 import pytest
 
-from chain.deploy import Deployment, Parameters, contracts_of, created_address, deploy, read_deployment
+from chain.abi import deployment_data
+from chain.deploy import SUPPLY_WEI, Deployment, created_address, deploy, planned, read_file
+from chain.devchain import CHAIN_ID
+from chain.rpc import Rpc
+from chain.sender import Sender
 from protocol.errors import ChainError, ConfigError
 from protocol.ids import Address
 from tests.chain.players import Player
@@ -32,50 +36,54 @@ def test_created_addresses_differ_for_every_nonce():
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"contracts": 7}', '{"unknown": 1}'])
 def test_a_damaged_deployment_file_is_a_clear_error(tmp_path, text):
-    file = tmp_path / "deployment.json"
+    file = tmp_path / "chain.json"
     file.write_text(text)
     with pytest.raises(ConfigError) as caught:
-        read_deployment(file)
+        read_file(file, Deployment)
     assert str(file) in caught.value.what
 
 
 @pytest.mark.integration
 @pytest.mark.asyncio
 class TestOnAnvil:
-    parameters = Parameters(round_s=7)
-
     async def test_deploying_again_changes_nothing(self, dev_chain, tmp_path):
-        file = tmp_path / "deployment.json"
-        first = await deploy(dev_chain.url, dev_chain.account, file, self.parameters)
-        assert first.transaction
+        file = tmp_path / "chain.json"
+        first = await deploy(dev_chain.url, dev_chain.account, file)
+        assert len(first.transactions) == 2
         assert first.gas > 1_000_000
         written = file.read_bytes()
-        assert await deploy(dev_chain.url, dev_chain.account, file, self.parameters) == first
         assert await deploy(dev_chain.url, dev_chain.account, file) == first
         assert file.read_bytes() == written
 
-    async def test_a_host_that_died_after_sending_finds_its_contracts(self, dev_chain, tmp_path):
-        file = tmp_path / "deployment.json"
-        first = await deploy(dev_chain.url, dev_chain.account, file, self.parameters)
-        unfinished = msgspec.structs.replace(first, transaction="", block=0, gas=0)
-        file.write_bytes(msgspec.json.encode(unfinished))
-        assert (await deploy(dev_chain.url, dev_chain.account, file)).contracts == first.contracts
+    async def test_a_founder_that_died_after_sending_finds_its_contracts(self, dev_chain, tmp_path):
+        file = tmp_path / "chain.json"
+        first = await deploy(dev_chain.url, dev_chain.account, file)
+        file.write_bytes(msgspec.json.encode(msgspec.structs.replace(first, transactions=(), gas=0)))
+        again = await deploy(dev_chain.url, dev_chain.account, file)
+        assert msgspec.structs.replace(again, transactions=first.transactions, gas=first.gas) == first
 
-    async def test_other_parameters_or_another_chain_are_refused(self, dev_chain, tmp_path):
-        file = tmp_path / "deployment.json"
-        first = await deploy(dev_chain.url, dev_chain.account, file, self.parameters)
-        with pytest.raises(ConfigError):
-            await deploy(dev_chain.url, dev_chain.account, file, Parameters(round_s=8))
-        elsewhere = msgspec.structs.replace(first.contracts, chain_id=1)
-        file.write_bytes(msgspec.json.encode(msgspec.structs.replace(first, contracts=elsewhere)))
+    async def test_a_founder_that_died_between_both_transactions_sends_the_other_one(self, dev_chain, tmp_path):
+        file = tmp_path / "chain.json"
+        rpc = Rpc([dev_chain.url])
+        sender = Sender(rpc, dev_chain.account, CHAIN_ID)
+        unfinished = planned(CHAIN_ID, sender.address, await sender.nonce(), SUPPLY_WEI)
+        await sender.send(None, deployment_data("SwarmBase", sender.address, SUPPLY_WEI))
+        await rpc.close()
+        file.write_bytes(msgspec.json.encode(unfinished))
+        finished = await deploy(dev_chain.url, dev_chain.account, file)
+        assert len(finished.transactions) == 1
+        assert finished.factory == unfinished.factory
+
+    async def test_another_chain_is_refused(self, dev_chain, tmp_path):
+        file = tmp_path / "chain.json"
+        first = await deploy(dev_chain.url, dev_chain.account, file)
+        file.write_bytes(msgspec.json.encode(msgspec.structs.replace(first, chain_id=1)))
         with pytest.raises(ConfigError):
             await deploy(dev_chain.url, dev_chain.account, file)
 
     async def test_contracts_that_are_gone_are_not_replaced_silently(self, dev_chain, tmp_path):
-        file = tmp_path / "deployment.json"
-        address = Player("nobody").wallet
-        gone = Deployment(contracts_of(31337, address, 0), self.parameters, address, 0, "0x00")
-        file.write_bytes(msgspec.json.encode(gone))
+        file = tmp_path / "chain.json"
+        file.write_bytes(msgspec.json.encode(planned(CHAIN_ID, Player("nobody").wallet, 0, SUPPLY_WEI)))
         with pytest.raises(ChainError) as caught:
             await deploy(dev_chain.url, dev_chain.account, file)
         assert caught.value.reason == "ForeignContract"

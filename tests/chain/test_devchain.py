@@ -9,10 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from chain.base import Enrol
-from chain.deploy import deploy
 from chain.devchain import DevChain, anvil_command
 from chain.gate import Faucet, Gate
 from chain.rpc import Rpc
@@ -20,10 +20,12 @@ from chain.sender import Sender
 from chain.state_guard import copies_of
 from chain.web3_chain import Web3Chain
 from protocol.errors import ChainError, ChainUnreachable, ConfigError
-from tests.chain.conftest import PARAMETERS
+from tests.chain.conftest import RULES, found
 from tests.chain.players import Player
 
 ADA = Player("ada")
+FREE = msgspec.structs.replace(RULES, min_stake_micro=0)
+"""Nobody needs a stake: there is no faucet here."""
 
 
 def test_the_chain_listens_on_loopback_only_and_has_no_well_known_accounts(tmp_path):
@@ -73,7 +75,7 @@ def wait_for_newer_copy(state: Path, than_ns: int) -> None:
 async def test_everything_survives_kill_9_and_peers_just_wait(tmp_path):
     chain = await DevChain.start(tmp_path, block_time_s=0.25)
     port = int(chain.url.rsplit(":", 1)[1])
-    deployment = await deploy(chain.url, chain.account, tmp_path / "deployment.json", PARAMETERS)
+    deployment = await found(chain, tmp_path, FREE)
     node = Rpc([chain.url])
     gate = Gate(chain.url, faucet=Faucet(Sender(node, chain.account, 31337)))
     url = await gate.start()
@@ -98,7 +100,7 @@ async def test_everything_survives_kill_9_and_peers_just_wait(tmp_path):
     record = await ada.peer(ADA.peer)
     assert record is not None
     assert (record.owner, record.enrolled) == (ADA.wallet, True)
-    again = await deploy(chain.url, chain.account, tmp_path / "deployment.json", PARAMETERS)
+    again = await found(chain, tmp_path, FREE)
     assert again == deployment
     await ada.close()
     await gate.stop()
@@ -111,7 +113,7 @@ async def test_everything_survives_kill_9_and_peers_just_wait(tmp_path):
 @pytest.mark.asyncio
 async def test_an_open_round_keeps_its_seed_over_a_restart(tmp_path):
     chain = await DevChain.start(tmp_path, block_time_s=0.25)
-    deployment = await deploy(chain.url, chain.account, tmp_path / "deployment.json", PARAMETERS)
+    deployment = await found(chain, tmp_path, FREE)
     seeds = []
     for _ in range(2):
         node = Rpc([chain.url])
@@ -178,7 +180,7 @@ async def test_transactions_of_the_lost_seconds_are_given_back_by_the_gate(tmp_p
     """The chain is set back to an older state: as if the kill had lost everything since."""
     chain = await DevChain.start(tmp_path, block_time_s=0.1)
     port = int(chain.url.rsplit(":", 1)[1])
-    deployment = await deploy(chain.url, chain.account, tmp_path / "deployment.json", PARAMETERS)
+    deployment = await found(chain, tmp_path, FREE)
     node = Rpc([chain.url])
     gate = Gate(chain.url)
     ada = Web3Chain([await gate.start()], deployment.contracts, ADA.account)

@@ -21,7 +21,6 @@ from chain.base import (
     Withdraw,
 )
 from chain.keys import peer_key, sign_digest
-from chain.sortition import POSTER, QUORUM, is_drawn, ticket
 from chain.typed_data import record_digest, registration_digest
 from protocol.ids import ContentId, PeerId
 from protocol.merkle import MerkleTree
@@ -251,16 +250,3 @@ async def test_a_line_is_put_on_record_once_a_result(bench: Bench) -> None:
     assert await refused(bench.chain(BEN).send(forged)) == "LineRejected"
     assert (await bench.chain(BEN).send(mine)).transaction
     assert (await bench.chain(BEN).send(mine)).transaction == ""
-
-
-def test_draws_are_a_function_of_seed_purpose_round_and_account() -> None:
-    tickets = {
-        ticket(seed, domain, round, player.signer)
-        for seed in ("ab" * 32, "cd" * 32)
-        for domain in (POSTER, QUORUM)
-        for round in (1, 2)
-        for player in (ADA, BEN)
-    }
-    assert len(tickets) == 16
-    assert is_drawn(2**256 - 1, weight=1, total_weight=10, expected=10)
-    assert not is_drawn(2**256 - 1, weight=1, total_weight=11, expected=10)

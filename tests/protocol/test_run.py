@@ -13,6 +13,7 @@ from protocol.errors import ConfigError
 from protocol.ids import Address, ContentId
 from protocol.run import (
     AuditRules,
+    EconomyRules,
     FamilySpec,
     GameRules,
     JoinToken,
@@ -34,6 +35,7 @@ SPEC = RunSpec(
     learn=LearnRules(8, 2, 300_000, 200_000_000, 280_000_000, 4_000_000_000, 0, 0, 1_000_000_000),
     time=TimeRules(60, 60, 10, 300),
     audit=AuditRules("native", 2, 1, 3, 16, 20_000, 3),
+    economics=EconomyRules(10**7, 10**7, 10**12, 10**11, 48, 10, 60, 60, 60, 3600, 4, 16, 50_000, 8, 100, 500),
     seed=7,
 )
 CONTRACTS = RunContracts(*(Address("0x" + digit * 40) for digit in "123456789"))
@@ -45,7 +47,7 @@ def packed(raw: bytes) -> str:
 
 
 def test_a_run_has_this_id_for_ever():
-    assert SPEC.id == "703dababa9a765a90ac5b12750ca79a57e8704dbd1dc0a81666092f3d453122c"
+    assert SPEC.id == "616bd2f78a52d7975f1103d80df39277be7f748806dee46c6bdc890b1d23a0ce"
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,8 @@ def test_a_run_has_this_id_for_ever():
         msgspec.structs.replace(SPEC, learn=msgspec.structs.replace(SPEC.learn, learning_rate_nano=300_001)),
         msgspec.structs.replace(SPEC, time=msgspec.structs.replace(SPEC.time, poster_s=11)),
         msgspec.structs.replace(SPEC, audit=msgspec.structs.replace(SPEC.audit, num_auditors=2)),
-        msgspec.structs.replace(SPEC, wire_version=3),
+        msgspec.structs.replace(SPEC, economics=msgspec.structs.replace(SPEC.economics, quorum_size=49)),
+        msgspec.structs.replace(SPEC, wire_version=4),
     ],
 )
 def test_whoever_plays_by_another_rule_is_in_another_run(other):
@@ -134,7 +137,7 @@ def test_a_token_with_something_that_is_no_address_is_refused():
 
 
 def test_a_token_of_another_wire_version_says_which():
-    run = msgspec.structs.replace(SPEC, wire_version=3)
+    run = msgspec.structs.replace(SPEC, wire_version=4)
     with pytest.raises(ConfigError) as caught:
         parse_token(format_token(msgspec.structs.replace(TOKEN, run=run)))
-    assert caught.value.what == "This swarm speaks wire version 3, this program speaks 2."
+    assert caught.value.what == "This swarm speaks wire version 4, this program speaks 3."

@@ -223,7 +223,7 @@ def test_a_value_with_more_decimals_than_a_rule_has_is_refused():
 
 
 def test_where_a_machine_differs_the_run_stays_the_same():
-    ours = load_settings("local").to_run_spec(chain_id=1, model=GENESIS, task=TASK)
+    ours = load_settings("join").to_run_spec(chain_id=1, model=GENESIS, task=TASK)
     theirs = load_settings("join", overrides={"engine.threads": 3, "network.port": 99, "observe.eval_every": 9})
     assert theirs.to_run_spec(chain_id=1, model=GENESIS, task=TASK).id == ours.id
 

@@ -19,7 +19,7 @@ from protocol.events import (
     Trained,
 )
 from protocol.ids import STAGES
-from tests.swarm.small_swarm import Seat, small_swarm
+from tests.swarm.small_swarm import ECONOMICS, Seat, small_run, small_swarm
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.virtual_time]
 
@@ -103,10 +103,11 @@ async def test_a_chain_that_is_away_for_a_while_costs_time_and_nothing_else(tmp_
 
 
 async def test_a_member_that_is_gone_for_good_is_dropped_and_no_longer_waited_for(tmp_path: Path) -> None:
-    async with small_swarm(tmp_path, 3, stage_s=1) as swarm:
+    impatient = msgspec.structs.replace(ECONOMICS, absence_rounds=2)
+    run = msgspec.structs.replace(small_run(stage_s=1), economics=impatient)
+    async with small_swarm(tmp_path, 3, run=run) as swarm:
         ann, bob, eve = swarm.seats
-        swarm.world.parameters = msgspec.structs.replace(swarm.world.parameters, absence_rounds=2)
-        staying = [asyncio.ensure_future(seat.node().run(7)) for seat in (ann, bob)]
+        staying = [asyncio.ensure_future(seat.node().run(9)) for seat in (ann, bob)]
         async with asyncio.timeout(90):
             await eve.node().run(1)
             assert eve.transport is not None
