@@ -78,6 +78,7 @@ def host(
     listen: Annotated[str | None, typer.Option("--listen", help="Address to listen on, e.g. 0.0.0.0.")] = None,
     announce: Annotated[str | None, typer.Option("--announce", help="Public address for the token.")] = None,
     min_peers: Annotated[int | None, typer.Option("--min-peers", min=1, help="Round 1 waits for so many.")] = None,
+    run: Annotated[str | None, typer.Option("--run", help="A created run to host, on a configured chain.")] = None,
     private: PrivateOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -96,7 +97,7 @@ def host(
         chain__gate_host=listen,
         network__announce=announce,
     )
-    raise typer.Exit(root.host(chosen, as_json=as_json))
+    raise typer.Exit(root.host(chosen, which=run, as_json=as_json))
 
 
 app.add_typer(runs.group)

@@ -15,6 +15,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from protocol.errors import ConfigError
 from swarm.app.finding import Find, token_finder
 from swarm.app.founders import create_run, deploy, list_runs, show_run
 from swarm.app.orders import PASSWORD_VARIABLE, claim, in_micro, order, require_peer_name
@@ -74,12 +75,13 @@ def local(
     return code
 
 
-def host(chosen: Settings, *, as_json: bool) -> int:
-    """Chain, gate and bootnode for others, until a signal; prints the join token."""
+def host(chosen: Settings, *, which: str | None = None, as_json: bool) -> int:
+    """Chain, gate and bootnode for others, until a signal; prints the join token. On a configured chain it is only the
+    bootnode, of the run ``which`` (see ``swarm.app.guesting``)."""
     from swarm.process import run_until_signal
 
     require_writable(chosen.home)
-    return run_until_signal(lambda: _host(chosen, as_json))
+    return run_until_signal(lambda: _host(chosen, which, as_json))
 
 
 def run(chosen: Settings, find: Find, *, name: str, num_rounds: int | None, since: float, lines: bool) -> int:
@@ -144,12 +146,11 @@ def verify(chosen: Settings, find: Find, round_number: int, peer: str, *, level:
 # --- running ---------------------------------------------------------------------------------------------------------
 
 
-async def _host(chosen: Settings, as_json: bool) -> int:
-    from swarm.app.founding import build_host
+async def _host(chosen: Settings, which: str | None, as_json: bool) -> int:
     from swarm.guardian import start_guardian
 
     with start_guardian():
-        hosting = await build_host(chosen)
+        hosting = await _hosting(chosen, which)
         try:
             print(json.dumps({"token": hosting.token_text}) if as_json else hosting.token_text, flush=True)
             if sys.stdout.isatty():
@@ -158,6 +159,23 @@ async def _host(chosen: Settings, as_json: bool) -> int:
         finally:
             await hosting.close()
     return 0
+
+
+async def _hosting(chosen: Settings, which: str | None) -> Any:
+    """A host with a dev chain of its own, or a guest on the chain that is configured."""
+    if chosen.chain.chain_id:
+        from swarm.app.guesting import build_guest
+
+        return await build_guest(chosen, which)
+    if which is not None:
+        raise ConfigError(
+            "--run is for runs on a chain that is configured, and none is.",
+            "Nothing was started.",
+            "Give the --config of that chain, or leave --run out: a host with its own chain creates its run itself.",
+        )
+    from swarm.app.founding import build_host
+
+    return await build_host(chosen)
 
 
 async def _peer(chosen: Settings, name: str, find: Find, num_rounds: int | None, since: float, lines: bool) -> int:

@@ -10,6 +10,7 @@ from identity.wallet import Wallet
 from protocol.errors import ConfigError
 from protocol.ids import Address
 from protocol.run import JoinToken, RunContracts
+from swarm.app.finding import require_configured_chain as require_configured_chain
 from swarm.app.unlocking import Onlooker
 from swarm.config import Settings
 
@@ -20,20 +21,6 @@ def contracts_of(token: JoinToken) -> Contracts:
     """The run's contracts, on its chain."""
     found = token.contracts
     return Contracts(token.run.chain_id, *(getattr(found, name) for name in RunContracts.__struct_fields__))
-
-
-def require_configured_chain(chosen: Settings, token: JoinToken) -> None:
-    """Raise ``ConfigError`` when the settings are for another chain than the run's.
-
-    What is signed for one chain id can be replayed by nobody on another; so the id is compared before anything is.
-    """
-    wanted, found = chosen.chain.chain_id, token.run.chain_id
-    if wanted and wanted != found:
-        raise ConfigError(
-            f"These settings are for chain {wanted}, the run {token.run.name!r} lives on chain {found}.",
-            NOTHING_SIGNED,
-            "Use the join token of a run on your chain, or the --config of the run's chain.",
-        )
 
 
 def endpoints_of(chosen: Settings, token: JoinToken) -> tuple[str, ...]:

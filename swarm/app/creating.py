@@ -21,7 +21,7 @@ from swarm.app import factory, unlocking
 from swarm.app.acting import Terminal, price_line
 from swarm.app.amounts import WEI_PER_MICRO, in_tokens, tokens_text, wei_text
 from swarm.app.chain_access import NOTHING_SIGNED
-from swarm.app.deploying import paying_address, require_chain_id
+from swarm.app.deploying import NOBODY, paying_address, require_chain_id
 from swarm.app.foundation import Foundation, RunView
 from swarm.app.run_views import run_body
 from swarm.app.specs import rules_on_chain, run_spec
@@ -40,6 +40,7 @@ async def create(
     """
     terminal = Terminal(as_json=as_json)
     chain_id = require_chain_id(chosen)
+    await (await factory.open_foundation(chosen, NOBODY)).close()  # the right chain, before a wallet is made or opened
     spec = await asyncio.to_thread(run_spec, chosen, chain_id)
     address = paying_address(chosen, wallet_file, password, dry_run=dry_run, terminal=terminal)
     new = founding_of(spec, chosen.run.min_peers)

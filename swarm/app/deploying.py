@@ -21,6 +21,7 @@ from swarm.app.foundation import Site
 from swarm.config import Settings
 from swarm.home import Home
 
+NOBODY = Address("0x" + "00" * 20)
 PENDING_S = 300.0
 POLL_S = 1.0
 
@@ -41,6 +42,7 @@ async def deploy_chain(
             NOTHING_SIGNED,
             "Remove chain.registry, chain.token and chain.factory to deploy your own.",
         )
+    await (await open_site(chosen, NOBODY)).close()  # the right chain, before a wallet is made or opened
     file = deployment_file(chosen.home, chain_id)
     account = paying_address(chosen, wallet_file, password, dry_run=dry_run, terminal=terminal)
     site = await open_site(chosen, account)

@@ -11,11 +11,11 @@ from rich.text import Text
 
 from chain.base import Contracts, EpochsView
 from protocol.errors import ChainError, ConfigError
-from protocol.ids import Address
 from protocol.run import JoinToken, RunContracts, RunSpec
 from swarm.app import chain_access, factory
 from swarm.app.acting import when
 from swarm.app.amounts import in_tokens, tokens_text
+from swarm.app.deploying import NOBODY
 from swarm.app.foundation import RunView
 from swarm.app.printing import printed
 from swarm.config import Settings
@@ -24,7 +24,6 @@ from swarm.joining import read_join_file
 from swarm.observe.tables import FittingTable
 from swarm.observe.text import plain, short_id
 
-NOBODY = Address("0x" + "00" * 20)
 SHORTEST_PREFIX = 4
 
 
