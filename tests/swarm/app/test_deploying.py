@@ -18,7 +18,7 @@ WALLET = bytes(31) + b"\x07"
 
 
 class Ground:
-    """A chain without contracts, as far as setting it up goes. ``dies_after``: transactions until the command is killed;
+    """A chain without contracts, as far as setting it up goes. ``dies_after``: transactions until the command dies;
     ``pool``: (looks until it is mined, address that it creates) of a transaction that was sent before."""
 
     def __init__(self):
