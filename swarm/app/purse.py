@@ -10,7 +10,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ def credits(
     named = os.environ.get(HOME_VARIABLE)
     root = home or (Path(named).expanduser() if named else Home.default().root)
     rows = queries.credits(root)
+    rows += idle_peers(root, {row.name for row in rows})
     source = Source(False, "only this machine's log was asked")
     if rows and not offline:
         if join or rpc or Home(root).join_file.exists():
@@ -78,6 +79,29 @@ def credits(
     for note in notes(rows, source):
         print(note, file=sys.stderr)
     return 0
+
+
+def idle_peers(root: Path, known: Collection[str]) -> tuple[CreditRow, ...]:
+    """Peers of the home that have never run, and so have no log: they may be registered and staked all the same.
+
+    One whose files cannot be read is left out: the commands that need them say why.
+    """
+    from identity.keyfile import load_key
+    from identity.names import nickname
+    from identity.wallet import wallet_address
+
+    found = []
+    for file in sorted(Home(root).peers.glob("*/swarm.pem")):
+        home = Home(root).peer(file.parent.name)
+        if home.name in known:
+            continue
+        try:
+            peer, address = load_key(file).peer, wallet_address(home.wallet_file)
+        except SwarmError:
+            continue
+        nothing = credits_of(0, 0, 0)
+        found.append(CreditRow(home.name, nickname(peer), peer, address or "", nothing, 0.0, None, (), {}))
+    return tuple(found)
 
 
 def notes(rows: Sequence[CreditRow], source: Source) -> list[str]:

@@ -4,6 +4,7 @@ from chain.base import Challenge, VoidEpoch
 from protocol.messages import Finding
 from swarm.app import purse
 from swarm.cli import execute
+from swarm.home import Home
 from swarm.observe import queries
 from swarm.observe.views import Stage
 
@@ -113,3 +114,17 @@ def test_pay_whose_table_is_not_here_is_not_called_unlocked(told, town, books):
     assert chain["asked"]
     assert (row["unlocked"], row["credits"]["settled_micro"]) == (None, 800_000)
     assert "the credit table of round 2" in row["waiting"][-1]["waits_for"]
+
+
+def test_a_peer_that_never_ran_has_its_stake_all_the_same(told, town):
+    peer, address = town.add_peer()
+    told("register", "--home", town.home, "--json")
+    town.fund(address, 50)
+    told("stake", "20", "--home", town.home, "--json")
+    row, chain, _ = credits(told, town)
+    assert chain["asked"]
+    assert (row["peer"], row["address"], row["running"]) == (peer, address, False)
+    assert (row["staked_micro"], row["credits"]["earned_micro"], row["waiting"]) == (20_000_000, 0, [])
+    assert row["balance_wei"] == str(30 * 10**18)
+    Home(town.home).peer("1").key_file.write_text("nonsense")
+    assert told("credits", "--home", town.home, "--json")[1]["credits"] == []
