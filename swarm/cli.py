@@ -5,31 +5,30 @@ stdout is data, stderr is diagnostics. Nothing heavy is imported before a comman
 
 from __future__ import annotations
 
-import math
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from protocol.errors import ConfigError
+from swarm.commands import chains, orders, runs
+from swarm.commands.options import (
+    ConfigOption,
+    HomeOption,
+    JoinOption,
+    JsonOption,
+    ModelOption,
+    PrivateOption,
+    RoundsOption,
+    RpcOption,
+    SeedOption,
+    TaskOption,
+)
 
 app = typer.Typer(name="swarm", add_completion=False, pretty_exceptions_enable=False)
 UsageError: type[typer.BadParameter] = typer.BadParameter.__base__  # type: ignore[assignment]  # not exported itself
-
-HomeOption = Annotated[Path | None, typer.Option("--home", help="Where this swarm keeps its files.")]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="A YAML file over the defaults.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
-ModelOption = Annotated[str | None, typer.Option("--model", help="Directory or hub name of a causal language model.")]
-TaskOption = Annotated[str | None, typer.Option("--task", help="A task of configs/tasks, or a YAML file.")]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="The run's own salt: another seed, another run.")]
-RoundsOption = Annotated[int | None, typer.Option("--rounds", min=1, help="Stop after this many rounds.")]
-PasswordOption = Annotated[Path | None, typer.Option("--password-file", help="File with the wallet's password.")]
-PrivateOption = Annotated[bool, typer.Option("--private", help="As part of `swarm local`.", hidden=True)]
-JoinOption = Annotated[list[str] | None, typer.Option("--join", help="A join token, or multiaddresses of peers.")]
-RpcOption = Annotated[list[str] | None, typer.Option("--rpc", help="RPC endpoint, with --join MULTIADDR.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -79,6 +78,7 @@ def host(
     listen: Annotated[str | None, typer.Option("--listen", help="Address to listen on, e.g. 0.0.0.0.")] = None,
     announce: Annotated[str | None, typer.Option("--announce", help="Public address for the token.")] = None,
     min_peers: Annotated[int | None, typer.Option("--min-peers", min=1, help="Round 1 waits for so many.")] = None,
+    run: Annotated[str | None, typer.Option("--run", help="A created run to host, on a configured chain.")] = None,
     private: PrivateOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -97,39 +97,10 @@ def host(
         chain__gate_host=listen,
         network__announce=announce,
     )
-    raise typer.Exit(root.host(chosen, as_json=as_json))
+    raise typer.Exit(root.host(chosen, which=run, as_json=as_json))
 
 
-@app.command()
-def run(
-    join: JoinOption = None,
-    rpc: RpcOption = None,
-    peer: Annotated[str, typer.Option("--peer", help="Which of this home's peers to run.")] = "1",
-    rounds: RoundsOption = None,
-    home: HomeOption = None,
-    model: ModelOption = None,
-    config: ConfigOption = None,
-    password_file: PasswordOption = None,
-    private: PrivateOption = False,
-    wait_s: Annotated[float, typer.Option("--wait", help="Seconds to wait for HOME/join.yaml.", hidden=True)] = 0.0,
-    fresh_since: Annotated[float, typer.Option("--fresh-since", help="… written after this.", hidden=True)] = 0.0,
-    since: Annotated[float, typer.Option("--since", help="Count --rounds from this time on.", hidden=True)] = math.inf,
-    as_json: Annotated[bool, typer.Option("--json", help="An error as one JSON object, too.", hidden=True)] = False,
-) -> None:
-    """One peer in somebody's swarm."""
-    from swarm import app as root
-
-    profile = "local" if private else "join"
-    chosen = root.settings(
-        profile,
-        config,
-        home=home,
-        run__model=model,
-        wallet__password_file=password_file,
-        network__port=0 if private else None,  # a fixed port is the host's; its peers on this machine take free ones
-    )
-    find = root.token_finder(chosen, join or [], rpc or [], wait_s=wait_s, fresh_since=fresh_since)
-    raise typer.Exit(root.run(chosen, find, name=peer, num_rounds=rounds, since=since, lines=not private))
+app.add_typer(runs.group)
 
 
 @app.command()
@@ -161,14 +132,6 @@ def peers(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def credits(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """What was earned, settled and claimed."""
-    from swarm import app as root
-
-    root.show("credits", home, as_json)
-
-
-@app.command()
 def outbox(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """What is to be sent to the chain, and how that is going."""
     from swarm import app as root
@@ -176,22 +139,13 @@ def outbox(home: HomeOption = None, as_json: JsonOption = False) -> None:
     root.outbox(home, as_json)
 
 
-@app.command()
-def claim(
-    peer: Annotated[str | None, typer.Option("--peer", help="Only this peer of the home (default: all).")] = None,
-    join: JoinOption = None,
-    rpc: RpcOption = None,
-    home: HomeOption = None,
-    config: ConfigOption = None,
-    password_file: PasswordOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Turn settled credits into tokens in the wallet."""
-    from swarm import app as root
-
-    chosen = root.settings("join", config, home=home, wallet__password_file=password_file)
-    find = root.token_finder(chosen, join or [], rpc or [])
-    raise typer.Exit(root.claim(chosen, find, peer, as_json=as_json))
+app.command()(orders.credits)
+app.command()(orders.claim)
+app.command()(orders.register)
+app.command()(orders.stake)
+app.command()(orders.unstake)
+app.command()(orders.withdraw)
+app.command()(chains.deploy)
 
 
 @app.command()

@@ -54,6 +54,7 @@ Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
 LocalPath = Annotated[Path, BeforeValidator(_from_home)]
 Port = Annotated[Count, Field(ge=0, le=65535)]
+Account = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
 
 
 class Section(BaseModel):
@@ -216,8 +217,24 @@ class NetworkSettings(Section):
 
 
 class ChainSettings(Section):
+    chain_id: Count = Field(0, ge=0, lt=2**63)
+    """The only chain that anything may be signed for; 0: the one that the join token names, a dev chain for a host."""
     rpc: Texts = ()
     """RPC endpoints, tried in order, instead of those of the join token."""
+    public_rpc: Texts = ()
+    """RPC endpoints that a join token hands on; without any, those of `chain.rpc` that cannot hold a key."""
+    registry: Account | None = None
+    """PeerRegistry of the chain, where somebody else deployed it; `swarm deploy` writes a file instead."""
+    token: Account | None = None
+    """SwarmToken of the chain, likewise."""
+    factory: Account | None = None
+    """RunFactory of the chain, likewise."""
+    max_fee_gwei: Real = Field(500.0, gt=0, le=1e9)
+    """The most that a transaction offers per gas; what costs more waits."""
+    max_tip_gwei: Real = Field(50.0, ge=0, le=1e9)
+    """The most of it that is offered as a tip."""
+    confirmations: Count = Field(0, ge=0, le=10_000)
+    """Blocks that must follow a transaction's; 0: two on a swarm's own dev chain, twelve elsewhere."""
     block_time_s: Real = Field(0.5, ge=0.1, le=600)
     """Seconds between blocks of the dev chain; longer ones save a long-lived host disk and memory."""
     gate_host: str = Field("127.0.0.1", min_length=1)
@@ -226,10 +243,13 @@ class ChainSettings(Section):
     """Port of the gate; 0 takes a free one."""
     claim_every: Count = Field(10, ge=0, le=1_000_000)
     """Claim settled credits after every so many rounds, and at the end; 0: at the end only."""
-    confirmations: Count = Field(0, ge=0, le=10_000)
-    """Blocks that must follow a transaction's; 0: two on a swarm's own dev chain, twelve elsewhere."""
-    max_fee_gwei: Real = Field(500.0, gt=0, le=1e9)
-    """The most that a transaction offers per gas; what costs more waits."""
+
+    @model_validator(mode="after")
+    def _the_chains_contracts_are_named_together(self) -> ChainSettings:
+        named = [name for name in ("registry", "token", "factory") if getattr(self, name) is not None]
+        if named and (len(named) < 3 or not self.chain_id):
+            raise ValueError("registry, token and factory are given together, and with chain_id")
+        return self
 
 
 class WalletSettings(Section):

@@ -15,16 +15,32 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from protocol.errors import ConfigError, SwarmError
+from protocol.errors import ConfigError
 from swarm.app.finding import Find, token_finder
+from swarm.app.founders import create_run, deploy, list_runs, show_run
+from swarm.app.orders import PASSWORD_VARIABLE, claim, in_micro, order, require_peer_name
+from swarm.app.purse import HOME_VARIABLE, credits
 from swarm.config import Settings, load_settings, save_resolved
 from swarm.home import Home, require_writable
 
-__all__ = ["claim", "host", "local", "outbox", "run", "settings", "show", "token_finder", "verify"]
-
-PASSWORD_VARIABLE = "SWARM_WALLET_PASSWORD"
-HOME_VARIABLE = "SWARM_HOME"
-PIPE_WIDTH = 1000
+__all__ = [
+    "claim",
+    "create_run",
+    "credits",
+    "deploy",
+    "host",
+    "in_micro",
+    "list_runs",
+    "local",
+    "order",
+    "outbox",
+    "run",
+    "settings",
+    "show",
+    "show_run",
+    "token_finder",
+    "verify",
+]
 
 
 def settings(profile: str, config: Path | None, **overrides: Any) -> Settings:
@@ -60,12 +76,13 @@ def local(
     return code
 
 
-def host(chosen: Settings, *, as_json: bool) -> int:
-    """Chain, gate and bootnode for others, until a signal; prints the join token."""
+def host(chosen: Settings, *, which: str | None = None, as_json: bool) -> int:
+    """Chain, gate and bootnode for others, until a signal; prints the join token. On a configured chain it is only the
+    bootnode, of the run ``which`` (see ``swarm.app.guesting``)."""
     from swarm.process import run_until_signal
 
     require_writable(chosen.home)
-    return run_until_signal(lambda: _host(chosen, as_json))
+    return run_until_signal(lambda: _host(chosen, which, as_json))
 
 
 def run(chosen: Settings, find: Find, *, name: str, num_rounds: int | None, since: float, lines: bool) -> int:
@@ -75,17 +92,16 @@ def run(chosen: Settings, find: Find, *, name: str, num_rounds: int | None, sinc
     """
     from swarm.process import run_until_signal
 
-    if not name or name != Path(name).name or name.startswith("."):
-        raise ConfigError(f"A peer cannot be called {name!r}.", "Nothing was started.", "Use letters and digits.")
+    require_peer_name(name)
     require_writable(chosen.home)
     return run_until_signal(lambda: _peer(chosen, name, find, num_rounds, since, lines))
 
 
 def show(what: str, home: Path | None, as_json: bool, *, count: int = 10) -> None:
-    """``status``, ``rounds``, ``peers`` or ``credits`` of a home, from its event logs alone."""
+    """``status``, ``rounds`` or ``peers`` of a home, from its event logs alone."""
     import msgspec
-    from rich.console import Console
 
+    from swarm.app.printing import printed
     from swarm.observe import queries, tables
 
     root, now = _home_root(home), time.time()
@@ -93,14 +109,13 @@ def show(what: str, home: Path | None, as_json: bool, *, count: int = 10) -> Non
         "status": (lambda: queries.status(root), lambda found: tables.status_table(found, now)),
         "rounds": (lambda: queries.rounds(root, count), tables.rounds_table),
         "peers": (lambda: queries.peers(root), lambda found: tables.peers_table(found, now)),
-        "credits": (lambda: queries.credits(root), tables.credits_table),
     }
     query, table = views[what]
     found = query()
     if as_json:
         print(msgspec.json.encode({what: found}).decode(), flush=True)
     elif found:
-        _console(Console).print(table(found))
+        printed(table(found))
     else:
         print(f"Nothing was recorded in {root} yet. Start a swarm with `swarm local`.", file=sys.stderr)
 
@@ -108,27 +123,15 @@ def show(what: str, home: Path | None, as_json: bool, *, count: int = 10) -> Non
 def outbox(home: Path | None, as_json: bool) -> None:
     """What every peer of a home has to send to the chain and how that is going, from its files alone."""
     import msgspec
-    from rich.console import Console
 
+    from swarm.app.printing import printed
     from swarm.observe.sending import outbox_table, sendings
 
     found = sendings(_home_root(home))
     if as_json:
         print(msgspec.json.encode({"outbox": found}).decode(), flush=True)
     else:
-        _console(Console).print(outbox_table(found, time.time()))
-
-
-def claim(chosen: Settings, find: Find, peer: str | None, *, as_json: bool) -> int:
-    """Claim what is settled for one peer or all peers of the home."""
-    from swarm.process import run_until_signal
-
-    names = [peer] if peer else sorted(path.parent.name for path in Home(chosen.home).peers.glob("*/swarm.pem"))
-    if not names:
-        raise ConfigError(
-            f"No peer has ever run in {chosen.home}.", "There is nothing to claim.", "Name the peer's --home."
-        )
-    return run_until_signal(lambda: _claim(chosen, find, names, as_json))
+        printed(outbox_table(found, time.time()))
 
 
 def verify(chosen: Settings, find: Find, round_number: int, peer: str, *, level: int, as_json: bool) -> int:
@@ -156,12 +159,11 @@ def verify(chosen: Settings, find: Find, round_number: int, peer: str, *, level:
 # --- running ---------------------------------------------------------------------------------------------------------
 
 
-async def _host(chosen: Settings, as_json: bool) -> int:
-    from swarm.app.founding import build_host
+async def _host(chosen: Settings, which: str | None, as_json: bool) -> int:
     from swarm.guardian import start_guardian
 
     with start_guardian():
-        hosting = await build_host(chosen)
+        hosting = await _hosting(chosen, which)
         try:
             print(json.dumps({"token": hosting.token_text}) if as_json else hosting.token_text, flush=True)
             if sys.stdout.isatty():
@@ -170,6 +172,23 @@ async def _host(chosen: Settings, as_json: bool) -> int:
         finally:
             await hosting.close()
     return 0
+
+
+async def _hosting(chosen: Settings, which: str | None) -> Any:
+    """A host with a dev chain of its own, or a guest on the chain that is configured."""
+    if chosen.chain.chain_id:
+        from swarm.app.guesting import build_guest
+
+        return await build_guest(chosen, which)
+    if which is not None:
+        raise ConfigError(
+            "--run is for runs on a chain that is configured, and none is.",
+            "Nothing was started.",
+            "Give the --config of that chain, or leave --run out: a host with its own chain creates its run itself.",
+        )
+    from swarm.app.founding import build_host
+
+    return await build_host(chosen)
 
 
 async def _peer(chosen: Settings, name: str, find: Find, num_rounds: int | None, since: float, lines: bool) -> int:
@@ -189,34 +208,7 @@ async def _peer(chosen: Settings, name: str, find: Find, num_rounds: int | None,
     return 0
 
 
-async def _claim(chosen: Settings, find: Find, names: Sequence[str], as_json: bool) -> int:
-    """Every peer that can claim does; the first failure is raised after that."""
-    from swarm.app.building import claim_for
-
-    token = await find()
-    claims: list[dict[str, Any]] = []
-    failures: list[SwarmError] = []
-    for name in names:
-        try:
-            claims.append(await claim_for(chosen, name, token, os.environ.get(PASSWORD_VARIABLE)))
-        except SwarmError as error:
-            failures.append(error)
-    if as_json:
-        print(json.dumps({"claims": claims}), flush=True)
-    else:
-        for row in claims:
-            print(f"{row['nickname']}: {row['claimed_now']} tokens claimed, {row['balance']} in the wallet")
-    if failures:
-        raise failures[0]
-    return 0
-
-
 def _home_root(home: Path | None) -> Path:
     """The home that a command without settings looks into."""
     named = os.environ.get(HOME_VARIABLE)
     return home or (Path(named).expanduser() if named else Home.default().root)
-
-
-def _console(kind: Callable[..., Any]) -> Any:
-    """A pipe has no width: whoever reads it gets every column."""
-    return kind(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH)

@@ -10,32 +10,24 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from chain.base import Contracts
-from chain.devchain import CHAIN_ID
-from chain.fees import GWEI, FeePolicy
-from chain.nonces import WalletLog
-from chain.web3_chain import Web3Chain
 from identity.envelope import verify
-from identity.keyfile import load_key, open_key
+from identity.keyfile import open_key
 from identity.lock import IdentityLock
 from identity.names import nickname
 from identity.signer import Signer
-from identity.wallet import open_wallet
+from identity.wallet import Wallet, open_wallet
 from protocol.errors import BadRecord, ConfigError
 from protocol.events import Joined, PeerStarted, Progress, RecordRejected, Stopped
-from protocol.ids import Address
 from protocol.run import JoinToken
-from rewards.outbox import DEV_DEPTH, FOREIGN_DEPTH, Outbox
+from rewards.outbox import Outbox
+from swarm.app import chain_access
 from swarm.app.addresses import announced_addresses
 from swarm.app.finding import Find
-from swarm.app.settle_only import claim_settled
 from swarm.checkpoint import Checkpoints
 from swarm.config import Settings
 from swarm.engine_room import EngineRoom
 from swarm.exam import Exam
-from swarm.home import Home, PeerHome, RunHome
+from swarm.home import Home
 from swarm.journal import Journal
 from swarm.node import Node
 from swarm.observe.eventlog import EventLog
@@ -51,28 +43,6 @@ from swarm.work import Bench
 
 if TYPE_CHECKING:
     from swarm.policy.engine import ModelEngine
-
-
-def contracts_of(token: JoinToken) -> Contracts:
-    return Contracts(token.run.chain_id, *msgspec.structs.astuple(token.contracts))
-
-
-def open_chain(chosen: Settings, home: PeerHome, token: JoinToken, wallet: Address, secret: bytes) -> Web3Chain:
-    """The run's chain for this peer's wallet; what the wallet signs is written down in the peer's home."""
-    contracts = contracts_of(token)
-    return Web3Chain(
-        token.rpc,
-        contracts,
-        secret,
-        wallet_log=WalletLog(home.wallet_log(wallet, contracts.chain_id, contracts.registry)),
-        fees=FeePolicy(max_fee_wei=int(chosen.chain.max_fee_gwei * GWEI)),
-    )
-
-
-def open_outbox(chosen: Settings, run_home: RunHome, token: JoinToken) -> Outbox:
-    """What this peer has to send in a run, kept until it lies as deep in the chain as the settings want."""
-    usual = DEV_DEPTH if token.run.chain_id == CHAIN_ID else FOREIGN_DEPTH
-    return Outbox(run_home.outbox_file, depth=chosen.chain.confirmations or usual)
 
 
 @asynccontextmanager
@@ -99,7 +69,7 @@ async def open_peer(chosen: Settings, name: str, find: Find, password: str | Non
         async with AsyncExitStack() as parts:
             parts.callback(events.close)
             parts.push(_last_event(events))
-            yield await _build_node(chosen, name, find, signer, wallet.secret, events, parts)
+            yield await _build_node(chosen, name, find, signer, wallet, events, parts)
 
 
 async def _build_node(
@@ -107,7 +77,7 @@ async def _build_node(
     name: str,
     find: Find,
     signer: Signer,
-    secret: bytes,
+    wallet: Wallet,
     events: EventLog,
     parts: AsyncExitStack,
 ) -> Node:
@@ -115,7 +85,7 @@ async def _build_node(
     from swarm.dht.libp2p import Libp2pSettings, start_libp2p
 
     token = await find()
-    run, contracts = token.run, contracts_of(token)
+    run, contracts = token.run, chain_access.contracts_of(token)
     if run.audit.engine != chosen.audit.engine:
         events.append(Progress(f"this run computes with the {run.audit.engine} engine"))
     task = open_task(run.task)
@@ -123,9 +93,8 @@ async def _build_node(
     room = EngineRoom()
     parts.callback(room.close)
     home = Home(chosen.home).peer(name)
-    chain = open_chain(chosen, home, token, signer.wallet, secret)
+    chain = await chain_access.open_chain(chosen, token, wallet, home)
     parts.push_async_callback(chain.close)
-    await chain.connect()
 
     events.append(Progress("loading the model"))
     loading = asyncio.ensure_future(room.call(open_engine, chosen, token))
@@ -172,7 +141,7 @@ async def _build_node(
         now=time.time,
         genesis=await room.call(parts_of, engine),
     )
-    outbox = open_outbox(chosen, run_home, token)
+    outbox = Outbox(run_home.outbox_file, depth=chain_access.depth_of(chosen, run.chain_id))
     settler = Settler(chain, outbox, signer.wallet, events, troubles)
     exam = Exam(task, run.id, chosen.observe.num_eval_questions, run.game.answer_tokens)
     presence = asyncio.ensure_future(announce(bench, events))
@@ -238,20 +207,3 @@ def _last_event(events: EventLog) -> Callable[[type[BaseException] | None, BaseE
         return False
 
     return write
-
-
-async def claim_for(chosen: Settings, name: str, token: JoinToken, password: str | None) -> dict[str, Any]:
-    """Claim what one peer of this home has settled, while it is not running. The table comes from its own journal."""
-    home = Home(chosen.home).peer(name)
-    key = load_key(home.key_file)
-    wallet = open_wallet(home.wallet_file, password=password, password_file=chosen.wallet.password_file)
-    with IdentityLock(home.root, key.peer), EventLog(home.events_file) as events:
-        chain = open_chain(chosen, home, token, wallet.address, wallet.secret)
-        try:
-            await chain.connect()
-            run_home = home.run(token.run.id)
-            outbox = open_outbox(chosen, run_home, token)
-            settler = Settler(chain, outbox, wallet.address, events, Troubles(events))
-            return await claim_settled(chain, settler, Journal(run_home.journal), key.peer, wallet.address)
-        finally:
-            await chain.close()

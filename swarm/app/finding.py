@@ -47,11 +47,28 @@ def token_finder(
 
     async def find() -> JoinToken:
         if addresses:
-            return with_addresses(await _ask_gate(endpoints), addresses, endpoints)
+            token = with_addresses(await _ask_gate(endpoints), addresses, endpoints)
+            require_configured_chain(chosen, token)
+            return token
         token = given or await _from_file(path, wait_s, fresh_since)
+        require_configured_chain(chosen, token)
         return with_addresses(token, (*token.bootnodes, *chosen.network.bootnodes), endpoints)
 
     return find
+
+
+def require_configured_chain(chosen: Settings, token: JoinToken) -> None:
+    """Raise ``ConfigError`` when the settings are for another chain than the run's.
+
+    What is signed for one chain id can be replayed by nobody on another; so the id is compared before anything is.
+    """
+    wanted, found = chosen.chain.chain_id, token.run.chain_id
+    if wanted and wanted != found:
+        raise ConfigError(
+            f"These settings are for chain {wanted}, the run {token.run.name!r} lives on chain {found}.",
+            "Nothing was signed or sent.",
+            "Use the join token of a run on your chain, or the --config of the run's chain.",
+        )
 
 
 async def _from_file(path: Path, wait_s: float, fresh_since: float) -> JoinToken:

@@ -7,12 +7,9 @@ import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from chain.base import WEI_PER_MICRO, Contracts
+from chain.base import WEI_PER_MICRO
 from chain.deploy import SUPPLY_WEI, deploy, read_file
 from chain.devchain import CHAIN_ID, DevChain
 from chain.gate import Faucet, Gate, Tokens
@@ -20,19 +17,18 @@ from chain.rpc import Rpc
 from chain.rules import rules_of
 from chain.run_deploy import Founding, RunDeployment, create_run
 from chain.sender import Sender
-from identity.envelope import verify
 from identity.keyfile import open_key
 from identity.lock import IdentityLock
 from protocol.codec import content_id_of
 from protocol.events import TransactionSent
-from protocol.run import JoinToken, RunContracts, RunSpec, format_token
-from swarm.app.addresses import announced_addresses
+from protocol.run import JoinToken, RunSpec, format_token
+from swarm.app.bootnode import bootnode_key, multiaddress_port, open_bootnode
+from swarm.app.specs import run_spec
 from swarm.config import Settings
 from swarm.home import Home
 from swarm.hosting import PortBook, Ports, keep_alive
 from swarm.joining import write_join_file
 from swarm.observe.eventlog import EventLog
-from swarm.tasks.registry import load_task_spec, open_task
 
 FAUCET_SHARE = 100
 """One part in so many of the token supply is there for newcomers' stakes."""
@@ -87,10 +83,10 @@ async def build_host(chosen: Settings) -> Host:
     Raises ``IdentityError`` when this home's host already runs: two would write one chain's state.
     """
     home = Home(chosen.home)
-    lock = IdentityLock(home.host, open_key(_bootnode_key(home)).peer)
+    lock = IdentityLock(home.host, open_key(bootnode_key(home)).peer)
     lock.acquire()
     home.join_file.unlink(missing_ok=True)
-    spec = await asyncio.to_thread(run_spec, chosen)
+    spec = await asyncio.to_thread(run_spec, chosen, CHAIN_ID)
     recalled = PortBook(home.host / "ports.json").recall()
     start_chain = partial(DevChain.start, home.host / "chain", block_time_s=chosen.chain.block_time_s)
     chain = await start_chain(port=recalled.chain)
@@ -119,9 +115,9 @@ async def _open_to_others(
     gate = Gate(chain.url, faucet=faucet)
     gate_url = await gate.start(chosen.chain.gate_host, chosen.chain.gate_port or recalled.gate)
     parts.push_async_callback(gate.stop)
-    token = await _bootnode(chosen, spec, deployment.contracts, _announced(gate_url, chosen), recalled, parts)
+    token = await open_bootnode(chosen, spec, deployment.contracts, (_announced(gate_url, chosen),), recalled, parts)
     gate.join_token = format_token(token)
-    ports = Ports(_port(chain.url), _port(gate_url), _multiaddress_port(token.bootnodes[0]))
+    ports = Ports(_port(chain.url), _port(gate_url), multiaddress_port(token.bootnodes[0]))
     PortBook(home.host / "ports.json").remember(ports)
     write_join_file(home.join_file, token)
     return token, gate
@@ -147,46 +143,6 @@ async def _found(chosen: Settings, spec: RunSpec, chain: DevChain, events: Event
     return deployment
 
 
-def _bootnode_key(home: Home) -> Path:
-    return home.host / "bootnode" / "swarm.pem"
-
-
-def run_spec(chosen: Settings) -> RunSpec:
-    """The rules of the run that these settings found. Loads the model once, to name its genesis state."""
-    from swarm.policy.engine import genesis_state_hash
-
-    task = load_task_spec(chosen.run.task)
-    open_task(task)
-    model = genesis_state_hash(chosen.model_location())
-    return chosen.to_run_spec(chain_id=CHAIN_ID, model=model, task=task)
-
-
-async def _bootnode(
-    chosen: Settings, spec: RunSpec, contracts: Contracts, gate_url: str, recalled: Ports, parts: AsyncExitStack
-) -> JoinToken:
-    from swarm.dht.libp2p import Libp2pSettings, start_libp2p
-
-    transport = await start_libp2p(
-        Libp2pSettings(
-            identity=_bootnode_key(Home(chosen.home)),
-            host=chosen.network.host,
-            port=chosen.network.port or recalled.network,
-            announce=announced_addresses(chosen, chosen.network.port or recalled.network),
-            start_s=chosen.network.start_timeout_s,
-        ),
-        run=spec.id,
-        verify=lambda envelope: verify(envelope, contracts),
-    )
-    parts.push_async_callback(transport.close)
-    return JoinToken(
-        run=spec,
-        contracts=RunContracts(*msgspec.structs.astuple(contracts)[1:]),
-        bootnodes=transport.addresses,
-        rpc=(gate_url,),
-        model_name=chosen.run.model,
-    )
-
-
 def _announced(url: str, chosen: Settings) -> str:
     """The gate's URL as others must dial it."""
     address = chosen.network.announce
@@ -197,8 +153,3 @@ def _announced(url: str, chosen: Settings) -> str:
 
 def _port(url: str) -> int:
     return int(url.rsplit(":", 1)[1])
-
-
-def _multiaddress_port(address: str) -> int:
-    parts = address.split("/")
-    return int(parts[parts.index("tcp") + 1])

@@ -15,15 +15,13 @@ import msgspec
 
 from protocol.events import Outcome
 from protocol.ids import STAGES
+from swarm.observe.money import credit_row, credits_in, state_of
 from swarm.observe.store import Store
 from swarm.observe.stores import Alive, Stores, is_running
 from swarm.observe.text import name_of, plain
 from swarm.observe.views import (
-    MICRO,
     TIME_PARTS,
-    ClaimView,
     CreditRow,
-    Credits,
     PeerRound,
     PeerStatus,
     ProblemView,
@@ -32,7 +30,6 @@ from swarm.observe.views import (
     SeenPeer,
     State,
     TimeSplit,
-    credits_of,
     time_split,
 )
 
@@ -68,10 +65,10 @@ def peers(home: Path, alive: Alive = is_running) -> tuple[SeenPeer, ...]:
         return seen_peers(stores.peers.values(), alive)
 
 
-def credits(home: Path) -> tuple[CreditRow, ...]:
-    """What each local peer earned, settled and claimed."""
+def credits(home: Path, alive: Alive = is_running) -> tuple[CreditRow, ...]:
+    """What each local peer earned, verified, settled and claimed, and what the rest waits for, by its log alone."""
     with Stores(home) as stores:
-        return tuple(_credit_row(name, store) for name, store in stores.peers.items())
+        return tuple(credit_row(name, store, alive) for name, store in stores.peers.items())
 
 
 def peer_status(name: str, store: Store, now: float, alive: Alive) -> PeerStatus:
@@ -80,7 +77,7 @@ def peer_status(name: str, store: Store, now: float, alive: Alive) -> PeerStatus
     log = store.row("SELECT * FROM log")
     assert me is not None
     assert log is not None
-    state = _state(me["pid"], me["started_at"], me["stopped_at"], alive)
+    state = state_of(me["pid"], me["started_at"], me["stopped_at"], alive)
     closes_at = me["phase_closes_at"] if state is State.RUNNING else None
     (completed,) = store.rows(
         "SELECT count(*) FROM rounds WHERE outcome IS NOT NULL AND outcome NOT IN (?, ?)", *NOT_COMPLETED
@@ -107,7 +104,7 @@ def peer_status(name: str, store: Store, now: float, alive: Alive) -> PeerStatus
         closes_at=closes_at,
         time_left_s=None if closes_at is None else round(max(0.0, closes_at - now), 3),
         rounds_completed=completed[0],
-        credits=_credits(store),
+        credits=credits_in(store),
         last_event_at=log["last_at"],
         problem=_problem(store),
         progress=_progress(store),
@@ -133,7 +130,7 @@ def seen_peers(stores: Iterable[Store], alive: Alive) -> tuple[SeenPeer, ...]:
     for store in stores:
         me = store.row("SELECT peer, pid, started_at, stopped_at FROM self")
         if me is not None and me["peer"]:
-            running[me["peer"]] = _state(me["pid"], me["started_at"], me["stopped_at"], alive) is State.RUNNING
+            running[me["peer"]] = state_of(me["pid"], me["started_at"], me["stopped_at"], alive) is State.RUNNING
             found.setdefault(me["peer"], [])
         known = store.rows(
             "SELECT peer FROM peers_seen UNION SELECT peer FROM rejections UNION SELECT peer FROM credits"
@@ -142,25 +139,6 @@ def seen_peers(stores: Iterable[Store], alive: Alive) -> tuple[SeenPeer, ...]:
             found.setdefault(row["peer"], []).append(store)
     merged = [_seen_peer(peer, where, stores, running.get(peer)) for peer, where in found.items()]
     return tuple(sorted(merged, key=lambda one: (not one.local, one.nickname, one.peer)))
-
-
-def _state(pid: int | None, started_at: float | None, stopped_at: float | None, alive: Alive) -> State:
-    if pid is None or started_at is None:
-        return State.NEW
-    if stopped_at is not None:
-        return State.STOPPED
-    return State.RUNNING if alive(pid, started_at) else State.DIED
-
-
-def _credits(store: Store) -> Credits:
-    row = store.row(
-        "SELECT settled_micro, claimed_micro,"
-        " (SELECT total(micro_credits) FROM credits WHERE peer = self.peer) AS earned FROM self"
-    )
-    assert row is not None
-    # An identity that moved here knows what the chain settled before, but not those rounds.
-    earned = max(int(row["earned"]), row["settled_micro"])
-    return credits_of(earned, row["settled_micro"], row["claimed_micro"])
 
 
 def _problem(store: Store) -> ProblemView | None:
@@ -272,23 +250,4 @@ def _seen_peer(peer: str, where: list[Store], stores: list[Store], running: bool
         micro_credits=int(max((count[1] for count in counts), default=0)),
         num_rejected=sum(rejected.values()),
         rejected=dict(sorted(rejected.items())),
-    )
-
-
-def _credit_row(name: str, store: Store) -> CreditRow:
-    me = store.row("SELECT * FROM self")
-    assert me is not None
-    money = _credits(store)
-    claims = store.rows("SELECT * FROM claims ORDER BY at, hash")
-    by_round = store.rows("SELECT round, micro_credits FROM credits WHERE peer = ? ORDER BY round", me["peer"])
-    return CreditRow(
-        name=name,
-        nickname=plain(me["nickname"] or name, 64),
-        peer=me["peer"] or "",
-        address=me["address"] or "",
-        credits=money,
-        unclaimed=max(0, money.settled_micro - money.claimed_micro) / MICRO,
-        balance_wei=me["balance_wei"],
-        claims=tuple(ClaimView(row["hash"], row["amount_wei"], row["balance_wei"], row["at"]) for row in claims),
-        by_round={row["round"]: row["micro_credits"] for row in by_round},
     )

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from swarm.observe.lines import outcome_words, percent
 from swarm.observe.text import credits_text, seconds_text, short_id
-from swarm.observe.views import TIME_PARTS, CreditRow, PeerStatus, RoundView, SeenPeer, State
+from swarm.observe.views import TIME_PARTS, CreditRow, PeerStatus, RoundView, SeenPeer, State, Waiting
 
 _STATE_STYLES = {State.RUNNING: "green", State.STOPPED: "dim", State.DIED: "bold red", State.NEW: "dim"}
 
@@ -99,26 +99,55 @@ def peers_table(peers: Sequence[SeenPeer], now: float) -> RenderableType:
     return table
 
 
-def credits_table(rows: Sequence[CreditRow]) -> RenderableType:
-    """What each local peer earned, settled and claimed; one credit is one token."""
+def credits_table(rows: Sequence[CreditRow], now: float | None = None) -> RenderableType:
+    """What each local peer has at each stage, and what the rest waits for; one credit is one token.
+
+    ``now`` (unix seconds): to say how long a wait still lasts.
+    """
     if not rows:
         return Text("No peer has run in this home yet.")
     table = FittingTable(
-        "peer", ">earned", ">settled", ">claimed", ">unclaimed", ">claims", ">wallet holds", "wallet",
-        spare=("wallet", "claims", "earned", "unclaimed"),
+        "peer", ">earned", ">verified", ">settled", ">unlocked", ">claimed", ">unclaimed", ">staked", ">claims",
+        ">wallet holds", "wallet",
+        spare=("wallet", "claims", "unclaimed", "staked", "verified", "earned", "unlocked"),
     )  # fmt: skip
     for one in rows:
         table.add_row(
             Text(one.nickname, "bold"),
             _text(credits_text(one.credits.earned_micro)),
+            _text(credits_text(one.verified_micro)),
             _text(credits_text(one.credits.settled_micro)),
+            _text("?" if one.unlocked_micro is None else credits_text(one.unlocked_micro)),
             _text(credits_text(one.credits.claimed_micro)),
             _text(credits_text(one.credits.settled_micro - one.credits.claimed_micro)),
+            _text("–" if one.staked_micro is None else credits_text(one.staked_micro)),
             _text(len(one.claims)),
             _text("–" if one.balance_wei is None else credits_text(int(one.balance_wei) // 10**12)),
             _text(one.address),
         )
-    return table
+    return Group(table, *(_waits(one, part, now) for one in rows for part in one.waiting))
+
+
+def _waits(one: CreditRow, part: Waiting, now: float | None) -> Text:
+    left = "" if part.until is None or now is None else f" (at the earliest in {seconds_text(part.until - now)})"
+    rounds = f" of round{'s' * (len(part.rounds) > 1)} {_ranges(part.rounds)}" if part.rounds else ""
+    return Text.assemble(
+        (f"  {one.nickname}: ", "bold"),
+        f"{credits_text(part.micro)}{rounds} {part.stage.value}, waits for ",
+        (part.waits_for, "yellow"),
+        left,
+    )
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """``1, 2, 3, 7`` as ``1–3, 7``."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and spans[-1][-1] == number - 1:
+            spans[-1].append(number)
+        else:
+            spans.append([number])
+    return ", ".join(str(span[0]) if len(span) == 1 else f"{span[0]}–{span[-1]}" for span in spans)
 
 
 class FittingTable:

@@ -195,8 +195,43 @@ class ClaimView(View, frozen=True):
     at: float
 
 
+class Stage(StrEnum):
+    """How far a part of what a peer earned has come on its way into the wallet."""
+
+    EARNED = "earned"  # recorded in a round's result; may still be spot-checked and struck
+    VERIFIED = "verified"  # spot-checked and the same; not paid by a recorded result yet
+    SETTLED = "settled"  # paid by a result that the chain recorded; locked until its epoch is final and unlocked
+    UNLOCKED = "unlocked"  # can be claimed
+
+
+class Waiting(View, frozen=True):
+    """A part of what a peer earned that is not claimed: how much, how far it is, and what it waits for, in words.
+
+    ``until`` (unix seconds): when the wait ends by itself at the earliest, where a time decides. ``rounds``: whose pay
+    it is, where that is known.
+    """
+
+    stage: Stage
+    amount: float
+    micro: int
+    waits_for: str
+    until: float | None = None
+    rounds: tuple[int, ...] = ()
+
+
+def waiting(
+    stage: Stage, micro: int, waits_for: str, *, until: float | None = None, rounds: tuple[int, ...] = ()
+) -> Waiting:
+    """A ``Waiting`` from micro-credits."""
+    return Waiting(stage, micro / MICRO, micro, waits_for, until, rounds)
+
+
 class CreditRow(View, frozen=True):
-    """One local peer's money. ``by_round``: micro-credits per settled round, newest last."""
+    """One local peer's money: earned >= verified >= settled >= unlocked >= claimed.
+
+    ``unlocked`` is None where only the chain could tell and was not asked. ``waiting``: what lies between earned and
+    claimed. ``by_round``: micro-credits per settled round, newest last. ``staked`` and ``exiting`` likewise.
+    """
 
     name: str
     nickname: str
@@ -207,3 +242,13 @@ class CreditRow(View, frozen=True):
     balance_wei: str | None
     claims: tuple[ClaimView, ...]
     by_round: dict[int, int]
+    running: bool = False
+    verified: float = 0.0
+    verified_micro: int = 0
+    unlocked: float | None = None
+    unlocked_micro: int | None = None
+    waiting: tuple[Waiting, ...] = ()
+    staked_micro: int | None = None
+    exiting_micro: int | None = None
+    exit_ready_at: float | None = None
+    last_event_at: float | None = None

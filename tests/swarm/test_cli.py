@@ -32,7 +32,9 @@ SHAPES = {
         "num_contributions", "micro_credits", "num_rejected", "rejected",
     },
     "credits": {
-        "name", "nickname", "peer", "address", "credits", "unclaimed", "balance_wei", "claims", "by_round",
+        "name", "nickname", "peer", "address", "credits", "unclaimed", "balance_wei", "claims", "by_round", "running",
+        "verified", "verified_micro", "unlocked", "unlocked_micro", "waiting", "staked_micro", "exiting_micro",
+        "exit_ready_at", "last_event_at",
     },
 }  # fmt: skip
 
@@ -55,7 +57,7 @@ def told(capsys, *arguments):
 def test_what_is_read_has_a_stable_shape(capsys, home, command):
     code, body, err = told(capsys, command, "--home", str(home), "--json")
     assert (code, err) == (0, "")
-    assert body.keys() == {command}
+    assert body.keys() == {command} | ({"chain"} if command == "credits" else set())
     for row in body[command]:
         assert row.keys() == SHAPES[command]
 
@@ -97,7 +99,8 @@ def test_peers_and_credits_tell_amounts_exactly(capsys, home):
 
 @pytest.mark.parametrize("command", SHAPES)
 def test_an_empty_home_is_an_empty_list_and_a_word_on_stderr(capsys, tmp_path, command):
-    assert told(capsys, command, "--home", str(tmp_path / "none"), "--json")[:2] == (0, {command: []})
+    code, body, _ = told(capsys, command, "--home", str(tmp_path / "none"), "--json")
+    assert (code, body[command]) == (0, [])
     assert execute([command, "--home", str(tmp_path / "none")]) == 0
     out, err = capsys.readouterr()
     assert out == ""
@@ -127,8 +130,31 @@ def test_the_home_of_the_environment_is_read_too(capsys, home, monkeypatch):
 def test_help_names_every_command(capsys):
     assert execute(["--help"]) == 0
     out = capsys.readouterr().out
-    for command in ("local", "host", "run", "status", "rounds", "peers", "credits", "claim", "verify"):
+    commands = "local host run status rounds peers credits claim register stake unstake withdraw deploy verify"
+    for command in commands.split():
         assert f" {command} " in out
+
+
+def test_run_is_a_peer_with_all_its_options_and_a_group_of_commands(capsys, monkeypatch, tmp_path):
+    given = {}
+    monkeypatch.setattr(root, "token_finder", lambda *arguments, **more: (arguments[1:], more))
+    monkeypatch.setattr(root, "run", lambda chosen, find, **more: given.update(more, find=find, chosen=chosen) or 7)
+    arguments = ["run", "--join", "swarm1-x", "--rpc", "http://h:1", "--peer", "2", "--rounds", "4", "--model", "/m"]
+    assert execute([*arguments, "--home", str(tmp_path), "--private", "--wait", "9", "--json"]) == 7
+    assert given["find"] == ((["swarm1-x"], ["http://h:1"]), {"wait_s": 9.0, "fresh_since": 0.0})
+    assert (given["name"], given["num_rounds"], given["lines"], given["chosen"].run.model) == ("2", 4, False, "/m")
+    assert execute(["run", "--home", str(tmp_path)]) == 7
+    assert (given["name"], given["num_rounds"], given["lines"]) == ("1", None, True)
+    for command in ("create", "list", "show"):
+        assert execute(["run", command, "--help"]) == 0
+        assert f"swarm run {command}" in capsys.readouterr().out
+
+
+def test_options_of_a_peer_before_a_command_about_runs_are_not_passed_over(capsys, tmp_path):
+    code, body, _ = told(capsys, "run", "--home", str(tmp_path), "list", "--json")
+    assert (code, body["error"]) == (2, "ConfigError")
+    assert body["what"] == "Options before `list` are those of a peer: --home."
+    assert "swarm run list" in body["next"]
 
 
 def test_no_command_at_all_is_the_help_and_a_wrong_usage(capsys):
@@ -221,7 +247,8 @@ def claimants(monkeypatch, tmp_path):
     """A home with three peers, whose claims are scripted: a dictionary of what each ends with."""
     outcomes = {}
 
-    async def claim_for(_chosen, name, _token, _password):
+    async def claim_for(_chosen, name, _token, _password, *, dry_run, as_json):
+        assert (dry_run, as_json) in ((False, True), (True, True))
         if isinstance(outcomes[name], Exception):
             raise outcomes[name]
         return outcomes[name]
@@ -229,7 +256,7 @@ def claimants(monkeypatch, tmp_path):
     async def find():
         return None
 
-    monkeypatch.setitem(sys.modules, "swarm.app.building", types.SimpleNamespace(claim_for=claim_for))
+    monkeypatch.setitem(sys.modules, "swarm.app.claiming", types.SimpleNamespace(claim_for=claim_for))
     monkeypatch.setattr(root, "token_finder", lambda *_args, **_more: find)
     for name in ("1", "2", "3"):
         (tmp_path / "peers" / name).mkdir(parents=True)
@@ -245,8 +272,6 @@ def test_claims_are_one_object_per_peer(capsys, claimants):
     home, outcomes = claimants
     assert told(capsys, "claim", "--home", str(home), "--json") == (0, {"claims": list(outcomes.values())}, "")
     assert told(capsys, "claim", "--home", str(home), "--peer", "2", "--json")[1] == {"claims": [outcomes["2"]]}
-    assert execute(["claim", "--home", str(home), "--peer", "3"]) == 0
-    assert capsys.readouterr().out == "peer-3: 1.5 tokens claimed, 2.0 in the wallet\n"
 
 
 def test_one_peer_that_cannot_claim_does_not_keep_the_others_from_it(capsys, claimants):

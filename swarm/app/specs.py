@@ -1,0 +1,27 @@
+"""Why this module exists: the run that settings describe is the same run, whoever asks: a host, or who creates it."""
+
+from __future__ import annotations
+
+from chain.rules import Rules, rules_of
+from protocol.ids import ContentId
+from protocol.run import RunSpec
+from swarm.config import Settings
+from swarm.tasks.registry import load_task_spec, open_task
+
+
+def run_spec(chosen: Settings, chain_id: int) -> RunSpec:
+    """The rules of the run that these settings found on a chain. Loads the model once, to name its genesis state."""
+    task = load_task_spec(chosen.run.task)
+    open_task(task)
+    return chosen.to_run_spec(chain_id=chain_id, model=_genesis(chosen), task=task)
+
+
+def rules_on_chain(spec: RunSpec, start_members: int) -> Rules:
+    """The part of a run's rules that its contracts enforce; ``start_members`` is the creator's choice, and no rule."""
+    return rules_of(spec.economics, round_s=spec.time.round_s, poster_s=spec.time.poster_s, start_members=start_members)
+
+
+def _genesis(chosen: Settings) -> ContentId:
+    from swarm.policy.engine import genesis_state_hash
+
+    return genesis_state_hash(chosen.model_location())
