@@ -72,7 +72,7 @@ def town(tmp_path, monkeypatch) -> Town:
     write_join_file(Home(town.home).join_file, town.token)
     monkeypatch.setenv("SWARM_CHAIN__CONFIRMATIONS", "0")
 
-    async def open_chain(chosen, token, account, *, num_attempts=4):
+    async def open_chain(chosen, token, account, home=None, *, num_attempts=4):
         chain_access.require_configured_chain(chosen, token)
         if isinstance(account, Wallet):
             town.signed.append(account.address)
