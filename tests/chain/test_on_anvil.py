@@ -1,4 +1,4 @@
-"""What only the real contracts have: digests, seeds, events, deployment rules. On anvil."""
+"""Where the peer meets the real contracts: digests, seeds, draws, events, the faucet. On anvil."""
 
 import pytest
 from eth_abi.abi import decode
@@ -7,7 +7,7 @@ from eth_hash.auto import keccak
 from web3 import AsyncHTTPProvider, AsyncWeb3
 
 from chain.abi import artifact, function
-from chain.base import WEI_PER_MICRO, Advance, Enrol
+from chain.base import WEI_PER_MICRO, Advance, Enrol, Stake
 from chain.deploy import SUPPLY_WEI
 from chain.keys import peer_key
 from chain.rpc import Rpc
@@ -79,7 +79,7 @@ async def test_only_rsa_keys_of_2048_bits_are_registered(anvil: AnvilBench) -> N
 async def test_only_the_runs_own_contracts_move_it(anvil: AnvilBench) -> None:
     at, key = anvil.contracts, peer_key(ADA.peer)
     for contract, data in (
-        (at.clock, function("RoundClock", "recordResult").call_data(0)),
+        (at.clock, function("RoundClock", "recordRollback").call_data()),
         (at.clock, function("RoundClock", "eject").call_data(key, 9)),
         (at.contributions, function("Contributions", "rollback").call_data(0, bytes(32), bytes(32), 0)),
         (at.vault, function("StakeVault", "slash").call_data(key, 1, ADA.wallet)),
@@ -152,13 +152,13 @@ async def test_everything_can_be_rebuilt_from_events(anvil: AnvilBench) -> None:
     (settled,) = (log for name, log in events if name == "RoundSettled")
     assert int(settled["topics"][1], 16) == 1
     fields = decode(
-        ["bytes32", "bytes32", "bytes32", "bytes32", "uint256", "bytes32", "address[]"],
+        ["bytes32", "bytes32", "bytes32", "bytes32", "uint256", "bytes32", "uint256"],
         bytes.fromhex(settled["data"][2:]),
     )
     assert fields[0].hex() == outcome.contributions_root
     assert fields[3].hex() == outcome.credits_root
     assert fields[5] == peer_key(BEN.peer)
-    assert set(fields[6]) == {ADA.signer.lower(), CYD.signer.lower()}
+    assert fields[6] == 2
     assert await read(anvil, "Contributions", "resultHash", 1) == round_result_hash(outcome)
 
 
@@ -182,6 +182,17 @@ async def test_a_wallet_without_gas_money_is_served_by_the_faucet(anvil: AnvilBe
     assert (await chain.balance(newcomer.wallet)).gas_wei == 0
     await chain.send(newcomer.registration(anvil.contracts))
     assert (await chain.balance(newcomer.wallet)).gas_wei > 0
+
+
+async def test_an_estimate_asks_no_faucet_and_refuses_as_the_contract_does(anvil: AnvilBench) -> None:
+    await anvil.join(ADA)
+    chain = anvil.chain(ADA)
+    with pytest.raises(ChainError) as caught:
+        await chain.estimate(Stake(ADA.peer, RULES.min_stake_micro, 1))
+    assert caught.value.reason == "ERC20InsufficientBalance"
+    with pytest.raises(ChainError) as caught:
+        await chain.estimate(Advance(0))
+    assert caught.value.reason == "RoundStillOpen"
 
 
 async def test_a_transaction_overtaken_by_another_counts_as_done(anvil: AnvilBench) -> None:
