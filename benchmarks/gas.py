@@ -2,13 +2,13 @@
 
     python benchmarks/gas.py [--json] [--peers N]
 
-A part of them is really there (--peers), registered, staked and enrolled; the table of credits has 1,000 lines. Rounds are
-posted with signatures of members that the contracts really drew, by a member that they drew. ``gas_per_peer_round`` is
-everything that ten rounds cost, one of them ended by its deadline, for each of 1,000 peers, and a claim every 100; the
-criterion is about claims that somebody hands in for 50 peers at once (as ``claimMany`` lets anybody do), the figure for
-single claims stands next to it. The last line of stdout is one JSON object: ``gas`` by call, ``known`` (the same for
-the system that this one is compared with), ``criteria``. The limit on reading the clock is in CPU time, the gate's
-included: peers do it several times a second.
+A part of them is really there (--peers), registered, staked and enrolled; the table of credits has 1,000 lines. Rounds
+are posted with signatures of members that the contracts really drew, by a member that they drew.
+``gas_per_peer_round`` is everything that ten rounds cost, one of them ended by its deadline, for each of 1,000 peers,
+and a claim every 100 rounds. The criterion is about claims that somebody hands in for 50 peers at once (``claimMany``
+lets anybody do that); the figure for claims one by one stands next to it. The last line of stdout is one JSON object:
+``gas`` by call, ``known`` (the same for the system that this one is compared with), ``criteria``. The limit on reading
+the clock is in CPU time, the gate's included: peers do it several times a second.
 """
 
 from __future__ import annotations
@@ -46,11 +46,12 @@ ROUNDS_BETWEEN_CLAIMS = 100
 NUM_CLAIMS = 3
 CLAIM_BATCH = 50
 WARM_ROUNDS = 70
-"""Until the contracts have begun to reuse what they keep of past rounds: a run's first 64 rounds cost 34,200 more each."""
+"""Until the contracts reuse the places of what they keep of past rounds: a run's first 64 cost 34,200 more each."""
 
 ROUND_S = 60
 POSTER_S = 10
 NUM_READS = 50
+MAX_POLLS = 10_000
 MICRO = 10**6
 WEI = 10**18
 FLOAT = 10**7 * WEI
@@ -70,7 +71,8 @@ KNOWN = {
 """SwarmCoordinator (rl-swarm, commit 4a753915) behind its proxy, optimizer at a million runs, 46-character peer ids; a
 peer calls submitReward and submitWinners every round."""
 
-RULES = (ROUND_S, NUM_PEERS, 10, QUORUM, POSTER_S, EPOCH_ROUNDS, 100, 100, 1000, 100, 10, 10 * MICRO, MICRO, 10**6 * MICRO)
+TIMES = (EPOCH_ROUNDS, 100, 100, 1000, 100)
+RULES = (ROUND_S, NUM_PEERS, 10, QUORUM, POSTER_S, *TIMES, 10, 10 * MICRO, MICRO, 10**6 * MICRO)
 
 
 @dataclass
@@ -94,7 +96,7 @@ class Member:
 
 @dataclass
 class Bench:
-    """One run on one chain. ``gas`` of the last transaction by name; ``spent`` by all transactions since it was reset."""
+    """One run on one chain. ``gas``: of the last transaction by name; ``spent``: of all since it was cleared."""
 
     node: Rpc
     creator: str
@@ -107,7 +109,10 @@ class Bench:
         """Send from an account whose key anvil does not need, in a block of its own. Raises when it is refused."""
         call = {"from": sender, "data": data, "gas": GAS_LIMIT} | ({"to": to} if to else {})
         transaction = await self.node.request("eth_sendTransaction", call)
-        while (receipt := await self.node.request("eth_getTransactionReceipt", transaction)) is None:
+        for _ in range(MAX_POLLS):
+            receipt = await self.node.request("eth_getTransactionReceipt", transaction)
+            if receipt is not None:
+                break
             await asyncio.sleep(0.001)
         if receipt["status"] != "0x1":
             await self.node.request("eth_call", call, "latest")
@@ -137,9 +142,7 @@ class Bench:
         for contract, view in (("PeerRegistry", "REGISTRY"), ("SwarmToken", "TOKEN"), ("RunFactory", "FACTORY")):
             self.at[contract] = await self.read("SwarmDeployment", view)
         budget = 10**6 * MICRO
-        await self.send(
-            "approve", self.creator, "SwarmToken", "approve", self.at["RunFactory"], budget * 10**12
-        )
+        await self.send("approve", self.creator, "SwarmToken", "approve", self.at["RunFactory"], budget * 10**12)
         arguments = (bytes([7] * 32), bytes([1] * 32), bytes([2] * 32), "gas", RULES, budget)
         await self.send("create_run", self.creator, "RunFactory", "createRun", *arguments)
         parts = await self.read("RunFactory", "addressesOf", self.creator, bytes([7] * 32))
@@ -269,7 +272,8 @@ async def measure(num_peers: int, folder: Path) -> dict[str, Any]:
         "gas": bench.gas,
         "known": KNOWN,
         "criteria": [
-            criterion(name, value, LIMITS[name], "ms" if name.endswith("ms") else "gas") for name, value in values.items()
+            criterion(name, value, LIMITS[name], "ms" if name.endswith("ms") else "gas")
+            for name, value in values.items()
         ],
     }
 

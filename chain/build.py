@@ -106,8 +106,10 @@ def _source_path(source: str) -> Path:
 
 
 def _run_solc(task: dict[str, Any]) -> dict[str, Any]:
-    """Standard JSON in and out, through files: solc-js gives up on a pipe that is empty for a moment, and loses what
-    does not fit into a pipe's buffer."""
+    """Standard JSON in and out, through files.
+
+    solc-js gives up on a pipe that is empty for a moment, and loses what does not fit into a pipe's buffer.
+    """
     compiler = CONTRACTS_FOLDER / "node_modules" / "solc" / "solc.js"
     if not compiler.exists():
         install_locked(CONTRACTS_FOLDER)

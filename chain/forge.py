@@ -22,7 +22,9 @@ from chain.toolchain import install_locked, install_package, node_command
 from protocol.errors import SwarmError
 
 FORGE_VERSION = "1.7.1"
-FORGE_TIMEOUT_S = 1200
+FORGE_TIMEOUT_S = 1800
+GAS_REPORT = CONTRACTS_FOLDER / "node_modules" / ".forge" / "snapshots" / "GasTest.json"
+"""Costs that the gas test wrote down at its last run (``--match-contract GasTest --isolate``)."""
 
 _COMPILER = """#!/bin/sh
 # solc-js posing as a native compiler. Both ways go through files: it gives up on a pipe that is empty for a moment, and
@@ -74,7 +76,10 @@ def compiler_script(folder: Path) -> Path:
 
 
 def run_forge(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    """``forge ARGUMENTS`` in the contracts' folder; output and errors together as text. Raises as installing does."""
+    """``forge ARGUMENTS`` in the contracts' folder; output and errors together as text.
+
+    Raises what installing raises.
+    """
     forge = install_forge()
     with tempfile.TemporaryDirectory() as folder:
         return subprocess.run(

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.24;
 
 import {Contributions} from "../Contributions.sol";
+import {Epochs} from "../Epochs.sol";
 import {WEI_PER_MICRO, Signature} from "../RunTypes.sol";
 import {Settlement} from "../Settlement.sol";
 import {Bench} from "./Bench.sol";
@@ -85,11 +86,11 @@ contract Handler is Bench {
 
     function affirm(uint256 mask) external {
         if (settlement.numEpochs() == 0) return;
-        Settlement.EpochView memory epoch = settlement.epochs(_last());
+        Epochs.EpochView memory epoch = settlement.epochs(_last());
         Contributions.RoundResult memory result = _result(epoch.round, epoch.creditsRoot, epoch.totalMicro);
         Signature[] memory signatures = _signatures(result, _members(mask, epoch.round));
         try settlement.affirm(_last(), result, signatures) {
-            if (settlement.epochs(_last()).state == Settlement.EpochState.Final) {
+            if (settlement.epochs(_last()).state == Epochs.EpochState.Final) {
                 bondsWei -= 50 ether;
                 burnedWei += 50 ether;
             }
@@ -202,8 +203,8 @@ contract Handler is Bench {
     function checkPayIsWhatWasGranted() external view {
         uint256[] memory granted = new uint256[](NUM);
         for (uint256 e = 0; e < settlement.numEpochs(); ++e) {
-            Settlement.EpochView memory epoch = settlement.epochs(e);
-            if (epoch.state != Settlement.EpochState.Final) continue;
+            Epochs.EpochView memory epoch = settlement.epochs(e);
+            if (epoch.state != Epochs.EpochState.Final) continue;
             for (uint256 i = 0; i < NUM; ++i) {
                 uint256 micro = _tables[epoch.creditsRoot][i] >> 192;
                 if (micro > granted[i]) granted[i] = micro;
