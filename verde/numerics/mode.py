@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from protocol.errors import NotReproducible
 from verde.numerics import aten
 from verde.numerics.attention import attend
+from verde.numerics.fused import cross_entropy, fusing
 from verde.numerics.rope import settle_tables
 from verde.numerics.weights import settle_weights
 
@@ -49,6 +50,8 @@ class _Functions(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is F.scaled_dot_product_attention:
             return _torch_attention(*args, **(kwargs or {}))
+        if func is F.cross_entropy:
+            return cross_entropy(*args, **(kwargs or {}))
         if func is F.dropout:
             return _dropout(*args, **(kwargs or {}))
         if func is F.multi_head_attention_forward:
@@ -73,8 +76,6 @@ def exact(*models: nn.Module, fused: bool = True) -> Iterator[None]:
     for models whose attention does not go through transformers' registry; inside the block, for each operator that it
     does not define. Raises ``NumericsError`` where NaN or infinity comes out.
     """
-    from verde.numerics.fused import fusing
-
     with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch(), torch.no_grad():
         for model in models:
             settle_weights(model)
