@@ -34,6 +34,15 @@ def largest_value(z_V):
 
 
 @kernel
+def sum_of_powers(z_V, most):
+    """SUM of ``exp(sub(z, most))``, ``most`` being the largest z."""
+    total = np.int64(0)
+    for v in range(z_V.shape[0]):
+        total += term_bits(exp(sub(z_V[v], most)), _SCALE)
+    return rounded(total - np.int64(z_V.shape[0]) * SHIFTER_BITS, np.int64(1 - WIDTH))
+
+
+@kernel
 def log_probs_kernel(start, stop, z_RV, token_R, log_prob_R, normaliser_R, bad_R):
     """``sub(z[token], logsumexp(z))`` of each row; ``normaliser_R`` keeps the logsumexp."""
     for i in range(start, stop):
@@ -42,11 +51,7 @@ def log_probs_kernel(start, stop, z_RV, token_R, log_prob_R, normaliser_R, bad_R
             bad_R[i] = True
             continue
         most = largest_value(z_V)
-        total = np.int64(0)
-        for v in range(z_V.shape[0]):
-            total += term_bits(exp(sub(z_V[v], most)), _SCALE)
-        total -= np.int64(z_V.shape[0]) * SHIFTER_BITS
-        normaliser = add(most, log(rounded(total, np.int64(1 - WIDTH))))
+        normaliser = add(most, log(sum_of_powers(z_V, most)))
         normaliser_R[i] = normaliser
         log_prob_R[i] = sub(z_V[token_R[i]], normaliser)
         bad_R[i] = magnitude_bits(log_prob_R[i]) >= INFINITY_BITS
@@ -75,11 +80,8 @@ def cross_entropy_kernel(start, stop, z_RV, target_R, picked_R, norm_2R, bad_R):
         bad_R[i] = largest_bits(z_V) >= INFINITY_BITS
         if bad_R[i]:
             continue
-        most, total = largest_value(z_V), np.int64(0)
-        for v in range(z_V.shape[0]):
-            total += term_bits(exp(sub(z_V[v], most)), _SCALE)
-        total -= np.int64(z_V.shape[0]) * SHIFTER_BITS
-        logarithm = log(rounded(total, np.int64(1 - WIDTH)))
+        most = largest_value(z_V)
+        logarithm = log(sum_of_powers(z_V, most))
         norm_2R[0, i], norm_2R[1, i] = most, logarithm
         picked_R[i] = sub(sub(z_V[target_R[i]], most), logarithm) if target_R[i] >= 0 else _ZERO
         bad_R[i] = magnitude_bits(picked_R[i]) >= INFINITY_BITS

@@ -237,7 +237,7 @@ def multiply_kernel(
     # The sums of a run of slabs fit their int32.
     run = MAX_PIECES // slab * slab
     is_one, is_one_run = slab == pieces, pieces <= run
-    block = np.zeros((slab, row_tiles, RECORD), np.int8)
+    block = np.empty((slab, row_tiles, RECORD), np.int8)
     bias = np.zeros((slab, row_tiles, LEFT_LANES), np.int32)
     high = np.empty((PIECE_GROUPS, RIGHT_LANES), np.int32)
     sums = np.empty((1 if is_one else panels, row_tiles, LEFT_LANES, _VECTORS, 2, 16), np.int32)
