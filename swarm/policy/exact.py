@@ -30,6 +30,7 @@ from verde.numerics.adamw import Rates, binary32, clip_factor, update
 from verde.numerics.backend import route
 from verde.numerics.decoder import Decoder, decoder_of
 from verde.numerics.mode import exact
+from verde.numerics.subnormals import ieee_subnormals
 
 PASS_BYTES = 24 << 20
 """About what one forward and backward pass keeps. It cuts a step into micro-batches, so it belongs to the profile."""
@@ -107,7 +108,8 @@ class ExactEngine(ModelEngine):
     def _draw(self, prompts: Sequence[Ids], seeds: Sequence[int], sampling: Sampling) -> list[Drawn]:
         decoder = self._current_decoder()
         if decoder is not None:
-            return exact_draw.draw_rows(decoder, self._vocabulary, prompts, seeds, sampling, self._room)
+            with ieee_subnormals():
+                return exact_draw.draw_rows(decoder, self._vocabulary, prompts, seeds, sampling, self._room)
         with exact(self._loaded.model):
             room = self._room.max_cache_bytes
             return exact_any.draw_rows(self._loaded, self._vocabulary, prompts, seeds, sampling, room)
@@ -117,7 +119,8 @@ class ExactEngine(ModelEngine):
     ) -> list[Ids]:
         decoder = self._current_decoder()
         if decoder is not None:
-            return exact_draw.redraw_rows(decoder, self._vocabulary, prompts, seeds, claimed, sampling, self._room)
+            with ieee_subnormals():
+                return exact_draw.redraw_rows(decoder, self._vocabulary, prompts, seeds, claimed, sampling, self._room)
         with exact(self._loaded.model):
             room = self._room.max_cache_bytes
             return exact_any.redraw_rows(self._loaded, self._vocabulary, prompts, seeds, claimed, sampling, room)

@@ -120,9 +120,7 @@ def by_products(
         _to_weights(*task, whole.exponents, (_NO_PLANES, uq.numpy(), exponents.numpy()))
         # The tokens' exponents are in the weights already: as columns, values have none of their own.
         unscaled = torch.zeros(pairs, width, dtype=torch.int32)
-        output = batched.product(
-            uq.view(pairs, rows, length), whole.values, exponents.view(pairs, rows), unscaled
-        )
+        output = batched.product(uq.view(pairs, rows, length), whole.values, exponents.view(pairs, rows), unscaled)
     else:
         planes = torch.empty(pairs * rows, 3 * length, dtype=torch.int8)
         tokens = [gemm.quantise_rows(value_LD, copies=2) for value_LD in values]
@@ -199,8 +197,13 @@ def _mask_bytes(mask: torch.Tensor | None, num_queries: int, length: int) -> np.
 def by_key(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scale: float, kind: int
 ) -> torch.Tensor:
-    """The output of ``by_products`` [B, Q, H, D] without any matrix product, straight from the caches' memory."""
+    """The output of ``by_products`` [B, Q, H, D] without any matrix product, straight from the caches' memory.
+
+    Raises ``NotReproducible`` for heads of width one, whose scores are products that are not quantised.
+    """
     batch, num_heads, num_queries, width = query.shape
+    if width == 1:
+        raise NotReproducible("attention key by key with heads of width one", "such scores are not quantised")
     num_kv_heads, length, value_width = value.shape[1:]
     output = torch.empty(batch, num_queries, num_heads, value_width)
     dense = [x if x.stride(3) == 1 else x.contiguous() for x in (query, key, value)]

@@ -165,3 +165,23 @@ def _is_plain(q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Te
         and q.shape[0] == k.shape[0]
         and not (cos.requires_grad or sin.requires_grad)
     )
+
+
+def cross_entropy(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    weight: torch.Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> torch.Tensor:
+    """``F.cross_entropy``: ours on threads that fuse, torch's own (taken apart by aten) on others and for all else."""
+    is_usual = logits.dim() == 2 and target.dim() == 1 and logits.dtype == torch.float32 and target.dtype == torch.long
+    is_plain = weight is None and size_average is None and reduce is None and not label_smoothing
+    if _is_on() and is_usual and is_plain and logits.numel() and reduction in ("mean", "sum"):
+        return layers.cross_entropy(logits, target, ignore_index, reduction == "mean")
+    return torch.nn.functional.cross_entropy(
+        logits, target, weight, size_average, ignore_index, reduce, reduction, label_smoothing
+    )

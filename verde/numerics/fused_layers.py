@@ -161,3 +161,33 @@ def log_probs(logits_RV: torch.Tensor, token_R: torch.Tensor) -> torch.Tensor:
     """
     result: torch.Tensor = _LogProbs.apply(logits_RV, token_R)  # type: ignore[no-untyped-call]
     return result
+
+
+class _CrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits_RV: torch.Tensor, target_R: torch.Tensor, ignored: int, is_mean: bool) -> torch.Tensor:
+        with _native():
+            target_R = torch.where(target_R == ignored, -1, target_R)
+            picked_R, norm_2R = loss.target_log_probs(logits_RV, target_R)
+            total = reduce.sum_all(elementwise.flush_(-picked_R))
+            count = (target_R >= 0).sum().to(torch.float32)
+            ctx.save_for_backward(logits_RV, target_R, norm_2R, count)
+            ctx.is_mean = is_mean
+            return elementwise.div(total, count) if is_mean else total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
+        with _native():
+            logits_RV, target_R, norm_2R, count = ctx.saved_tensors
+            each = elementwise.div(gradient, count) if ctx.is_mean else gradient
+            g_R = elementwise.flush_(-each).expand(len(target_R))
+            return loss.target_log_probs_backward(g_R, logits_RV, target_R, norm_2R), None, None, None
+
+
+def cross_entropy(logits_RV: torch.Tensor, target_R: torch.Tensor, ignored: int, is_mean: bool) -> torch.Tensor:
+    """``F.cross_entropy`` of a matrix of logits, summed or averaged over the targets that are not ``ignored``.
+
+    Neither the log-softmax nor the gradient of it exists as a tensor. Errors as ``loss.target_log_probs``.
+    """
+    result: torch.Tensor = _CrossEntropy.apply(logits_RV, target_R, ignored, is_mean)  # type: ignore[no-untyped-call]
+    return result

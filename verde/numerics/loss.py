@@ -54,9 +54,36 @@ def token_log_probs_backward(
     return dz_RV
 
 
-def _checked(token_R: torch.Tensor, words: int) -> torch.Tensor:
+def target_log_probs(z_RV: torch.Tensor, target_R: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(log-softmax [R] of each row at its target, [2, R] for backward). A target of -1 picks nothing: 0.
+
+    ``target_R`` int64 below V. Raises ``NumericsError`` for NaN or infinity, ``ValueError`` for other targets.
+    """
+    z_RV, target_R = z_RV.detach().contiguous(), _checked(target_R, z_RV.shape[1], least=-1)
+    rows, words = z_RV.shape
+    picked_R, norm_2R, bad_R = torch.empty(rows), torch.empty(2, rows), np.zeros(rows, np.bool_)
+    task = (z_RV.numpy(), target_R.numpy(), picked_R.numpy(), norm_2R.numpy(), bad_R)
+    run_rows(kernels.cross_entropy_kernel, rows, *task, cost=_COST * words)
+    _refuse(bad_R, z_RV)
+    return picked_R, norm_2R
+
+
+def target_log_probs_backward(
+    g_R: torch.Tensor, z_RV: torch.Tensor, target_R: torch.Tensor, norm_2R: torch.Tensor
+) -> torch.Tensor:
+    """dz [R, V]: the gradient of the whole log-softmax where each target has the gradient g and all else has none."""
+    z_RV, target_R, g_R = z_RV.detach().contiguous(), _checked(target_R, z_RV.shape[1], least=-1), g_R.contiguous()
+    rows, words = z_RV.shape
+    dz_RV, bad_R = memory.empty(rows, words), np.zeros(rows, np.bool_)
+    task = (g_R.numpy(), z_RV.numpy(), target_R.numpy(), norm_2R.numpy(), dz_RV.numpy(), bad_R)
+    run_rows(kernels.cross_entropy_backward_kernel, rows, *task, cost=_COST * words)
+    _refuse(bad_R, z_RV)
+    return dz_RV
+
+
+def _checked(token_R: torch.Tensor, words: int, least: int = 0) -> torch.Tensor:
     token_R = token_R.detach().contiguous()
-    if token_R.numel() and not 0 <= int(token_R.min()) <= int(token_R.max()) < words:
+    if token_R.numel() and not least <= int(token_R.min()) <= int(token_R.max()) < words:
         raise ValueError(f"a token is not one of {words} words")
     return token_R
 

@@ -23,7 +23,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from protocol.errors import NotReproducible
 from verde.numerics import aten
 from verde.numerics.attention import attend
+from verde.numerics.fused import cross_entropy, fusing
 from verde.numerics.rope import settle_tables
+from verde.numerics.subnormals import ieee_subnormals
 from verde.numerics.weights import settle_weights
 
 ATTENTION_NAME = "exact"
@@ -49,6 +51,8 @@ class _Functions(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is F.scaled_dot_product_attention:
             return _torch_attention(*args, **(kwargs or {}))
+        if func is F.cross_entropy:
+            return cross_entropy(*args, **(kwargs or {}))
         if func is F.dropout:
             return _dropout(*args, **(kwargs or {}))
         if func is F.multi_head_attention_forward:
@@ -67,19 +71,19 @@ def exact(*models: nn.Module, fused: bool = True) -> Iterator[None]:
 
     ``models`` (Hugging Face causal language models in float32, on the CPU) are made ready: their rotary tables and
     subnormal weights are replaced in place, for good; their attention is ours until the block ends. ``fused`` computes
-    known layers by one kernel each instead of one per aten operator; the bits are the same. May be nested.
+    known layers by one kernel each instead of one per aten operator; the bits are the same. May be nested. A program's
+    ``torch.set_flush_denormal`` is set aside.
 
     Raises ``NotReproducible`` for weights that are not float32 on the CPU, for tables that exact/1 does not define, and
     for models whose attention does not go through transformers' registry; inside the block, for each operator that it
     does not define. Raises ``NumericsError`` where NaN or infinity comes out.
     """
-    from verde.numerics.fused import fusing
-
-    with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch(), torch.no_grad():
+    with ieee_subnormals(), torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch(), torch.no_grad():
         for model in models:
             settle_weights(model)
             settle_tables(model)
     with ExitStack() as stack:
+        stack.enter_context(ieee_subnormals())
         for model in models:
             stack.enter_context(_our_attention(model))
             if fused:

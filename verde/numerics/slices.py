@@ -12,15 +12,12 @@ import torch
 
 from protocol.errors import NotReproducible, NumericsError
 from verde.numerics.kernels import quantise as kernels
-from verde.numerics.kernels.compiled import kernel
 from verde.numerics.kernels.exponent import NOT_FINITE
-from verde.numerics.kernels.packing import pack_columns_kernel, pack_rows_kernel
-from verde.numerics.kernels.tiles import RIGHT_LANES
+from verde.numerics.kernels.packing import RIGHT_LANES, STRIDE_GROUPS, pack_columns_kernel, pack_rows_kernel
 from verde.numerics.threads import run_rows
 
 MAX_LENGTH = 1 << 22
 
-_FLIP = np.int32(0x80808080 - (1 << 32))
 _NO_FLOATS = np.empty((0, 0), np.float32)
 _NO_PLANES = np.empty((0, 0), np.int8)
 
@@ -131,13 +128,14 @@ class Packed:
         self.rows, self.length = q.rows, q.length
         tiles = -(-q.rows // RIGHT_LANES)
         # From torch, whose large blocks are aligned to cache lines.
-        words = torch.empty(tiles, -(-q.length // 4), 2, RIGHT_LANES, dtype=torch.int32)
+        groups = -(-q.length // (4 * STRIDE_GROUPS)) * STRIDE_GROUPS
+        words = torch.empty(tiles, groups, 2, RIGHT_LANES, dtype=torch.int32)
         self.words = words.numpy()
         arrays, from_planes = q.arrays()
         exponents = np.zeros(tiles * RIGHT_LANES, np.int32)
         if from_planes or not q.by_rows:
             exponents[: q.rows] = q.exponents_R.numpy()
-        kernel = _pack_rows if q.by_rows else _pack_columns
+        kernel = pack_rows_kernel if q.by_rows else pack_columns_kernel
         task = (*arrays, from_planes, q.length, self.words, exponents)
         run_rows(kernel, tiles, *task, cost=RIGHT_LANES * q.length)
         _refuse_bad(exponents, q.rows, q.length)
@@ -149,20 +147,6 @@ class Packed:
 def powers_of_two(exponents: np.ndarray, shift: int) -> np.ndarray:
     """2^(exponent + shift) as float64, by exponent bits."""
     return ((exponents.astype(np.int64) + (1023 + shift)) << 52).view(np.float64)
-
-
-@kernel
-def _pack_rows(start, stop, x, planes, from_planes, length, words, exponents):
-    sums = np.empty((stop - start) * RIGHT_LANES, np.float64)
-    at = exponents[start * RIGHT_LANES :]
-    pack_rows_kernel(start, stop, x, planes, from_planes, length, _FLIP, words[start:], at, sums)
-
-
-@kernel
-def _pack_columns(start, stop, x, planes, from_planes, length, words, exponents):
-    sums = np.empty((stop - start) * RIGHT_LANES, np.float64)
-    at = exponents[start * RIGHT_LANES :]
-    pack_columns_kernel(start, stop, x, planes, from_planes, length, _FLIP, words[start:], at, sums)
 
 
 def quantise_rows(x_RK: torch.Tensor, *, copies: int = 3) -> Quantised:

@@ -17,6 +17,8 @@ from typing import Any
 
 import torch
 
+from verde.numerics.subnormals import start_thread
+
 # Below this many elements of work a kernel is done before a second thread has woken up.
 _WORTH_A_THREAD = 1 << 17
 
@@ -53,7 +55,7 @@ def _executor(workers: int) -> ThreadPoolExecutor:
     with _lock:
         if _pool is None or _pool_size < workers:
             # The smaller pool finishes what it was given; its threads end when nobody holds it any more.
-            _pool, _pool_size = ThreadPoolExecutor(workers, thread_name_prefix="exact"), workers
+            _pool, _pool_size = ThreadPoolExecutor(workers, "exact", start_thread), workers
         return _pool
 
 

@@ -7,13 +7,22 @@ from functools import cache
 import numpy as np
 import torch
 
-from verde.numerics.kernels.tiles import LEFT_LANES, multiply_kernel
+from verde.numerics.kernels.packing import LEFT_LANES, PIECE, RECORD, exponents_of_rows_kernel
+from verde.numerics.kernels.tiles import MAX_PIECES, multiply_kernel
 from verde.numerics.slices import Quantised
 from verde.numerics.threads import run_rows
 
 # Bytes of a packed left block, which is read once per right tile and should stay in a cache.
-_BLOCK_BYTES = 1 << 21
-_MAX_HEIGHT = 512
+_BLOCK_BYTES = 3 << 19
+
+# Rows of so many positions that less than the least height would fit are packed in slabs, high enough for what a block
+# reads of the right operand; what slabs leave is in the cache, too.
+_LEAST_HEIGHT, _MOST_HEIGHT = 192, 510
+_SLAB_BYTES, _SLAB_HEIGHT = 1 << 20, 384
+
+# Sums of so many tiles are carried from slab to slab.
+_CARRIED_TILES = 1 << 12
+
 _NO_EXPONENTS = np.empty(0, np.int32)
 
 
@@ -30,21 +39,38 @@ def contract(a: Quantised, b: Quantised, bias_C: np.ndarray, out_RC: np.ndarray,
     """``backend.contract`` by the tile kernel: ``a`` is packed block by block as it is used, ``b`` once and kept."""
     right = b.packed
     arrays, from_planes = a.arrays()
-    exponents = a.exponents_R.numpy() if from_planes or not a.by_rows else _NO_EXPONENTS
     rows, tiles, threads = a.rows, right.words.shape[0], torch.get_num_threads()
-    fits = max(LEFT_LANES, min(_MAX_HEIGHT, _BLOCK_BYTES // (2 * a.length)))
+    pieces = -(-a.length // PIECE)
+    fits = min(_MOST_HEIGHT, _BLOCK_BYTES // RECORD // pieces * LEFT_LANES)
+    in_slabs = fits < min(_LEAST_HEIGHT, rows)
+    fits = _SLAB_HEIGHT if in_slabs else fits
     blocks = -(-rows // fits)
     if blocks > threads:
         blocks = -(-blocks // threads) * threads
     height = -(-rows // blocks // LEFT_LANES) * LEFT_LANES
     blocks = -(-rows // height)
-    panels = -(-tiles // (1 if blocks >= threads else -(-threads // blocks)))
+    slab = min(MAX_PIECES, max(1, _SLAB_BYTES // RECORD // (height // LEFT_LANES))) if in_slabs else pieces
+    across = 1 if blocks >= threads else -(-threads // blocks)
+    if slab < pieces:
+        across = max(across, -(-tiles * (height // LEFT_LANES) // _CARRIED_TILES))
+    panels = -(-tiles // across)
     across = -(-tiles // panels)
     run_rows(
         multiply_kernel,
         blocks * across,
-        *(panels, height, arrays, from_planes, a.by_rows, a.length, exponents),
+        *(panels, height, slab, arrays, from_planes, a.by_rows, a.length, _exponents(a, from_planes, slab < pieces)),
         *(right.words, right.scale_C, right.span, bias_C, out_RC, bad_R),
         # About one element of memory traffic is worth 32 products.
         cost=height * panels * a.length,
     )
+
+
+def _exponents(a: Quantised, from_planes: bool, in_slabs: bool) -> np.ndarray:
+    """What the kernel does not find out itself."""
+    if from_planes or not a.by_rows:
+        return a.exponents_R.numpy()
+    if not in_slabs:
+        return _NO_EXPONENTS
+    exponents = np.empty(a.rows, np.int32)
+    run_rows(exponents_of_rows_kernel, a.rows, a.unchanged_floats().numpy(), exponents, cost=a.length)
+    return exponents

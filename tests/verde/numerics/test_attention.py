@@ -201,3 +201,9 @@ def test_one_call_for_all_pairs_gives_the_bits_of_a_call_for_each(num_queries, l
     together = results()
     monkeypatch.setattr("verde.numerics.attention._BATCHED_PRODUCTS", 0)
     assert all(torch.equal(a, b) for a, b in zip(together, results(), strict=True))
+
+
+def test_key_by_key_refuses_heads_of_width_one_by_name():
+    query, key, value = heads(width=1)
+    with pytest.raises(NotReproducible, match="width one"):
+        by_key(query, key, value, None, 0.3, ALL)

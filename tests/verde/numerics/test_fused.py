@@ -4,8 +4,10 @@ import threading
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
+from protocol.errors import NumericsError
 from verde.numerics import exact, golden
 from verde.numerics.fused_layers import log_probs
 
@@ -139,3 +141,29 @@ def test_log_probabilities_are_gathered_and_normalised():
         separate.backward(upstream)
     assert torch.equal(fused, separate)
     assert torch.equal(gradient, logits.grad)
+
+
+@pytest.mark.parametrize("spread", [1e-3, 1.0, 60.0])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_cross_entropy_in_one_pass_has_the_bits_of_its_operators(spread, reduction):
+    draw = torch.Generator().manual_seed(3)
+    logits = spread * torch.randn(37, 501, generator=draw)
+    target = torch.randint(0, 501, (37,), generator=draw)
+    target[[3, 9]] = -100
+    found = []
+    for fused in (True, False):
+        leaf = logits.clone().requires_grad_()
+        with exact(nn.Linear(1, 1), fused=fused):
+            loss = F.cross_entropy(leaf, target, ignore_index=-100, reduction=reduction)
+            (3.7 * loss).backward()
+        found.append((loss.detach().view(torch.int32), leaf.grad.view(torch.int32)))
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])
+    wide = logits.double().requires_grad_()
+    (3.7 * F.cross_entropy(wide, target, ignore_index=-100, reduction=reduction)).backward()
+    assert torch.allclose(leaf.grad.double(), wide.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_cross_entropy_of_no_target_at_all_is_no_number():
+    with exact(nn.Linear(1, 1)), pytest.raises(NumericsError):
+        F.cross_entropy(torch.ones(2, 3), torch.tensor([-100, -100]))

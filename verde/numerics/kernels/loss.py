@@ -16,6 +16,8 @@ from verde.numerics.kernels.exponent import INFINITY_BITS, magnitude_bits, round
 from verde.numerics.kernels.reduce import SHIFTER_BITS, WIDTH, largest_bits, term_bits
 from verde.numerics.kernels.scalar import add, exp, log, mul, sub
 
+_ZERO = np.float32(0.0)
+
 # 2^36 relative to the exponent of 1.
 _SCALE = np.float64(2.0 ** (WIDTH - 1))
 _ORDER = np.int32(0x7FFFFFFF)
@@ -32,6 +34,15 @@ def largest_value(z_V):
 
 
 @kernel
+def sum_of_powers(z_V, most):
+    """SUM of ``exp(sub(z, most))``, ``most`` being the largest z."""
+    total = np.int64(0)
+    for v in range(z_V.shape[0]):
+        total += term_bits(exp(sub(z_V[v], most)), _SCALE)
+    return rounded(total - np.int64(z_V.shape[0]) * SHIFTER_BITS, np.int64(1 - WIDTH))
+
+
+@kernel
 def log_probs_kernel(start, stop, z_RV, token_R, log_prob_R, normaliser_R, bad_R):
     """``sub(z[token], logsumexp(z))`` of each row; ``normaliser_R`` keeps the logsumexp."""
     for i in range(start, stop):
@@ -40,11 +51,7 @@ def log_probs_kernel(start, stop, z_RV, token_R, log_prob_R, normaliser_R, bad_R
             bad_R[i] = True
             continue
         most = largest_value(z_V)
-        total = np.int64(0)
-        for v in range(z_V.shape[0]):
-            total += term_bits(exp(sub(z_V[v], most)), _SCALE)
-        total -= np.int64(z_V.shape[0]) * SHIFTER_BITS
-        normaliser = add(most, log(rounded(total, np.int64(1 - WIDTH))))
+        normaliser = add(most, log(sum_of_powers(z_V, most)))
         normaliser_R[i] = normaliser
         log_prob_R[i] = sub(z_V[token_R[i]], normaliser)
         bad_R[i] = magnitude_bits(log_prob_R[i]) >= INFINITY_BITS
@@ -59,4 +66,37 @@ def log_probs_backward_kernel(start, stop, g_R, z_RV, token_R, normaliser_R, dz_
         for v in range(z_V.shape[0]):
             dz_V[v] = mul(minus, exp(sub(z_V[v], normaliser)))
         dz_V[token_R[i]] = add(dz_V[token_R[i]], g)
+        bad_R[i] = holds_no_number(dz_V)
+
+
+@kernel
+def cross_entropy_kernel(start, stop, z_RV, target_R, picked_R, norm_2R, bad_R):
+    """``picked_R``: the log-softmax of each row at its target; ``norm_2R`` keeps max and log(SUM(e)).
+
+    A target below 0 picks nothing.
+    """
+    for i in range(start, stop):
+        z_V = z_RV[i]
+        bad_R[i] = largest_bits(z_V) >= INFINITY_BITS
+        if bad_R[i]:
+            continue
+        most = largest_value(z_V)
+        logarithm = log(sum_of_powers(z_V, most))
+        norm_2R[0, i], norm_2R[1, i] = most, logarithm
+        picked_R[i] = sub(sub(z_V[target_R[i]], most), logarithm) if target_R[i] >= 0 else _ZERO
+        bad_R[i] = magnitude_bits(picked_R[i]) >= INFINITY_BITS
+
+
+@kernel
+def cross_entropy_backward_kernel(start, stop, g_R, z_RV, target_R, norm_2R, dz_RV, bad_R):
+    """The gradient of log-softmax where only the target's element of a row has one, ``g_R``: SUM(g) is g itself."""
+    for i in range(start, stop):
+        z_V, dz_V, g, most, logarithm = z_RV[i], dz_RV[i], g_R[i], norm_2R[0, i], norm_2R[1, i]
+        if target_R[i] < 0:
+            dz_V[:] = _ZERO
+            continue
+        for v in range(z_V.shape[0]):
+            dz_V[v] = sub(_ZERO, mul(exp(sub(sub(z_V[v], most), logarithm)), g))
+        at = target_R[i]
+        dz_V[at] = sub(g, mul(exp(sub(sub(z_V[at], most), logarithm)), g))
         bad_R[i] = holds_no_number(dz_V)

@@ -12,7 +12,7 @@ import numpy as np
 from verde.numerics.kernels.compiled import kernel
 from verde.numerics.kernels.epilogue import holds_no_number
 from verde.numerics.kernels.exponent import INFINITY_BITS, power_of_two_64, rounded
-from verde.numerics.kernels.loss import largest_value
+from verde.numerics.kernels.loss import largest_value, sum_of_powers
 from verde.numerics.kernels.reduce import SHIFTER_BITS, WIDTH, largest_bits, row_sum, term_bits
 from verde.numerics.kernels.scalar import div, exp, log, mul, sub
 
@@ -46,11 +46,8 @@ def log_softmax_kernel(start, stop, x_RV, out_RV, bad_R):
         bad_R[r] = largest_bits(x_V) >= INFINITY_BITS
         if bad_R[r]:
             continue
-        most, total = largest_value(x_V), np.int64(0)
-        scale = power_of_two_64(np.int64(WIDTH - 1))
-        for v in range(width):
-            total += term_bits(exp(sub(x_V[v], most)), scale)
-        logarithm = log(rounded(total - width * SHIFTER_BITS, np.int64(1 - WIDTH)))
+        most = largest_value(x_V)
+        logarithm = log(sum_of_powers(x_V, most))
         for v in range(width):
             out_V[v] = sub(sub(x_V[v], most), logarithm)
         bad_R[r] = holds_no_number(out_V)

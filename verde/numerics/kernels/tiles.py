@@ -1,46 +1,63 @@
 """Why this module exists: one fused kernel multiplies, adds, scales and rounds where vendor kernels leave int32 sums.
 
-For x86 processors with AVX512-VNNI. A tile is 4 rows of the left and 32 rows of the right operand: all four byte
-products are accumulated in registers, become doubles (exact, see ``kernels/epilogue``) and are rounded once. The left
-block stays in the second-level cache, quantised there by the thread that uses it; the right operand is packed once.
+For x86 processors with AVX512-VNNI. A tile is 6 rows of the left and 32 rows of the right operand. Three products of
+vectors give each sum C of 256 positions exactly, where bytes alone would take four: T, the sum of the products of whole
+significands modulo 2^32, and hh, the sum of those of their high bytes. With q = 256·h + l and l from -128 to 127,
+C - 65536·hh = SUM(q · l') + 256 · SUM(l · h'), whose magnitude is at most 256 · 128 · (32639 + 256 · 127) < 2^31. So
+that difference is T - 65536·hh, taken as a signed number of 32 bits. Pieces of 256 positions are added as two int32:
+C = 65536·high + low, where only the last 16 bits of each piece enter low.
 
-The right bytes read as h + 128, l + 128, which adds 32896 · sum(q) of the left row to the exact total: it is taken off
-again. No int32 sum wraps: at most 2^14 positions are added before they become doubles.
+The right high bytes read as h' + 128: ``bias`` begins each sum of them with what takes that off again.
 
-Shapes: R rows, C columns of the result, K positions; T tiles, K4 groups (``kernels/packing``).
+Shapes: R rows, C columns of the result, K positions; T tiles, P pieces, K4 groups (``kernels/packing``).
 """
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import types
 from numba.extending import intrinsic
 
 from verde.numerics.kernels.compiled import kernel
 from verde.numerics.kernels.epilogue import add_bias, holds_no_number
 from verde.numerics.kernels.exponent import LEAST_NORMAL, NOT_FINITE, power_of_two_64
-from verde.numerics.kernels.packing import bytes_of_rows_kernel, pack_columns_kernel
+from verde.numerics.kernels.packing import (
+    HIGH_AT,
+    LEFT_LANES,
+    PIECE,
+    PIECE_GROUPS,
+    RECORD,
+    RIGHT_LANES,
+    STRIDE_GROUPS,
+    high_bytes,
+    left_columns,
+    left_rows,
+)
 
-LEFT_LANES = 4
-RIGHT_LANES = 32
+# numba does without; ``_sum_piece`` writes out an instruction.
+binding.initialize_native_asmparser()
+
 _VECTORS = 2
-_UNDO_FLIP = 32896.0
 
-# Groups of four positions that are added as int32.
-_MAX_GROUPS = 1 << 12
+# Bytes of a tile's sums: row, vector, (high, low), lane.
+_SUMS = LEFT_LANES * _VECTORS * 2 * 16 * 4
+
+# Pieces whose high parts, of at most 256 · 127^2 + 2^16 each, are added as int32.
+MAX_PIECES = 512
 
 _I32, _I64, _F64 = ir.IntType(32), ir.IntType(64), ir.DoubleType()
 _WORDS, _DOUBLES, _FLOATS = (ir.VectorType(kind, 16) for kind in (_I32, _F64, ir.FloatType()))
 
-_STRIDES = types.UniTuple(types.int64, 3)
-
 
 def _number(value: int) -> ir.Constant:
     return ir.Constant(_I64, value)
+
+
+def _at(builder: Any, address: Any, offset: int) -> Any:
+    return builder.add(address, _number(offset)) if offset else address
 
 
 def _load(builder: Any, address: Any, kind: Any, align: int) -> Any:
@@ -53,6 +70,13 @@ def _store(builder: Any, value: Any, address: Any, align: int) -> None:
     builder.store(value, builder.inttoptr(address, value.type.as_pointer())).align = align
 
 
+def _prefetch(builder: Any, address: Any) -> None:
+    pointer = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [pointer, _I32, _I32, _I32])
+    fetch = builder.module.declare_intrinsic("llvm.prefetch", (pointer,), kind)
+    builder.call(fetch, [builder.inttoptr(address, pointer), *(ir.Constant(_I32, x) for x in (0, 3, 1))])
+
+
 def _spread(builder: Any, value: Any, kind: Any) -> Any:
     """One number in all 16 places of a vector."""
     undefined = ir.Constant(kind, ir.Undefined)
@@ -60,121 +84,123 @@ def _spread(builder: Any, value: Any, kind: Any) -> Any:
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(_I32, 16), [0] * 16))
 
 
-def _accumulate(builder: Any, left: Any, strides: tuple[Any, ...], right: Any, groups: Any) -> list[list[list[Any]]]:
-    """The loop over groups: int32 sums [row][hh, mid, ll][vector]. ``strides`` in bytes: group, plane, row."""
-    by_group, by_plane, by_row = strides
-    kind = ir.FunctionType(_WORDS, [_WORDS] * 3)
-    dot = builder.module.declare_intrinsic("llvm.x86.avx512.vpdpbusd.512", (), kind)
-    entry, loop, done = builder.block, builder.append_basic_block("group"), builder.append_basic_block("summed")
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    counter, at_left, at_right = (builder.phi(_I64) for _ in range(3))
-    old = [[[builder.phi(_WORDS) for _ in range(_VECTORS)] for _ in range(3)] for _ in range(LEFT_LANES)]
-    high, low = (
-        [
-            _load(builder, builder.add(at_right, _number(64 * (plane * _VECTORS + v))), _WORDS, 4)
-            for v in range(_VECTORS)
-        ]
-        for plane in range(2)
-    )
-    new = []
-    for row in range(LEFT_LANES):
-        at_row = builder.add(at_left, builder.mul(by_row, _number(row)))
-        of_high, of_low = (
-            _spread(builder, _load(builder, address, _I32, 4), _WORDS)
-            for address in (at_row, builder.add(at_row, by_plane))
+def _all(value: int) -> ir.Constant:
+    return ir.Constant(_WORDS, [value] * 16)
+
+
+@intrinsic
+def _sum_piece(_: Any, left: Any, right: Any, right_high: Any, groups: Any, bias: Any, before: Any, after: Any) -> Any:
+    """Add a piece of an even number of groups to the sums at ``before``, written to ``after``; all are addresses."""
+
+    def generate(context: Any, builder: Any, __: Any, args: Any) -> Any:
+        left, right, right_high, groups, bias, before, after = args
+        kind = ir.FunctionType(_WORDS, [_WORDS] * 3)
+        # Written out: LLVM would split what is one instruction into a product and a sum to shorten a chain.
+        whole_dot = ir.InlineAsm(kind, "vpdpwssd $2, $1, $0", "=v,v,v,0")
+        byte_dot = builder.module.declare_intrinsic("llvm.x86.avx512.vpdpbusd.512", (), kind)
+        biases = [_load(builder, _at(builder, bias, 4 * r), _I32, 4) for r in range(LEFT_LANES)]
+        begun = [_spread(builder, one, _WORDS) for one in biases]
+        left_high, next_left = _at(builder, left, HIGH_AT), _at(builder, left, RECORD)
+        entry, loop, done = builder.block, builder.append_basic_block("group"), builder.append_basic_block("summed")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        counter, at_whole, at_high, at_right, at_right_high, at_next, at_sums = (builder.phi(_I64) for _ in range(7))
+        old_whole, old_high = (
+            [[builder.phi(_WORDS) for _ in range(_VECTORS)] for _ in range(LEFT_LANES)] for _ in range(2)
         )
-        hh, mid, ll = old[row]
-        hh = [builder.call(dot, [hh[v], high[v], of_high]) for v in range(_VECTORS)]
-        mid = [builder.call(dot, [mid[v], low[v], of_high]) for v in range(_VECTORS)]
-        ll = [builder.call(dot, [ll[v], low[v], of_low]) for v in range(_VECTORS)]
-        mid = [builder.call(dot, [mid[v], high[v], of_low]) for v in range(_VECTORS)]
-        new.append([hh, mid, ll])
-    following = builder.add(counter, _number(1))
-    steps = (
-        (counter, _number(0), following),
-        (at_left, left, builder.add(at_left, by_group)),
-        (at_right, right, builder.add(at_right, _number(8 * RIGHT_LANES))),
-    )
-    for phi, before, after in steps:
-        phi.add_incoming(before, entry)
-        phi.add_incoming(after, loop)
-    for phis, values in zip(old, new, strict=True):
-        for phi, value in zip(chain(*phis), chain(*values), strict=True):
-            phi.add_incoming(ir.Constant(_WORDS, None), entry)
-            phi.add_incoming(value, loop)
-    builder.cbranch(builder.icmp_signed("<", following, groups), loop, done)
-    builder.position_at_end(done)
-    return new
-
-
-def _exact_total(builder: Any, sums: list[list[Any]], v: int, off: Any = None) -> Any:
-    """65536·hh + 256·mid + ll - off as doubles."""
-    hh, mid, ll = (builder.sitofp(kind[v], _DOUBLES) for kind in sums)
-    # Every step is exact, so a fused multiply-add gives what two roundings would.
-    fused = builder.module.declare_intrinsic("llvm.fma.v16f64", (), ir.FunctionType(_DOUBLES, [_DOUBLES] * 3))
-    low = builder.call(fused, [mid, ir.Constant(_DOUBLES, [256.0] * 16), ll if off is None else builder.fsub(ll, off)])
-    return builder.call(fused, [hh, ir.Constant(_DOUBLES, [65536.0] * 16), low])
-
-
-@intrinsic
-def tile_totals(_: Any, left: Any, strides: Any, right: Any, groups: Any, out: Any) -> Any:
-    """Write the exact totals (flip not undone) of two tiles to float64 [4, 32]; all are addresses."""
-
-    def generate(context: Any, builder: Any, __: Any, args: Any) -> Any:
-        strides = tuple(builder.extract_value(args[1], i) for i in range(3))
-        for row, sums in enumerate(_accumulate(builder, args[0], strides, *args[2:4])):
+        whole, high = [list(row) for row in old_whole], [list(row) for row in old_high]
+        for group in range(STRIDE_GROUPS):
+            for plane in range(2):
+                first = 8 * RIGHT_LANES * group + 4 * RIGHT_LANES * plane
+                words = [_load(builder, _at(builder, at_right, first + 64 * v), _WORDS, 4) for v in range(_VECTORS)]
+                for r in range(LEFT_LANES):
+                    place = _at(builder, at_whole, 2 * PIECE * r + 8 * group + 4 * plane)
+                    pair = _spread(builder, _load(builder, place, _I32, 4), _WORDS)
+                    whole[r] = [builder.call(whole_dot, [words[v], pair, whole[r][v]]) for v in range(_VECTORS)]
+            first = 4 * RIGHT_LANES * group
+            words = [_load(builder, _at(builder, at_right_high, first + 64 * v), _WORDS, 4) for v in range(_VECTORS)]
+            for r in range(LEFT_LANES):
+                place = _at(builder, at_high, PIECE * r + 4 * group)
+                four = _spread(builder, _load(builder, place, _I32, 4), _WORDS)
+                high[r] = [builder.call(byte_dot, [high[r][v], words[v], four]) for v in range(_VECTORS)]
+        for line in range(3):
+            _prefetch(builder, _at(builder, at_next, 64 * line))
+        _prefetch(builder, at_sums)
+        following = builder.add(counter, _number(STRIDE_GROUPS))
+        steps = (
+            (counter, _number(0), following),
+            (at_whole, left, _at(builder, at_whole, 8 * STRIDE_GROUPS)),
+            (at_high, left_high, _at(builder, at_high, 4 * STRIDE_GROUPS)),
+            (at_right, right, _at(builder, at_right, 8 * RIGHT_LANES * STRIDE_GROUPS)),
+            (at_next, next_left, _at(builder, at_next, RECORD * STRIDE_GROUPS // PIECE_GROUPS)),
+            (at_sums, after, _at(builder, at_sums, 64)),
+            (at_right_high, right_high, _at(builder, at_right_high, 4 * RIGHT_LANES * STRIDE_GROUPS)),
+        )
+        builder.cbranch(builder.icmp_signed("<", following, groups), loop, done)
+        for phi, first, later in steps:
+            phi.add_incoming(first, entry)
+            phi.add_incoming(later, loop)
+        for r in range(LEFT_LANES):
             for v in range(_VECTORS):
-                place = builder.add(args[4], _number(8 * (RIGHT_LANES * row + 16 * v)))
-                _store(builder, _exact_total(builder, sums, v), place, 8)
+                old_whole[r][v].add_incoming(ir.Constant(_WORDS, None), entry)
+                old_whole[r][v].add_incoming(whole[r][v], loop)
+                old_high[r][v].add_incoming(begun[r], entry)
+                old_high[r][v].add_incoming(high[r][v], loop)
+        builder.position_at_end(done)
+        for r in range(LEFT_LANES):
+            for v in range(_VECTORS):
+                place = 128 * (_VECTORS * r + v)
+                rest = builder.sub(whole[r][v], builder.shl(high[r][v], _all(16)))
+                carried = builder.add(high[r][v], builder.ashr(rest, _all(16)))
+                sums = (carried, whole[r][v])
+                for offset, value in zip((place, place + 64), sums, strict=True):
+                    total = builder.add(value, _load(builder, _at(builder, before, offset), _WORDS, 4))
+                    _store(builder, total, _at(builder, after, offset), 4)
         return context.get_dummy_value()
 
-    return types.void(types.int64, _STRIDES, *[types.int64] * 3), generate
+    return types.void(*[types.int64] * 7), generate
 
 
 @intrinsic
-def tile_results(
-    _: Any, left: Any, strides: Any, right: Any, groups: Any, undo: Any, scale_R: Any, scale_C: Any, out: Any, step: Any
-) -> Any:
-    """(total - undo) · scale_R · scale_C as float32 at ``out``, whose rows are ``step`` bytes apart."""
+def _round_tile(_: Any, sums: Any, scale_R: Any, scale_C: Any, out: Any, step: Any) -> Any:
+    """C · scale_R · scale_C of a tile as float32 at ``out``, whose rows are ``step`` bytes apart."""
 
     def generate(context: Any, builder: Any, __: Any, args: Any) -> Any:
-        undo, scale_R, scale_C, out, step = args[4:]
-        strides = tuple(builder.extract_value(args[1], i) for i in range(3))
-        for row, sums in enumerate(_accumulate(builder, args[0], strides, *args[2:4])):
-            off, scale = (
-                _spread(builder, _load(builder, builder.add(base, _number(8 * row)), _F64, 8), _DOUBLES)
-                for base in (undo, scale_R)
-            )
-            begin = builder.add(out, builder.mul(step, _number(row)))
+        sums, scale_R, scale_C, out, step = args
+        # Every step is exact, so a fused multiply-add gives what two roundings would.
+        fused = builder.module.declare_intrinsic("llvm.fma.v16f64", (), ir.FunctionType(_DOUBLES, [_DOUBLES] * 3))
+        for r in range(LEFT_LANES):
+            scale = _spread(builder, _load(builder, _at(builder, scale_R, 8 * r), _F64, 8), _DOUBLES)
+            begin = builder.add(out, builder.mul(step, _number(r)))
             for v in range(_VECTORS):
-                total = _exact_total(builder, sums, v, off)
-                factor = builder.fmul(scale, _load(builder, builder.add(scale_C, _number(128 * v)), _DOUBLES, 8))
+                place = _at(builder, sums, 128 * (_VECTORS * r + v))
+                high, low = (_load(builder, _at(builder, place, offset), _WORDS, 4) for offset in (0, 64))
+                rest = builder.sub(low, builder.shl(high, _all(16)))
+                whole, part = (builder.sitofp(x, _DOUBLES) for x in (high, rest))
+                total = builder.call(fused, [whole, ir.Constant(_DOUBLES, [65536.0] * 16), part])
+                factor = builder.fmul(scale, _load(builder, _at(builder, scale_C, 128 * v), _DOUBLES, 8))
                 value = builder.fptrunc(builder.fmul(total, factor), _FLOATS)
-                _store(builder, value, builder.add(begin, _number(64 * v)), 4)
+                _store(builder, value, _at(builder, begin, 64 * v), 4)
         return context.get_dummy_value()
 
-    return types.void(types.int64, _STRIDES, *[types.int64] * 7), generate
+    return types.void(*[types.int64] * 5), generate
 
 
 @kernel
-def _careful_tile(left, strides, right, groups, undo_R, scale_R, scale_C, row, column, out_RC):
+def _careful_tile(sums_42, scale_R, scale_C, row, column, total_rc, is_first, is_last, out_RC):
     """One tile at the border of the matrix, of many positions, or whose results may overflow or vanish."""
-    total_RC = np.empty((LEFT_LANES, RIGHT_LANES), np.float64)
-    piece_RC = np.empty((LEFT_LANES, RIGHT_LANES), np.float64)
-    for first in range(0, groups, _MAX_GROUPS):
-        count = min(groups - first, _MAX_GROUPS)
-        at_left, at_right = left + first * strides[0], right + first * 8 * RIGHT_LANES
-        if first == 0:
-            tile_totals(np.int64(at_left), strides, np.int64(at_right), np.int64(count), total_RC.ctypes.data)
-        else:
-            tile_totals(np.int64(at_left), strides, np.int64(at_right), np.int64(count), piece_RC.ctypes.data)
-            total_RC += piece_RC
     for i in range(min(LEFT_LANES, out_RC.shape[0] - row)):
-        out_c = out_RC[row + i, column : min(out_RC.shape[1], column + RIGHT_LANES)]
-        for j in range(out_c.shape[0]):
-            value = np.float32((total_RC[i, j] - undo_R[i]) * (scale_R[i] * scale_C[j]))
-            out_c[j] = value if abs(value) >= LEAST_NORMAL else np.float32(0.0)
+        width = min(RIGHT_LANES, out_RC.shape[1] - column)
+        for j in range(width):
+            high, low = sums_42[i, j // 16, 0, j % 16], sums_42[i, j // 16, 1, j % 16]
+            total = np.float64(high) * 65536.0 + np.float64(np.int32(low - np.int32(high << 16)))
+            if not is_first:
+                total += total_rc[i, j]
+            if is_last:
+                value = np.float32(total * (scale_R[i] * scale_C[j]))
+                out_RC[row + i, column + j] = value if abs(value) >= LEAST_NORMAL else np.float32(0.0)
+            else:
+                total_rc[i, j] = total
 
 
 @kernel
@@ -183,6 +209,7 @@ def multiply_kernel(
     stop,
     panels,
     height,
+    slab,
     left,
     from_planes,
     by_rows,
@@ -195,76 +222,102 @@ def multiply_kernel(
     out,
     bad_R,
 ):
-    """Write the tiles of tasks; a task is ``height`` left rows (a multiple of 4) and ``panels`` right tiles.
+    """Write the tiles of tasks; a task is ``height`` left rows (a multiple of 6) and ``panels`` right tiles.
 
-    ``left``: (floats, planes); ``exponents_R`` are read except for float rows. ``words`` is the packed right operand,
-    ``scale_C`` 2^eb padded to whole tiles, ``span`` its least and largest exponent. ``bad_R`` marks rows that are no
-    numbers, before or after.
+    ``left``: (floats, planes); ``exponents_R`` are read except for float rows of one slab. ``slab``: how many pieces
+    are packed at a time. ``words`` is the packed right operand, ``scale_C`` 2^eb padded to whole tiles, ``span`` its
+    least and largest exponent. ``bad_R`` marks rows that are no numbers, before or after.
     """
     x, planes = left
     rows, columns = out.shape
     tiles, groups = words.shape[0], words.shape[1]
     across = -(-tiles // panels)
-    row_tiles = height // LEFT_LANES
-    # Rows keep their order (a tile is [row, plane, group]); columns come as words [group, plane, row].
-    block = np.empty((row_tiles, LEFT_LANES, 2, groups) if by_rows else (row_tiles, groups, 2, LEFT_LANES), np.int32)
-    strides = (
-        (np.int64(4), np.int64(4 * groups), np.int64(8 * groups))
-        if by_rows
-        else (np.int64(32), np.int64(16), np.int64(4))
-    )
-    sums, undo, scale_R = np.empty(height, np.float64), np.empty(height, np.float64), np.empty(height, np.float64)
-    exponents = np.empty(height, np.int32)
-    at_block, at_undo, at_scale_R = block.ctypes.data, undo.ctypes.data, scale_R.ctypes.data
-    at_out = out.ctypes.data
-    packed = -1
+    row_tiles, pieces = height // LEFT_LANES, -(-groups // PIECE_GROUPS)
+    slab = min(slab, pieces)
+    # The sums of a run of slabs fit their int32.
+    run = MAX_PIECES // slab * slab
+    is_one, is_one_run = slab == pieces, pieces <= run
+    block = np.empty((slab, row_tiles, RECORD), np.int8)
+    bias = np.zeros((slab, row_tiles, LEFT_LANES), np.int32)
+    high = np.empty((PIECE_GROUPS, RIGHT_LANES), np.int32)
+    sums = np.empty((1 if is_one else panels, row_tiles, LEFT_LANES, _VECTORS, 2, 16), np.int32)
+    totals = np.empty((1 if is_one_run else panels, row_tiles, LEFT_LANES, RIGHT_LANES), np.float64)
+    none = np.zeros(LEFT_LANES * _VECTORS * 2 * 16, np.int32)
+    scale_R, exponents = np.empty(height, np.float64), np.empty(height, np.int32)
+    # numba frees an array after its last use by name: all of these are named again in the loop.
+    at_block, at_bias, at_sums = block.ctypes.data, bias.ctypes.data, sums.ctypes.data
+    at_words, at_high, at_scale_R, at_out = words.ctypes.data, high.ctypes.data, scale_R.ctypes.data, out.ctypes.data
+    at_scale_C = scale_C.ctypes.data
+    packed, packed_slab, plain = -1, -1, False
     for task in range(start, stop):
         first = task // across * height
         count = min(height, rows - first)
-        if packed != first:
-            packed = first
-            begin, end = first // LEFT_LANES, (first + count + LEFT_LANES - 1) // LEFT_LANES
-            if from_planes or not by_rows:
-                exponents[:count] = exponents_R[first : first + count]
-            if by_rows:
-                bytes_of_rows_kernel(first, first + count, x, planes, from_planes, length, block, exponents, sums)
-            else:
-                pack_columns_kernel(begin, end, x, planes, from_planes, length, np.int32(0), block, exponents, sums)
-            least, most = exponents[0], exponents[0]
-            for i in range(count):
-                if exponents[i] == NOT_FINITE:
-                    bad_R[first + i] = True
-                    exponents[i] = 0
-                least, most = min(least, exponents[i]), max(most, exponents[i])
-                undo[i] = sums[i] * _UNDO_FLIP
-                scale_R[i] = power_of_two_64(np.int64(exponents[i]) - 30)
-            # A total is 0 or at least 1 in magnitude, and at most 2^(30 + 22).
-            plain = groups <= _MAX_GROUPS and least + span[0] - 30 >= -126 and most + span[1] + 22 <= 127
-        for tile in range(task % across * panels, min(tiles, (task % across + 1) * panels)):
-            column = tile * RIGHT_LANES
-            right = words[tile].ctypes.data
-            scale_c = scale_C[column : column + RIGHT_LANES]
-            at_scale_c = scale_c.ctypes.data
-            whole = plain and column + RIGHT_LANES <= columns
-            for i in range(0, count, LEFT_LANES):
-                at = at_block + 8 * i * groups
-                if whole and i + LEFT_LANES <= count:
-                    tile_results(
-                        at,
-                        strides,
-                        right,
-                        np.int64(groups),
-                        at_undo + 8 * i,
-                        at_scale_R + 8 * i,
-                        at_scale_c,
-                        at_out + 4 * ((first + i) * columns + column),
-                        np.int64(4 * columns),
-                    )
+        first_tile = task % across * panels
+        for first_piece in range(0, pieces, slab):
+            num_pieces = min(slab, pieces - first_piece)
+            is_last = first_piece + num_pieces == pieces
+            begins, ends = first_piece % run == 0, is_last or (first_piece + slab) % run == 0
+            if packed != first or packed_slab != first_piece:
+                if packed != first and (from_planes or not by_rows or not is_one):
+                    exponents[:count] = exponents_R[first : first + count]
+                if by_rows:
+                    left_rows(x, planes, from_planes, length, first, count, first_piece, is_one, block, bias, exponents)
                 else:
-                    _careful_tile(at, strides, right, groups, undo[i:], scale_R[i:], scale_c, first + i, column, out)
-            if bias_C.shape[0] or not plain:
-                for i in range(count):
-                    out_c = out[first + i, column : min(columns, column + RIGHT_LANES)]
-                    if bias_C.shape[0]:
-                        add_bias(bias_C, column, out_c)
-                    bad_R[first + i] |= holds_no_number(out_c)
+                    left_columns(x, planes, from_planes, length, first, count, first_piece, block, bias, exponents)
+                if packed != first:
+                    least, most = exponents[0], exponents[0]
+                    for i in range(count):
+                        if exponents[i] == NOT_FINITE:
+                            bad_R[first + i] = True
+                            exponents[i] = 0
+                        least, most = min(least, exponents[i]), max(most, exponents[i])
+                        scale_R[i] = power_of_two_64(np.int64(exponents[i]) - 30)
+                    # A total is 0 or at least 1 in magnitude, and at most 2^(30 + 22).
+                    plain = is_one_run and least + span[0] - 30 >= -126 and most + span[1] + 22 <= 127
+                packed, packed_slab = first, first_piece
+            for tile in range(first_tile, min(tiles, first_tile + panels)):
+                column = tile * RIGHT_LANES
+                whole = plain and column + RIGHT_LANES <= columns
+                kept = 0 if is_one else tile - first_tile
+                at_kept = at_sums + kept * row_tiles * _SUMS
+                for piece in range(num_pieces):
+                    begin = (first_piece + piece) * PIECE_GROUPS
+                    num_groups = min(groups - begin, PIECE_GROUPS)
+                    high_bytes(words[tile, begin : begin + num_groups], high)
+                    right = at_words + 8 * RIGHT_LANES * (tile * groups + begin)
+                    for t in range(-(-count // LEFT_LANES)):
+                        at_tile = at_kept + t * _SUMS
+                        record = piece * row_tiles + t
+                        _sum_piece(
+                            np.int64(at_block + record * RECORD),
+                            np.int64(right),
+                            np.int64(at_high),
+                            np.int64(num_groups),
+                            np.int64(at_bias + 4 * LEFT_LANES * record),
+                            np.int64(none.ctypes.data if piece == 0 and begins else at_tile),
+                            np.int64(at_tile),
+                        )
+                        if not ends or piece + 1 < num_pieces:
+                            continue
+                        i = t * LEFT_LANES
+                        if whole and i + LEFT_LANES <= count:
+                            _round_tile(
+                                np.int64(at_tile),
+                                np.int64(at_scale_R + 8 * i),
+                                np.int64(at_scale_C + 8 * column),
+                                np.int64(at_out + 4 * ((first + i) * columns + column)),
+                                np.int64(4 * columns),
+                            )
+                        else:
+                            total_rc = totals[0 if is_one_run else kept, t]
+                            scale_c = scale_C[column : column + RIGHT_LANES]
+                            _careful_tile(
+                                *(sums[kept, t], scale_R[i:], scale_c, first + i, column, total_rc),
+                                *(first_piece < run, is_last, out),
+                            )
+                if is_last and (bias_C.shape[0] or not plain):
+                    for i in range(count):
+                        out_c = out[first + i, column : min(columns, column + RIGHT_LANES)]
+                        if bias_C.shape[0]:
+                            add_bias(bias_C, column, out_c)
+                        bad_R[first + i] |= holds_no_number(out_c)
