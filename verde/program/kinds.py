@@ -6,40 +6,43 @@ is allowed), so views, transposes and broadcasts cost nothing. With c the output
 unravelling of its index), an input's element is ``start + sum(c[axis] * stride[axis])``. Where the kind reduces over
 ``length`` terms, an input marked ``row`` gives ``length`` consecutive elements from there on.
 
-"Needs" below is all that one output element depends on: ``x`` stands for one element of input x, ``x[*]`` for its row.
-Elements are 32-bit words unless the type says otherwise: F32 (binary32 bits), I32, I16 (significands), U8 (0 or 1).
+Elements are F32 (binary32 bits), I32, I16 (significands) or U8 (0 or 1). Below, after the inputs and (in brackets) the
+attributes, is what one output element is; that is all that it depends on. Definitions are those of docs/exact-1.md.
 
-Reductions are folds over terms 0 … length - 1 of an integer, from ``start`` on; ``finish`` makes the element of the last
-one. Beyond ``PART`` terms the fold's value after every PART terms is agreed on first (``verde.bisect``), so that a leaf
-never has more than PART terms; ``first`` is then the first term of the part. docs/exact-1.md has all other definitions.
+    STATE () [key: 8 words]      F32: the tensor of the state whose line is ``key`` (``verde.commit``), at this index
+    STEP ()                      I32: the state's step count
+    DATA () [key: 8 words]       any: the tensor of the step's data whose line is ``key``, at this index
+    CONST () [words]             any: the word at this index
+    COPY (x)                     any: x
+    PAD (x) [axis, begin, end]   any: x where begin <= c[axis] < end, else 0, and x is not read
+    CONCAT (a, b) [size]         any, one axis: element c[0] of a where c[0] < size, else element c[0] - size of b
+    GATHER (x, i1 … im) [s1 … sm]  any: the element of x at its access + s1·i1 + … + sm·im; every i is I32
+    SELECT (mask, a, b)          F32: a where mask is 1, else b
+    ADD SUB MUL DIV MINIMUM MAXIMUM (a, b), NEG SQRT EXP LOG SIN COS TANH EXPM1 SIGMOID (x)      F32: sections 2 and 6
+    TO_FLOAT (x: I32)            F32: the nearest binary32
+    LE LT EQ (a, b)              U8: 1 where a <= b, a < b, a = b
+    MASK (own, other: I32) [window]  U8: query i = c[-2] of segment ``own``, key j = c[-1] of segment ``other``: 1 where
+                                 i = j, or all of: j < i; other is not -1; other is 0 or own; window is 0 or > i - j
+    GUMBEL (low, high, position: I32)  F32: gumbel of word c[-1] mod 4 of Philox: key (low, high),
+                                 counter (c[-1] div 4, position, 0, 0)
+    POWER (t: I32) [base]        F32: mul(… mul(mul(1, base), base) …, base), t + 1 factors
+    QUANTISE (x, e: I32 [, E: I32])  I16: the integer nearest to x · 2^(E + 15 - e), ties to even; E = 0 if left out
 
-| kind | inputs | attributes | element |
-|---|---|---|---|
-| STATE | | key (8 words) | the state's tensor whose line is ``key`` (``verde.commit``), at the element's index: F32 |
-| STEP | | | the state's step count: I32 |
-| DATA | | key (8 words) | the step's data whose line is ``key``, at the element's index: any type |
-| CONST | | words | the word at the element's index, or the only one: any type |
-| COPY | x | | x: any type |
-| PAD | x | axis, begin, end | x where begin <= c[axis] < end, else 0 (x is then not read): any type |
-| CONCAT | a, b | size of a | a at c[0] where c[0] < size, else b at c[0] - size; one axis; strides 1: any type |
-| GATHER | x, i1 … im | stride1 … stridem | x at its access plus sum of stride_k · i_k; all I32: type of x |
-| SELECT | mask, a, b | | a where mask is 1, else b: F32 |
-| ADD SUB MUL DIV | a, b | | section 2 |
-| NEG SQRT EXP LOG SIN COS TANH EXPM1 SIGMOID | x | | sections 2 and 6 |
-| MINIMUM MAXIMUM | a, b | | section 2 |
-| TO_FLOAT | x: I32 | | the nearest binary32 |
-| LE LT EQ | a, b | | 1 where a <= b, a < b, a = b as numbers, else 0: U8 |
-| MASK | own, other: I32 | window | segments of query c[-2] = i and key c[-1] = j: 1 where i = j, or j < i, other is not -1, other is 0 or own, and (window = 0 or i - j < window): U8 |
-| GUMBEL | low, high, position: I32 | | gumbel() of word c[-1] mod 4 of counter (c[-1] div 4, position, 0, 0), key (low, high) |
-| POWER | t: I32 | base | base · base · … by ``mul``, from 1, t + 1 times |
-| EXPONENT | x row [, E row: I32] | raised | fold: the largest of key(x, E) = 0 for x = 0, else (bits of abs x) + (E + 4096)·2^23 (E = 0 without E), from 0. finish: 0 for 0, else e = (key div 2^23) - 4096 - 126, one more where ``raised`` and the 24-bit significand divided by 2^9, to nearest even, exceeds 32639: I32 |
-| QUANTISE | x, e: I32 [, E: I32] | | the integer nearest to x · 2^(E + 15 - e), ties to even: I16 |
-| DOT | a row: I16, ea: I32, b row: I16 [, eb: I32] | | fold: the sum of a·b, from 0. finish: out(sum · 2^(ea + eb - 30)), eb = 0 without eb |
-| SUM | x row, e: I32 | | fold: the sum of the integers nearest to x · 2^(36 - e), ties to even, from 0. finish: out(sum · 2^(e - 36)) |
-| EXPONENT_WHERE | x row, i1 row … im row: I32 | skip | as EXPONENT (not raised) over the terms with i_k = c[k] for every k; none where c[0] = skip |
-| SUM_WHERE | x row, e: I32, i1 row … im row: I32 | skip | as SUM over these terms |
-| MAX | x row [, mask row: U8] | | fold: the largest order(x) + 1 where mask is 1, from 0; order(x) = bits + 2^31 for x >= 0, else 2^32 - 1 - bits. finish: 0 for 0, else that x |
-| ARGMAX | x row | | fold: the largest (order(x) + 1) · 2^32 + 2^32 - 1 - term, from 0. finish: that term, the lowest among equals: I32 |
+Reductions are folds of an integer over the terms 0 … length - 1; ``finish`` turns the last value into the element. Where
+there are more than ``PART`` terms, the values after each PART terms are agreed on first (``verde.bisect``), so that no
+leaf has more. order(x) is bits + 2^31 for x >= 0, else 2^32 - 1 - bits; key(x, E) is 0 for x = 0, else
+(bits of abs x) + (E + 4096)·2^23.
+
+    EXPONENT (x row [, E row: I32]) [raised]  I32: fold: largest key(x, E), E = 0 if left out, from 0. finish: 0 for 0,
+                                 else e = (key div 2^23) - 4096 - 126, and one more if ``raised`` and the nearest
+                                 integer, ties to even, to (2^23 + key mod 2^23) / 2^9 exceeds 32639
+    DOT (a row: I16, ea: I32, b row: I16 [, eb: I32])  F32: fold: sum of a·b. finish: out(sum · 2^(ea + eb - 30))
+    SUM (x row, e: I32)          F32: fold: sum of the integers nearest to x · 2^(36 - e). finish: out(sum · 2^(e - 36))
+    EXPONENT_WHERE (x row, i1 row … im row: I32) [skip]  I32: EXPONENT, not raised, over the terms with every i_k = c[k];
+                                 over none where c[0] = skip
+    SUM_WHERE (x row, e: I32, i1 row … im row: I32) [skip]  F32: SUM over those terms
+    MAX (x row [, mask row: U8]) F32: fold: largest order(x) + 1 where mask is 1, from 0. finish: 0 for 0, else that x
+    ARGMAX (x row)               I32: fold: largest (order(x) + 1) · 2^32 + 2^32 - 1 - term, from 0. finish: that term
 """
 
 from __future__ import annotations
@@ -121,8 +124,8 @@ class Kind(IntEnum):
 class Rule:
     """What every node of a kind obeys.
 
-    ``inputs``: types in order, ``None`` for any; those from ``least`` on may be left out, the last of a ``repeats`` kind
-    comes any number of times. ``rows``: which inputs are read as rows. ``output``: ``None`` where the node says it.
+    ``inputs``: types in order, ``None`` for any; those from ``least`` on may be left out, the last of a
+    ``repeats`` kind comes any number of times. ``rows``: which inputs are read as rows. ``output``: ``None`` where the node says it.
     ``attributes``: how many, ``None`` for any number.
     """
 
