@@ -68,10 +68,11 @@ def _named(what: str, key: tuple[int, ...], tensors: dict[bytes, Array], node: N
     found = tensors.get(key_bytes(key))
     if found is None or found.shape != node.sizes or found.dtype != DTYPES[node.type]:
         shown = "nothing" if found is None else f"{found.dtype} {found.shape}"
+        wanted = f"{node.type.name} of sizes {node.sizes}"
         raise VerificationError(
-            f"A program needs {what}, {node.type.name} of sizes {node.sizes}, and there is {shown}.",
+            f"A program needs {what}, {wanted}, and there is {shown}.",
             "Nothing was computed; no credits are touched.",
-            "Derive the program from the configuration and shape that belong to the step.",
+            "Derive the program from the configuration and the shape of the step.",
         )
     return np.ascontiguousarray(found)
 

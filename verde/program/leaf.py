@@ -1,4 +1,4 @@
-"""Why this module exists: the judge of a dispute computes one element of one node, in Python integers, as a contract does.
+"""Why this module exists: the judge of a dispute computes one element of one node, in integers, as a contract does.
 
 Words are integers: the bits of a binary32, or the integer itself. Nothing here knows where words come from: a reader is
 handed in, so who collects openings and who checks them run the same code.
@@ -24,6 +24,7 @@ SOURCES = (Kind.STATE, Kind.STEP, Kind.DATA)
 """Kinds whose elements come from outside of the program: they are shown, not computed."""
 
 _NONE_BELOW = 4096
+_FARTHEST = 1 << 13
 _HALF, _WORD = 1 << 31, 1 << 32
 
 
@@ -181,6 +182,8 @@ def _unordered(order: int) -> int:
 
 
 def _two_to(exponent: int) -> Fraction:
+    if abs(exponent) > _FARTHEST:
+        raise NotANumber(f"a power of two of {exponent}")
     return Fraction(2) ** exponent
 
 

@@ -22,7 +22,7 @@ MAX_ELEMENTS = 1 << 32
 
 @dataclass(frozen=True)
 class Access:
-    """How an input is read: of node ``node`` with ``elements``, from ``start``, by one stride per axis of the output."""
+    """How an input is read: node ``node`` of ``elements``, from ``start``, by one stride per axis of the output."""
 
     node: int
     elements: int

@@ -1,6 +1,6 @@
 """Why this module exists: who re-executed a step can name all of it by one root, and show any piece against that root.
 
-A trace exists only in a dispute. Trees of tensors are made when they are first asked for. Layouts: ``verde.program.tree``.
+A trace exists only in a dispute. Trees of tensors are kept when they are asked for. Layouts: ``verde.program.tree``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from eth_utils.crypto import keccak
 
 from verde.program.kinds import Type
+from verde.program.leaf import Read
 from verde.program.node import Node
 from verde.program.program import DTYPES, Program
 from verde.program.tree import CHUNK_BYTES, Tree, num_chunks, root_of, tensor_tree
@@ -39,7 +40,8 @@ def tensor_root(piece: Piece, elements: int, type_: Type) -> bytes | None:
     """The root of the tensor of ``elements`` that ``piece`` belongs to; None where it cannot be part of one."""
     size = elements * type_.size
     start, end = piece.first_chunk * CHUNK_BYTES, piece.first_chunk * CHUNK_BYTES + len(piece.raw)
-    if not piece.raw or end > size or (end % CHUNK_BYTES and end != size):
+    is_whole = end == size or not end % CHUNK_BYTES
+    if not piece.raw or end > size or not is_whole:
         return None
     leaves = [keccak(piece.raw[i : i + CHUNK_BYTES]) for i in range(0, len(piece.raw), CHUNK_BYTES)]
     return root_of(num_chunks(size), start // CHUNK_BYTES, leaves, piece.proof)
@@ -49,7 +51,7 @@ def words_in(piece: Piece, type_: Type, first: int, count: int) -> tuple[int, ..
     """Elements ``first`` … of the tensor; None where ``piece`` does not hold them all."""
     begin = first * type_.size - piece.first_chunk * CHUNK_BYTES
     end = begin + count * type_.size
-    return words_of(piece.raw[begin:end], type_) if 0 <= begin and end <= len(piece.raw) else None
+    return words_of(piece.raw[begin:end], type_) if begin >= 0 and end <= len(piece.raw) else None
 
 
 def show(values: Array, tree: Tree, first: int, count: int) -> Piece:
@@ -93,6 +95,17 @@ class Trace:
     def piece(self, number: int, first: int, count: int) -> Piece:
         """Elements of node ``number``'s output, against that output's root."""
         return show(self.values[number], self.tensor(number), first, count)
+
+    def reader(self, number: int) -> Read:
+        """Reads the inputs of node ``number`` from the outputs of earlier nodes."""
+        node = self.node(number)
+
+        def read(which: int, first: int, count: int) -> tuple[int, ...]:
+            source = node.inputs[which].node
+            values = np.ascontiguousarray(self.values[source]).reshape(-1)[first : first + count]
+            return words_of(values.astype(values.dtype.newbyteorder("<")).tobytes(), self.node(source).type)
+
+        return read
 
     def word(self, number: int, element: int) -> int:
         """One element's word."""

@@ -83,12 +83,17 @@ class Tree:
         return tuple(siblings)
 
 
-def root_of(num_leaves: int, first: int, leaves: Sequence[bytes], proof: Sequence[bytes]) -> bytes | None:
-    """The root of the tree of ``num_leaves`` in which ``leaves`` stand from ``first`` on; None for an unfit proof."""
+def root_of(
+    num_leaves: int, first: int, leaves: Sequence[bytes], proof: Sequence[bytes], depth: int | None = None
+) -> bytes | None:
+    """The root of the tree of ``num_leaves`` in which ``leaves`` stand from ``first`` on; None for an unfit proof.
+
+    ``depth``: levels to climb, where that is more than the leaves need.
+    """
     if first < 0 or not leaves or first + len(leaves) > num_leaves or any(len(one) != 32 for one in proof):
         return None
     nodes, low, width, rest = list(leaves), first, num_leaves, list(reversed(proof))
-    while width > 1:
+    for _ in range(depth_of(num_leaves) if depth is None else depth):
         if low % 2:
             if not rest:
                 return None
