@@ -1,4 +1,4 @@
-"""Why this module exists: who found a difference leads the game from two roots to it, and shows what a leaf depends on."""
+"""Why this module exists: who found a difference leads the game from two roots to it, and shows what it depends on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from verde.bisect.moves import (
     Source,
 )
 from verde.bisect.openings import STEP_LINE
-from verde.commit import Manifest, locate, open_element, state_tree
+from verde.commit import Manifest, Opening, locate, open_element, state_tree
 from verde.numerics.oracle.rounding import NotANumber
 from verde.program.kinds import Kind, Type
 from verde.program.leaf import SOURCES, evaluate, finish, fold, num_parts
@@ -198,7 +198,7 @@ def _tensor_of(state: State, name: str) -> np.ndarray:
     return np.frombuffer(raw, "<u4")
 
 
-def _claimed(evidence: Evidence, name: str, element: int) -> object:
+def _claimed(evidence: Evidence, name: str, element: int) -> Opening | ShownData:
     if evidence.after is None:
         return _shown_data(evidence.sources, "claimed", element)
     manifest, short = evidence.after.manifest, name.removeprefix("tensor/")

@@ -30,7 +30,6 @@ from verde.bisect.moves import Leaf, Move, Pick, PickElement, PostTrace, Reveal,
 from verde.bisect.openings import Inputs, node_in, word_of_data, word_of_source, word_of_state, words_of_output
 from verde.commit import Opening
 from verde.numerics.oracle.rounding import NotANumber
-from verde.program.kinds import RULES
 from verde.program.leaf import SOURCES, evaluate, finish, fold, num_parts
 from verde.program.node import Node
 from verde.program.program import key_of, program_root
@@ -142,8 +141,8 @@ def expire(dispute: Dispute, now: int) -> Dispute:
 def play(dispute: Dispute, side: Side, move: Move, now: int) -> Dispute:
     """The game after a move of ``side``.
 
-    Raises ``BadMove`` and leaves the game as it is: ``TooLate`` after the deadline, ``WrongTurn`` for a move that is not
-    waited for, ``Unfit`` and ``BadOpening`` for one whose parts are not what they must be.
+    Raises ``BadMove`` and leaves the game as it is: ``TooLate`` after the deadline, ``WrongTurn`` for a move that is
+    not waited for, ``Unfit`` and ``BadOpening`` for one whose parts are not what they must be.
     """
     if dispute.phase is Phase.OVER:
         raise WrongTurn("the game is over")
@@ -151,7 +150,7 @@ def play(dispute: Dispute, side: Side, move: Move, now: int) -> Dispute:
         raise TooLate("the deadline has passed")
     rule = _RULES.get((dispute.phase, type(move)))
     if rule is None or dispute.phase.turn is not side:
-        raise WrongTurn(f"the {dispute.phase.turn.value if dispute.phase.turn else ''} is to move, {dispute.phase.name}")
+        raise WrongTurn(f"{dispute.phase.name} is waited for, not {type(move).__name__} of the {side.value}")
     after: Dispute = rule(dispute, move)
     return replace(after, moves=dispute.moves + 1, deadline=now + dispute.terms.move_seconds)
 
@@ -188,9 +187,8 @@ def _pick(game: Dispute, move: Pick) -> Dispute:
         raise Unfit(f"there is no hash {move.child}")
     if root_of(game.num_children, move.child, [move.hash], move.proof, game.levels) != game.current:
         raise BadOpening("this hash does not lie there")
-    found = replace(
-        game, current=move.hash, index=(game.index << game.levels) + move.child, level=game.level - game.levels, shown=()
-    )
+    index, level = (game.index << game.levels) + move.child, game.level - game.levels
+    found = replace(game, current=move.hash, index=index, level=level, shown=())
     if found.level:
         return replace(found, phase=Phase.REVEAL)
     if found.node is not None:
@@ -301,5 +299,3 @@ _RULES = {
     (Phase.PARTS, RevealParts): _reveal_parts,
     (Phase.LEAF, Leaf): _leaf,
 }
-
-__all__ = ["NO_CLAIM", "RULES", "Dispute", "Phase", "Side", "Terms", "expire", "open_dispute", "play"]

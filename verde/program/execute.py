@@ -53,7 +53,7 @@ def compute(node: Node, values: Sequence[Array], sources: Sources) -> Array:
 
 
 def view(value: Array, access: Access, sizes: tuple[int, ...], row: int = 0) -> Array:
-    """What a node of ``sizes`` reads of an input, without a copy; with a last axis of ``row`` terms if there are any."""
+    """What a node of ``sizes`` reads of an input, without a copy; with a last axis of ``row`` terms if not 0."""
     flat = value.reshape(-1)
     strides = (*access.strides, 1) if row else access.strides
     return np.lib.stride_tricks.as_strided(

@@ -6,6 +6,7 @@ A trace exists only in a dispute. Trees of tensors are kept when they are asked 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,10 +70,21 @@ class Trace:
     def __init__(self, program: Program, values: Sequence[Array]) -> None:
         if len(values) != len(program.nodes):
             raise ValueError(f"{len(values)} outputs for {len(program.nodes)} nodes")
-        self.program, self.values = program, values
+        self.program, self.values = program, tuple(values)
         self._trees: dict[int, Tree] = {}
-        roots = b"".join(tensor_tree(value).root for value in values)
-        self.tree = Tree(np.frombuffer(roots, np.uint8).reshape(-1, 32))
+        self._settle([tensor_tree(value).root for value in values])
+
+    def _settle(self, roots: list[bytes]) -> None:
+        self._roots = roots
+        self.tree = Tree(np.frombuffer(b"".join(roots), np.uint8).reshape(-1, 32))
+
+    def with_output(self, number: int, value: Array) -> Trace:
+        """A trace that has another output of one node, and all others as they are."""
+        other = copy(self)
+        other.values = (*self.values[:number], value, *self.values[number + 1 :])
+        other._trees = {}
+        other._settle([*self._roots[:number], tensor_tree(value).root, *self._roots[number + 1 :]])
+        return other
 
     @property
     def root(self) -> bytes:
