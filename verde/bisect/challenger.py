@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from protocol.errors import SwarmError
 from verde.bisect.errors import WrongTurn
-from verde.bisect.game import NO_CLAIM, Dispute, Phase
+from verde.bisect.game import NO_CLAIM, STEP_LEVELS, Dispute, Phase
 from verde.bisect.moves import (
     ChallengerMove,
     Leaf,
@@ -29,7 +29,9 @@ from verde.program.kinds import Kind, Type
 from verde.program.leaf import SOURCES, evaluate, finish, fold, num_parts
 from verde.program.program import Sources, key_bytes, key_of
 from verde.program.trace import Trace, show, words_of
-from verde.program.tree import Tree, tensor_tree
+from verde.program.tree import Tree, between, tensor_tree, width_of
+
+_NOTHING: Mapping[tuple[int, int], bytes] = {}
 
 
 class NothingToShow(SwarmError):
@@ -102,20 +104,40 @@ def _shown_node(trace: Trace, number: int) -> ShownNode:
     return ShownNode(trace.node(number).encoded(), trace.program.tree.proof(number))
 
 
-def _shown_output(trace: Trace, number: int, first: int, count: int) -> ShownInput:
-    return ShownInput(trace.piece(number, first, count), trace.tree.proof(number))
+def _shown_output(
+    trace: Trace, number: int, first: int, count: int, theirs: Mapping[tuple[int, int], bytes] = _NOTHING
+) -> ShownInput:
+    """Elements of an output that both sides share, in the defender's trace; ``theirs``: its nodes, where they differ."""
+    proof, index = [], number
+    for level in range(trace.tree.depth):
+        other = index ^ 1
+        if other < width_of(len(trace.tree), level):
+            proof.append(theirs.get((level, other)) or trace.tree.node(level, other))
+        index >>= 1
+    return ShownInput(trace.piece(number, first, count), tuple(proof))
+
+
+def _their_nodes(game: Dispute) -> dict[tuple[int, int], bytes]:
+    """(level, index): hash of every node of the defender's trace that follows from what he revealed."""
+    found = {}
+    for level, index, children in game.path:
+        levels = min(STEP_LEVELS, level)
+        for up, nodes in enumerate(between(children, levels)):
+            first = index << (levels - up)
+            found.update({(level - levels + up, first + i): node for i, node in enumerate(nodes)})
+    return found
 
 
 class _Recorder:
     """Reads from the own trace, and keeps a piece for each time something is read."""
 
-    def __init__(self, trace: Trace, number: int) -> None:
-        self._trace, self._read = trace, trace.reader(number)
+    def __init__(self, trace: Trace, number: int, theirs: Mapping[tuple[int, int], bytes]) -> None:
+        self._trace, self._read, self._theirs = trace, trace.reader(number), theirs
         self._inputs = trace.node(number).inputs
         self.pieces: list[ShownInput] = []
 
     def read(self, which: int, first: int, count: int) -> Sequence[int]:
-        self.pieces.append(_shown_output(self._trace, self._inputs[which].node, first, count))
+        self.pieces.append(_shown_output(self._trace, self._inputs[which].node, first, count, self._theirs))
         return self._read(which, first, count)
 
 
@@ -124,7 +146,7 @@ def _leaf(evidence: Evidence, game: Dispute) -> Leaf:
     node = trace.node(game.number)
     if node.kind in SOURCES:
         return Leaf(source=_source(evidence, game.number, game.element))
-    recorder = _Recorder(trace, game.number)
+    recorder = _Recorder(trace, game.number, _their_nodes(game))
     part = 0
     try:
         if not game.parts:

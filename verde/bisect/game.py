@@ -87,7 +87,11 @@ class Terms:
 
 @dataclass(frozen=True)
 class Dispute:
-    """A game as it stands. ``shown`` is what was revealed last, for whoever moves next."""
+    """A game as it stands.
+
+    ``shown`` is what was revealed last, and ``path`` all of the defender's trace that was revealed on the way to a
+    node, as (level, index, hashes below). Both are read by whoever moves next, from public moves; no rule needs them.
+    """
 
     terms: Terms
     phase: Phase
@@ -105,6 +109,7 @@ class Dispute:
     claimed: int = 0
     parts: tuple[int, ...] = ()
     shown: tuple[bytes, ...] = ()
+    path: tuple[tuple[int, int, tuple[bytes, ...]], ...] = ()
     moves: int = 0
     winner: Side | None = None
 
@@ -179,7 +184,8 @@ def _reveal(game: Dispute, move: Reveal) -> Dispute:
         raise Unfit(f"{len(move.children)} hashes instead of {game.num_children}")
     if top_of(move.children, game.levels) != game.current:
         raise BadOpening("these hashes do not lie below the one that is searched")
-    return replace(game, phase=Phase.PICK, shown=move.children)
+    path = (*game.path, (game.level, game.index, move.children)) if game.node is None else game.path
+    return replace(game, phase=Phase.PICK, shown=move.children, path=path)
 
 
 def _pick(game: Dispute, move: Pick) -> Dispute:

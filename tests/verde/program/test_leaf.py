@@ -1,8 +1,8 @@
 """The judge computes, element by element, what execution computes for whole tensors."""
 
 import pytest
-from tests.verde.program.small import PROGRAMS
 
+from tests.verde.program.small import PROGRAMS
 from verde.program.execute import execute
 from verde.program.kinds import Kind
 from verde.program.leaf import SOURCES, evaluate
