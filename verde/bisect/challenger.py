@@ -107,7 +107,7 @@ def _shown_node(trace: Trace, number: int) -> ShownNode:
 def _shown_output(
     trace: Trace, number: int, first: int, count: int, theirs: Mapping[tuple[int, int], bytes] = _NOTHING
 ) -> ShownInput:
-    """Elements of an output that both sides share, in the defender's trace; ``theirs``: its nodes, where they differ."""
+    """Elements of an output that both sides share, in the defender's trace; ``theirs``: its nodes that may differ."""
     proof, index = [], number
     for level in range(trace.tree.depth):
         other = index ^ 1

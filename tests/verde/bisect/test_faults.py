@@ -14,7 +14,7 @@ PLACES = [
 
 
 def faults(name, kind):
-    """(node, element): the first element of the first node of a kind, the middle of the middle, the last of the last."""
+    """(node, element): the first of a kind's first node, the middle of its middle one, the last of its last."""
     numbers = [number for number, node in enumerate(honest(name).trace.program.nodes) if node.kind == kind]
     for number, at in ((numbers[0], 0), (numbers[len(numbers) // 2], 0.5), (numbers[-1], 1)):
         yield number, int((honest(name).trace.node(number).num_elements - 1) * at)
