@@ -15,6 +15,7 @@ from verde.bisect.moves import (
     Leaf,
     Pick,
     PickElement,
+    PickPart,
     ShownData,
     ShownInput,
     ShownNode,
@@ -25,8 +26,8 @@ from verde.bisect.moves import (
 from verde.bisect.openings import STEP_LINE
 from verde.commit import Manifest, Opening, locate, open_element, state_tree
 from verde.numerics.oracle.rounding import NotANumber
-from verde.program.kinds import Kind, Type
-from verde.program.leaf import SOURCES, evaluate, finish, fold, num_parts
+from verde.program.kinds import PART, Kind, Type
+from verde.program.leaf import SOURCES, evaluate, finish, fold
 from verde.program.program import Sources, key_bytes, key_of
 from verde.program.trace import Trace, show, words_of
 from verde.program.tree import Tree, between, tensor_tree, width_of
@@ -141,22 +142,23 @@ class _Recorder:
         return self._read(which, first, count)
 
 
-def _leaf(evidence: Evidence, game: Dispute) -> Leaf:
+def _leaf(evidence: Evidence, game: Dispute) -> Leaf | PickPart:
     trace = evidence.trace
     node = trace.node(game.number)
     if node.kind in SOURCES:
         return Leaf(source=_source(evidence, game.number, game.element))
     recorder = _Recorder(trace, game.number, _their_nodes(game))
-    part = 0
+    part = _wrong_part(trace, game) if game.parts else 0
+    if part < len(game.parts) and len(game.ranges[part]) > PART:
+        return PickPart(part)
     try:
         if not game.parts:
             evaluate(node, game.element, recorder.read)
+        elif part == len(game.parts):
+            finish(node, game.element, game.parts[-1], recorder.read)
         else:
-            part = _wrong_part(trace, game)
-            if part == num_parts(node):
-                finish(node, game.element, game.parts[-1], recorder.read)
-            else:
-                fold(node, game.element, part, game.parts[part - 1] if part else 0, recorder.read)
+            before = game.parts[part - 1] if part else game.before
+            fold(node, game.element, game.ranges[part], before, recorder.read)
     except NotANumber:
         pass  # there is no result at all; the pieces up to here show it
     return Leaf(part, tuple(recorder.pieces))
@@ -164,11 +166,16 @@ def _leaf(evidence: Evidence, game: Dispute) -> Leaf:
 
 def _wrong_part(trace: Trace, game: Dispute) -> int:
     """The first part whose value does not follow from the one before; their number where all do."""
-    node, read, before = trace.node(game.number), trace.reader(game.number), 0
-    for part, said in enumerate(game.parts):
-        if fold(node, game.element, part, before, read) != said:
+    node, read, before = trace.node(game.number), trace.reader(game.number), game.before
+    for part, (terms, said) in enumerate(zip(game.ranges, game.parts, strict=True)):
+        try:
+            if fold(node, game.element, terms, before, read) != said:
+                return part
+        except NotANumber:
             return part
         before = said
+    if game.after is not None:
+        raise NothingToShow("Every part follows from the one before.")
     return len(game.parts)
 
 

@@ -10,7 +10,7 @@ reduction's parts come next. At the leaf the challenger shows what that one thin
     CHUNK    defender    RevealChunk           a chunk's bytes
     ELEMENT  challenger  PickElement           one of its elements
     PARTS    defender    RevealParts           values of the fold, where there are more terms than a leaf may have
-    LEAF     challenger  Leaf                  computed: what the defender said is right, or not
+    LEAF     challenger  Leaf or PickPart      computed: what the defender said is right, or not; or a part to divide
 
 Everything left of a pick is agreed, because a challenger picks the first difference: a leaf's inputs are the outputs of
 earlier nodes in the defender's own trace. Every move has a deadline; who misses his loses. A winner is final.
@@ -18,26 +18,43 @@ earlier nodes in the defender's own trace. Every move has a deadline; who misses
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
 
 from eth_utils.crypto import keccak
 
 from protocol.ids import ContentId
 from protocol.merkle import verify
 from verde.bisect.errors import BadOpening, TooEarly, TooLate, Unfit, WrongTurn
-from verde.bisect.moves import Leaf, Move, Pick, PickElement, PostTrace, Reveal, RevealChunk, RevealParts, ShowResult
+from verde.bisect.moves import (
+    Leaf,
+    Move,
+    Pick,
+    PickElement,
+    PickPart,
+    PostTrace,
+    Reveal,
+    RevealChunk,
+    RevealParts,
+    ShowResult,
+)
 from verde.bisect.openings import Inputs, node_in, word_of_data, word_of_source, word_of_state, words_of_output
 from verde.commit import Opening
 from verde.numerics.oracle.rounding import NotANumber
-from verde.program.leaf import SOURCES, evaluate, finish, fold, num_parts
+from verde.program.kinds import PART
+from verde.program.leaf import SOURCES, evaluate, finish, fold
 from verde.program.node import Node
 from verde.program.program import key_of, program_root
 from verde.program.trace import words_of
 from verde.program.tree import CHUNK_BYTES, depth_of, num_chunks, root_of, top_of, width_of
 
-STEP_LEVELS = 5
-"""Levels of a tree that one exchange descends: 32 hashes, about what the rest of a transaction costs."""
+STEP_LEVELS = 6
+"""Levels of a tree that one exchange descends: 64 hashes, a move of about 100,000 gas (``verde.bisect.cost``)."""
+
+MOST_PARTS = 64
+"""Values of a fold that one move reveals."""
 
 NO_CLAIM = -1
 """Where ``data/claimed`` has it, nothing was claimed: a token after a rollout's last."""
@@ -66,7 +83,8 @@ class Phase(Enum):
 
     @property
     def turn(self) -> Side | None:
-        return self.value[0]
+        side: Side | None = self.value[0]
+        return side
 
 
 @dataclass(frozen=True)
@@ -107,6 +125,9 @@ class Dispute:
     number: int = -1
     element: int = -1
     claimed: int = 0
+    terms_left: range = range(0)
+    before: int = 0
+    after: int | None = None
     parts: tuple[int, ...] = ()
     shown: tuple[bytes, ...] = ()
     path: tuple[tuple[int, int, tuple[bytes, ...]], ...] = ()
@@ -129,6 +150,13 @@ class Dispute:
     def num_children(self) -> int:
         """How many hashes there are."""
         return min(1 << self.levels, width_of(self.num_leaves, self.level - self.levels) - (self.index << self.levels))
+
+    @property
+    def ranges(self) -> tuple[range, ...]:
+        """The parts of the terms that are searched: at most ``MOST_PARTS``, each but the last a multiple of PART."""
+        terms = self.terms_left
+        size = PART * -(-len(terms) // (PART * MOST_PARTS))
+        return tuple(terms[i : i + size] for i in range(0, len(terms), size))
 
 
 def open_dispute(terms: Terms, now: int) -> Dispute:
@@ -156,7 +184,7 @@ def play(dispute: Dispute, side: Side, move: Move, now: int) -> Dispute:
     rule = _RULES.get((dispute.phase, type(move)))
     if rule is None or dispute.phase.turn is not side:
         raise WrongTurn(f"{dispute.phase.name} is waited for, not {type(move).__name__} of the {side.value}")
-    after: Dispute = rule(dispute, move)
+    after = rule(dispute, move)
     return replace(after, moves=dispute.moves + 1, deadline=now + dispute.terms.move_seconds)
 
 
@@ -224,17 +252,30 @@ def _pick_element(game: Dispute, move: PickElement) -> Dispute:
     if not 0 <= move.offset < len(words):
         raise Unfit(f"the chunk has no element {move.offset}")
     element = game.index * (CHUNK_BYTES // node.type.size) + move.offset
-    phase = Phase.PARTS if num_parts(node) > 1 else Phase.LEAF
-    return replace(game, phase=phase, element=element, claimed=words[move.offset], shown=())
+    phase = Phase.PARTS if node.length > PART else Phase.LEAF
+    found = replace(game, phase=phase, element=element, claimed=words[move.offset], shown=())
+    return replace(found, terms_left=range(node.length))
 
 
 def _reveal_parts(game: Dispute, move: RevealParts) -> Dispute:
-    expected = num_parts(_node(game))
-    if len(move.values) != expected:
-        raise Unfit(f"{len(move.values)} parts instead of {expected}")
+    if len(move.values) != len(game.ranges):
+        raise Unfit(f"{len(move.values)} parts instead of {len(game.ranges)}")
+    if game.after is not None and move.values[-1] != game.after:
+        raise Unfit("the last part ends in another value than was revealed before")
     if any(abs(value) >= _FOLD_BOUND for value in move.values):
         raise Unfit("a part's value has more than 128 bits")
     return replace(game, phase=Phase.LEAF, parts=move.values)
+
+
+def _pick_part(game: Dispute, move: PickPart) -> Dispute:
+    if not 0 <= move.part < len(game.parts):
+        raise Unfit(f"there is no part {move.part}")
+    terms = game.ranges[move.part]
+    if len(terms) <= PART:
+        raise Unfit("this part is short enough to be computed")
+    before = game.parts[move.part - 1] if move.part else game.before
+    after = game.parts[move.part]
+    return replace(game, phase=Phase.PARTS, terms_left=terms, before=before, after=after, parts=())
 
 
 def _leaf(game: Dispute, move: Leaf) -> Dispute:
@@ -255,9 +296,12 @@ def _is_right(game: Dispute, node: Node, move: Leaf) -> bool:
     if not game.parts:
         found, said = evaluate(node, game.element, inputs.read), game.claimed
     elif 0 <= move.part < len(game.parts):
-        before = game.parts[move.part - 1] if move.part else 0
-        found, said = fold(node, game.element, move.part, before, inputs.read), game.parts[move.part]
-    elif move.part == len(game.parts):
+        part = game.ranges[move.part]
+        if len(part) > PART:
+            raise Unfit(f"part {move.part} has more than {PART} terms")
+        before = game.parts[move.part - 1] if move.part else game.before
+        found, said = fold(node, game.element, part, before, inputs.read), game.parts[move.part]
+    elif move.part == len(game.parts) and game.after is None:
         found, said = finish(node, game.element, game.parts[-1], inputs.read), game.claimed
     else:
         raise Unfit(f"there is no part {move.part}")
@@ -295,7 +339,7 @@ def _node(game: Dispute) -> Node:
     return game.node
 
 
-_RULES = {
+_RULES: dict[tuple[Phase, type], Callable[[Dispute, Any], Dispute]] = {
     (Phase.TRACE, PostTrace): _post_trace,
     (Phase.PICK, ShowResult): _show_result,
     (Phase.PICK, Pick): _pick,
@@ -303,5 +347,6 @@ _RULES = {
     (Phase.CHUNK, RevealChunk): _reveal_chunk,
     (Phase.ELEMENT, PickElement): _pick_element,
     (Phase.PARTS, RevealParts): _reveal_parts,
+    (Phase.LEAF, PickPart): _pick_part,
     (Phase.LEAF, Leaf): _leaf,
 }

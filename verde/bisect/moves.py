@@ -114,17 +114,25 @@ class PickElement:
 
 @dataclass(frozen=True)
 class RevealParts:
-    """Defender: the value of the fold after each part of a long reduction."""
+    """Defender: the value of the fold after each part of the terms that are searched."""
 
     values: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PickPart:
+    """Challenger: the first part whose value does not follow from the one before, where it is still too long."""
+
+    part: int
 
 
 @dataclass(frozen=True)
 class Leaf:
     """Challenger: what the element depends on, in the order in which ``verde.program.leaf`` reads it.
 
-    ``part``: which part's value is wrong; as many as there are: the element does not follow from the last value; 0 for
-    what has no parts. ``source`` instead of ``inputs`` where the element comes from outside of the program.
+    ``part``: which part's value is wrong; as many as there are: the element does not follow from the whole fold's last
+    value; 0 for what has no parts. ``source`` instead of ``inputs`` where the element comes from outside of the
+    program.
     """
 
     part: int = 0
@@ -133,5 +141,5 @@ class Leaf:
 
 
 DefenderMove = PostTrace | Reveal | RevealChunk | RevealParts
-ChallengerMove = ShowResult | Pick | PickElement | Leaf
+ChallengerMove = ShowResult | Pick | PickElement | PickPart | Leaf
 Move = DefenderMove | ChallengerMove

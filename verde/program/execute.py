@@ -171,7 +171,7 @@ _SPECIAL: dict[Kind, Callable[[Node, Sequence[Array]], Array]] = {
 
 def _of_torch(function: Callable[..., torch.Tensor]) -> Callable[..., Array]:
     def call(*arrays: Array) -> Array:
-        return function(*(torch.from_numpy(np.array(x)) for x in arrays)).numpy()
+        return np.asarray(function(*(torch.from_numpy(np.array(x)) for x in arrays)))
 
     return call
 

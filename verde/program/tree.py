@@ -57,7 +57,7 @@ class Tree:
 
     @property
     def root(self) -> bytes:
-        return self._levels[-1][0].tobytes()
+        return bytes(self._levels[-1][0])
 
     def node(self, level: int, index: int) -> bytes:
         """A node's hash; ``MISSING`` beyond the end of its level."""

@@ -1,11 +1,9 @@
 """A program, run operator by operator, ends in the very bits of the exact engine's fused kernels."""
 
-import dataclasses
 from pathlib import Path
 
 import msgspec
 import pytest
-import torch
 
 from protocol.run import LearnRules
 from swarm.policy.base import ChatMessage, SampleRequest, Sampling, TrainSample
@@ -28,7 +26,8 @@ RULES = LearnRules(
     max_grad_norm_nano=1_000_000_000,
 )
 BUNDLED = Path("models/tiny")
-FAMILIES = ("llama", "qwen2", "qwen3")
+_TEMPERATURE = {"llama": 1.0, "qwen2": 0.7, "qwen3": 0.0}
+FAMILIES = tuple(_TEMPERATURE)
 
 
 def requests(count, per_prompt):
@@ -48,11 +47,11 @@ def check_draws(engine, directory, temperature):
         assert tuple(row[: len(completion.tokens)]) == completion.tokens
 
 
-def check_step(engine, directory, num_steps=2):
+def check_step(engine, directory, num_steps=1):
     asked = requests(3, 3)
     arch = architecture_of(engine, directory)
     for number in range(num_steps):
-        found = engine.generate(asked, Sampling(5 + number))
+        found = engine.generate(asked, Sampling(4 + number))
         samples = [
             TrainSample(request.prompt, one.tokens, (one.tokens[0] % 5) / 2 - 0.75)
             for request, one in zip(asked, found, strict=True)
@@ -74,39 +73,23 @@ def directory(request, tmp_path_factory):
     return make_model(tmp_path_factory.mktemp("models") / request.param, request.param)
 
 
-@pytest.mark.parametrize("temperature", [1.0, 0.7, 0.0])
-def test_a_program_draws_the_engines_tokens(directory, temperature):
-    check_draws(ExactEngine.open(directory, RULES), directory, temperature)
-
-
-def test_a_program_of_several_micro_batches_and_updates_ends_in_the_engines_state(directory):
+def test_a_program_draws_the_engines_tokens_and_ends_in_its_state(directory):
+    """Two updates, the first of several micro-batches."""
+    temperature = _TEMPERATURE[directory.name]
     engine = ExactEngine.open(directory, RULES, temperature=0.7)
-    engine._tokens_per_pass = 100
+    check_draws(engine, directory, temperature)
+    engine._tokens_per_pass = 70
     assert max(map(len, check_step(engine, directory))) > 1
 
 
-@pytest.mark.parametrize("changes", [{"delta_nano": 0, "max_grad_norm_nano": 0}, {"num_updates": 1}])
-def test_rules_that_are_off_are_not_in_the_program(directory, changes):
-    check_step(ExactEngine.open(directory, msgspec.structs.replace(RULES, **changes)), directory, 1)
+@pytest.mark.slow
+def test_rules_that_are_off_are_not_in_the_program(directory):
+    rules = msgspec.structs.replace(RULES, delta_nano=0, max_grad_norm_nano=0, num_updates=1)
+    check_step(ExactEngine.open(directory, rules), directory)
 
 
 @pytest.mark.slow
 def test_the_bundled_model_ends_in_the_engines_state():
     engine = ExactEngine.open(BUNDLED, RULES)
     check_draws(engine, BUNDLED, 1.0)
-    check_step(engine, BUNDLED)
-
-
-def test_the_root_follows_from_configuration_and_shape_alone(directory):
-    engine = ExactEngine.open(directory, RULES)
-    arch = architecture_of(engine, directory)
-    samples = [TrainSample(request.prompt, (5, 6, 7), 1.0) for request in requests(2, 2)]
-    shape, _ = step_of(engine, [engine._sample(sample) for sample in samples], 1)
-    root = step_program(arch, shape, rates_of(engine)).root
-    with torch.no_grad():
-        for parameter in engine._state.parameters:
-            parameter += 1
-    others = [TrainSample(request.prompt, (8, 9, 5), -1.0) for request in requests(2, 2)]
-    again, _ = step_of(engine, [engine._sample(sample) for sample in others], 1)
-    assert step_program(arch, again, rates_of(engine)).root == root
-    assert step_program(dataclasses.replace(arch, eps=1e-5), shape, rates_of(engine)).root != root
+    check_step(engine, BUNDLED, 2)
