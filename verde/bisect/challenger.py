@@ -21,14 +21,14 @@ from verde.bisect.moves import (
     ShownNode,
     ShownStep,
     ShowResult,
+    ShowStep,
     Source,
 )
-from verde.bisect.openings import STEP_LINE
 from verde.commit import Manifest, Opening, locate, open_element, state_tree
 from verde.numerics.oracle.rounding import NotANumber
 from verde.program.kinds import PART, Kind, Type
 from verde.program.leaf import SOURCES, evaluate, finish, fold
-from verde.program.program import Sources, key_bytes, key_of
+from verde.program.program import STEP_LINE, Sources, key_bytes, key_of
 from verde.program.trace import Trace, show, words_of
 from verde.program.tree import Tree, between, tensor_tree, width_of
 
@@ -183,7 +183,7 @@ def _source(evidence: Evidence, number: int, element: int) -> Source:
     node = evidence.trace.node(number)
     manifest = evidence.before.manifest
     if node.kind == Kind.STEP:
-        return ShownStep(manifest.step, state_tree(manifest).proof(STEP_LINE, manifest.step))
+        return _shown_step(evidence.before)
     key = key_bytes(node.attributes)
     if node.kind == Kind.STATE:
         name = next(row.name for row in manifest.tensors if key_of(f"tensor/{row.name}") == key)
@@ -192,17 +192,25 @@ def _source(evidence: Evidence, number: int, element: int) -> Source:
     return _shown_data(evidence.sources, name, element)
 
 
+def _shown_step(state: State) -> ShownStep:
+    return ShownStep(state.manifest.step, state_tree(state.manifest).proof(STEP_LINE, state.manifest.step))
+
+
 def _shown_data(sources: Sources, name: str, element: int) -> ShownData:
     values = sources.data[name]
     tree = tensor_tree(values)
     return ShownData(show(values, tree, element, 1), sources.data_tree.proof(key_of(f"data/{name}"), tree.root))
 
 
-def _result(evidence: Evidence) -> ShowResult:
-    """The first element of a result that is not what was claimed."""
+def _result(evidence: Evidence) -> ShowResult | ShowStep:
+    """The step count, or the first element of a result, that is not what was claimed."""
     trace = evidence.trace
-    for name, number in sorted(trace.program.outputs.items()):
-        found = _unlike_claim(evidence, name, np.ascontiguousarray(trace.values[number]).reshape(-1))
+    updates, after = trace.program.num_updates, evidence.after
+    if after is not None and after.manifest.step != evidence.before.manifest.step + updates:
+        line = trace.program.outputs_tree.proof(STEP_LINE, updates)
+        return ShowStep(updates, line, _shown_step(evidence.before), _shown_step(after))
+    for name, value in sorted(trace.results().items()):
+        number, found = trace.program.outputs[name], _unlike_claim(evidence, name, value.reshape(-1))
         if found is not None:
             line = trace.program.outputs_tree.proof(key_of(name), number)
             shown = _shown_output(trace, number, found, 1)

@@ -5,7 +5,8 @@ the first node whose output they do not share, then the first chunk of that outp
 reduction's parts come next. At the leaf the challenger shows what that one thing depends on, and it is computed:
 
     TRACE    defender    PostTrace             roots, and the first hashes below the trace's
-    PICK     challenger  Pick or ShowResult    which of the hashes; a result is shown before the first pick only
+    PICK     challenger  Pick; before the      which of the hashes; ShowResult and ShowStep: a result, or the step
+                         first also Show…      count, is not the contribution's
     REVEAL   defender    Reveal                the hashes below that one
     CHUNK    defender    RevealChunk           a chunk's bytes
     ELEMENT  challenger  PickElement           one of its elements
@@ -39,14 +40,23 @@ from verde.bisect.moves import (
     RevealChunk,
     RevealParts,
     ShowResult,
+    ShowStep,
 )
-from verde.bisect.openings import Inputs, node_in, word_of_data, word_of_source, word_of_state, words_of_output
+from verde.bisect.openings import (
+    Inputs,
+    node_in,
+    step_of_state,
+    word_of_data,
+    word_of_source,
+    word_of_state,
+    words_of_output,
+)
 from verde.commit import Opening
 from verde.numerics.oracle.rounding import NotANumber
 from verde.program.kinds import PART
 from verde.program.leaf import SOURCES, evaluate, finish, fold
 from verde.program.node import Node
-from verde.program.program import key_of, program_root
+from verde.program.program import STEP_LINE, key_of, program_root
 from verde.program.trace import words_of
 from verde.program.tree import CHUNK_BYTES, depth_of, num_chunks, root_of, top_of, width_of
 
@@ -311,8 +321,7 @@ def _is_right(game: Dispute, node: Node, move: Leaf) -> bool:
 
 def _show_result(game: Dispute, move: ShowResult) -> Dispute:
     """Right: the contribution is not what its own trace says. Wrong moves are refused, so nothing is lost by them."""
-    if game.node is not None or game.level != depth_of(game.num_nodes):
-        raise WrongTurn("results are shown before the search begins")
+    _before_the_search(game)
     if not verify(ContentId(game.outputs_root.hex()), key_of(move.name), move.number, move.line_proof):
         raise BadOpening(f"node {move.number} does not compute {move.name}")
     node = node_in(game.nodes_root, game.num_nodes, move.number, move.node)
@@ -334,6 +343,23 @@ def _show_result(game: Dispute, move: ShowResult) -> Dispute:
     return _won(game, Side.CHALLENGER)
 
 
+def _show_step(game: Dispute, move: ShowStep) -> Dispute:
+    _before_the_search(game)
+    if game.terms.state_after is None:
+        raise BadOpening("the game is not about a step")
+    if not verify(ContentId(game.outputs_root.hex()), STEP_LINE, move.num_updates, move.line_proof):
+        raise BadOpening(f"the program does not make {move.num_updates} updates")
+    before = step_of_state(game.terms.state_before, move.before)
+    if step_of_state(game.terms.state_after, move.after) == before + move.num_updates:
+        raise BadOpening("the step count is what it should be")
+    return _won(game, Side.CHALLENGER)
+
+
+def _before_the_search(game: Dispute) -> None:
+    if game.node is not None or game.level != depth_of(game.num_nodes):
+        raise WrongTurn("what a trace ends in is compared before the search begins")
+
+
 def _node(game: Dispute) -> Node:
     assert game.node is not None
     return game.node
@@ -342,6 +368,7 @@ def _node(game: Dispute) -> Node:
 _RULES: dict[tuple[Phase, type], Callable[[Dispute, Any], Dispute]] = {
     (Phase.TRACE, PostTrace): _post_trace,
     (Phase.PICK, ShowResult): _show_result,
+    (Phase.PICK, ShowStep): _show_step,
     (Phase.PICK, Pick): _pick,
     (Phase.REVEAL, Reveal): _reveal,
     (Phase.CHUNK, RevealChunk): _reveal_chunk,

@@ -78,6 +78,19 @@ class ShowResult:
 
 
 @dataclass(frozen=True)
+class ShowStep:
+    """Challenger: the state after does not have the step count of the state before and ``num_updates`` more.
+
+    ``line_proof``: that the program makes so many updates.
+    """
+
+    num_updates: int
+    line_proof: tuple[ContentId, ...]
+    before: ShownStep
+    after: ShownStep
+
+
+@dataclass(frozen=True)
 class Reveal:
     """Defender: the hashes some levels below the one that is searched."""
 
@@ -141,5 +154,5 @@ class Leaf:
 
 
 DefenderMove = PostTrace | Reveal | RevealChunk | RevealParts
-ChallengerMove = ShowResult | Pick | PickElement | PickPart | Leaf
+ChallengerMove = ShowResult | ShowStep | Pick | PickElement | PickPart | Leaf
 Move = DefenderMove | ChallengerMove

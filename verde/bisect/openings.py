@@ -5,7 +5,6 @@ Every function raises ``BadOpening`` for a piece that is not.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 from eth_utils.crypto import keccak
@@ -18,11 +17,9 @@ from verde.bisect.moves import ShownData, ShownInput, ShownNode, ShownStep, Sour
 from verde.commit import Opening, check_opening
 from verde.program.kinds import RULES, Kind, Type
 from verde.program.node import Node, decode_node
-from verde.program.program import key_bytes, key_of
+from verde.program.program import STEP_LINE, key_bytes, key_of
 from verde.program.trace import tensor_root, words_in, words_of
 from verde.program.tree import root_of
-
-STEP_LINE = hashlib.sha256(b"step").digest()
 
 
 def node_in(nodes_root: bytes, num_nodes: int, number: int, shown: ShownNode) -> Node:
@@ -80,15 +77,20 @@ def word_of_source(
 ) -> int:
     """The element of a node that is one of ``verde.program.leaf.SOURCES``."""
     if node.kind == Kind.STEP and isinstance(source, ShownStep):
-        if not 0 <= source.step < 1 << 31 or not verify(state_root, STEP_LINE, source.step, source.line_proof):
-            raise BadOpening("this is not the state's step count")
-        return source.step
+        return step_of_state(state_root, source)
     key = key_bytes(node.attributes)
     if node.kind == Kind.STATE and isinstance(source, Opening):
         return word_of_state(state_root, key, element, node.num_elements, source)
     if node.kind == Kind.DATA and isinstance(source, ShownData):
         return word_of_data(data_root, key, (node.num_elements, node.type), element, source)
     raise BadOpening(f"an element of {node.kind.name} is shown by something else")
+
+
+def step_of_state(root: ContentId, shown: ShownStep) -> int:
+    """The state's step count."""
+    if not 0 <= shown.step < 1 << 31 or not verify(root, STEP_LINE, shown.step, shown.line_proof):
+        raise BadOpening("this is not the state's step count")
+    return shown.step
 
 
 def word_of_state(root: ContentId, key: bytes, element: int, elements: int, opening: Opening) -> int:

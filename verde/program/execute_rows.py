@@ -94,7 +94,7 @@ def _products(a: Array, b: Array) -> Array:
     left = left.reshape(*batch, prod(sizes[axis] for axis in of_a), length).astype(np.float64)
     right = right.reshape(*batch, prod(sizes[axis] for axis in of_b), length).astype(np.float64)
     whole = np.matmul(left, right.swapaxes(-1, -2)).reshape([sizes[axis] for axis in order])
-    return whole.transpose(np.argsort(order))
+    return np.asarray(whole.transpose(np.argsort(order)))
 
 
 def _argmax(node: Node, read: Sequence[Array]) -> Array:

@@ -48,10 +48,8 @@ class Honest:
 @cache
 def honest(name: str) -> Honest:
     program, sources = PROGRAMS[name]()
-    trace = Trace(program, execute(program, sources))
-    results = {
-        result.removeprefix("tensor/"): trace.values[number] for result, number in program.outputs.items()
-    }
+    trace = Trace.of_values(program, execute(program, sources))
+    results = {result.removeprefix("tensor/"): value for result, value in trace.results().items()}
     after = results if name == "step" else sources.state
     return Honest(trace, sources, state_of(dict(sources.state), sources.step), state_of(dict(after), sources.step + 2))
 

@@ -24,7 +24,7 @@ def faults(name, kind):
 def test_a_fault_is_found_to_its_node_and_element_and_its_owner_loses(name, kind):
     right = honest(name)
     for number, element in faults(name, kind):
-        wrong = right.trace.with_output(number, other_value(right.trace.values[number], element))
+        wrong = right.trace.with_output(number, other_value(right.trace.value(number), element))
         for accused, accuser, winner in (
             (wrong, right.trace, Side.CHALLENGER),
             (right.trace, wrong, Side.DEFENDER),
@@ -43,14 +43,14 @@ def test_the_first_of_many_differences_is_the_one_that_is_judged(kind):
 
     right = honest("step")
     number, element = list(faults("step", kind))[-1]
-    values = list(right.trace.values[:number])
-    values.append(other_value(right.trace.values[number], element))
+    values = [right.trace.value(earlier) for earlier in range(number)]
+    values.append(other_value(right.trace.value(number), element))
     for later, node in enumerate(right.trace.program.nodes[number + 1 :], start=number + 1):
         try:
             values.append(compute(node, values, right.sources))
         except NumericsError:
-            values.append(right.trace.values[later])
-    wrong = Trace(right.trace.program, values)
+            values.append(right.trace.value(later))
+    wrong = Trace.of_values(right.trace.program, values)
     evidence = Evidence(right.trace, right.sources, right.before, right.after)
     end = play_out(right.terms(right.after), wrong, evidence)[-1]
     assert (end.number, end.element, end.winner) == (number, element, Side.CHALLENGER)

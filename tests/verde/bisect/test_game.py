@@ -15,7 +15,6 @@ from verde.bisect.errors import BadMove, BadOpening, TooEarly, TooLate, Unfit, W
 from verde.bisect.game import Phase, Side, expire, open_dispute, play
 from verde.bisect.moves import Leaf, Pick, PickElement, PostTrace, Reveal, RevealChunk, RevealParts
 from verde.program.builder import Builder
-from verde.program.execute import execute
 from verde.program.kinds import PART, Kind, Type
 from verde.program.program import Sources
 from verde.program.trace import Trace
@@ -25,7 +24,7 @@ def faulty(name="step", kind=Kind.DOT):
     right = honest(name)
     number = [n for n, node in enumerate(right.trace.program.nodes) if node.kind == kind][-1]
     element = right.trace.node(number).num_elements - 1
-    return right, right.trace.with_output(number, other_value(right.trace.values[number], element))
+    return right, right.trace.with_output(number, other_value(right.trace.value(number), element))
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +174,7 @@ def test_elements_from_outside_are_shown_and_not_made_up(kind):
 
 def test_a_state_after_that_the_trace_does_not_end_in_loses_by_itself():
     right = honest("step")
-    claimed = {name: right.trace.values[n] for name, n in right.trace.program.outputs.items()}
+    claimed = right.trace.results()
     name = sorted(claimed)[4]
     claimed[name] = other_value(claimed[name], 3)
     after = state_of({key.removeprefix("tensor/"): value for key, value in claimed.items()}, right.sources.step + 2)
@@ -188,6 +187,25 @@ def test_a_state_after_that_the_trace_does_not_end_in_loses_by_itself():
     refused(games[1], dataclasses.replace(move, number=move.number - 1), BadOpening)
     honest_after = challenger.answer(evidence, games[1]).claimed
     refused(games[1], dataclasses.replace(move, claimed=replace(honest_after, chunk=b"")), BadOpening)
+
+
+def test_a_state_after_of_another_step_count_loses_by_itself():
+    right = honest("step")
+    claimed = {name.removeprefix("tensor/"): value for name, value in right.trace.results().items()}
+    after = state_of(claimed, right.sources.step + 3)
+    evidence = Evidence(right.trace, right.sources, right.before, after)
+    games = play_out(right.terms(after), right.trace, evidence)
+    assert (len(games), games[-1].winner) == (3, Side.CHALLENGER)
+    move = challenger.answer(evidence, games[1])
+    assert (move.num_updates, move.before.step, move.after.step) == (2, 3, 6)
+    refused(games[1], dataclasses.replace(move, num_updates=1), BadOpening)
+    refused(games[1], dataclasses.replace(move, before=dataclasses.replace(move.before, step=4)), BadOpening)
+    right_after = Evidence(right.trace, right.sources, right.before, right.after)
+    game = play(open_dispute(right.terms(right.after), 0), Side.DEFENDER, defender.answer(right.trace, games[0]), 1)
+    with pytest.raises(NothingToShow):
+        challenger.answer(right_after, game)
+    shown = dataclasses.replace(move, after=challenger._shown_step(right.after))
+    refused(game, shown, BadOpening)
 
 
 def test_a_result_that_is_what_was_claimed_cannot_be_shown():
@@ -203,7 +221,7 @@ def test_a_result_that_is_what_was_claimed_cannot_be_shown():
 def test_a_claimed_token_that_was_not_drawn_loses_and_what_was_not_claimed_does_not(position, is_wrong):
     """-1 stands after a rollout's end."""
     right = honest("draw")
-    drawn = right.trace.values[right.trace.program.outputs["tokens"]]
+    drawn = right.trace.results()["tokens"]
     claimed = drawn.copy()
     claimed[0, position] = (drawn[0, position] + 1) % 8 if is_wrong else -1
     sources = Sources(right.sources.state, {**right.sources.data, "claimed": claimed}, right.sources.step)
@@ -226,13 +244,13 @@ def long_product():
     values = ((np.arange(length) * 7919 % 1009) / np.float32(64) - 5).astype(np.float32).reshape(1, length)
     sources = Sources({}, {"x": values})
     program = b.program()
-    return Trace(program, execute(program, sources)), sources
+    return Trace.of_run(program, sources), sources
 
 
 def test_a_long_reduction_is_divided_until_a_leaf_can_compute_it(long_product):
     trace, sources = long_product
     number = len(trace.program.nodes) - 1
-    wrong = trace.with_output(number, other_value(trace.values[number], 0))
+    wrong = trace.with_output(number, other_value(trace.value(number), 0))
     state = state_of({"weight/w": np.zeros(3, np.float32)}, 0)
     terms = dataclasses.replace(
         honest("long").terms(state), program_root=trace.program.root, data_root=ContentId(sources.data_tree.root)

@@ -22,8 +22,21 @@ _SIZES: dict[str, Any] = {
     "max_position_embeddings": 256,
 }
 _OWN: dict[str, dict[str, Any]] = {
-    "llama": {"tie_word_embeddings": True},
-    "qwen2": {"tie_word_embeddings": False},
+    "llama": {
+        "tie_word_embeddings": True,
+        "rope_parameters": {
+            "rope_type": "llama3",
+            "rope_theta": 10000.0,
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 16,
+        },
+    },
+    "qwen2": {
+        "tie_word_embeddings": False,
+        "rope_parameters": {"rope_type": "linear", "rope_theta": 500.0, "factor": 3.0},
+    },
     "qwen3": {"tie_word_embeddings": True, "head_dim": 6},
 }
 
