@@ -9,7 +9,7 @@ import numpy as np
 
 from protocol.errors import SwarmError
 from verde.bisect.errors import WrongTurn
-from verde.bisect.game import NO_CLAIM, STEP_LEVELS, Dispute, Phase
+from verde.bisect.game import NO_CLAIM, STEP_LEVELS, TOKENS, Dispute, Phase
 from verde.bisect.moves import (
     ChallengerMove,
     Leaf,
@@ -221,6 +221,8 @@ def _result(evidence: Evidence) -> ShowResult | ShowStep:
 
 def _unlike_claim(evidence: Evidence, name: str, values: np.ndarray) -> int | None:
     if evidence.after is None:
+        if name != TOKENS:
+            return None
         claimed = evidence.sources.data["claimed"].reshape(-1)
         differ = (claimed != values) & (claimed != NO_CLAIM)
     else:

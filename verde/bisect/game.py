@@ -66,6 +66,9 @@ STEP_LEVELS = 6
 MOST_PARTS = 64
 """Values of a fold that one move reveals."""
 
+TOKENS = "tokens"
+"""The result of a sampling check, which is compared with the data's tensor ``claimed``."""
+
 NO_CLAIM = -1
 """Where ``data/claimed`` has it, nothing was claimed: a token after a rollout's last."""
 
@@ -328,13 +331,11 @@ def _show_result(game: Dispute, move: ShowResult) -> Dispute:
     size = node.num_elements, node.type
     if not 0 <= move.element < node.num_elements:
         raise Unfit(f"{move.name} has no element {move.element}")
-    (traced,) = words_of_output(
-        game.trace_root, game.num_nodes, move.number, size, move.shown, move.element, 1
-    )
+    (traced,) = words_of_output(game.trace_root, game.num_nodes, move.number, size, move.shown, move.element, 1)
     after = game.terms.state_after
     if after is not None and isinstance(move.claimed, Opening):
         claimed = word_of_state(after, key_of(move.name), move.element, node.num_elements, move.claimed)
-    elif after is None and not isinstance(move.claimed, Opening):
+    elif after is None and move.name == TOKENS and not isinstance(move.claimed, Opening):
         claimed = word_of_data(game.terms.data_root, key_of("data/claimed"), size, move.element, move.claimed)
     else:
         raise BadOpening("the claim is shown against something that the game is not about")

@@ -72,9 +72,7 @@ def input_type(node: Node, number: int) -> Type:
     return node.type if fixed is None else fixed
 
 
-def word_of_source(
-    node: Node, element: int, source: Source | None, state_root: ContentId, data_root: ContentId
-) -> int:
+def word_of_source(node: Node, element: int, source: Source | None, state_root: ContentId, data_root: ContentId) -> int:
     """The element of a node that is one of ``verde.program.leaf.SOURCES``."""
     if node.kind == Kind.STEP and isinstance(source, ShownStep):
         return step_of_state(state_root, source)
@@ -112,4 +110,3 @@ def word_of_data(root: ContentId, key: bytes, size: tuple[int, Type], element: i
     if words is None:
         raise BadOpening(f"a piece does not hold element {element}")
     return words[0]
-

@@ -80,9 +80,7 @@ def finish(node: Node, element: int, whole: int, read: Read) -> int:
         return _unordered(whole - 1) if whole else 0
     if node.kind == Kind.ARGMAX:
         return _WORD - 1 - whole % _WORD
-    exponents = [
-        read(n, access.at(at), 1)[0] for n, access in enumerate(node.inputs) if n in _EXPONENTS_OF[node.kind]
-    ]
+    exponents = [read(n, access.at(at), 1)[0] for n, access in enumerate(node.inputs) if n in _EXPONENTS_OF[node.kind]]
     unit = -30 if node.kind == Kind.DOT else -36
     return bits(out(whole * _two_to(sum(exponents) + unit)))
 

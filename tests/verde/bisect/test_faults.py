@@ -8,9 +8,7 @@ from verde.bisect.challenger import Evidence
 from verde.bisect.game import Side
 from verde.program.kinds import Kind
 
-PLACES = [
-    (name, kind) for name, make in PROGRAMS.items() for kind in sorted({node.kind for node in make()[0].nodes})
-]
+PLACES = [(name, kind) for name, make in PROGRAMS.items() for kind in sorted({node.kind for node in make()[0].nodes})]
 
 
 def faults(name, kind):

@@ -19,9 +19,7 @@ I32 = st.integers(-(2**31), 2**31 - 1)
 @st.composite
 def nodes(draw):
     rank = draw(st.integers(0, 6))
-    access = st.builds(
-        Access, U32, U32, st.integers(-(2**63), 2**63 - 1), st.tuples(*[I32] * rank)
-    )
+    access = st.builds(Access, U32, U32, st.integers(-(2**63), 2**63 - 1), st.tuples(*[I32] * rank))
     return Node(
         draw(st.sampled_from(Kind)),
         draw(st.sampled_from(Type)),
@@ -40,10 +38,20 @@ def test_bytes_and_nodes_are_one_to_one(node):
 def test_a_nodes_bytes_are_laid_out_as_the_text_says():
     node = Node(Kind.ADD, Type.F32, (2, 3), (Access(7, 6, 1, (3, -1)), Access(8, 1, 0, (0, 0))))
     assert node.encoded().hex() == (
-        "10000202" "0000" "00000000"
+        "10000202"
+        "0000"
+        "00000000"
         "0000000200000003"
-        "00000007" "00000006" "0000000000000001" "00000003" "ffffffff"
-        "00000008" "00000001" "0000000000000000" "00000000" "00000000"
+        "00000007"
+        "00000006"
+        "0000000000000001"
+        "00000003"
+        "ffffffff"
+        "00000008"
+        "00000001"
+        "0000000000000000"
+        "00000000"
+        "00000000"
     )
 
 

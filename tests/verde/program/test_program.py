@@ -69,6 +69,11 @@ def test_what_has_no_program_is_refused_by_name(changes):
         architecture({**CONFIG, **changes}, 20)
 
 
+def test_a_step_with_a_kl_term_is_refused_by_name():
+    with pytest.raises(NotBuiltYet, match="KL term"):
+        step_program(ARCH, ((PASS,),), dataclasses.replace(RATES, kl=np.float32(0.1)))
+
+
 def test_an_architecture_is_what_the_configuration_says():
     found = architecture({**CONFIG, "num_key_value_heads": 1, "attention_bias": True}, 18)
     assert (found.width, found.num_kv_heads, found.num_tokens, found.vocabulary) == (4, 1, 18, 20)
