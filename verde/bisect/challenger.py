@@ -30,7 +30,7 @@ from verde.program.kinds import PART, Kind, Type
 from verde.program.leaf import SOURCES, evaluate, finish, fold
 from verde.program.program import STEP_LINE, Sources, key_bytes, key_of
 from verde.program.trace import Trace, show, words_of
-from verde.program.tree import Tree, between, tensor_tree, width_of
+from verde.program.tree import CHUNK_BYTES, Tree, between, tensor_tree, width_of
 
 _NOTHING: Mapping[tuple[int, int], bytes] = {}
 
@@ -67,30 +67,52 @@ def answer(evidence: Evidence, game: Dispute) -> ChallengerMove:
     """
     trace = evidence.trace
     if game.phase is Phase.PICK:
-        if game.node is None and game.trace_root == trace.root:
+        if game.node is None and game.trace_root == trace.root and trace.broken is None:
             return _result(evidence)
         return _pick(evidence, game)
     if game.phase is Phase.ELEMENT:
         node = trace.node(game.number)
         ours = words_of(trace.chunk(game.number, game.index), node.type)
         theirs = words_of(game.shown[0], node.type)
-        return PickElement(_first_difference(ours, theirs), game.shown[0])
+        first = game.index * (CHUNK_BYTES // node.type.size)
+        return PickElement(_first_difference(ours, theirs, _broken_after(trace, game, first)), game.shown[0])
     if game.phase is Phase.LEAF:
         return _leaf(evidence, game)
     raise WrongTurn(f"the defender is to move, {game.phase.name}")
 
 
-def _first_difference(ours: Sequence[object], theirs: Sequence[object]) -> int:
-    found = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b), None)
+def _first_difference(ours: Sequence[object], theirs: Sequence[object], broken: int | None) -> int:
+    """The first place where the two are not equal, or which ``broken`` names."""
+    found = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b or i == broken), None)
     if found is None:
         raise NothingToShow("Both sides have the same values here.")
     return found
 
 
+def _broken_after(trace: Trace, game: Dispute, first: int) -> int | None:
+    """How far behind element ``first`` the one lies that does not exist, if it is in the output that is searched."""
+    if trace.broken is None or trace.broken[0] != game.number:
+        return None
+    return trace.broken[1] - first
+
+
+def _broken_below(trace: Trace, game: Dispute) -> int | None:
+    """Which of the hashes that are to be compared stands above it."""
+    if trace.broken is None:
+        return None
+    if game.node is None:
+        leaf: int | None = trace.broken[0]
+    else:
+        element = _broken_after(trace, game, 0)
+        leaf = None if element is None else element // (CHUNK_BYTES // game.node.type.size)
+    return None if leaf is None else (leaf >> (game.level - game.levels)) - (game.index << game.levels)
+
+
 def _pick(evidence: Evidence, game: Dispute) -> Pick:
     trace = evidence.trace
     tree = trace.tree if game.node is None else trace.tensor(game.number)
-    child = _first_difference(tree.below(game.level, game.index, game.levels), game.shown)
+    ours = tree.below(game.level, game.index, game.levels)
+    child = _first_difference(ours, game.shown, _broken_below(trace, game))
     below = Tree(np.frombuffer(b"".join(game.shown), np.uint8).reshape(-1, 32))
     is_node = game.node is None and game.level == game.levels
     return Pick(
@@ -130,15 +152,17 @@ def _their_nodes(game: Dispute) -> dict[tuple[int, int], bytes]:
 
 
 class _Recorder:
-    """Reads from the own trace, and keeps a piece for each time something is read."""
+    """Reads from the own trace, and keeps a piece of each input that is read."""
 
     def __init__(self, trace: Trace, number: int, theirs: Mapping[tuple[int, int], bytes]) -> None:
         self._trace, self._read, self._theirs = trace, trace.reader(number), theirs
         self._inputs = trace.node(number).inputs
-        self.pieces: list[ShownInput] = []
+        self.pieces: list[ShownInput | None] = [None] * len(self._inputs)
 
     def read(self, which: int, first: int, count: int) -> Sequence[int]:
-        self.pieces.append(_shown_output(self._trace, self._inputs[which].node, first, count, self._theirs))
+        if self.pieces[which] is None:
+            source = self._inputs[which].node
+            self.pieces[which] = _shown_output(self._trace, source, first, count, self._theirs)
         return self._read(which, first, count)
 
 

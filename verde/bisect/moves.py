@@ -141,7 +141,7 @@ class PickPart:
 
 @dataclass(frozen=True)
 class Leaf:
-    """Challenger: what the element depends on, in the order in which ``verde.program.leaf`` reads it.
+    """Challenger: what the element depends on, one entry for each input of the node, None where it is not read.
 
     ``part``: which part's value is wrong; as many as there are: the element does not follow from the whole fold's last
     value; 0 for what has no parts. ``source`` instead of ``inputs`` where the element comes from outside of the
@@ -149,7 +149,7 @@ class Leaf:
     """
 
     part: int = 0
-    inputs: tuple[ShownInput, ...] = ()
+    inputs: tuple[ShownInput | None, ...] = ()
     source: Source | None = None
 
 

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 from eth_utils.crypto import keccak
 
+from protocol.errors import NumericsError
+from verde.numerics.oracle.rounding import NotANumber
 from verde.program.execute import run
 from verde.program.kinds import Type
-from verde.program.leaf import Read
+from verde.program.leaf import Read, evaluate
 from verde.program.node import Node
 from verde.program.program import DTYPES, Program, Sources
-from verde.program.tree import CHUNK_BYTES, Tree, num_chunks, root_of, tensor_tree
+from verde.program.tree import CHUNK_BYTES, MISSING, Tree, num_chunks, root_of, tensor_tree
 
 Array = np.ndarray[Any, Any]
 
@@ -72,10 +74,15 @@ class Trace:
     """The outputs of a program's nodes: the root of each, and, computed again when they are asked for, its elements.
 
     At any time the outputs of one node and of its inputs are in memory: what a dispute is about.
+
+    ``broken``: (node, element) of the first element that does not exist, because a result is no number. Whatever
+    anybody says it is, is wrong. The roots from that node on are ``MISSING``, and stand for nothing.
     """
 
-    def __init__(self, program: Program, roots: Sequence[bytes], recall: Recall) -> None:
-        self.program, self._roots, self._recall = program, tuple(roots), recall
+    def __init__(
+        self, program: Program, roots: Sequence[bytes], recall: Recall, broken: tuple[int, int] | None = None
+    ) -> None:
+        self.program, self._roots, self._recall, self.broken = program, tuple(roots), recall, broken
         self._kept: dict[int, Array] = {}
         self._trees: dict[int, Tree] = {}
         self.tree = Tree(np.frombuffer(b"".join(self._roots), np.uint8).reshape(-1, 32))
@@ -84,13 +91,45 @@ class Trace:
     def of_run(cls, program: Program, sources: Sources) -> Trace:
         """Runs the program, and again up to a node whenever elements of others than the last ones are asked for.
 
-        Raises as ``verde.program.execute.compute``.
+        Where a result is no number the run ends, and the trace is ``broken`` there. Otherwise raises as
+        ``verde.program.execute.compute``.
         """
 
         def recall(numbers: frozenset[int]) -> dict[int, Array]:
             return {n: value for n, value in run(program, sources, max(numbers) + 1) if n in numbers}
 
-        return cls(program, [tensor_tree(value).root for _, value in run(program, sources)], recall)
+        roots: list[bytes] = []
+        try:
+            for _, value in run(program, sources):
+                roots.append(tensor_tree(value).root)
+        except NumericsError:
+            return cls._ended(program, roots, recall)
+        return cls(program, roots, recall)
+
+    @classmethod
+    def _ended(cls, program: Program, roots: list[bytes], recall: Recall) -> Trace:
+        """The trace of a run that ends at the node after ``roots``."""
+        number, node = len(roots), program.nodes[len(roots)]
+        missing = [MISSING] * (len(program.nodes) - number)
+        before = cls(program, roots + missing, recall)
+        inputs = frozenset(access.node for access in node.inputs)
+        before._kept = recall(inputs)
+        words = np.zeros(node.num_elements, np.uint32 if node.type == Type.F32 else np.int64)
+        read = before._read(node)
+        element = 0
+        try:
+            for element in range(node.num_elements):
+                words[element] = evaluate(node, element, read)
+        except NotANumber:
+            value = words.view(np.float32) if node.type == Type.F32 else words.astype(DTYPES[node.type])
+            value = value.reshape(node.sizes)
+
+            def recall_part(numbers: frozenset[int]) -> dict[int, Array]:
+                own = {number: value} if number in numbers else {}
+                return recall(numbers - {number}) | own if numbers - {number} else own
+
+            return cls(program, roots + missing, recall_part, (number, element))
+        raise AssertionError(f"execution refuses node {number}, and no element of it is refused by the judge")
 
     @classmethod
     def of_values(cls, program: Program, values: Sequence[Array]) -> Trace:
@@ -152,8 +191,9 @@ class Trace:
     def reader(self, number: int) -> Read:
         """Reads the inputs of node ``number`` from the outputs of earlier nodes."""
         self.focus(number)
-        node = self.node(number)
+        return self._read(self.node(number))
 
+    def _read(self, node: Node) -> Read:
         def read(which: int, first: int, count: int) -> tuple[int, ...]:
             source = node.inputs[which].node
             return _words(self.value(source), self.node(source).type, first, count)

@@ -142,8 +142,9 @@ def test_a_chunk_is_the_one_that_was_picked_and_an_element_lies_in_it(played):
 def test_a_leaf_takes_exactly_the_pieces_that_the_element_depends_on(played):
     game, move = before(played, Leaf)
     assert len(move.inputs) == 4
-    refused(game, dataclasses.replace(move, inputs=move.inputs[:-1]), BadOpening)
-    refused(game, dataclasses.replace(move, inputs=(*move.inputs, move.inputs[0])), BadOpening)
+    refused(game, dataclasses.replace(move, inputs=move.inputs[:-1]), Unfit)
+    refused(game, dataclasses.replace(move, inputs=(*move.inputs, move.inputs[0])), Unfit)
+    refused(game, dataclasses.replace(move, inputs=(*move.inputs[:-1], None)), BadOpening)
     refused(game, dataclasses.replace(move, inputs=move.inputs[::-1]), BadOpening)
     first = move.inputs[0]
     forged = dataclasses.replace(first.piece, raw=bytes(len(first.piece.raw)))
@@ -151,6 +152,16 @@ def test_a_leaf_takes_exactly_the_pieces_that_the_element_depends_on(played):
     refused(game, dataclasses.replace(move, inputs=(other, *move.inputs[1:])), BadOpening)
     cut = dataclasses.replace(first, proof=first.proof[:-1])
     refused(game, dataclasses.replace(move, inputs=(cut, *move.inputs[1:])), BadOpening)
+
+
+def test_a_leaf_takes_no_piece_of_an_input_that_is_not_read():
+    right, wrong = faulty(kind=Kind.CONCAT)
+    evidence = Evidence(right.trace, right.sources, right.before, right.after)
+    *_, game, end = play_out(right.terms(right.after), wrong, evidence)
+    move = challenger.answer(evidence, game)
+    assert move.inputs[0] is None
+    assert end.winner is Side.CHALLENGER
+    refused(game, dataclasses.replace(move, inputs=(move.inputs[1], move.inputs[1])), BadOpening)
 
 
 @pytest.mark.parametrize("kind", [Kind.STATE, Kind.DATA, Kind.STEP])
