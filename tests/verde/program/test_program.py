@@ -7,7 +7,7 @@ import pytest
 from eth_utils.crypto import keccak
 
 from protocol.errors import NotBuiltYet, NumericsError, VerificationError
-from tests.verde.program.small import ARCH, PASS, RATES, small_draw, small_step
+from tests.verde.program.small import ARCH, PASS, PROGRAMS, RATES, small_draw, small_step
 from verde.program.builder import Builder
 from verde.program.derive_draw import draw_program
 from verde.program.derive_model import parameters
@@ -16,6 +16,7 @@ from verde.program.execute import execute
 from verde.program.kinds import Kind, Type
 from verde.program.program import Program, Sources
 from verde.program.shape import DrawShape, architecture
+from verde.program.trace import Trace
 
 CONFIG = {
     "model_type": "llama",
@@ -32,6 +33,27 @@ def test_the_root_is_made_as_the_text_says():
     program = small_draw()[0]
     parts = [keccak(b"verde/program/1"), len(program.nodes).to_bytes(32, "big"), program.tree.root]
     assert program.root == keccak(b"".join(parts) + bytes.fromhex(program.outputs_tree.root))
+
+
+GOLDEN = {
+    "step": (
+        2069,
+        "ba337d8a2c959ddfe035fbb7ee0592459b5ad14797c08a307a5299c60d8685fa",
+        "bcdf943690ce97cc567725b35830f8f7aa84cb9448331322f47a952a01ea03df",
+    ),
+    "draw": (
+        154,
+        "fc3414c628b784545b12eafd9bb263f26a4482402b599e8c71a39526b35711db",
+        "7751034c1a7c145c2c23fcda69fa31867419379be65dceae08feb656ba7926a1",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_programs_and_traces_have_the_same_roots_on_every_machine(name):
+    """Another root is another version of programs, trees or arithmetic."""
+    program, sources = PROGRAMS[name]()
+    assert (len(program.nodes), program.root.hex(), Trace.of_run(program, sources).root.hex()) == GOLDEN[name]
 
 
 def test_the_root_changes_with_every_node_result_and_rule():
