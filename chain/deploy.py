@@ -30,8 +30,8 @@ Written = TypeVar("Written", bound=msgspec.Struct)
 
 
 class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """chain.json: what all runs of a chain share. ``nonce`` and ``deployer`` fix all addresses; ``transactions`` is
-    empty until both are mined, ``gas`` is what they took together."""
+    """chain.json: what all runs of a chain share. ``nonce`` and ``deployer`` fix all addresses; ``transactions``: those
+    that the founder saw mined (none when it died before), ``gas``: what they took together."""
 
     chain_id: int
     registry: Address
@@ -61,10 +61,10 @@ async def deploy(url: str, account: LocalAccount, file: Path, *, supply_wei: int
         _require_same_chain(deployment, chain_id, file)
         bases = [created_address(deployment.deployer, deployment.nonce + number) for number in (0, 1)]
         present = [await has_code(rpc, base) for base in bases]
-        if all(present) and deployment.transactions:
+        if all(present):
             return deployment
         is_next = deployment.deployer == sender.address and await sender.nonce() == deployment.nonce + sum(present)
-        if not all(present) and not is_next:
+        if not is_next:
             raise _gone(file, url)
         write_file(file, deployment)
         creations = (
@@ -83,7 +83,7 @@ async def deploy(url: str, account: LocalAccount, file: Path, *, supply_wei: int
             )
         deployment = msgspec.structs.replace(
             deployment,
-            transactions=tuple(one.transaction for one in mined) or ("unknown",),
+            transactions=tuple(one.transaction for one in mined),
             gas=sum(one.gas for one in mined),
         )
         write_file(file, deployment)

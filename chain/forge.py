@@ -25,13 +25,15 @@ FORGE_VERSION = "1.7.1"
 FORGE_TIMEOUT_S = 1200
 
 _COMPILER = """#!/bin/sh
-# solc-js posing as a native compiler. Its output goes through a file: it loses what does not fit into a pipe's buffer.
+# solc-js posing as a native compiler. Both ways go through files: it gives up on a pipe that is empty for a moment, and
+# loses what does not fit into a pipe's buffer.
 case " $* " in *" --standard-json"*)
-    output=$(mktemp)
-    trap 'rm -f "$output"' EXIT
-    {solc} --standard-json > "$output"
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    cat > "$folder/input"
+    {solc} --standard-json < "$folder/input" > "$folder/output"
     status=$?
-    sed '/^>>> Cannot retry compilation/d' "$output"
+    sed '/^>>> Cannot retry compilation/d' "$folder/output"
     exit $status ;;
 esac
 exec {solc} --version

@@ -39,7 +39,7 @@ class Founding(msgspec.Struct, frozen=True):
 
 
 class RunDeployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """deployment-….json: where a run is. ``transaction`` is empty until it is mined."""
+    """deployment-….json: where a run is. ``transaction``: empty when the founder did not see it mined."""
 
     contracts: Contracts
     run: ContentId
@@ -82,8 +82,8 @@ async def create_run(
         rules, budget_micro = Rules(*view[8]), view[5]
         _require_same(rules, budget_micro, founding, f"the run {founding.run[:16]} on the chain")
         contracts = factory.contracts(view[7])
-        if written is None or written.contracts != contracts or not written.transaction:
-            written = RunDeployment(contracts, founding.run, sender.address, rules, budget_micro, "unknown")
+        if written is None or written.contracts != contracts:
+            written = RunDeployment(contracts, founding.run, sender.address, rules, budget_micro)
             write_file(file, written)
         return written
     finally:

@@ -102,6 +102,8 @@ class Web3Chain:
             return await self._nothing_to_do()
         try:
             gas = await self._allow_bond() if isinstance(intent, Challenge) else 0
+            if isinstance(intent, Stake):
+                await self._require_tokens(intent.amount_micro * WEI_PER_MICRO)
             contract, data = await self._call(intent)
             mined = await self._sender.send(contract, data)
         except ChainError as error:
@@ -111,8 +113,8 @@ class Web3Chain:
         return Receipt(mined.transaction, gas + mined.gas, mined.block)
 
     async def estimate(self, intent: Intent) -> Cost:
-        """What ``send`` would cost now. A challenge that needs an allowance first is given as the cost of that one and
-        refused as the contract refuses it without; everything else is tried by the node as it stands."""
+        """What ``send`` would cost now, as the node tries it. Tokens that a faucet would add are not there yet, and a
+        challenge without an allowance for its bond is refused with ``ERC20InsufficientAllowance``."""
         if await self._is_done(intent):
             return Cost(0, 0)
         contract, data = await self._call(intent)
@@ -137,7 +139,6 @@ class Web3Chain:
         if not isinstance(intent, Stake):
             return transaction(self._contracts, intent)
         at, amount_wei = self._contracts, intent.amount_micro * WEI_PER_MICRO
-        await self._require_tokens(amount_wei)
         nonce, header = await gather(
             self._reader.read(at.token, function("SwarmToken", "nonces"), self.wallet),
             self._rpc.request("eth_getBlockByNumber", "latest", False),

@@ -22,7 +22,7 @@ from typing import TypeVar
 
 import msgspec
 
-from chain.base import ClockView, Settle
+from chain.base import ClockView, Include, Settle
 from chain.sortition import Quorum, doublings, quorum
 from protocol.codec import decode, encode
 from protocol.errors import BadRecord
@@ -38,7 +38,7 @@ from swarm.dht.transport import RecordKey
 from swarm.inbox import CheckedBatch, Inbox, Rejected
 from swarm.ledger_book import PROPOSAL, LedgerBook
 from swarm.oversight import Oversight
-from swarm.testimony import Testimony
+from swarm.testimony import Witnessed
 from swarm.work import RECORD_TTL_S, Bench
 
 Message = TypeVar("Message", Attestation, Proposal)
@@ -47,6 +47,9 @@ ATTESTATION = "attestation"
 
 GRACE_S = 3.0
 """What came after this peer stopped waiting must have been here this long before a proposal that leaves it out."""
+
+INSIST_TURNS = 3
+"""Turns of posters before the deadline at which a peer that every proposal leaves out says so on the chain."""
 
 MAX_PER_POSTER = 2
 """Results that are attested for one poster: it must not use up the room that others have for attestations."""
@@ -166,7 +169,7 @@ class Agreement:
         await self._read_attestations()
         self._testified.add(data_hash)
         for result in set(self._attestations) | set(self._attested):
-            testimony = Testimony(
+            testimony = Witnessed(
                 result=result,
                 members=self._view.members,
                 attestations=tuple(sorted(self._attestations.get(result, ()), key=lambda one: one.signature)),
@@ -191,9 +194,15 @@ class Agreement:
         self._remember(proposal, answer.table, found.poster)
         await self._attest(answer.result, found.poster)
 
-    def omits(self, content: ContentId) -> bool:
-        """Whether there are proposals, and none of them holds this contribution."""
-        return bool(self._first_seen or self._mine) and content not in self._named
+    def self_inclusion(self, now_view: ClockView, content: ContentId | None) -> Include | None:
+        """What puts this peer's own contribution (``None``: it has none) on the chain: shortly before the deadline,
+        when there are proposals, all of them leave it out, and it does not stand there yet."""
+        me, last_turns_s = self._bench.signer.peer, INSIST_TURNS * self._bench.run.time.poster_s
+        is_omitted = bool(self._first_seen or self._mine) and content not in self._named
+        is_stated = any(peer == me for peer, _ in now_view.inclusions)
+        if content is None or not is_omitted or is_stated or now_view.block_at < now_view.closes_at - last_turns_s:
+            return None
+        return Include(self._inbox.base.round, me, content)
 
     def take_over(self, now_view: ClockView) -> None:
         """Send whatever result has a quorum, whoever proposed it: for a poster that died in between."""

@@ -19,7 +19,7 @@ from protocol.messages import Attestation
 from protocol.run import EconomyRules
 from swarm.dht.transport import RecordKey
 from swarm.settling import Settler
-from swarm.testimony import Testimony, about, answer, is_contested
+from swarm.testimony import Witnessed, about, answer, is_contested
 from swarm.troubles import Troubles
 from swarm.work import Bench
 
@@ -94,11 +94,11 @@ class EpochWatch:
             return None
         return answer(epoch, known, await self._attestations(epoch), self._bench.contracts)
 
-    def _testimonies(self, epoch: Epoch) -> list[Testimony]:
+    def _testimonies(self, epoch: Epoch) -> list[Witnessed]:
         found = []
         for blob in self._bench.journal.testimonies(epoch.round):
             try:
-                found.append(decode(blob, Testimony, cap=BLOB_CAP))
+                found.append(decode(blob, Witnessed, cap=BLOB_CAP))
             except BadRecord:
                 continue  # damaged on disk: as if it had never been written
         return found

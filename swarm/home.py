@@ -2,7 +2,7 @@
 
 HOME/join.yaml            how to join this swarm (written by the host)
 HOME/resolved.yaml        the configuration in force, without secrets
-HOME/host/                dev chain, deployment, bootnode key, the host's events
+HOME/host/                dev chain, its contracts and run, bootnode key, the host's events
 HOME/peers/NAME/          one peer: swarm.pem, wallet, events, state, journal
 """
 

@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
-from chain.base import Advance, Chain, ClockView, Include
+from chain.base import Advance, Chain, ClockView
 from chain.sortition import poster_order
 from protocol.codec import decode
 from protocol.errors import BadRecord, ChainUnreachable, ConfigError, NetworkError
@@ -41,9 +41,6 @@ LOOK_AT_ALL_S = 2.0
 
 PATIENCE_S = 15.0
 """How long something is looked for that somebody must have: batches that a kept one was built on, a credit table."""
-
-INSIST_TURNS = 3
-"""Turns of posters before the deadline at which a peer that every proposal leaves out says so on the chain."""
 
 SURE_BLOCKS = 3
 """A dev chain that is killed forgets its last second or two, a public one now and then its last block."""
@@ -350,7 +347,9 @@ class RoundPlay:
         waited_s = self._bench.now() - state.agree_since
         if waited_s > 2 * self._bench.run.time.poster_s:
             self._agreement.take_over(view)
-        await self._insist(view)
+        insisting = self._agreement.self_inclusion(view, self._work.contribution())
+        if insisting is not None:
+            await self._settler.send_now(insisting)
         await self._settler.flush()
         # A round may be past its deadline when it begins here (the swarm was off): it gets its chance to agree first.
         turn_s = state.posters.index(state.me) * self._bench.run.time.poster_s if state.me in state.posters else 0
@@ -361,16 +360,6 @@ class RoundPlay:
         ):
             await self._settler.send_now(Advance(base.round))
         return None
-
-    async def _insist(self, view: ClockView) -> None:
-        """Shortly before the deadline, put this peer's contribution on the chain when every proposal leaves it out."""
-        base, me = self._inbox.base, self._bench.signer.peer
-        content = self._work.contribution()
-        is_late = view.block_at >= view.closes_at - INSIST_TURNS * self._bench.run.time.poster_s
-        if content is None or not is_late or any(peer == me for peer, _ in view.inclusions):
-            return
-        if self._agreement.omits(content):
-            await self._settler.send_now(Include(base.round, me, content))
 
     def _due(self, state: RoundState) -> tuple[PeerId, ...]:
         """Posters whose turn has come; one turn early, since others may have stopped waiting before this peer did."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 
 from chain.base import Chain, Claim, Epoch, Intent, Receipt, Settle
@@ -119,5 +120,5 @@ class Settler:
         if isinstance(intent, Claim):
             self._last_claim = receipt.transaction
         round_number = intent.result.round if isinstance(intent, Settle) else getattr(intent, "round", 0)
-        purpose = type(intent).__name__.lower()
+        purpose = re.sub(r"(?<!^)(?=[A-Z])", " ", type(intent).__name__).lower()
         self._events.append(TransactionSent(purpose, receipt.transaction, receipt.gas, round_number))

@@ -18,7 +18,7 @@ from protocol.messages import Attestation, RoundResult
 from rewards.settlement import affirmation
 
 
-class Testimony(msgspec.Struct, frozen=True):
+class Witnessed(msgspec.Struct, frozen=True):
     """What this peer knows of a round's result. ``members``: of its round; ``recomputed``: it came to the same."""
 
     result: RoundResult
@@ -27,7 +27,7 @@ class Testimony(msgspec.Struct, frozen=True):
     recomputed: bool
 
 
-def about(epoch: Epoch, testimonies: Iterable[Testimony]) -> Testimony | None:
+def about(epoch: Epoch, testimonies: Iterable[Witnessed]) -> Witnessed | None:
     """What is known of the result that ``epoch`` pays."""
     for known in testimonies:
         if (known.result.round, known.result.credits_root) == (epoch.round, epoch.credits_root):
@@ -35,13 +35,13 @@ def about(epoch: Epoch, testimonies: Iterable[Testimony]) -> Testimony | None:
     return None
 
 
-def answer(epoch: Epoch, known: Testimony, later: Iterable[Attestation], domain: Contracts) -> Affirm | None:
+def answer(epoch: Epoch, known: Witnessed, later: Iterable[Attestation], domain: Contracts) -> Affirm | None:
     """Signatures that affirm ``epoch``, from those kept and those seen ``later``; ``None`` when they are too few."""
     return affirmation(epoch.number, known.result, (*known.attestations, *later), known.members, domain)
 
 
 def is_contested(
-    epoch: Epoch, testimonies: Iterable[Testimony], later: Iterable[Attestation], domain: Contracts
+    epoch: Epoch, testimonies: Iterable[Witnessed], later: Iterable[Attestation], domain: Contracts
 ) -> bool:
     """Whether this peer, which took part in the epoch's round, should challenge it.
 

@@ -5,7 +5,6 @@ import {Initializable} from "@openzeppelin/contracts/proxy/utils/Initializable.s
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
-import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 import {PeerRegistry} from "./PeerRegistry.sol";
 import {RoundClock} from "./RoundClock.sol";
 import {RunContracts, Rules, Signature} from "./RunTypes.sol";
@@ -19,7 +18,6 @@ import {RunContracts, Rules, Signature} from "./RunTypes.sol";
 /// The emission caps bound the damage, and nothing is paid before the settlement's time to challenge is over: a
 /// challenged result needs the signatures of more than half of all weight, or is rolled back.
 contract Contributions is Initializable, EIP712 {
-    using Checkpoints for Checkpoints.Trace208;
     using SafeCast for uint256;
 
     /// @notice What the members of a round agree on. Amounts are millionths of a credit, totals over all rounds.
@@ -47,13 +45,17 @@ contract Contributions is Initializable, EIP712 {
         bytes32 content;
     }
 
-    /// @dev One slot. `generation` counts rollbacks. `endsAt`: 0 while nobody stopped the run.
+    /// @dev One slot. `recorded`: bit i is set when the round i before the settled one has a result, too; bit 0 stands for
+    /// the settled one itself. `endsAt`: 0 while nobody stopped the run.
     struct Latest {
         uint40 settledRound;
         uint64 totalMicro;
-        uint40 generation;
+        uint64 recorded;
         uint40 endsAt;
     }
+
+    /// @notice Rounds whose results can be looked up; older ones are in the events.
+    uint64 public constant RESULTS_KEPT = 64;
 
     bytes32 private constant ROUND_RESULT_TYPEHASH = keccak256(
         "RoundResult(uint64 round,bytes32 contributionsRoot,bytes32 dataHash,bytes32 previousCreditsRoot,bytes32 creditsRoot,uint256 totalMicroCredits)"
@@ -71,13 +73,11 @@ contract Contributions is Initializable, EIP712 {
     Latest private _latest;
     bytes32 private _creditsRoot;
     bytes32 private _dataHash;
-    mapping(uint256 generation => mapping(uint64 round => bytes32 structHash)) private _resultHashes;
-    /// @dev From which round on results of a generation count; earlier rounds keep those of the generations before.
-    Checkpoints.Trace208 private _generations;
+    bytes32[RESULTS_KEPT] private _resultHashes;
     mapping(uint64 round => bytes32[]) private _included;
     mapping(uint64 round => mapping(bytes32 peerKey => bytes32 content)) private _inclusions;
 
-    /// @notice A round's result is recorded. `attesters`: the accounts that signed it.
+    /// @notice A round's result is recorded. The signatures are in the call data.
     event RoundSettled(
         uint64 indexed round,
         bytes32 contributionsRoot,
@@ -86,7 +86,7 @@ contract Contributions is Initializable, EIP712 {
         bytes32 creditsRoot,
         uint256 totalMicroCredits,
         bytes32 posterKey,
-        address[] attesters
+        uint256 numAttesters
     );
     /// @notice Everything after `toRound` counts no more; `fromRound` was the last round with a result.
     event RolledBack(uint64 indexed toRound, uint64 fromRound, bytes32 creditsRoot, uint256 totalMicroCredits);
@@ -141,18 +141,17 @@ contract Contributions is Initializable, EIP712 {
     function post(RoundResult calldata result, bytes32 posterKey, Signature[] calldata signatures) external {
         Latest memory latest = _latest;
         _requireNext(latest, result);
-        RoundClock clock = CLOCK;
-        clock.requirePoster(result.round, posterKey, msg.sender);
         bytes32 structHash = _structHash(result);
         address[] memory attesters = _signers(structHash, signatures);
-        clock.requireQuorum(result.round, attesters);
 
+        uint64 distance = result.round - latest.settledRound;
+        latest.recorded = (distance < RESULTS_KEPT ? latest.recorded << distance : 0) | 1;
         latest.settledRound = uint40(result.round);
         latest.totalMicro = uint64(result.totalMicroCredits);
         _latest = latest;
         _creditsRoot = result.creditsRoot;
         _dataHash = result.dataHash;
-        _resultHashes[latest.generation][result.round] = structHash;
+        _resultHashes[result.round % RESULTS_KEPT] = structHash;
         emit RoundSettled(
             result.round,
             result.contributionsRoot,
@@ -161,9 +160,9 @@ contract Contributions is Initializable, EIP712 {
             result.creditsRoot,
             result.totalMicroCredits,
             posterKey,
-            attesters
+            attesters.length
         );
-        clock.recordResult(result.round);
+        CLOCK.recordResult(result.round, posterKey, msg.sender, attesters);
     }
 
     /// @notice Put the contribution `content` (its content id) of the current round on record, so that nobody can claim not to
@@ -188,13 +187,13 @@ contract Contributions is Initializable, EIP712 {
     {
         Latest memory latest = _latest;
         emit RolledBack(toRound, latest.settledRound, toCreditsRoot, toTotalMicro);
+        uint64 distance = latest.settledRound - toRound;
+        latest.recorded = distance < RESULTS_KEPT ? latest.recorded >> distance : 0;
         latest.settledRound = uint40(toRound);
         latest.totalMicro = toTotalMicro.toUint64();
-        latest.generation += 1;
         _latest = latest;
         _creditsRoot = toCreditsRoot;
         _dataHash = toDataHash;
-        _generations.push(uint48(toRound) + 1, latest.generation);
     }
 
     /// @notice Accept no result from `endTime` on.
@@ -218,11 +217,12 @@ contract Contributions is Initializable, EIP712 {
         return _signers(_structHash(result), signatures);
     }
 
-    /// @notice EIP-712 struct hash of the round's recorded result, zero when it has none or it was rolled back. Whoever
-    /// knows the result can prove every field of it against this.
+    /// @notice EIP-712 struct hash of the recorded result of one of the last `RESULTS_KEPT` rounds; zero when it has none, it
+    /// was rolled back, or the round is older. Whoever knows the result can prove every field of it against this.
     function resultHash(uint64 ofRound) external view returns (bytes32) {
-        if (ofRound > _latest.settledRound) return 0;
-        return _resultHashes[_generations.upperLookupRecent(uint48(ofRound))][ofRound];
+        Latest memory latest = _latest;
+        if (ofRound > latest.settledRound || latest.settledRound - ofRound >= RESULTS_KEPT) return 0;
+        return latest.recorded >> (latest.settledRound - ofRound) & 1 == 1 ? _resultHashes[ofRound % RESULTS_KEPT] : bytes32(0);
     }
 
     /// @notice Contributions that their peers put on record in `ofRound`.

@@ -20,7 +20,7 @@ import {RunContracts, Rules} from "./RunTypes.sol";
 /// questions and draws, not amounts.
 /// **Draws.** Who may post and who attests is drawn by weight among the round's signing accounts, which are fixed before
 /// the seed. Time widens a draw until it takes in everybody, so no minority can stall a round by silence. Seeds are kept
-/// for `SEEDS_KEPT` rounds: an older round without a result can get none any more.
+/// for `SEEDS_KEPT` rounds: by then a round without a result takes everybody's signatures, and no draw.
 contract RoundClock is Membership {
     /// @notice Everything about the current round, at one block.
     struct ClockSnapshot {
@@ -53,7 +53,7 @@ contract RoundClock is Membership {
     }
 
     /// @notice Rounds whose seeds can be read; older ones are in the events.
-    uint64 public constant SEEDS_KEPT = 256;
+    uint64 public constant SEEDS_KEPT = 64;
     /// @notice Draw of those that attest a result.
     bytes32 public constant QUORUM = keccak256("quorum");
     /// @notice Draw of those that may post it.
@@ -71,7 +71,7 @@ contract RoundClock is Membership {
 
     Clock private _clock;
     Times private _times;
-    bytes32[256] private _seeds;
+    bytes32[SEEDS_KEPT] private _seeds;
 
     /// @notice A round is open. `settled`: the one before it ended with a recorded result, not by the deadline.
     event RoundOpened(uint64 indexed round, uint64 openedAt, uint64 closesAt, uint256 numMembers, bool settled);
@@ -123,14 +123,22 @@ contract RoundClock is Membership {
         uint64 closesAt = uint64(now_.openedAt) + _times.roundS;
         if (block.timestamp < closesAt) revert RoundStillOpen(now_.round, closesAt);
         if (numMembers(now_.round + 1) == 0) revert NoMembers();
-        _openNext(now_, false);
+        _openNext(now_, _currentSeed(now_), false);
     }
 
-    /// @notice Take note of a result of `settledRound`; ends that round if it is the current one.
-    function recordResult(uint64 settledRound) external {
+    /// @notice Take note of a result of `settledRound` that `sender` posts for `posterKey` and `signers`, in ascending order,
+    /// signed; refuse unless they were drawn and are enough. Ends that round if it is the current one.
+    /// @dev Called by the run's contributions contract only.
+    function recordResult(uint64 settledRound, bytes32 posterKey, address sender, address[] calldata signers) external {
         if (msg.sender != address(CONTRIBUTIONS)) revert NotOfThisRun(msg.sender);
         Clock memory now_ = _clock;
-        if (settledRound == now_.round) _openNext(now_, true);
+        Times memory times = _times;
+        uint256 total = totalWeight(settledRound);
+        uint256 age = _ageOf(now_, times, settledRound);
+        bytes32 seed = _seedOf(now_, settledRound);
+        _requirePoster(seed, settledRound, posterKey, sender, _doubled(NUM_POSTERS, age / times.posterS), total);
+        _requireQuorum(seed, settledRound, signers, _doubled(times.quorumSize, age / times.roundS), total);
+        if (settledRound == now_.round) _openNext(now_, seed, true);
     }
 
     /// @notice Write the current round's seed down. Anybody may, once.
@@ -160,55 +168,14 @@ contract RoundClock is Membership {
         uint256 weight = weightOfSigner(signer, atRound);
         uint256 total = totalWeight(atRound);
         if (weight == 0) return false;
-        if (expected >= total) return true;
-        return _isDrawn(_readySeed(_clock, atRound), domain, atRound, signer, expected, weight, total);
+        return _isDrawn(_seedOf(_clock, atRound), domain, atRound, signer, expected, weight, total);
     }
 
     /// @notice How many members are expected to be drawn as posters of `ofRound`, and to attest its result, right now.
     function expectedDraws(uint64 ofRound) external view returns (uint256 posters, uint256 attesters) {
-        uint256 age = _ageOf(_clock, ofRound);
         Times memory times = _times;
+        uint256 age = _ageOf(_clock, times, ofRound);
         return (_doubled(NUM_POSTERS, age / times.posterS), _doubled(times.quorumSize, age / times.roundS));
-    }
-
-    /// @notice Refuse unless `sender` owns `posterKey`, which was drawn to post the result of `ofRound`.
-    function requirePoster(uint64 ofRound, bytes32 posterKey, address sender) external view {
-        if (REGISTRY.ownerOf(posterKey) != sender) revert NotThePeersOwner(posterKey, sender);
-        Clock memory now_ = _clock;
-        address signer = _signerOf(posterKey);
-        uint256 weight = weightOfSigner(signer, ofRound);
-        if (weight == 0) revert NotAMember(signer, ofRound);
-        uint256 expected = _doubled(NUM_POSTERS, _ageOf(now_, ofRound) / _times.posterS);
-        uint256 total = totalWeight(ofRound);
-        if (expected >= total) return;
-        if (!_isDrawn(_readySeed(now_, ofRound), POSTER, ofRound, signer, expected, weight, total)) {
-            revert PosterNotDrawn(posterKey, expected);
-        }
-    }
-
-    /// @notice Refuse unless `signers`, in ascending order, are enough of those drawn to attest the result of `ofRound`: two
-    /// thirds of the expected number, or, once the draw takes in everybody, members of more than half of all weight.
-    function requireQuorum(uint64 ofRound, address[] calldata signers) external view {
-        Clock memory now_ = _clock;
-        uint256 total = totalWeight(ofRound);
-        uint256 expected = _doubled(_times.quorumSize, _ageOf(now_, ofRound) / _times.roundS);
-        if (expected >= total) {
-            uint256 weight = signedWeight(ofRound, signers);
-            if (weight <= total / 2) revert MajorityMissing(total / 2 + 1, weight);
-            return;
-        }
-        uint256 needed = (2 * expected + 2) / 3;
-        if (signers.length < needed) revert QuorumMissing(needed, signers.length);
-        bytes32 seed = _readySeed(now_, ofRound);
-        address previous;
-        for (uint256 i = 0; i < signers.length; ++i) {
-            address signer = signers[i];
-            uint256 weight = _checkedWeight(signer, previous, ofRound);
-            if (!_isDrawn(seed, QUORUM, ofRound, signer, expected, weight, total)) {
-                revert AttesterNotDrawn(signer, expected);
-            }
-            previous = signer;
-        }
     }
 
     /// @notice Everything about the current round, at one block.
@@ -230,7 +197,9 @@ contract RoundClock is Membership {
     /// @inheritdoc Membership
     function _afterEnrol() internal override {
         Clock memory now_ = _clock;
-        if (numMembers(now_.round) == 0 && numMembers(now_.round + 1) >= _times.startMembers) _openNext(now_, false);
+        if (numMembers(now_.round) == 0 && numMembers(now_.round + 1) >= _times.startMembers) {
+            _openNext(now_, _currentSeed(now_), false);
+        }
     }
 
     /// @inheritdoc Membership
@@ -239,8 +208,50 @@ contract RoundClock is Membership {
         return _clock.round > lastRenewed + absence && _clock.round > CONTRIBUTIONS.settledRound() + absence;
     }
 
-    function _openNext(Clock memory now_, bool settled) private {
-        if (!now_.seedFixed) _keepSeed(now_.round, _currentSeed(now_));
+    /// @dev Refuse unless `sender` owns `posterKey`, which was drawn to post the result of `ofRound`.
+    function _requirePoster(
+        bytes32 seed,
+        uint64 ofRound,
+        bytes32 posterKey,
+        address sender,
+        uint256 expected,
+        uint256 total
+    ) private view {
+        if (REGISTRY.ownerOf(posterKey) != sender) revert NotThePeersOwner(posterKey, sender);
+        address signer = _signerOf(posterKey);
+        uint256 weight = weightOfSigner(signer, ofRound);
+        if (weight == 0) revert NotAMember(signer, ofRound);
+        if (!_isDrawn(seed, POSTER, ofRound, signer, expected, weight, total)) {
+            revert PosterNotDrawn(posterKey, expected);
+        }
+    }
+
+    /// @dev Refuse unless `signers` are enough of those drawn to attest the result of `ofRound`: two thirds of the expected
+    /// number, or, once the draw takes in everybody, members of more than half of all weight.
+    function _requireQuorum(bytes32 seed, uint64 ofRound, address[] calldata signers, uint256 expected, uint256 total)
+        private
+        view
+    {
+        if (expected >= total) {
+            uint256 weight = signedWeight(ofRound, signers);
+            if (weight <= total / 2) revert MajorityMissing(total / 2 + 1, weight);
+            return;
+        }
+        uint256 needed = (2 * expected + 2) / 3;
+        if (signers.length < needed) revert QuorumMissing(needed, signers.length);
+        address previous;
+        for (uint256 i = 0; i < signers.length; ++i) {
+            address signer = signers[i];
+            uint256 weight = _checkedWeight(signer, previous, ofRound);
+            if (!_isDrawn(seed, QUORUM, ofRound, signer, expected, weight, total)) {
+                revert AttesterNotDrawn(signer, expected);
+            }
+            previous = signer;
+        }
+    }
+
+    function _openNext(Clock memory now_, bytes32 seed, bool settled) private {
+        if (!now_.seedFixed) _keepSeed(now_.round, seed);
         uint64 next = uint64(now_.round) + 1;
         uint64 openedAt = uint64(block.timestamp);
         _clock = Clock(uint40(next), uint40(openedAt), uint64(block.number), false);
@@ -255,16 +266,16 @@ contract RoundClock is Membership {
 
     /// @dev Seconds since `ofRound` opened, at least. A round before the current one that can still be settled, and all
     /// rounds between, ended by their deadlines, so each of them lasted the run's round time or longer.
-    function _ageOf(Clock memory now_, uint64 ofRound) private view returns (uint256) {
+    function _ageOf(Clock memory now_, Times memory times, uint64 ofRound) private view returns (uint256) {
         if (ofRound > now_.round) revert RoundNotOpened(now_.round);
-        return uint256(now_.round - ofRound) * _times.roundS + (block.timestamp - now_.openedAt);
+        return uint256(now_.round - ofRound) * times.roundS + (block.timestamp - now_.openedAt);
     }
 
     function _doubled(uint256 expected, uint256 times) private pure returns (uint256) {
         return expected << (times < MAX_DOUBLINGS ? times : MAX_DOUBLINGS);
     }
 
-    /// @dev `expected` < `total`, so neither product overflows.
+    /// @dev Nobody needs a seed where everybody is drawn. In the last line `expected` * `weight` < `total`: no overflow.
     function _isDrawn(
         bytes32 seed,
         bytes32 domain,
@@ -275,13 +286,9 @@ contract RoundClock is Membership {
         uint256 total
     ) private pure returns (bool) {
         if (expected * weight >= total) return true;
+        if (seed == 0) revert SeedNotReady(atRound);
         return uint256(keccak256(abi.encode(seed, domain, atRound, signer)))
             < (type(uint256).max / total) * weight * expected;
-    }
-
-    function _readySeed(Clock memory now_, uint64 ofRound) private view returns (bytes32 seed) {
-        seed = _seedOf(now_, ofRound);
-        if (seed == 0) revert SeedNotReady(ofRound);
     }
 
     function _seedOf(Clock memory now_, uint64 ofRound) private view returns (bytes32) {

@@ -61,6 +61,13 @@ contract Settlement is Initializable {
         bytes32 dataHash;
     }
 
+    /// @notice A peer's line in an epoch's credits table, with its proof.
+    struct ClaimLine {
+        bytes32 peerKey;
+        uint256 line;
+        bytes32[] proof;
+    }
+
     struct Challenge {
         address challenger;
         uint64 answerBy;
@@ -102,7 +109,8 @@ contract Settlement is Initializable {
     address public DISPUTES;
 
     Run private _run;
-    Epoch[] private _epochs;
+    uint256 private _numEpochs;
+    mapping(uint256 epoch => Epoch) private _epochs;
     mapping(uint256 epoch => Challenge) private _challenges;
     mapping(uint256 epoch => mapping(address sender => Progress)) private _progress;
     mapping(bytes32 peerKey => uint256) private _claimedMicro;
@@ -205,7 +213,7 @@ contract Settlement is Initializable {
     /// @dev Rounds without a result count: members who cannot build on a false result must be able to get rid of it.
     function openEpoch() external returns (uint256 epoch) {
         Run storage run = _run;
-        epoch = _epochs.length;
+        epoch = _numEpochs;
         uint64 lastRound;
         if (epoch != 0) {
             EpochState state = _stateOf(_epochs[epoch - 1]);
@@ -230,7 +238,8 @@ contract Settlement is Initializable {
             state: EpochState.Pending,
             dataHash: CONTRIBUTIONS.dataHash()
         });
-        _epochs.push(opened);
+        _epochs[epoch] = opened;
+        _numEpochs = epoch + 1;
         emit EpochOpened(
             epoch, settledRound, opened.creditsRoot, opened.dataHash, totalMicro, challengeableUntil, opened.unlocksAt
         );
@@ -299,16 +308,17 @@ contract Settlement is Initializable {
     /// @param line The peer's line in that epoch's credits table.
     function claim(bytes32 peerKey, uint256 line, uint256 epoch, bytes32[] calldata proof) external {
         (bytes32 root, uint256 reserveMicro) = _claimable(epoch);
-        uint256 cumulativeMicro = line.micro();
-        uint256 claimed = _claimedMicro[peerKey];
-        if (cumulativeMicro <= claimed) revert NothingToClaim(peerKey, claimed);
-        if (!CreditLine.isIn(root, peerKey, line, proof)) revert ClaimProofRejected(peerKey, root);
-        address owner = REGISTRY.ownerOf(peerKey);
-        if (owner == address(0)) revert PeerUnknown(peerKey);
+        if (!_pay(root, peerKey, line, proof)) revert NothingToClaim(peerKey, _claimedMicro[peerKey]);
+        _requireReserve(reserveMicro);
+    }
 
-        _claimedMicro[peerKey] = cumulativeMicro;
-        emit RewardClaimed(peerKey, owner, cumulativeMicro - claimed, cumulativeMicro);
-        TOKEN.safeTransfer(owner, (cumulativeMicro - claimed) * WEI_PER_MICRO);
+    /// @notice `claim` for several peers at once, each to its own owner. Anybody may call.
+    /// @dev Peers that were paid already are passed over: nobody can spoil the rest by claiming for one of them first.
+    function claimMany(uint256 epoch, ClaimLine[] calldata lines) external {
+        (bytes32 root, uint256 reserveMicro) = _claimable(epoch);
+        for (uint256 i = 0; i < lines.length; ++i) {
+            _pay(root, lines[i].peerKey, lines[i].line, lines[i].proof);
+        }
         _requireReserve(reserveMicro);
     }
 
@@ -340,10 +350,10 @@ contract Settlement is Initializable {
         uint64 until = uint64(run.endsAt) + run.challengeS + run.answerS + run.disputeS;
         if (block.timestamp < until) revert TooEarly(until);
         (uint256 epochsFinal, bool undecided) = _finalEpochs();
-        if (undecided) revert EpochUndecided(_epochs.length - 1);
+        if (undecided) revert EpochUndecided(_numEpochs - 1);
         uint64 finalRound = epochsFinal == 0 ? 0 : _epochs[epochsFinal - 1].round;
         uint64 settledRound = CONTRIBUTIONS.settledRound();
-        if (settledRound > finalRound) revert EpochUndecided(_epochs.length);
+        if (settledRound > finalRound) revert EpochUndecided(_numEpochs);
 
         run.reclaimed = true;
         uint256 amountMicro = run.budgetMicro;
@@ -357,8 +367,8 @@ contract Settlement is Initializable {
 
     /// @notice An epoch, as of now.
     function epochs(uint256 epoch) external view returns (EpochView memory) {
-        if (epoch >= _epochs.length) revert EpochNotOpen(epoch);
         Epoch memory entry = _epochs[epoch];
+        if (entry.openedAt == 0) revert EpochNotOpen(epoch);
         Challenge memory challenged = _challenges[epoch];
         return EpochView({
             round: entry.round,
@@ -375,12 +385,12 @@ contract Settlement is Initializable {
 
     /// @notice How many epochs were opened.
     function numEpochs() external view returns (uint256) {
-        return _epochs.length;
+        return _numEpochs;
     }
 
     /// @notice The newest epoch that is paid now. `found` is false when there is none.
     function latestClaimable() public view returns (bool found, uint256 epoch) {
-        for (uint256 i = _epochs.length; i > 0; --i) {
+        for (uint256 i = _numEpochs; i > 0; --i) {
             Epoch storage entry = _epochs[i - 1];
             if (_stateOf(entry) == EpochState.Final && block.timestamp >= entry.unlocksAt) return (true, i - 1);
         }
@@ -412,9 +422,8 @@ contract Settlement is Initializable {
     }
 
     function _undecided(uint256 epoch, EpochState state) private view returns (Epoch storage entry) {
-        if (epoch >= _epochs.length) revert EpochNotOpen(epoch);
         entry = _epochs[epoch];
-        if (entry.state != state) revert EpochNotOpen(epoch);
+        if (entry.openedAt == 0 || entry.state != state) revert EpochNotOpen(epoch);
     }
 
     function _endAfter(Run storage run) private {
@@ -440,7 +449,7 @@ contract Settlement is Initializable {
     /// @dev How many epochs there are up to the last final one, and whether the newest is undecided.
     function _finalEpochs() private view returns (uint256 epochsFinal, bool undecided) {
         epochsFinal = _run.epochsFinal;
-        uint256 count = _epochs.length;
+        uint256 count = _numEpochs;
         if (count == 0) return (0, false);
         EpochState state = _stateOf(_epochs[count - 1]);
         if (state == EpochState.Final) epochsFinal = count;
@@ -450,14 +459,28 @@ contract Settlement is Initializable {
     /// @dev Root and reserve of an epoch that is paid. An unchallenged one unlocks after its time to challenge is over, so
     /// that is final then.
     function _claimable(uint256 epoch) private view returns (bytes32 root, uint256 reserveMicro) {
-        if (epoch >= _epochs.length) revert EpochNotOpen(epoch);
         Epoch storage entry = _epochs[epoch];
         EpochState state = entry.state;
         uint64 unlocksAt = entry.unlocksAt;
+        if (unlocksAt == 0) revert EpochNotOpen(epoch);
         if (state == EpochState.Challenged || state == EpochState.Void || block.timestamp < unlocksAt) {
             revert EpochNotClaimable(epoch, unlocksAt);
         }
         return (entry.creditsRoot, entry.reserveMicro);
+    }
+
+    /// @dev Whether there was anything to pay.
+    function _pay(bytes32 root, bytes32 peerKey, uint256 line, bytes32[] calldata proof) private returns (bool) {
+        uint256 cumulativeMicro = line.micro();
+        uint256 claimed = _claimedMicro[peerKey];
+        if (cumulativeMicro <= claimed) return false;
+        if (!CreditLine.isIn(root, peerKey, line, proof)) revert ClaimProofRejected(peerKey, root);
+        address owner = REGISTRY.ownerOf(peerKey);
+        if (owner == address(0)) revert PeerUnknown(peerKey);
+        _claimedMicro[peerKey] = cumulativeMicro;
+        emit RewardClaimed(peerKey, owner, cumulativeMicro - claimed, cumulativeMicro);
+        TOKEN.safeTransfer(owner, (cumulativeMicro - claimed) * WEI_PER_MICRO);
+        return true;
     }
 
     function _requireReserve(uint256 reserveMicro) private view {

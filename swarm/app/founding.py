@@ -128,7 +128,7 @@ async def _found(chosen: Settings, spec: RunSpec, chain: DevChain, events: Event
     home = Home(chosen.home)
     is_new = not (home.host / "chain.json").exists()
     shared = await deploy(chain.url, chain.account, home.host / "chain.json")
-    if is_new:
+    if is_new and shared.transactions:
         events.append(TransactionSent("deploy", shared.transactions[-1], shared.gas))
     file = home.host / f"deployment-{spec.id[:16]}.json"
     founded = read_file(file, RunDeployment)  # how many peers it waited for then must not keep another number away now

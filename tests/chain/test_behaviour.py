@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chain.base import ZERO_ROOT, Advance, Enrol, Settle
-from tests.chain.conftest import Bench
+from chain.base import ZERO_ROOT, Advance, Cost, Enrol, Settle, Stake
+from tests.chain.conftest import RULES, Bench
 from tests.chain.players import Player, RsaPlayer, content, refused, result, rsa_key, settle
 
 pytestmark = pytest.mark.asyncio
@@ -204,3 +204,16 @@ async def test_a_result_may_be_late_but_not_out_of_order(bench: Bench) -> None:
     assert (view.round, view.settled_round) == (3, 2)
     too_late = result(1, content("credits 1"), 2, previous=late.credits_root)
     assert await refused(chain.send(settle(bench.contracts, too_late, ADA, BEN))) == "RoundAlreadySettled"
+
+
+async def test_what_something_costs_is_known_before_it_is_sent(bench: Bench) -> None:
+    chain, registration = bench.chain(ADA), ADA.registration(bench.contracts)
+    cost = await chain.estimate(registration)
+    assert 21_000 < cost.gas < 200_000
+    assert cost.fee_wei >= cost.gas
+    assert await chain.peer(ADA.peer) is None, "nothing was sent"
+    receipt = await chain.send(registration)
+    assert 0.8 * cost.gas < receipt.gas <= 1.2 * cost.gas
+    assert await chain.estimate(registration) == Cost(0, 0)
+    await chain.send(Stake(ADA.peer, RULES.min_stake_micro, 0))
+    assert (await chain.estimate(Enrol(ADA.peer))).gas > 21_000

@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from chain.abi import function
 from chain.gate import (
     ALLOWED_METHODS,
     FAUCET_REFUSED,
@@ -17,6 +18,7 @@ from chain.gate import (
     Faucet,
     Gate,
     GateLimits,
+    Tokens,
 )
 from chain.rpc import NODE_DOWN
 from chain.sender import METHOD_NOT_FOUND, Mined
@@ -26,7 +28,7 @@ from tests.chain.stub_node import Refuses, StubNode
 
 pytestmark = pytest.mark.asyncio
 
-ADA, BEN = Player("ada"), Player("ben")
+ADA, BEN, CYD, DAN = (Player(name) for name in ("ada", "ben", "cyd", "dan"))
 
 
 class Purse:
@@ -34,10 +36,12 @@ class Purse:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, int]] = []
+        self.data: list[str] = []
 
     async def send(self, to: str, data: str = "0x", value_wei: int = 0) -> Mined:
         await asyncio.sleep(0)
         self.sent.append((to, value_wei))
+        self.data.append(data)
         return Mined("0x" + "ab" * 32, 21_000, 1, True)
 
 
@@ -216,8 +220,20 @@ async def test_the_faucet_gives_up_to_its_caps(door):
     assert code(await door.call("swarm_faucet", ADA.wallet.lower())) == FAUCET_REFUSED  # per address: 5
     for _ in range(2):
         await door.call("swarm_faucet", BEN.wallet)
-    assert code(await door.call("swarm_faucet", Player("cyd").wallet)) == FAUCET_REFUSED  # in total: 9
+    assert code(await door.call("swarm_faucet", CYD.wallet)) == FAUCET_REFUSED  # in total: 9
     assert door.purse.sent == [(ADA.wallet, 2)] * 2 + [(BEN.wallet, 2)] * 2
+
+
+async def test_the_faucet_adds_tokens_to_an_addresss_first_gift_up_to_its_cap():
+    purse = Purse()
+    faucet = Faucet(purse, gift_wei=2, per_address_wei=5, tokens=Tokens(CYD.wallet, gift_wei=7, total_wei=15))
+    for player in (ADA, ADA, BEN, DAN):
+        await faucet.give(player.wallet)
+    gas = [(player.wallet, 2) for player in (ADA, ADA, BEN, DAN)]
+    assert [sent for sent in purse.sent if sent[1]] == gas
+    tokens = [data for (to, _), data in zip(purse.sent, purse.data, strict=True) if to == CYD.wallet]
+    transfer = function("SwarmToken", "transfer")
+    assert tokens == [transfer.call_data(player.wallet, 7) for player in (ADA, BEN)]  # in total: 15
 
 
 async def test_the_faucets_cap_holds_for_requests_at_the_same_time(door):

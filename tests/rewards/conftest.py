@@ -9,6 +9,8 @@ from chain.typed_data import round_result_digest
 from protocol.codec import content_id
 from protocol.ids import Address
 from protocol.messages import Attestation, RoundResult
+from rewards.ledger import Verified
+from rewards.settlement import propose
 
 
 class Player(msgspec.Struct, frozen=True):
@@ -52,3 +54,22 @@ def view(players) -> ClockView:
     """Round 1 is open and nothing was settled yet."""
     members = tuple(player.member for player in players)
     return ClockView(9, 1000, 1, 990, 1050, "ab" * 32, members, 0, ZERO_ROOT, ZERO_ROOT)
+
+
+def state(number, player):
+    return content_id(f"state {number} of {player.peer}".encode())
+
+
+def works(players, number=1, micro=300_000) -> dict:
+    done = [
+        Verified(p.peer, content_id(f"{number}/{p.peer}".encode()), micro + i, state(number - 1, p), state(number, p))
+        for i, p in enumerate(players)
+    ]
+    return {work.content: work for work in done}
+
+
+@pytest.fixture
+def round_one(players, run):
+    verified = works(players)
+    proposal, table = propose(run, 1, verified.values(), None)
+    return verified, proposal, table

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from chain.base import Member
 from protocol.events import (
     AttestationRefused,
     BatchProduced,
@@ -87,9 +88,10 @@ def played(seat: Seat) -> list[RoundSettled]:
 
 
 def let_post_first(monkeypatch: pytest.MonkeyPatch, eve: PeerId) -> None:
-    monkeypatch.setattr(
-        "swarm.play.poster_order", lambda run, number, seed, members: (eve, *sorted(set(members) - {eve}))
-    )
+    def order(seed: str, number: int, members: Sequence[Member]) -> tuple[PeerId, ...]:
+        return (eve, *sorted({member.peer for member in members} - {eve}))
+
+    monkeypatch.setattr("swarm.play.poster_order", order)
 
 
 def worth(seat: Seat, number: int) -> int:

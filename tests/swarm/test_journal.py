@@ -77,3 +77,20 @@ def test_a_journal_that_nobody_wrote_is_empty(journal):
     journal.forget_old(5)
     assert journal.tables() == []
     assert journal.read(1, "answer") is None
+
+
+def test_tables_and_testimonies_of_unpaid_rounds_outlive_everything_else(journal):
+    for number in (1, 2, 3):
+        journal.write(msgspec.structs.replace(SIGNED, round=number))
+        journal.write_table(number, "cd" * 32, b"table %d" % number)
+        journal.write_testimony(number, "cd" * 32, b"signed %d" % number)
+    journal.forget_old(50, unpaid_from=2)
+    assert journal.tables() == [b"table 2", b"table 3"]
+    assert (journal.testimonies(1), journal.testimonies(2)) == ([], [b"signed 2"])
+    assert all(journal.read(number, "answer") is None for number in (1, 2, 3))
+
+
+def test_a_fuller_testimony_takes_the_place_of_an_earlier_one(journal):
+    journal.write_testimony(1, "cd" * 32, b"one signature")
+    journal.write_testimony(1, "cd" * 32, b"two signatures")
+    assert journal.testimonies(1) == [b"two signatures"]

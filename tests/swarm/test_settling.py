@@ -1,10 +1,24 @@
 import pytest
 
-from chain.base import ZERO_ROOT, Advance, Balance, Claim, ClockView, PeerRecord, Receipt, Settle
+from chain.base import (
+    ZERO_ROOT,
+    Advance,
+    Balance,
+    Claim,
+    ClockView,
+    Epoch,
+    EpochState,
+    EpochsView,
+    PeerRecord,
+    Receipt,
+    Settle,
+)
+from chain.credit_line import micro_of
 from protocol.errors import ChainError, ChainUnreachable
 from protocol.events import Claimed, Problem, Recovered, TransactionSent
 from protocol.ids import Address, ContentId, PeerId
 from protocol.messages import CreditRow, CreditTable, RoundResult
+from rewards.ledger import credits_tree
 from rewards.outbox import Outbox
 from swarm.observe.eventlog import EventLog, read
 from swarm.settling import LOST_RACES, Settler
@@ -15,13 +29,23 @@ WALLET = Address("0x" + "1" * 40)
 PEER = make_player(1).peer
 RESULT = RoundResult(3, ZERO_ROOT, ZERO_ROOT, ZERO_ROOT, ZERO_ROOT, 5)
 TABLE = CreditTable(ContentId("ab" * 32), 3, (CreditRow(PEER, 2_500_000, 3, ContentId("cd" * 32)),))
+EPOCH = Epoch(0, 3, credits_tree(TABLE).root, 2_500_000, 0, 0, EpochState.FINAL, ZERO_ROOT)
 
 
-class Ledger:
+def paid_by(epoch):
+    return TABLE if epoch == EPOCH else None
+
+
+def settle():
+    return Settle(RESULT, (b"\x01" * 65,), PEER)
+
+
+class Purse:
     """A chain that pays claims and mines a block per call; ``fails`` holds what it answers instead, by intent."""
 
     def __init__(self):
         self.block, self.claimed_micro, self.done, self.fails = 1, 500_000, set(), {}
+        self.claimable = EPOCH
 
     async def clock(self):
         self.block += 1
@@ -30,6 +54,10 @@ class Ledger:
     async def peer(self, peer: PeerId):
         self._fail(None)
         return PeerRecord(peer, WALLET, WALLET, True, self.claimed_micro)
+
+    async def epochs(self):
+        self._fail(None)
+        return EpochsView(0, self.claimable, self.claimable, 3)
 
     async def balance(self, _wallet):
         return Balance(10**18, self.claimed_micro * 10**12)
@@ -40,7 +68,7 @@ class Ledger:
             return Receipt("", 0, self.block)
         self.done.add(intent)
         if isinstance(intent, Claim):
-            self.claimed_micro = intent.micro_credits
+            self.claimed_micro = micro_of(intent.line)
         return Receipt(f"0x{len(self.done):064x}", 21_000, self.block)
 
     def _fail(self, kind):
@@ -51,7 +79,7 @@ class Ledger:
 @pytest.fixture
 def stage(tmp_path):
     with EventLog(tmp_path / "events.jsonl") as log:
-        chain, outbox = Ledger(), Outbox(tmp_path / "outbox.log")
+        chain, outbox = Purse(), Outbox(tmp_path / "outbox.log")
         settler = Settler(chain, outbox, WALLET, log, Troubles(log))
         yield settler, chain, outbox, lambda: [logged.event for logged in read(log.path).events]
 
@@ -59,7 +87,7 @@ def stage(tmp_path):
 @pytest.mark.asyncio
 async def test_what_is_due_is_sent_and_told_once(stage):
     settler, _chain, outbox, events = stage
-    outbox.put(Settle(RESULT, (b"\x01" * 65,)))
+    outbox.put(settle())
     assert await settler.drain(timeout_s=5)
     assert outbox.pending == ()
     assert events() == [TransactionSent("settle", f"0x{1:064x}", 21_000, 3)]
@@ -68,19 +96,21 @@ async def test_what_is_due_is_sent_and_told_once(stage):
 @pytest.mark.asyncio
 async def test_a_claim_is_everything_unpaid_and_told_with_what_arrived(stage):
     settler, chain, _outbox, events = stage
-    assert await settler.claim(PEER, TABLE) == 2_000_000 * 10**12
+    assert await settler.claim(PEER, paid_by) == 2_000_000 * 10**12
     assert chain.claimed_micro == 2_500_000
     sent, claimed = events()
     assert (sent.purpose, claimed) == ("claim", Claimed(2 * 10**18, 25 * 10**17, sent.transaction))
-    assert await settler.claim(PEER, TABLE) == 0
+    assert await settler.claim(PEER, paid_by) == 0
     assert len(events()) == 2
 
 
 @pytest.mark.asyncio
-async def test_without_a_table_or_credits_there_is_nothing_to_claim(stage):
+async def test_without_an_unlocked_epoch_its_table_or_credits_there_is_nothing_to_claim(stage):
     settler, chain, outbox, events = stage
-    assert await settler.claim(PEER, None) == 0
-    assert await settler.claim(make_player(2).peer, TABLE) == 0
+    assert await settler.claim(PEER, lambda _epoch: None) == 0
+    assert await settler.claim(make_player(2).peer, paid_by) == 0
+    chain.claimable = None
+    assert await settler.claim(PEER, paid_by) == 0
     assert (chain.done, outbox.pending, events()) == (set(), (), [])
 
 
@@ -88,7 +118,7 @@ async def test_without_a_table_or_credits_there_is_nothing_to_claim(stage):
 async def test_a_chain_that_is_away_is_told_once_and_everything_is_kept(stage):
     settler, chain, outbox, events = stage
     chain.fails[Settle] = ChainUnreachable("No answer.")
-    outbox.put(Settle(RESULT, ()))
+    outbox.put(settle())
     for _ in range(3):
         await settler.flush()
     assert not await settler.drain(timeout_s=0.05)
@@ -103,7 +133,7 @@ async def test_a_chain_that_is_away_is_told_once_and_everything_is_kept(stage):
 async def test_a_claim_on_a_chain_that_is_away_is_told_and_not_raised(stage):
     settler, chain, _outbox, events = stage
     chain.fails[None] = ChainUnreachable("No answer.")
-    assert await settler.claim(PEER, TABLE) == 0
+    assert await settler.claim(PEER, paid_by) == 0
     assert events() == [Problem("ChainUnreachable", "No answer.", "", "")]
 
 
@@ -112,7 +142,7 @@ async def test_a_claim_on_a_chain_that_is_away_is_told_and_not_raised(stage):
 async def test_that_somebody_else_was_quicker_is_no_problem(stage, reason):
     settler, chain, outbox, events = stage
     chain.fails = dict.fromkeys((Settle, Advance), ChainError("Too late.", reason=reason))
-    outbox.put(Settle(RESULT, ()))
+    outbox.put(settle())
     await settler.flush()
     await settler.send_now(Advance(3))
     assert (outbox.pending, events()) == ((), [])
@@ -121,8 +151,8 @@ async def test_that_somebody_else_was_quicker_is_no_problem(stage, reason):
 @pytest.mark.asyncio
 async def test_any_other_refusal_is_a_problem(stage):
     settler, chain, outbox, events = stage
-    chain.fails = dict.fromkeys((Settle, Advance), ChainError("No majority.", reason="MajorityMissing"))
-    outbox.put(Settle(RESULT, ()))
+    chain.fails = dict.fromkeys((Settle, Advance), ChainError("No majority.", reason="EmissionExceeded"))
+    outbox.put(settle())
     await settler.flush()
     await settler.send_now(Advance(3))
     assert outbox.pending == ()
