@@ -40,6 +40,7 @@ async def claim_for(
 async def claim_unlocked(actor: Actor) -> dict[str, Any]:
     """Claim what is unlocked for the actor's peer, and say what is not."""
     peer = actor.signer.peer
+    await actor.finish_earlier()
     tables = Tables.of_home(actor.home, actor.token.run.id)
     before = await actor.chain.balance(actor.signer.wallet)
     epochs = await actor.chain.epochs()

@@ -135,7 +135,7 @@ def deployed(swarm, testnet, home) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def created(swarm, deployed) -> dict[str, Any]:
-    return done(swarm("run", "create", "--name", "trial", "--budget", "5000", "--emission", "100"))
+    return done(swarm("run", "create", "--name", "trial", "--budget", "5000", "--emission", "100", "--min-peers", "2"))
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +187,7 @@ def test_a_run_has_its_budget_in_escrow_and_is_created_once(swarm, created, test
     assert created["created"]
     assert (created["budget"], created["emission_cap"], created["name"]) == (5000.0, 100.0, "trial")
     sent = testnet.sent_by(created["creator"])
-    again = done(swarm("run", "create", "--name", "trial", "--budget", "5000", "--emission", "100"))
+    again = done(swarm("run", "create", "--name", "trial", "--budget", "5000", "--emission", "100", "--min-peers", "2"))
     assert (again["created"], again["run_id"], again["contracts"]) == (False, created["run_id"], created["contracts"])
     assert testnet.sent_by(created["creator"]) == sent
     (listed,) = done(swarm("run", "list"))
