@@ -10,12 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from chain.base import Contracts
 from chain.web3_chain import Web3Chain
 from identity.envelope import verify
-from identity.keyfile import load_key, open_key
+from identity.keyfile import open_key
 from identity.lock import IdentityLock
 from identity.names import nickname
 from identity.signer import Signer
@@ -25,8 +22,8 @@ from protocol.events import Joined, PeerStarted, Progress, RecordRejected, Stopp
 from protocol.run import JoinToken
 from rewards.outbox import Outbox
 from swarm.app.addresses import announced_addresses
+from swarm.app.chain_access import contracts_of
 from swarm.app.finding import Find
-from swarm.app.settle_only import claim_settled
 from swarm.checkpoint import Checkpoints
 from swarm.config import Settings
 from swarm.engine_room import EngineRoom
@@ -47,10 +44,6 @@ from swarm.work import Bench
 
 if TYPE_CHECKING:
     from swarm.policy.engine import ModelEngine
-
-
-def contracts_of(token: JoinToken) -> Contracts:
-    return Contracts(token.run.chain_id, *msgspec.structs.astuple(token.contracts))
 
 
 @asynccontextmanager
@@ -216,19 +209,3 @@ def _last_event(events: EventLog) -> Callable[[type[BaseException] | None, BaseE
         return False
 
     return write
-
-
-async def claim_for(chosen: Settings, name: str, token: JoinToken, password: str | None) -> dict[str, Any]:
-    """Claim what one peer of this home has settled, while it is not running. The table comes from its own journal."""
-    home = Home(chosen.home).peer(name)
-    key = load_key(home.key_file)
-    wallet = open_wallet(home.wallet_file, password=password, password_file=chosen.wallet.password_file)
-    with IdentityLock(home.root, key.peer), EventLog(home.events_file) as events:
-        chain = Web3Chain(token.rpc, contracts_of(token), wallet.secret)
-        try:
-            await chain.connect()
-            run_home = home.run(token.run.id)
-            settler = Settler(chain, Outbox(run_home.outbox_file), wallet.address, events, Troubles(events))
-            return await claim_settled(chain, settler, Journal(run_home.journal), key.peer, wallet.address)
-        finally:
-            await chain.close()

@@ -12,7 +12,8 @@ from identity.envelope import verify
 from identity.keyfile import open_key
 from protocol.errors import ConfigError, NetworkError, VerificationError
 from protocol.messages import Finding
-from swarm.app.building import contracts_of, open_engine
+from swarm.app.building import open_engine
+from swarm.app.chain_access import contracts_of
 from swarm.app.finding import Find
 from swarm.casework import Casework
 from swarm.config import Settings
