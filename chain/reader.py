@@ -158,13 +158,13 @@ class Reader:
     async def presence_is_fresh(self, peer: PeerId, absence_rounds: int) -> bool:
         """Whether a member need not renew its presence yet."""
         at = self._contracts
-        standing, round, settled_round = await gather(
+        standing, round, active_round = await gather(
             self.read(at.clock, function("RoundClock", "standing"), peer_key(peer)),
             self.read(at.clock, function("RoundClock", "round")),
-            self.read(at.contributions, function("Contributions", "settledRound")),
+            self.read(at.clock, function("RoundClock", "activeRound")),
         )
         enrolled, _, last_renewed, *_ = standing
-        return bool(enrolled and round - max(last_renewed, settled_round) <= absence_rounds // 2)
+        return bool(enrolled and round - max(last_renewed, active_round) <= absence_rounds // 2)
 
     async def absence_rounds(self) -> int:
         """The run's rule, read once."""

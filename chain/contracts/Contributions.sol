@@ -194,6 +194,7 @@ contract Contributions is Initializable, EIP712 {
         _latest = latest;
         _creditsRoot = toCreditsRoot;
         _dataHash = toDataHash;
+        CLOCK.recordRollback();
     }
 
     /// @notice Accept no result from `endTime` on.

@@ -155,6 +155,7 @@ abstract contract Membership is Initializable {
 
     /// @notice Take out a member that was absent, when the swarm is stuck: no result and no sign of the member for more than
     /// the run's absence rounds. Anybody may; it can enrol again. Otherwise a majority of dead members would stay for ever.
+    /// @dev Members that wait (for a false result to be rolled back, say) must renew their presence meanwhile.
     function prune(bytes32 peerKey) external {
         Standing storage standing_ = _standings[peerKey];
         if (!_isEnrolled(standing_)) revert NotEnrolled(peerKey);
@@ -225,7 +226,7 @@ abstract contract Membership is Initializable {
 
     /// @notice What the accounts in `signers`, in ascending order, weigh together in `atRound`; every one must be a member.
     function signedWeight(uint64 atRound, address[] calldata signers) public view returns (uint256 weight) {
-        address previous;
+        address previous = address(0);
         for (uint256 i = 0; i < signers.length; ++i) {
             weight += _checkedWeight(signers[i], previous, atRound);
             previous = signers[i];
@@ -276,7 +277,7 @@ abstract contract Membership is Initializable {
     /// @dev Called after a peer enrolled for the next round.
     function _afterEnrol() internal virtual;
 
-    /// @dev Whether the swarm has no result, and `lastRenewed` was, longer ago than the run allows.
+    /// @dev Whether the last result, and `lastRenewed`, were longer ago than the run allows.
     function _isStuckSince(uint64 lastRenewed) internal view virtual returns (bool);
 
     /// @dev The weight of `signer` in `atRound`, which comes after `previous` and is a member.

@@ -35,12 +35,13 @@ contract RoundClock is Membership {
         uint64 totalWeight;
     }
 
-    /// @dev One slot: read and written whenever a round opens.
+    /// @dev One slot: read and written whenever a round opens. `activeRound`: see the view of that name.
     struct Clock {
         uint40 round;
         uint40 openedAt;
         uint64 openedBlock;
         bool seedFixed;
+        uint40 activeRound;
     }
 
     /// @dev One slot.
@@ -112,7 +113,7 @@ contract RoundClock is Membership {
             absenceRounds: uint40(rules.absenceRounds),
             quorumSize: uint40(rules.quorumSize)
         });
-        _clock = Clock(0, uint40(block.timestamp), uint64(block.number), false);
+        _clock = Clock(0, uint40(block.timestamp), uint64(block.number), false, 0);
         emit RoundOpened(0, uint64(block.timestamp), uint64(block.timestamp) + rules.roundS, 0, false);
     }
 
@@ -139,6 +140,14 @@ contract RoundClock is Membership {
         _requirePoster(seed, settledRound, posterKey, sender, _doubled(NUM_POSTERS, age / times.posterS), total);
         _requireQuorum(seed, settledRound, signers, _doubled(times.quorumSize, age / times.roundS), total);
         if (settledRound == now_.round) _openNext(now_, seed, true);
+        else _clock.activeRound = now_.round;
+    }
+
+    /// @notice Take note that results were rolled back: who waited for that was not absent.
+    /// @dev Called by the run's contributions contract only.
+    function recordRollback() external {
+        if (msg.sender != address(CONTRIBUTIONS)) revert NotOfThisRun(msg.sender);
+        _clock.activeRound = _clock.round;
     }
 
     /// @notice Write the current round's seed down. Anybody may, once.
@@ -154,6 +163,12 @@ contract RoundClock is Membership {
     /// @inheritdoc Membership
     function round() public view override returns (uint64) {
         return _clock.round;
+    }
+
+    /// @notice The round in which a result was recorded, or results were rolled back, for the last time. A member that does not
+    /// want to be pruned renews its presence before the run's absence rounds have passed since then.
+    function activeRound() external view returns (uint64) {
+        return _clock.activeRound;
     }
 
     /// @notice The seed of the current round or of one of the `SEEDS_KEPT` before; zero while it is not known yet, for older
@@ -204,8 +219,9 @@ contract RoundClock is Membership {
 
     /// @inheritdoc Membership
     function _isStuckSince(uint64 lastRenewed) internal view override returns (bool) {
+        Clock memory now_ = _clock;
         uint64 absence = _times.absenceRounds;
-        return _clock.round > lastRenewed + absence && _clock.round > CONTRIBUTIONS.settledRound() + absence;
+        return now_.round > lastRenewed + absence && now_.round > now_.activeRound + absence;
     }
 
     /// @dev Refuse unless `sender` owns `posterKey`, which was drawn to post the result of `ofRound`.
@@ -239,7 +255,7 @@ contract RoundClock is Membership {
         }
         uint256 needed = (2 * expected + 2) / 3;
         if (signers.length < needed) revert QuorumMissing(needed, signers.length);
-        address previous;
+        address previous = address(0);
         for (uint256 i = 0; i < signers.length; ++i) {
             address signer = signers[i];
             uint256 weight = _checkedWeight(signer, previous, ofRound);
@@ -254,7 +270,8 @@ contract RoundClock is Membership {
         if (!now_.seedFixed) _keepSeed(now_.round, seed);
         uint64 next = uint64(now_.round) + 1;
         uint64 openedAt = uint64(block.timestamp);
-        _clock = Clock(uint40(next), uint40(openedAt), uint64(block.number), false);
+        uint40 activeRound_ = settled ? now_.round : now_.activeRound;
+        _clock = Clock(uint40(next), uint40(openedAt), uint64(block.number), false, activeRound_);
         emit RoundOpened(next, openedAt, openedAt + _times.roundS, numMembers(next), settled);
     }
 

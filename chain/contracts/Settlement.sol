@@ -214,7 +214,7 @@ contract Settlement is Initializable {
     function openEpoch() external returns (uint256 epoch) {
         Run storage run = _run;
         epoch = _numEpochs;
-        uint64 lastRound;
+        uint64 lastRound = 0;
         if (epoch != 0) {
             EpochState state = _stateOf(_epochs[epoch - 1]);
             if (state == EpochState.Pending || state == EpochState.Challenged) revert EpochUndecided(epoch - 1);

@@ -45,6 +45,7 @@ class Results:
         self._require_poster(wallet, intent.poster, result.round)
         self._require_quorum(result, self.signers(result, intent.signatures))
         self.recorded[result.round] = result
+        self._roster.active_round = self._roster.round
         if result.round == self._roster.round:
             self._roster.open_next()
 
@@ -62,6 +63,7 @@ class Results:
     def rollback(self, to_round: int) -> None:
         """Forget every result after ``to_round``."""
         self.recorded = {round: result for round, result in self.recorded.items() if round <= to_round}
+        self._roster.active_round = self._roster.round
 
     def signers(self, result: RoundResult, signatures: tuple[bytes, ...]) -> list[Address]:
         """The accounts behind the signatures, whoever they are."""

@@ -40,16 +40,18 @@ class _Standing(msgspec.Struct):
 
 
 class Roster:
-    """``units_of``: the weight that a peer's stake is worth; ``settled_round``: the latest recorded result's."""
+    """``units_of``: the weight that a peer's stake is worth."""
 
     def __init__(self, ground: Ground, registry: Registry) -> None:
         self._ground = ground
         self._registry = registry
         self._standings: dict[PeerId, _Standing] = {}
         self.round, self.opened_at, self.opened_block = 0, ground.now, ground.block
+        self.active_round = 0
+        """The round in which a result was recorded, or results were rolled back, for the last time."""
+
         self._openings: dict[int, int] = {}
         self.units_of: Callable[[PeerId], int] = lambda _peer: 1
-        self.settled_round: Callable[[], int] = lambda: 0
 
     # --- looking -----------------------------------------------------------------------------------------------------
 
@@ -85,7 +87,7 @@ class Roster:
     def presence_is_fresh(self, peer: PeerId) -> bool:
         """Whether a member need not renew its presence yet: results are recorded, or it did so not long ago."""
         standing = self.standing(peer)
-        since = max(standing.last_renewed, self.settled_round())
+        since = max(standing.last_renewed, self.active_round)
         return bool(standing.weight) and self.round - since <= self._ground.rules.absence_rounds // 2
 
     # --- changing ----------------------------------------------------------------------------------------------------
@@ -116,7 +118,7 @@ class Roster:
     def prune(self, peer: PeerId) -> None:
         self._require_enrolled(peer)
         last_renewed, absence = self.standing(peer).last_renewed, self._ground.rules.absence_rounds
-        if self.round <= max(self.settled_round(), last_renewed) + absence:
+        if self.round <= max(self.active_round, last_renewed) + absence:
             refuse("MemberNotAbsent", peerKey=peer_key(peer), lastRenewedRound=last_renewed)
         self._set_weight(peer, 0)
 

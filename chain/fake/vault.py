@@ -112,13 +112,13 @@ class Vault:
 
     # --- standing ----------------------------------------------------------------------------------------------------
 
-    def has_line(self, peer: PeerId) -> bool:
+    def has_line(self, peer: PeerId, settled_round: int) -> bool:
         """Whether the peer's line as of the latest result is on record."""
-        return self._recorded_in.get(peer, 0) >= self._roster.settled_round()
+        return self._recorded_in.get(peer, 0) >= settled_round
 
-    def record(self, intent: RecordReputation, credits_root: ContentId) -> None:
+    def record(self, intent: RecordReputation, settled_round: int, credits_root: ContentId) -> None:
         self._require_proved(intent.peer, intent.line, intent.proof, credits_root)
-        self._recorded_in[intent.peer] = self._roster.settled_round()
+        self._recorded_in[intent.peer] = settled_round
 
     def eject(self, intent: Prune, final_round: int, final_root: ContentId) -> None:
         """Take out a member whose line in the last final epoch says that it stands badly, or was absent for long.

@@ -83,7 +83,6 @@ class FakeWorld:
         self.results = Results(self.ground, self.registry, self.roster)
         self.escrow = Escrow(self.ground, self.registry, self.roster, self.results)
         self.roster.units_of = self.vault.units_of
-        self.roster.settled_round = lambda: self.results.settled_round
         self.reachable = True
         self.transactions = 0
         self.gas_wei: dict[Address, int] = {}
@@ -174,7 +173,7 @@ class FakeWorld:
             case Include(round=round, peer=peer, content=content):
                 return self.results.included.get(round, {}).get(peer) == content
             case RecordReputation(peer=peer):
-                return self.vault.has_line(peer)
+                return self.vault.has_line(peer, self.results.settled_round)
             case Accuse(peer=peer, round=round):
                 return self.vault.is_convicted(peer, round)
             case OpenEpoch(round=round):
@@ -221,7 +220,7 @@ class FakeWorld:
             case Include():
                 self.results.include(wallet, intent)
             case RecordReputation():
-                self.vault.record(intent, self.results.credits_root)
+                self.vault.record(intent, self.results.settled_round, self.results.credits_root)
             case Accuse():
                 self.vault.accuse(wallet, intent)
             case OpenEpoch():

@@ -61,9 +61,9 @@ def test_no_contract_has_an_owner_or_a_setter():
         "SwarmToken": {"approve", "permit", "transfer", "transferFrom", "burn", "burnFrom"},
         "RunFactory": {"createRun"},
         "RoundClock": {"initialize", "enrol", "resign", "refresh", "prune", "advance", "fixSeed"}
-        | {"eject", "stakeChanged", "recordResult"},
+        | {"eject", "stakeChanged", "recordResult", "recordRollback"},
         "Contributions": {"initialize", "post", "include", "rollback", "endRun"},
-        "Settlement": {"initialize", "openEpoch", "challenge", "affirm", "voidEpoch", "claim"}
+        "Settlement": {"initialize", "openEpoch", "challenge", "affirm", "voidEpoch", "claim", "claimMany"}
         | {"forfeit", "stop", "reclaim"},
         "StakeVault": {"initialize", "deposit", "depositWithPermit", "requestExit", "withdraw", "slash"}
         | {"holdBond", "returnBond", "burnBond"},

@@ -1,245 +1,153 @@
-"""What only the real contracts have: digests, seeds, events, deployment rules. On anvil."""
+"""The contracts' own tests (Solidity, run by forge), their costs, what a static analyser says, and what only a real
+chain shows: seeds that are hashes of blocks."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
-from eth_abi.abi import decode
-from eth_account import Account
+import pytest_asyncio
 from eth_hash.auto import keccak
-from web3 import AsyncHTTPProvider, AsyncWeb3
 
-from chain.abi import artifact, function
-from chain.base import WEI_PER_MICRO, Advance, Enrol, Stake
-from chain.deploy import SUPPLY_WEI
-from chain.keys import peer_key
-from chain.rpc import Rpc
-from chain.sender import Sender
-from chain.sortition import POSTER, QUORUM, is_drawn, ticket
-from chain.typed_data import registration_digest, round_result_digest, round_result_hash
-from protocol.errors import ChainError
-from protocol.ids import peer_id_bytes
-from protocol.messages import RoundResult
-from tests.chain.conftest import BUDGET_MICRO, RULES, AnvilBench
-from tests.chain.players import Player, RsaPlayer, content, result, secret, settle
+from benchmarks.gas import Bench, Member
+from chain import analysis, forge
+from chain.abi import CONTRACT_NAMES, artifact, decode_refusal
+from chain.build import CONTRACTS_FOLDER
+from chain.devchain import DevChain
+from chain.rpc import Rpc, RpcRefused
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.integration]
-
-ADA, BEN, CYD = (Player(name) for name in ("ada", "ben", "cyd"))
+SOLIDITY_TESTS = sorted((CONTRACTS_FOLDER / "test").glob("*.t.sol"))
+GAS_FILE = Path(__file__).with_name("gas.json")
+FINDINGS = Path(__file__).parents[2] / "docs" / "contracts-findings.md"
+ROUND_S = 60
+GROWTH = 1.05
 EIP_2935 = "0x0000F90827F1C53a10cb7A02335B175320002935"
 
-
-async def read(anvil: AnvilBench, contract: str, view: str, *arguments: object):
-    address = {
-        "PeerRegistry": anvil.contracts.registry,
-        "RoundClock": anvil.contracts.clock,
-        "Contributions": anvil.contracts.contributions,
-        "Settlement": anvil.contracts.settlement,
-        "SwarmToken": anvil.contracts.token,
-    }[contract]
-    called = function(contract, view)
-    return called.result(
-        await anvil.rpc.request("eth_call", {"to": address, "data": called.call_data(*arguments)}, "latest")
-    )
+LIBRARY = {
+    *("CheckpointUnorderedInsertion", "FailedDeployment", "InsufficientBalance", "InvalidAccountNonce"),
+    *("InvalidShortString", "NotInitializing", "SafeCastOverflowedUintDowncast", "SafeERC20FailedOperation"),
+    *("StringTooLong", "ECDSAInvalidSignature", "ECDSAInvalidSignatureLength", "ECDSAInvalidSignatureS"),
+}
+"""Errors of OpenZeppelin that its own tests cover; those of the token's standards start with ERC."""
 
 
-def sender(anvil: AnvilBench, player: Player) -> Sender:
-    return Sender(Rpc([anvil.url]), player.account, anvil.contracts.chain_id)
-
-
-async def refused_data(anvil: AnvilBench, player: Player, to: str, data: str) -> str:
-    with pytest.raises(ChainError) as caught:
-        await sender(anvil, player).send(to, data)
-    return caught.value.reason
-
-
-async def test_digests_are_those_of_the_contracts(anvil: AnvilBench) -> None:
-    outcome = RoundResult(7, *(content(name) for name in "abcd"), 12_345)
-    fields = (7, *(bytes.fromhex(content(name)) for name in "abcd"), 12_345)
-    assert await read(anvil, "Contributions", "resultDigest", fields) == round_result_digest(anvil.contracts, outcome)
-    for player in (ADA, RsaPlayer("rsa")):
-        expected = registration_digest(anvil.contracts, player.peer, player.signer, player.wallet, 4)
-        arguments = (peer_id_bytes(player.peer), player.signer, player.wallet, 4)
-        assert await read(anvil, "PeerRegistry", "registrationDigest", *arguments) == expected
-
-
-async def test_the_registry_gives_peer_ids_back_byte_for_byte(anvil: AnvilBench) -> None:
-    for player in (ADA, RsaPlayer("rsa")):
-        await anvil.chain(player).send(player.registration(anvil.contracts))
-        owner, signer, nonce, raw_id = await read(anvil, "PeerRegistry", "peer", peer_key(player.peer))
-        assert (owner.lower(), signer.lower()) == (player.wallet.lower(), player.signer.lower())
-        assert (nonce, raw_id) == (1, peer_id_bytes(player.peer))
-        assert await read(anvil, "PeerRegistry", "peerKeyOf", player.signer) == peer_key(player.peer)
-
-
-async def test_only_rsa_keys_of_2048_bits_are_registered(anvil: AnvilBench) -> None:
-    register = function("PeerRegistry", "registerRsa")
-    for modulus in (b"", b"\xff" * 128, b"\x7f" + b"\xff" * 255, b"\xff" * 512):
-        data = register.call_data(modulus, ADA.signer, 0, b"\x01" * 256, bytes(32), bytes(32))
-        assert await refused_data(anvil, ADA, anvil.contracts.registry, data) == "ModulusUnsupported"
-
-
-async def test_only_the_runs_own_contracts_move_it(anvil: AnvilBench) -> None:
-    at, key = anvil.contracts, peer_key(ADA.peer)
-    for contract, data in (
-        (at.clock, function("RoundClock", "recordResult").call_data(0)),
-        (at.clock, function("RoundClock", "eject").call_data(key, 9)),
-        (at.contributions, function("Contributions", "rollback").call_data(0, bytes(32), bytes(32), 0)),
-        (at.vault, function("StakeVault", "slash").call_data(key, 1, ADA.wallet)),
-        (at.settlement, function("Settlement", "forfeit").call_data(key, 1)),
-    ):
-        assert await refused_data(anvil, ADA, contract, data) == "NotOfThisRun"
-
-
-async def test_a_member_resigns_from_the_next_round_on(anvil: AnvilBench) -> None:
-    await anvil.join(ADA, BEN, CYD)
-    resign = function("RoundClock", "resign").call_data(peer_key(CYD.peer))
-    assert await refused_data(anvil, ADA, anvil.contracts.clock, resign) == "NotThePeersOwner"
-    await sender(anvil, CYD).send(anvil.contracts.clock, resign)
-    assert await refused_data(anvil, CYD, anvil.contracts.clock, resign) == "NotEnrolled"
-    assert len((await anvil.chain(ADA).clock()).members) == 3
-    await anvil.pass_time(100)
-    await anvil.chain(ADA).send(Advance(1))
-    assert len((await anvil.chain(ADA).clock()).members) == 2
-    assert await read(anvil, "RoundClock", "isMember", peer_key(CYD.peer), 1)  # the past stays known
-    late = result(1, content("credits"), 1)
-    await anvil.chain(BEN).send(settle(anvil.contracts, late, BEN, CYD))
-
-
-async def test_the_seed_is_the_hash_of_the_block_after_the_opening(anvil: AnvilBench) -> None:
-    await anvil.join(ADA, BEN, CYD)
-    await anvil.pass_time(0)
-    view = await anvil.chain(ADA).clock()
-    opened_block = (await read(anvil, "RoundClock", "clock"))[4]
-    block = await anvil.rpc.request("eth_getBlockByNumber", hex(opened_block + 1), False)
-    assert "0x" + view.seed == block["hash"]
-    await anvil.pass_time(0)
-    assert (await read(anvil, "RoundClock", "seedOf", 1)).hex() == view.seed
-    await anvil.rpc.request("anvil_mine", hex(300))  # beyond BLOCKHASH, within the history contract
-    assert (await anvil.chain(ADA).clock()).seed == view.seed
-    await anvil.chain(ADA).send(settle(anvil.contracts, result(1, content("credits"), 1), ADA, BEN))
-    assert (await read(anvil, "RoundClock", "seedOf", 1)).hex() == view.seed
-    assert (await anvil.chain(ADA).clock()).seed != view.seed
-
-
-async def test_a_seed_that_nobody_wrote_down_in_time_has_a_known_substitute(anvil: AnvilBench) -> None:
-    await anvil.join(ADA, BEN, CYD)
-    previous = await read(anvil, "RoundClock", "seedOf", 0)
-    history = await anvil.rpc.request("eth_getCode", EIP_2935, "latest")
-    await anvil.rpc.request("anvil_setCode", EIP_2935, "0x")
-    try:
-        await anvil.rpc.request("anvil_mine", hex(300))
-        expected = keccak(previous + (1).to_bytes(32, "big"))
-        assert (await anvil.chain(ADA).clock()).seed == expected.hex()
-        await sender(anvil, ADA).send(anvil.contracts.clock, function("RoundClock", "fixSeed").call_data())
-        assert await read(anvil, "RoundClock", "seedOf", 1) == expected
-    finally:
-        await anvil.rpc.request("anvil_setCode", EIP_2935, history)
-
-
-async def test_everything_can_be_rebuilt_from_events(anvil: AnvilBench) -> None:
-    await anvil.join(ADA, BEN, CYD)
-    outcome = result(1, content("credits"), 9)
-    await anvil.chain(BEN).send(settle(anvil.contracts, outcome, ADA, CYD, poster=BEN))
-    addresses = [anvil.contracts.registry, anvil.contracts.clock, anvil.contracts.contributions]
-    logs = await anvil.rpc.request("eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest", "address": addresses})
-    events = [(names()[log["topics"][0]], log) for log in logs]
-    order = [name for name, _ in events if name not in ("SeedFixed", "SeatChanged", "Initialized")]
-    assert order == (
-        ["RoundOpened"] + ["PeerRegistered", "MemberEnrolled"] * 3 + ["RoundOpened", "RoundSettled", "RoundOpened"]
-    )
-    registered = [log for name, log in events if name == "PeerRegistered"]
-    assert [decode(["bytes"], bytes.fromhex(log["data"][2:]))[0] for log in registered] == [
-        peer_id_bytes(player.peer) for player in (ADA, BEN, CYD)
+def own_errors() -> list[tuple[str, str]]:
+    """(contract, error) for every custom error of ours."""
+    return [
+        (contract, entry["name"])
+        for contract in CONTRACT_NAMES
+        for entry in artifact(contract)["abi"]
+        if entry["type"] == "error" and entry["name"] not in LIBRARY and not entry["name"].startswith("ERC")
     ]
-    (settled,) = (log for name, log in events if name == "RoundSettled")
-    assert int(settled["topics"][1], 16) == 1
-    fields = decode(
-        ["bytes32", "bytes32", "bytes32", "bytes32", "uint256", "bytes32", "address[]"],
-        bytes.fromhex(settled["data"][2:]),
-    )
-    assert fields[0].hex() == outcome.contributions_root
-    assert fields[3].hex() == outcome.credits_root
-    assert fields[5] == peer_key(BEN.peer)
-    assert set(fields[6]) == {ADA.signer.lower(), CYD.signer.lower()}
-    assert await read(anvil, "Contributions", "resultHash", 1) == round_result_hash(outcome)
 
 
-async def test_the_budget_lies_in_escrow_and_web3_sees_it(anvil: AnvilBench) -> None:
-    web3 = AsyncWeb3(AsyncHTTPProvider(anvil.url))
-    token = web3.eth.contract(address=anvil.contracts.token, abi=artifact("SwarmToken")["abi"])
-    assert await token.functions.totalSupply().call() == SUPPLY_WEI
-    budget_wei = BUDGET_MICRO * WEI_PER_MICRO
-    assert await token.functions.balanceOf(anvil.contracts.settlement).call() == budget_wei
-    founder = anvil.dev_chain.account.address
-    assert await token.functions.balanceOf(founder).call() == SUPPLY_WEI - budget_wei
-    assert (await token.functions.symbol().call(), await token.functions.decimals().call()) == ("SWARM", 18)
-    await web3.provider.disconnect()
+@pytest.mark.parametrize(("contract", "error"), own_errors())
+def test_every_custom_error_has_a_test_that_provokes_it(contract, error):
+    """In Solidity an inherited error is named after the contract that declares it."""
+    owners = {"RoundClock": "RoundClock|Membership"}.get(contract, contract)
+    if error == "InvalidInitialization":
+        owners = "Initializable"
+    pattern = re.compile(rf"\b({owners})\.{error}\.selector")
+    assert any(pattern.search(path.read_text()) for path in SOLIDITY_TESTS)
 
 
-async def test_a_wallet_without_gas_money_is_served_by_the_faucet(anvil: AnvilBench) -> None:
-    newcomer = Player("newcomer without money")
-    newcomer.account = Account.from_key(secret(str(anvil.contracts.token)))
-    newcomer.wallet = newcomer.account.address
-    chain = anvil.chain_for(newcomer.account)
-    assert (await chain.balance(newcomer.wallet)).gas_wei == 0
-    await chain.send(newcomer.registration(anvil.contracts))
-    assert (await chain.balance(newcomer.wallet)).gas_wei > 0
+@pytest.mark.integration
+def test_the_tests_in_solidity_pass():
+    done = forge.run_forge(["test", "--no-match-contract", "GasTest"])
+    assert done.returncode == 0, done.stdout[-6000:]
+    (summary,) = re.findall(r"(\d+) tests passed, (\d+) failed, (\d+) skipped", done.stdout)
+    written = sum(len(re.findall(r"function (?:test|invariant)", path.read_text())) for path in SOLIDITY_TESTS)
+    assert [int(number) for number in summary] == [written - 1, 0, 0]
 
 
-async def test_an_estimate_asks_no_faucet_and_refuses_as_the_contract_does(anvil: AnvilBench) -> None:
-    await anvil.join(ADA)
-    chain = anvil.chain(ADA)
-    with pytest.raises(ChainError) as caught:
-        await chain.estimate(Stake(ADA.peer, RULES.min_stake_micro, 1))
-    assert caught.value.reason == "ERC20InsufficientBalance"
-    with pytest.raises(ChainError) as caught:
-        await chain.estimate(Advance(0))
-    assert caught.value.reason == "RoundStillOpen"
+@pytest.mark.integration
+def test_no_call_costs_more_than_it_did():
+    """To accept new costs, copy ``chain/contracts/snapshots/GasTest.json`` to ``tests/chain/gas.json``."""
+    done = forge.run_forge(["test", "--match-contract", "GasTest", "--isolate"])
+    assert done.returncode == 0, done.stdout[-6000:]
+    costs = json.loads((CONTRACTS_FOLDER / "snapshots" / "GasTest.json").read_text())
+    allowed = json.loads(GAS_FILE.read_text())
+    assert set(costs) == set(allowed)
+    assert {name: gas for name, gas in costs.items() if int(gas) > GROWTH * int(allowed[name])} == {}
 
 
-async def test_a_transaction_overtaken_by_another_counts_as_done(anvil: AnvilBench) -> None:
-    """Two peers advance the same round at once; both are content, one transaction did it."""
-    import asyncio
-
-    await anvil.join(ADA, BEN, CYD)
-    await anvil.pass_time(100)
-    receipts = await asyncio.gather(*(anvil.chain(player).send(Advance(1)) for player in (ADA, BEN, CYD)))
-    assert sum(receipt.transaction != "" for receipt in receipts) == 1
-    assert (await anvil.chain(ADA).clock()).round == 2
+@pytest.mark.integration
+def test_the_analyser_finds_nothing_without_an_answer():
+    answered = set(re.findall(r"^- `([^`]+)`", FINDINGS.read_text(), flags=re.MULTILINE))
+    assert set(analysis.findings()) == answered
 
 
-async def test_draws_are_those_of_the_contract(anvil: AnvilBench) -> None:
-    await anvil.give_tokens(ADA, 3 * RULES.min_stake_micro)
-    await anvil.join(ADA, units=3)
-    await anvil.join(BEN, CYD)
-    for round in range(1, 5):
-        await anvil.pass_time(RULES.round_s)
-        await anvil.pass_time(0)
-        view = await anvil.chain(ADA).clock()
-        for name, domain in (("quorum", QUORUM), ("poster", POSTER)):
-            for member in view.members:
-                for expected in range(1, 6):
-                    ours = expected >= view.total_weight or is_drawn(
-                        ticket(view.seed, domain, round, member.signer),
-                        weight=member.weight,
-                        total_weight=view.total_weight,
-                        expected=expected,
-                    )
-                    asked = keccak(name.encode()), round, member.signer, expected
-                    assert await read(anvil, "RoundClock", "isDrawn", *asked) == ours
-        await anvil.chain(ADA).send(Advance(round))
+@pytest_asyncio.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    """The real contracts with one run of three members, on a chain that mines when it is told to."""
+    chain = await DevChain.start(tmp_path, block_time_s=1000)
+    node = Rpc([chain.url])
+    await node.request("evm_setIntervalMining", 0)
+    await node.request("evm_setAutomine", True)
+    await node.request("anvil_autoImpersonateAccount", True)
+    bench = Bench(node, chain.account.address)
+    await bench.deploy()
+    for number in range(3):
+        member = Member.numbered(number)
+        await node.request("anvil_setBalance", member.signer, hex(10**18))
+        await bench.join(member)
+    await open_round(bench)
+    yield bench
+    await node.close()
+    await chain.stop()
 
 
-async def test_enrolling_an_unregistered_peer_is_refused(anvil: AnvilBench) -> None:
-    with pytest.raises(ChainError) as caught:
-        await anvil.chain(ADA).send(Enrol(ADA.peer))
-    assert caught.value.reason == "NotThePeersOwner"
+async def open_round(bench: Bench) -> None:
+    await bench.pass_time(ROUND_S)
+    await bench.send("advance", bench.creator, "RoundClock", "advance", await bench.read("RoundClock", "round"))
 
 
-def names() -> dict[str, str]:
-    """Event topics of all contracts."""
-    found = {}
-    for contract in ("PeerRegistry", "RoundClock", "Contributions"):
-        for entry in artifact(contract)["abi"]:
-            if entry["type"] == "event":
-                signature = f"{entry['name']}({','.join(part['type'] for part in entry['inputs'])})"
-                found["0x" + keccak(signature.encode()).hex()] = entry["name"]
-    return found
+@pytest.mark.integration
+@pytest.mark.asyncio
+async def test_the_seed_is_the_hash_of_the_block_after_the_opening(bench: Bench) -> None:
+    opened_block = (await bench.read("RoundClock", "clock"))[4]
+    await bench.node.request("anvil_mine", hex(1))
+    assert (await bench.read("RoundClock", "seedOf", 1)) == bytes(32)
+    await bench.node.request("anvil_mine", hex(1))
+    block = await bench.node.request("eth_getBlockByNumber", hex(opened_block + 1), False)
+    seed = await bench.read("RoundClock", "seedOf", 1)
+    assert "0x" + seed.hex() == block["hash"]
+    await bench.node.request("anvil_mine", hex(300))  # beyond BLOCKHASH, within the history contract
+    assert await bench.read("RoundClock", "seedOf", 1) == seed
+    await open_round(bench)
+    assert await bench.read("RoundClock", "seedOf", 1) == seed
+    assert await bench.read("RoundClock", "seedOf", 2) != seed
+
+
+@pytest.mark.integration
+@pytest.mark.asyncio
+async def test_a_seed_that_nobody_wrote_down_in_time_has_a_known_substitute(bench: Bench) -> None:
+    previous = await bench.read("RoundClock", "seedOf", 0)
+    await bench.node.request("anvil_setCode", EIP_2935, "0x")
+    await bench.node.request("anvil_mine", hex(300))
+    expected = keccak(previous + (1).to_bytes(32, "big"))
+    assert await bench.read("RoundClock", "seedOf", 1) == expected
+    await bench.send("fix", bench.creator, "RoundClock", "fixSeed")
+    await open_round(bench)
+    assert await bench.read("RoundClock", "seedOf", 1) == expected
+
+
+@pytest.mark.integration
+@pytest.mark.asyncio
+async def test_a_round_that_ends_before_its_seed_is_mined_has_none(bench: Bench) -> None:
+    await bench.node.request("evm_increaseTime", hex(ROUND_S))
+    await bench.send("advance", bench.creator, "RoundClock", "advance", 1)
+    assert await bench.read("RoundClock", "seedOf", 1) == bytes(32)
+    with pytest.raises(RpcRefused) as caught:
+        await bench.read("RoundClock", "isDrawn", keccak(b"quorum"), 2, Member.numbered(0).signer, 1)
+    refusal = decode_refusal(caught.value.data)
+    assert refusal is not None
+    assert refusal.name == "SeedNotReady"
+
+
+@pytest.mark.integration
+@pytest.mark.asyncio
+async def test_a_run_fits_into_the_transactions_of_its_chain(bench: Bench) -> None:
+    """EIP-7825 caps a transaction at 2**24 gas."""
+    assert max(bench.gas[name] for name in ("deploy_base", "deploy_rest", "create_run")) < 2**24

@@ -239,6 +239,8 @@ contract RoundsTest is Bench {
         bytes32 peer = players[0].peerKey;
         _refused(Membership.NotOfThisRun.selector);
         clock.recordResult(1, peer, address(this), new address[](0));
+        _refused(Membership.NotOfThisRun.selector);
+        clock.recordRollback();
         _refused(Contributions.NotOfThisRun.selector);
         contributions.rollback(0, 0, 0, 0);
         _refused(Contributions.NotOfThisRun.selector);

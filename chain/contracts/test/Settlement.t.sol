@@ -3,6 +3,7 @@ pragma solidity ^0.8.24;
 
 import {Contributions} from "../Contributions.sol";
 import {RunContracts, Signature, WEI_PER_MICRO} from "../RunTypes.sol";
+import {Membership} from "../Membership.sol";
 import {Settlement} from "../Settlement.sol";
 import {Bench} from "./Bench.sol";
 
@@ -98,6 +99,41 @@ contract SettlementTest is Bench {
         _equal(token.balanceOf(address(settlement)), (BUDGET_MICRO - 80 * CREDIT) * WEI_PER_MICRO);
     }
 
+    function test_manyAreClaimedForAtOnce() public {
+        uint256[] memory lines = _open(10 * CREDIT);
+        Settlement.ClaimLine[] memory all = new Settlement.ClaimLine[](3);
+        for (uint256 i = 0; i < 3; ++i) {
+            all[i] = Settlement.ClaimLine(players[i].peerKey, lines[i], _proof(players, lines, i));
+        }
+        _refused(Settlement.EpochNotClaimable.selector);
+        settlement.claimMany(0, all);
+        _pass(1500);
+        settlement.claim(players[1].peerKey, lines[1], 0, all[1].proof); // spoils nothing for the others
+        settlement.claimMany(0, all);
+        settlement.claimMany(0, all);
+        for (uint256 i = 0; i < 3; ++i) {
+            _equal(token.balanceOf(players[i].wallet), 10 ether);
+        }
+        all[2].line += 1 << 192;
+        _refused(Settlement.ClaimProofRejected.selector);
+        settlement.claimMany(0, all);
+    }
+
+    function test_manyClaimsExceedNoMoreThanOne() public {
+        uint256[] memory lines = _lines(3, 40 * CREDIT);
+        for (uint256 i = 0; i < 2; ++i) {
+            _post(_result(clock.round(), _root(players, lines), 90 * CREDIT), players[0], players);
+        }
+        settlement.openEpoch();
+        _pass(1500);
+        Settlement.ClaimLine[] memory all = new Settlement.ClaimLine[](3);
+        for (uint256 i = 0; i < 3; ++i) {
+            all[i] = Settlement.ClaimLine(players[i].peerKey, lines[i], _proof(players, lines, i));
+        }
+        _refused(Settlement.EscrowOverdrawn.selector);
+        settlement.claimMany(0, all);
+    }
+
     function test_epochsAreOpenedWhenDue() public {
         _refused(Settlement.EpochNotDue.selector);
         settlement.openEpoch();
@@ -163,6 +199,31 @@ contract SettlementTest is Bench {
         settlement.claim(players[0].peerKey, lines[0], 1, new bytes32[](0));
         settlement.claim(players[0].peerKey, lines[0], 2, _proof(players, lines, 0));
         _equal(token.balanceOf(players[0].wallet), 20 ether);
+    }
+
+    function test_nobodyIsPrunedForWaitingForARollback() public {
+        _open(10 * CREDIT);
+        _challenge(0);
+        for (uint256 i = 0; i < 6; ++i) {
+            if (i % 2 == 0) {
+                vm.prank(players[1].wallet); // the others wait, too, but do not say so
+                clock.enrol(players[1].peerKey);
+            }
+            _pass(120);
+            clock.advance(clock.round());
+        }
+        settlement.voidEpoch(0);
+        _equal(clock.activeRound(), 9);
+        bytes32 waiting = players[2].peerKey;
+        for (uint256 i = 0; i < 3; ++i) {
+            _refused(Membership.MemberNotAbsent.selector);
+            clock.prune(waiting);
+            if (i == 0) _post(_result(clock.round(), keccak256("again"), 1), players[0], players);
+            else _advance();
+        }
+        _advance();
+        clock.prune(waiting);
+        require(contributions.settledRound() == 9);
     }
 
     function test_aChallengeComesInTimeOrNotAtAll() public {
