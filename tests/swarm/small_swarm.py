@@ -111,7 +111,7 @@ def small_run(*, audit: AuditRules = EVERYTHING, **times: int) -> RunSpec:
         time=TimeRules(**time_rules),
         audit=audit,
         economics=ECONOMICS,
-        seed=7,
+        seed=8,
     )
 
 
