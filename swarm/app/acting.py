@@ -1,7 +1,7 @@
 """Why this module exists: every order goes the same way: look, price, show, and only then unlock, sign and send.
 
 An ``Actor`` is a peer of this home while a command acts for it. It looks at the chain with its wallet's address alone;
-the wallet is unlocked by the first order that is really sent.
+its key is used by the first order that is really sent, and a person is not asked for a password before.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from chain.base import Chain, Claim, Cost, Intent, Receipt, Stake, Unstake
 from identity.keyfile import load_key, open_key
 from identity.names import nickname
 from identity.signer import Signer
+from identity.wallet import Wallet
 from protocol.errors import ChainError, ConfigError
 from protocol.run import JoinToken
 from swarm.app import chain_access, unlocking
@@ -75,11 +76,13 @@ class Actor:
         *,
         password: str | None,
         dry_run: bool,
+        wallet: Wallet | None = None,
     ) -> None:
         self.chosen, self.token, self.home, self.signer, self.chain = chosen, token, home, signer, chain
         self.terminal, self.dry_run = terminal, dry_run
         self.steps: list[Step] = []
         self._password = password
+        self._wallet = wallet
         self._acting: Chain | None = None
 
     async def order(self, what: str, intent: Intent) -> Step:
@@ -125,7 +128,7 @@ class Actor:
     async def acting(self) -> Chain:
         """The chain with the unlocked wallet."""
         if self._acting is None:
-            wallet = unlocking.unlock(
+            wallet = self._wallet or unlocking.unlock(
                 self.home.wallet_file, password=self._password, password_file=self.chosen.wallet.password_file
             )
             self._acting = await chain_access.open_chain(self.chosen, self.token, wallet, self.home)
@@ -194,7 +197,7 @@ async def open_actor(
     """
     chain_access.require_configured_chain(chosen, token)
     home = Home(chosen.home).peer(name)
-    if not home.key_file.exists() and (dry_run or not create):
+    if not home.root.exists() and (dry_run or not create):
         raise ConfigError(
             f"There is no peer {name!r} in {chosen.home}.",
             chain_access.NOTHING_SIGNED,
@@ -204,9 +207,23 @@ async def open_actor(
     if create and not dry_run and not home.wallet_file.exists():
         made = unlocking.make_wallet(home.wallet_file, password=password, password_file=chosen.wallet.password_file)
         terminal.note(f"Made a wallet, {made.address}, in {home.wallet_file}. Keep a copy of it and of its password.")
-    address = unlocking.known_address(home.wallet_file, password=password, password_file=chosen.wallet.password_file)
+    password_file = chosen.wallet.password_file
+    # A wrong password that is at hand is told at once; a person is asked only when something is to be signed.
+    is_given = unlocking.is_given(home.wallet_file, password, password_file)
+    wallet = (
+        unlocking.unlock(home.wallet_file, password=password, password_file=password_file)
+        if is_given and not dry_run
+        else None
+    )
+    address = (
+        wallet.address
+        if wallet is not None
+        else unlocking.known_address(home.wallet_file, password=password, password_file=password_file)
+    )
     chain = await chain_access.open_chain(chosen, token, address)
-    actor = Actor(chosen, token, home, Signer(key, address), chain, terminal, password=password, dry_run=dry_run)
+    actor = Actor(
+        chosen, token, home, Signer(key, address), chain, terminal, password=password, dry_run=dry_run, wallet=wallet
+    )
     try:
         yield actor
     finally:

@@ -7,6 +7,7 @@ from typing import Any
 
 from chain.base import Chain, Claim, EpochState, EpochsView, OpenEpoch
 from chain.credit_line import micro_of
+from identity.keyfile import load_key
 from identity.lock import IdentityLock
 from identity.names import nickname
 from protocol.errors import ChainError
@@ -18,6 +19,7 @@ from swarm.app.acting import Actor, Terminal, open_actor, when
 from swarm.app.amounts import WEI_PER_TOKEN, tokens_text, wei_text
 from swarm.app.tables import Tables
 from swarm.config import Settings
+from swarm.home import Home
 from swarm.observe.eventlog import EventLog
 
 UNDECIDED = (EpochState.OPEN, EpochState.CHALLENGED)
@@ -31,15 +33,17 @@ async def claim_for(
     Begins the payout of what is recorded and in no epoch yet, where the rules let it. A dry run looks and prices only.
     Raises ``IdentityError`` while the peer runs: it claims by itself.
     """
-    terminal = Terminal(as_json=as_json)
-    async with open_actor(chosen, token, name, terminal, password=password, dry_run=dry_run) as actor:
-        with nullcontext() if dry_run else IdentityLock(actor.home.root, actor.signer.peer):
+    terminal, home = Terminal(as_json=as_json), Home(chosen.home).peer(name)
+    is_locked = not dry_run and home.root.exists()
+    with IdentityLock(home.root, load_key(home.key_file).peer) if is_locked else nullcontext():
+        async with open_actor(chosen, token, name, terminal, password=password, dry_run=dry_run) as actor:
             return await claim_unlocked(actor)
 
 
 async def claim_unlocked(actor: Actor) -> dict[str, Any]:
     """Claim what is unlocked for the actor's peer, and say what is not."""
     peer = actor.signer.peer
+    await actor.finish_earlier()
     tables = Tables.of_home(actor.home, actor.token.run.id)
     before = await actor.chain.balance(actor.signer.wallet)
     epochs = await actor.chain.epochs()

@@ -55,6 +55,12 @@ class Errands:
         The receipt has an empty transaction when it was sent before. Raises what the chain answers; only after
         ``ChainUnreachable`` the order stays: nobody knows whether it got through.
         """
+        if self.unfinished not in (None, intent):
+            raise ConfigError(
+                "An earlier order of this peer is not finished.",
+                "Nothing was sent; the earlier order is kept.",
+                "Run the command that ordered it again, or any other one of this peer: it is finished first.",
+            )
         write_atomically(self._path, msgspec.json.encode(_Errand(intent)), mode=0o600)
         try:
             async with asyncio.timeout(timeout_s):

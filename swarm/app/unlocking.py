@@ -33,6 +33,11 @@ def is_person_present() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
+def is_given(path: Path, password: str | None, password_file: Path | None) -> bool:
+    """Whether there is a password for the wallet at ``path`` without asking a person."""
+    return password is not None or password_file is not None or path.with_name(PASSWORD_BESIDE).exists()
+
+
 def known_address(path: Path, *, password: str | None, password_file: Path | None) -> Address:
     """The account of the wallet at ``path``: its label, or, where it carries none, what is found on opening it."""
     return wallet_address(path) or unlock(path, password=password, password_file=password_file).address
@@ -50,8 +55,7 @@ def unlock(path: Path, *, password: str | None, password_file: Path | None, crea
             "Nothing was signed or sent.",
             "Put your keystore file there, or name another one.",
         )
-    given = password is not None or password_file is not None or path.with_name(PASSWORD_BESIDE).exists()
-    if exists and not given and is_person_present():
+    if exists and not is_given(path, password, password_file) and is_person_present():
         password = _asked(f"Password of the wallet {path}: ")
     return open_wallet(path, password=password, password_file=password_file)
 

@@ -31,6 +31,14 @@ from tests.integration.processes import PeerLog, wait_until
 pytestmark = pytest.mark.integration
 
 CHAIN_ID = 987_654
+RULES = processes.SMALL | {
+    "SWARM_TIME__STAGE_S": "90",
+    "SWARM_TIME__CONTRIBUTE_S": "60",
+    "SWARM_TIME__POSTER_S": "8",
+    "SWARM_TIME__ROUND_S": "400",
+}
+"""A small round, whose limits hold where two peers share a busy machine with a chain."""
+
 COIN_WEI = 10**18
 TOKEN_WEI = 10**18
 
@@ -85,7 +93,7 @@ def config(testnet: SomebodysChain, tmp_path_factory: pytest.TempPathFactory) ->
     """configs/testnet.yaml with this chain, and payouts that a test can wait for."""
     body = yaml.safe_load((Path(__file__).parents[2] / "configs" / "testnet.yaml").read_text())
     body["chain"] |= {"chain_id": CHAIN_ID, "rpc": [testnet.url], "public_rpc": [testnet.url], "confirmations": 1}
-    body["economics"] |= {"epoch_rounds": 1, "challenge_s": 3, "dispute_s": 3, "answer_s": 6, "unbonding_s": 12}
+    body["economics"] |= {"epoch_rounds": 1, "challenge_s": 3, "dispute_s": 3, "answer_s": 30, "unbonding_s": 36}
     path = tmp_path_factory.mktemp("config") / "testnet.yaml"
     path.write_text(yaml.safe_dump(body))
     return path
@@ -100,7 +108,7 @@ def swarm(home, config):
         place = () if "--home" in arguments else ("--home", str(home))
         outer = {name: value for name, value in os.environ.items() if not name.startswith("SWARM_")}
         with (
-            mock.patch.dict(os.environ, outer | processes.SMALL | settings, clear=True),
+            mock.patch.dict(os.environ, outer | RULES | settings, clear=True),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
         ):
@@ -127,7 +135,7 @@ def deployed(swarm, testnet, home) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def created(swarm, deployed) -> dict[str, Any]:
-    return done(swarm("run", "create", "--name", "trial", "--budget", "5000", "--emission", "100"))
+    return done(swarm("run", "create", "--name", "trial", "--budget", "5000", "--emission", "100", "--min-peers", "2"))
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +187,7 @@ def test_a_run_has_its_budget_in_escrow_and_is_created_once(swarm, created, test
     assert created["created"]
     assert (created["budget"], created["emission_cap"], created["name"]) == (5000.0, 100.0, "trial")
     sent = testnet.sent_by(created["creator"])
-    again = done(swarm("run", "create", "--name", "trial", "--budget", "5000", "--emission", "100"))
+    again = done(swarm("run", "create", "--name", "trial", "--budget", "5000", "--emission", "100", "--min-peers", "2"))
     assert (again["created"], again["run_id"], again["contracts"]) == (False, created["run_id"], created["contracts"])
     assert testnet.sent_by(created["creator"]) == sent
     (listed,) = done(swarm("run", "list"))
@@ -229,20 +237,27 @@ def test_two_peers_play_on_it_and_their_credits_become_tokens(swarm, start, conf
         wait_until(lambda: host.stdout.read_text().strip(), "the host's token")
         peers = [start("run", "--config", str(config), "--peer", name, "--rounds", "3") for name in ("1", "2")]
         processes.must_live.extend(peers)
-        PeerLog(home, "1").wait(RoundSettled, timeout_s=300)
+        PeerLog(home, "1").wait(RoundSettled, timeout_s=900)
         processes.must_live[1:] = []
-        assert [peer.wait(600) for peer in peers] == [0, 0]
+        assert [peer.wait(1200) for peer in peers] == [0, 0]
     finally:
         processes.must_live.clear()
-    row = swarm("credits")[1]["credits"][0]
-    assert row["credits"]["settled_micro"] > 0
-    assert row["staked_micro"] == 125_000_000
+    rows = swarm("credits")[1]["credits"]
+    assert all(row["credits"]["settled_micro"] > 0 and row["staked_micro"] >= 120_000_000 for row in rows)
+    # A challenge could keep pay locked for longer than a peer waits, so the last of it is left to a claim.
+    left = sum(row["credits"]["settled_micro"] - row["credits"]["claimed_micro"] for row in rows)
+    assert left > 0
+    claimed = 0.0
 
     def all_claimed() -> bool:
-        code = swarm("claim")[0]
+        nonlocal claimed
+        code, body, err = swarm("claim")
+        assert code == 0, err
+        claimed += sum(row["claimed_now"] for row in body["claims"])
         rows = swarm("credits")[1]["credits"]
-        return code == 0 and all(row["credits"]["claimed_micro"] == row["credits"]["settled_micro"] for row in rows)
+        return all(row["credits"]["claimed_micro"] == row["credits"]["settled_micro"] for row in rows)
 
     wait_until(all_claimed, "everything settled is claimed")
+    assert round(claimed * 10**6) == left
     shown = done(swarm("run", "show", "trial"))
     assert shown["paid_out_micro"] > 0

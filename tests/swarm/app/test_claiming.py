@@ -2,6 +2,9 @@
 
 import pytest
 
+from chain.base import Stake
+from chain.fake import FakeChain
+from protocol.errors import ChainUnreachable
 from protocol.events import Claimed, TransactionSent
 from protocol.messages import Finding
 from swarm.cli import execute
@@ -143,3 +146,26 @@ def test_credits_grow_from_earned_to_claimed_and_say_what_each_part_waits_for(to
     amounts, waits, row = credits()
     assert (amounts, waits) == ((1_500_000, 800_000, 800_000, 800_000, 800_000), [("earned", 700_000, [2])])
     assert row["balance_wei"] == str(8 * 10**17)
+
+
+def test_a_claim_finishes_a_stake_that_was_cut_off_and_never_forgets_it(told, town, books, monkeypatch):
+    books.record(1, 800_000)
+    books.record(2, 700_000)
+    books.begin_payout()
+    books.unlock()
+    town.fund(books.address, 30)
+    send = FakeChain.send
+
+    async def cut(self, intent):
+        if isinstance(intent, Stake):
+            raise ChainUnreachable("No endpoint answers.")
+        return await send(self, intent)
+
+    monkeypatch.setattr(FakeChain, "send", cut)
+    assert told("stake", "20", "--home", town.home, "--json")[0] == 4
+    assert claim(told, town)[0] == 4
+    monkeypatch.setattr(FakeChain, "send", send)
+    code, mine, err = claim(told, town)
+    assert code == 0, err
+    assert [step["what"] for step in mine["steps"]] == ["stake 20 tokens", "claim 0.8 tokens"]
+    assert town.world.record(books.peer).stake_micro == 20_000_000
