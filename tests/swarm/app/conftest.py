@@ -70,7 +70,7 @@ def town(tmp_path, monkeypatch) -> Town:
     """A home with a join file; nothing waits for confirmations, and prompts are never possible."""
     town = Town(tmp_path / "home", spec_for())
     write_join_file(Home(town.home).join_file, town.token)
-    monkeypatch.setenv("SWARM_CHAIN__CONFIRMATIONS", "0")
+    monkeypatch.setattr(chain_access, "depth_of", lambda *_: 0)
 
     async def open_chain(chosen, token, account, home=None, *, num_attempts=4):
         chain_access.require_configured_chain(chosen, token)
