@@ -149,7 +149,7 @@ class AuditSettings(Section):
     """Others that check what an auditor accuses; it counts when most of them find it, too."""
     rollouts_per_audit: Count = Field(16, ge=0, le=4096)
     """Rollouts that an auditor samples again."""
-    step_rate_ppm: Count = Field(20_000, ge=0, le=1_000_000)
+    step_rate_ppm: Count = Field(50_000, ge=0, le=1_000_000)
     """In how many of a million contributions an auditor replays the training step, too."""
     patience_rounds: Count = Field(3, ge=0, le=16)
     """Results that an accused, undecided contribution waits for before it is paid all the same."""

@@ -47,7 +47,7 @@ def test_registering_makes_identity_and_wallet_and_says_what_comes_next(told, to
     assert town.world.record(mine["peer"]).owner == mine["address"]
     assert Home(town.home).peer("1").wallet_file.exists()
     assert "register: 130,000 gas, a fee of about 0.00013 in the coin of chain 31337" in err
-    assert "`swarm stake 10`" in err
+    assert "`swarm stake 25`" in err
 
 
 def test_a_registered_peer_is_not_registered_again(told, town, member):
@@ -275,8 +275,8 @@ def test_more_than_is_staked_cannot_leave(told, town, member):
 def test_a_member_is_warned_when_it_would_be_none_any_more(told, town, member, capsys):
     order(told, town, "stake", "50")
     town.world.apply(member[1], Enrol(member[0]))
-    assert "no member" in order(told, town, "unstake", "41", "--dry-run")[2]
-    assert "no member" not in order(told, town, "unstake", "40", "--dry-run")[2]
+    assert "no member" in order(told, town, "unstake", "26", "--dry-run")[2]
+    assert "no member" not in order(told, town, "unstake", "25", "--dry-run")[2]
 
 
 def test_nothing_to_withdraw_is_no_failure(told, town, member):
