@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.24;
+
+import {Binary32} from "./Binary32.sol";
+import {Elements} from "./Elements.sol";
+import {Kinds} from "./Kinds.sol";
+import {Rounding} from "./Rounding.sol";
+import {Transcendental} from "./Transcendental.sol";
+
+/// @title Kinds that make one number of one or two
+/// @notice Sections 2 and 6 of docs/exact-1.md.
+library Elementwise {
+    using Binary32 for uint32;
+
+    function unary(uint256 kind, uint32 x) internal pure returns (uint32) {
+        if (kind == Kinds.NEG) return x.neg();
+        if (kind == Kinds.SQRT) return x.sqrt();
+        if (kind == Kinds.EXP) return Transcendental.exp(x);
+        if (kind == Kinds.LOG) return Transcendental.log(x);
+        if (kind == Kinds.SIN) return Transcendental.sin(x);
+        if (kind == Kinds.COS) return Transcendental.cos(x);
+        if (kind == Kinds.TANH) return Transcendental.tanh(x);
+        if (kind == Kinds.EXPM1) return Transcendental.expm1(x);
+        return sigmoid(x);
+    }
+
+    function binary(uint256 kind, uint32 a, uint32 b) internal pure returns (uint32) {
+        if (kind == Kinds.ADD) return a.add(b);
+        if (kind == Kinds.SUB) return a.sub(b);
+        if (kind == Kinds.MUL) return a.mul(b);
+        if (kind == Kinds.DIV) return a.div(b);
+        int256 difference = a.order() - b.order();
+        if (kind == Kinds.MINIMUM) return difference < 0 ? a : b;
+        if (kind == Kinds.MAXIMUM) return difference > 0 ? a : b;
+        bool holds = kind == Kinds.LE ? difference <= 0 : kind == Kinds.LT ? difference < 0 : difference == 0;
+        return holds ? 1 : 0;
+    }
+
+    function sigmoid(uint32 x) internal pure returns (uint32) {
+        uint32 e = Transcendental.exp(x.absolute().neg());
+        uint32 d = Binary32.ONE.add(e);
+        return x & Binary32.SIGN == 0 ? Binary32.ONE.div(d) : e.div(d);
+    }
+
+    function fromInteger(int256 x) internal pure returns (uint32) {
+        return Rounding.toBinary32(x, 0);
+    }
+
+    /// @notice base · base · … by `mul`, t + 1 factors from 1 on.
+    function power(uint32 base, int256 t) internal pure returns (uint32 product) {
+        product = Binary32.ONE;
+        // Once it is 0 it stays so.
+        for (int256 factor; factor <= t && product != 0; ++factor) product = product.mul(base);
+    }
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.24;
+
+import {Binary32} from "./Binary32.sol";
+import {Elements} from "./Elements.sol";
+import {MalformedLeaf, NotANumber, Reason} from "./Refusal.sol";
+import {Rounding} from "./Rounding.sol";
+
+/// @title Rows as signed 16-bit significands and one exponent
+/// @notice `expo` of section 1 and `quantise` of section 4 of docs/exact-1.md. The largest magnitude of a row is found
+/// by comparing keys: exponent and significand of x · 2^E in one integer, 0 for 0.
+library Quantise {
+    int256 internal constant BITS = 15;
+    int256 private constant LARGEST = 32639;
+    /// @dev Makes keys positive for every E that there is.
+    int256 private constant KEY_BIAS = 4096;
+    int256 private constant FIELD_BIAS = 126;
+
+    /// @notice The key of x · 2^scale.
+    function key(uint32 x, int256 scale) internal pure returns (int256) {
+        unchecked {
+            return x == 0 ? int256(0) : int256(uint256(Binary32.absolute(x))) + ((scale + KEY_BIAS) << 23);
+        }
+    }
+
+    /// @notice The largest key of a row, or `start` where that is larger. `scales` is empty (all 0) or a row of I32.
+    function largestKey(bytes calldata row, bytes calldata scales, int256 start) internal pure returns (int256 largest) {
+        uint256 count = Elements.terms(row, 4);
+        bool isScaled = scales.length != 0;
+        if (isScaled && scales.length != row.length) revert MalformedLeaf();
+        largest = start;
+        for (uint256 term; term < count; ++term) {
+            uint32 x = Binary32.read(Elements.wordAt(row, term));
+            int256 found = key(x, isScaled ? int256(int32(Elements.wordAt(scales, term))) : int256(0));
+            if (found > largest) largest = found;
+        }
+    }
+
+    /// @notice The least e with x · 2^E < 2^e for the row's largest key. `raised`: one more where a significand of the
+    /// row would be beyond 32639, which the largest one is if any is.
+    function exponent(int256 largest, bool raised) internal pure returns (int256 e) {
+        unchecked {
+            if (largest == 0) return 0;
+            e = (largest >> 23) - KEY_BIAS - FIELD_BIAS;
+            uint256 m = (uint256(largest) & 0x7fffff) | 1 << 23;
+            if (raised && int256(Rounding.nearest(m, 24 - BITS)) > LARGEST) ++e;
+        }
+    }
+
+    /// @notice The integer nearest to x · 2^(scale + 15 - e), ties to even.
+    /// @dev Reverts where it does not fit, which no exponent of x's own row brings about.
+    function significand(uint32 x, int256 scale, int256 e) internal pure returns (int256 q) {
+        unchecked {
+            (int256 m, int256 own) = Binary32.parts(x);
+            int256 shift = e - BITS - scale - own;
+            if (m != 0 && shift < 0) revert NotANumber(Reason.Overflow);
+            q = int256(Rounding.nearest(uint256(m < 0 ? -m : m), shift));
+            if (q > LARGEST) revert NotANumber(Reason.Overflow);
+            if (m < 0) q = -q;
+        }
+    }
+}
