@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.24;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {Binary32} from "./leaf/Binary32.sol";
 import {Dot} from "./leaf/Dot.sol";
 import {Elements} from "./leaf/Elements.sol";
@@ -24,6 +25,9 @@ import {Transcendental} from "./leaf/Transcendental.sol";
 /// its own size. `NotANumber` says that exact/1 has no result; any other revert that the caller has made a mistake.
 contract LeafEvaluator {
     using ProgramNode for bytes;
+
+    /// @dev A mask of ones.
+    uint256 private constant ALL_CHOSEN = 0x0101010101010101 << 192;
 
     /// @notice Output element `element` of `node`. A reduction gets all of its terms.
     function evaluate(bytes calldata node, uint256 element, bytes[] calldata inputs) external pure returns (uint32) {
@@ -147,20 +151,46 @@ contract LeafEvaluator {
     {
         uint256 kind = node.kind();
         if (kind == Kinds.DOT) return start + Dot.product(inputs[0], inputs[2]);
-        if (kind == Kinds.SUM) return start + FixedPoint.sum(inputs[0], Elements.integer(inputs[1]));
-        if (kind == Kinds.EXPONENT) {
-            return Quantise.largestKey(inputs[0], inputs.length == 2 ? inputs[1] : inputs[0][:0], start);
-        }
-        if (kind == Kinds.MAX || kind == Kinds.ARGMAX) {
-            if (start < 0) revert MalformedLeaf();
-            return int256(
-                kind == Kinds.ARGMAX
-                    ? Sampling.largestTerm(inputs[0], first, uint256(start))
-                    : Sampling.largest(inputs[0], inputs.length == 2 ? inputs[1] : inputs[0][:0], uint256(start))
-            );
-        }
+        if (kind == Kinds.SUM) return start + _sum(inputs[0], Elements.integer(inputs[1]));
+        if (kind == Kinds.EXPONENT) return _largestKey(start, inputs);
         if (kind == Kinds.EXPONENT_WHERE || kind == Kinds.SUM_WHERE) return _foldWhere(node, c, start, inputs);
+        if (start < 0 || first >> 32 != 0) revert MalformedLeaf();
+        if (kind == Kinds.MAX) return int256(_largestPlace(0, uint256(start) << 32, inputs) >> 32);
+        if (kind == Kinds.ARGMAX) return int256(_largestPlace(first, uint256(start), inputs));
         revert UnknownKind(kind);
+    }
+
+    function _sum(bytes calldata row, int256 e) private pure returns (int256 total) {
+        for (uint256 offset; offset < row.length; offset += 32) {
+            total += FixedPoint.sum(Elements.readLanes(Elements.lanes(row, offset)), e);
+        }
+    }
+
+    /// @dev Of one row, or of one row and its scales.
+    function _largestKey(int256 start, bytes[] calldata inputs) private pure returns (int256 largest) {
+        bytes calldata row = inputs[0];
+        bytes calldata scales = inputs[inputs.length - 1];
+        if (scales.length != row.length) revert MalformedLeaf();
+        largest = start;
+        for (uint256 offset; offset < row.length; offset += 32) {
+            uint256 eight = Elements.readLanes(Elements.lanes(row, offset));
+            largest = Quantise.largestKey(eight, inputs.length == 2 ? Elements.lanes(scales, offset) : 0, largest);
+        }
+    }
+
+    /// @dev Of one row, or of one row and its mask.
+    function _largestPlace(uint256 first, uint256 start, bytes[] calldata inputs) private pure returns (uint256 largest) {
+        bytes calldata row = inputs[0];
+        bool isMasked = inputs.length == 2;
+        if (isMasked && inputs[1].length != row.length / 4) revert MalformedLeaf();
+        largest = start;
+        for (uint256 offset; offset < row.length; offset += 32) {
+            uint256 terms = Math.min((row.length - offset) / 4, 8);
+            uint256 chosen = isMasked ? Elements.cut(inputs[1], offset / 4) : ALL_CHOSEN;
+            chosen &= ~(type(uint256).max >> (8 * terms));
+            uint256 eight = Elements.readLanes(Elements.lanes(row, offset));
+            largest = Sampling.largestPlace(eight, chosen, first + offset / 4, largest);
+        }
     }
 
     function _foldWhere(bytes calldata node, uint32[] memory c, int256 start, bytes[] calldata inputs)
@@ -170,18 +200,18 @@ contract LeafEvaluator {
     {
         bool isSum = node.kind() == Kinds.SUM_WHERE;
         uint256 firstIndex = isSum ? 2 : 1;
-        bytes calldata row = inputs[0];
         if (inputs.length - firstIndex > c.length) revert MalformedLeaf();
-        for (uint256 k = firstIndex; k < inputs.length; ++k) if (inputs[k].length != row.length) revert MalformedLeaf();
+        for (uint256 k = firstIndex; k < inputs.length; ++k) {
+            if (inputs[k].length != inputs[0].length) revert MalformedLeaf();
+        }
         folded = start;
         if (c[0] == node.attribute(0)) return folded;
         int256 e = isSum ? Elements.integer(inputs[1]) : int256(0);
-        uint256 count = row.length / 4;
-        for (uint256 term; term < count; ++term) {
-            if (!Moves.isChosen(inputs, firstIndex, c, term)) continue;
-            uint32 x = Binary32.read(Elements.wordAt(row, term));
-            if (isSum) folded += FixedPoint.units(x, e);
-            else if (Quantise.key(x, 0) > folded) folded = Quantise.key(x, 0);
+        for (uint256 offset; offset < inputs[0].length; offset += 32) {
+            uint256 eight = Moves.chosenLanes(inputs, firstIndex, c, offset) & Elements.cut(inputs[0], offset);
+            if (eight == 0) continue;
+            eight = Elements.readLanes(Elements.swapPairs(Elements.swapBytes(eight)));
+            folded = isSum ? folded + FixedPoint.sum(eight, e) : Quantise.largestKey(eight, 0, folded);
         }
     }
 

@@ -10,20 +10,10 @@ library Dot {
     /// @notice Sum of a_k · b_k over two rows of I16.
     function product(bytes calldata a, bytes calldata b) internal pure returns (int256 total) {
         if (a.length != b.length || a.length % 2 != 0) revert MalformedLeaf();
-        uint256 whole = a.length & ~uint256(31);
-        for (uint256 offset; offset < whole; offset += 32) total += _products(_lanes(a, offset), _lanes(b, offset));
-        if (whole == a.length) return total;
-        // What lies behind the row does not count: zeros in one factor are enough.
-        uint256 beyond = type(uint256).max >> (8 * (a.length - whole));
-        total += _products(_lanes(a, whole) & ~beyond, _lanes(b, whole));
-    }
-
-    /// @dev 16 significands, most significant byte first, from byte `offset` on.
-    function _lanes(bytes calldata row, uint256 offset) private pure returns (uint256 lanes) {
-        assembly ("memory-safe") {
-            lanes := calldataload(add(row.offset, offset))
+        for (uint256 offset; offset < a.length; offset += 32) {
+            uint256 x = Elements.swapBytes(Elements.cut(a, offset));
+            total += _products(x, Elements.swapBytes(Elements.cut(b, offset)));
         }
-        return Elements.swapBytes(lanes);
     }
 
     function _products(uint256 x, uint256 y) private pure returns (int256 total) {

@@ -2,11 +2,14 @@
 pragma solidity ^0.8.24;
 
 import {Binary32} from "./Binary32.sol";
-import {MalformedLeaf} from "./Refusal.sol";
+import {MalformedLeaf, NotANumber, Reason} from "./Refusal.sol";
 
 /// @title Elements of tensors as they lie in trees
 /// @notice Little-endian, one after the other: 4 bytes for F32 and I32, 2 for I16, 1 for U8.
 library Elements {
+    uint256 private constant LANES = 0x0000000100000001000000010000000100000001000000010000000100000001;
+    uint256 private constant LOW_BITS = 0x7fffffff * LANES;
+    uint256 private constant FIELDS = 0x7f800000 * LANES;
     uint256 private constant ODD_BYTES = 0x00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff;
     uint256 private constant ODD_PAIRS = 0x0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff;
 
@@ -51,6 +54,42 @@ library Elements {
             big := shr(224, calldataload(add(row.offset, shl(2, index))))
         }
         return uint32(swapPairs(swapBytes(big)));
+    }
+
+    /// @notice Eight elements of 4 bytes from byte `offset` of a row on, the first one highest; 0 behind its end.
+    function lanes(bytes calldata row, uint256 offset) internal pure returns (uint256 eight) {
+        eight = cut(row, offset);
+        return swapPairs(swapBytes(eight));
+    }
+
+    /// @notice 32 bytes from byte `offset` of a row on; 0 behind its end.
+    function cut(bytes calldata row, uint256 offset) internal pure returns (uint256 word_) {
+        assembly ("memory-safe") {
+            word_ := calldataload(add(row.offset, offset))
+        }
+        uint256 left = row.length - offset;
+        if (left < 32) word_ &= ~(type(uint256).max >> (8 * left));
+    }
+
+    /// @notice `Binary32.read` of eight patterns.
+    function readLanes(uint256 eight) internal pure returns (uint256) {
+        if (zeroLanes(~eight & FIELDS) != 0) revert NotANumber(Reason.NotFinite);
+        return eight & ~zeroLanes(eight & FIELDS);
+    }
+
+    /// @notice All bits of each lane that is 0.
+    function zeroLanes(uint256 eight) internal pure returns (uint256) {
+        unchecked {
+            uint256 highest = ~(((eight & LOW_BITS) + LOW_BITS) | eight | LOW_BITS);
+            return (highest >> 31) * type(uint32).max;
+        }
+    }
+
+    /// @notice The same 4 bytes in each lane, in the order in which they lie in a row.
+    function repeated(uint32 element) internal pure returns (uint256) {
+        unchecked {
+            return swapPairs(swapBytes(element)) * LANES;
+        }
     }
 
     /// @notice How many elements of `size` bytes a row has.

@@ -12,6 +12,10 @@ import {Transcendental} from "./Transcendental.sol";
 library Elementwise {
     using Binary32 for uint32;
 
+    /// @dev Bounds of the last place of a product of two significands; its rounded result is a normal number.
+    int256 private constant LOWEST_PLACE = -173;
+    int256 private constant HIGHEST_PLACE = 70;
+
     function unary(uint256 kind, uint32 x) internal pure returns (uint32) {
         if (kind == Kinds.NEG) return x.neg();
         if (kind == Kinds.SQRT) return x.sqrt();
@@ -47,9 +51,31 @@ library Elementwise {
     }
 
     /// @notice base · base · … by `mul`, t + 1 factors from 1 on.
-    function power(uint32 base, int256 t) internal pure returns (uint32 product) {
-        product = Binary32.ONE;
-        // Once it is 0 it stays so.
-        for (int256 factor; factor <= t && product != 0; ++factor) product = product.mul(base);
+    /// @dev A run's steps are many: the loop multiplies significands alone while the product is positive and far from
+    /// both ends of the range, where `mul` rounds to 24 bits and nothing else.
+    function power(uint32 base, int256 t) internal pure returns (uint32) {
+        unchecked {
+            (int256 n, int256 f) = Binary32.parts(base);
+            int256 factors = t + 1;
+            int256 m = 1 << 23;
+            int256 e = -23;
+            if (n > 0) {
+                assembly ("memory-safe") {
+                    for {} and(sgt(factors, 0), and(sgt(add(e, f), LOWEST_PLACE), slt(add(e, f), HIGHEST_PLACE))) {
+                        factors := sub(factors, 1)
+                    } {
+                        let product := mul(m, n)
+                        let shift := add(23, shr(47, product))
+                        let almost := sub(shl(sub(shift, 1), 1), 1)
+                        m := shr(shift, add(add(product, almost), and(shr(shift, product), 1)))
+                        e := add(add(e, f), shift)
+                    }
+                }
+            }
+            uint32 result = Rounding.toBinary32(m, e);
+            // Once it is 0 it stays so.
+            for (; factors > 0 && result != 0; --factors) result = result.mul(base);
+            return result;
+        }
     }
 }

@@ -1,28 +1,37 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.24;
 
-import {Binary32} from "./Binary32.sol";
-import {Elements} from "./Elements.sol";
-import {Rounding} from "./Rounding.sol";
-
 /// @title Sums of numbers as sums of integers
 /// @notice Section 3 of docs/exact-1.md.
 library FixedPoint {
     /// @notice Width of the integers that a sum adds up.
     int256 internal constant BITS = 36;
 
-    /// @notice The integer nearest to x · 2^(36 - e), ties to even. `e` is at least `expo` of x.
-    function units(uint32 x, int256 e) internal pure returns (int256) {
-        unchecked {
-            (int256 m, int256 own) = Binary32.parts(x);
-            uint256 q = Rounding.nearest(uint256(m < 0 ? -m : m), e - BITS - own);
-            return m < 0 ? -int256(q) : int256(q);
-        }
-    }
+    /// @dev Exponent of the last place of the pattern with exponent field 0.
+    int256 private constant PLACE_BIAS = 150;
 
-    /// @notice The sum of these integers over a row of F32.
-    function sum(bytes calldata row, int256 e) internal pure returns (int256 total) {
-        uint256 count = Elements.terms(row, 4);
-        for (uint256 term; term < count; ++term) total += units(Binary32.read(Elements.wordAt(row, term)), e);
+    /// @notice Sum of the integers nearest to x · 2^(36 - e), ties to even, over eight numbers. `e` is at least their
+    /// `expo`: both sides have agreed on it before.
+    function sum(uint256 eight, int256 e) internal pure returns (int256 total) {
+        int256 base = e + PLACE_BIAS - BITS;
+        assembly ("memory-safe") {
+            for {} eight { eight := shl(32, eight) } {
+                let x := shr(224, eight)
+                if x {
+                    let q := or(and(x, 0x7fffff), 0x800000)
+                    let shift := sub(base, and(shr(23, x), 0xff))
+                    switch sgt(shift, 0)
+                    case 0 { q := shl(sub(0, shift), q) }
+                    default {
+                        // Almost one half is added, and a little more where that makes a tie even.
+                        let almost := sub(shl(sub(shift, 1), 1), 1)
+                        q := shr(shift, add(add(q, almost), and(shr(shift, q), 1)))
+                    }
+                    switch shr(31, x)
+                    case 0 { total := add(total, q) }
+                    default { total := sub(total, q) }
+                }
+            }
+        }
     }
 }

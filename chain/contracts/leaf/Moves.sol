@@ -46,17 +46,17 @@ library Moves {
         return c[0] >= node.attribute(0);
     }
 
-    /// @notice Whether term `term` has index k equal to c[k] in every row of indices: the inputs from
-    /// `firstIndex` on.
-    function isChosen(bytes[] calldata inputs, uint256 firstIndex, uint32[] memory c, uint256 term)
+    /// @notice All bits of each of eight lanes, terms from byte `offset` of the rows on, in which index k is c[k] for every
+    /// row of indices: the inputs from `firstIndex` on.
+    function chosenLanes(bytes[] calldata inputs, uint256 firstIndex, uint32[] memory c, uint256 offset)
         internal
         pure
-        returns (bool)
+        returns (uint256 chosen)
     {
+        chosen = type(uint256).max;
         for (uint256 k; firstIndex + k < inputs.length; ++k) {
-            if (Elements.wordAt(inputs[firstIndex + k], term) != c[k]) return false;
+            chosen &= Elements.zeroLanes(Elements.cut(inputs[firstIndex + k], offset) ^ Elements.repeated(c[k]));
         }
-        return true;
     }
 
     /// @dev Sum of stride_k · i_k.

@@ -2,8 +2,7 @@
 pragma solidity ^0.8.24;
 
 import {Binary32} from "./Binary32.sol";
-import {Elements} from "./Elements.sol";
-import {MalformedLeaf, NotANumber, Reason} from "./Refusal.sol";
+import {NotANumber, Reason} from "./Refusal.sol";
 import {Rounding} from "./Rounding.sol";
 
 /// @title Rows as signed 16-bit significands and one exponent
@@ -16,23 +15,20 @@ library Quantise {
     int256 private constant KEY_BIAS = 4096;
     int256 private constant FIELD_BIAS = 126;
 
-    /// @notice The key of x · 2^scale.
-    function key(uint32 x, int256 scale) internal pure returns (int256) {
-        unchecked {
-            return x == 0 ? int256(0) : int256(uint256(Binary32.absolute(x))) + ((scale + KEY_BIAS) << 23);
-        }
-    }
-
-    /// @notice The largest key of a row, or `start` where that is larger. `scales` is empty (all 0) or a row of I32.
-    function largestKey(bytes calldata row, bytes calldata scales, int256 start) internal pure returns (int256 largest) {
-        uint256 count = Elements.terms(row, 4);
-        bool isScaled = scales.length != 0;
-        if (isScaled && scales.length != row.length) revert MalformedLeaf();
+    /// @notice The largest key among eight numbers x · 2^E, or `start` where that is larger. `scales`: eight I32, E.
+    function largestKey(uint256 eight, uint256 scales, int256 start) internal pure returns (int256 largest) {
         largest = start;
-        for (uint256 term; term < count; ++term) {
-            uint32 x = Binary32.read(Elements.wordAt(row, term));
-            int256 found = key(x, isScaled ? int256(int32(Elements.wordAt(scales, term))) : int256(0));
-            if (found > largest) largest = found;
+        assembly ("memory-safe") {
+            for {} eight {
+                eight := shl(32, eight)
+                scales := shl(32, scales)
+            } {
+                let x := and(shr(224, eight), 0x7fffffff)
+                if x {
+                    let found := add(x, shl(23, add(sar(224, scales), KEY_BIAS)))
+                    if sgt(found, largest) { largest := found }
+                }
+            }
         }
     }
 

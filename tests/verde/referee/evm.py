@@ -22,6 +22,7 @@ BATCH_CALLS = 250
 BATCH_BYTES = 1_500_000
 REASONS = ("NotFinite", "Overflow", "DivisionByZero", "RootOfNegative", "LogarithmOfNonPositive")
 CALL_GAS = hex(30_000_000)
+TRANSACTION_GAS = 21_000
 
 Answer = int | str
 """A result, or a refusal by name; for ``NotANumber`` by its reason."""
@@ -103,11 +104,14 @@ class Evm:
                 answers.append(refusal(reply["error"]))
         return answers
 
-    def gas(self, name: str, *arguments: object) -> tuple[int, int]:
-        """(gas of a transaction with this call, bytes of its calldata)."""
-        data = function(CONTRACT, name).call_data(*arguments)
-        message = {"to": self.address, "data": data, "from": self._chain.account.address}
-        return int(self._ask([("eth_estimateGas", [message, "latest"])])[0]["result"], 16), len(data) // 2 - 1
+    def gas(self, name: str, *arguments: object) -> tuple[int, int, int]:
+        """(gas of execution, gas of a transaction with this call, bytes of its calldata)."""
+        raw = bytes.fromhex(function(CONTRACT, name).call_data(*arguments)[2:])
+        message = self._message("0x" + raw.hex()) | {"from": self._chain.account.address}
+        trace, = self._ask([("debug_traceCall", [message, "latest", {"tracer": "callTracer"}])])
+        tokens = 4 * len(raw) - 3 * raw.count(0)
+        execution = int(trace["result"]["gasUsed"], 16) - TRANSACTION_GAS - 4 * tokens
+        return execution, TRANSACTION_GAS + max(4 * tokens + execution, 10 * tokens), len(raw)
 
     def _message(self, data: str) -> dict[str, str]:
         return {"to": self.address, "data": data, "gas": CALL_GAS}

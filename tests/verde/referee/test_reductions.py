@@ -184,9 +184,13 @@ def test_largest_of_rows(evm: Evm, rng: random.Random, num_cases: int) -> None:
     for _ in range(num_cases):
         bits = row(rng)
         mask = [rng.choice([0, 1]) for _ in bits] if rng.random() < 0.5 else None
-        chosen = [one for i, one in enumerate(bits) if mask is None or mask[i]]
         cases.append((bits, mask))
-        wanted.append(no_number(lambda chosen=chosen: max(numbers(chosen), default=0.0)))
+
+        def largest(bits: list[int] = bits, mask: list[int] | None = mask) -> float:
+            x = numbers(bits)  # what is masked is a number too
+            return max((one for i, one in enumerate(x) if mask is None or mask[i]), default=0.0)
+
+        wanted.append(no_number(largest))
     leaves = [
         Leaf(Kind.MAX, (packed(bits), *([packed(mask, 1)] if mask else [])), length=len(bits)) for bits, mask in cases
     ]
