@@ -1,41 +1,34 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.24;
 
-import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {Binary32} from "./leaf/Binary32.sol";
-import {Dot} from "./leaf/Dot.sol";
 import {Elements} from "./leaf/Elements.sol";
 import {Elementwise} from "./leaf/Elementwise.sol";
-import {FixedPoint} from "./leaf/FixedPoint.sol";
 import {Kinds} from "./leaf/Kinds.sol";
 import {Moves} from "./leaf/Moves.sol";
 import {Noise} from "./leaf/Noise.sol";
 import {ProgramNode} from "./leaf/ProgramNode.sol";
 import {Quantise} from "./leaf/Quantise.sol";
-import {MalformedLeaf, NotANumber, Reason, UnknownKind} from "./leaf/Refusal.sol";
-import {Rounding} from "./leaf/Rounding.sol";
-import {Sampling} from "./leaf/Sampling.sol";
+import {Reduction} from "./leaf/Reduction.sol";
+import {MalformedLeaf, UnknownKind} from "./leaf/Refusal.sol";
 import {Transcendental} from "./leaf/Transcendental.sol";
 
 /// @title One element of one operator, in exact/1
 /// @notice The last step of a dispute: two sides agree on a node of the program and on what it reads, and differ in one
 /// element of its output. `verde/program/kinds.py` says what every kind computes; docs/exact-1.md how.
 /// @dev Stateless. Inputs come in the node's order, each as the bytes that lie in the input's tree: one element, or the
-/// terms of a row. Inputs that are not read may be empty. Results are the element as an unsigned little-endian number of
-/// its own size. `NotANumber` says that exact/1 has no result; any other revert that the caller has made a mistake.
+/// terms of a row. Inputs that are not read may be empty. A result is the element as an unsigned little-endian number
+/// of its own size. `NotANumber` says that exact/1 has no result; any other revert that the caller made a mistake.
 contract LeafEvaluator {
     using ProgramNode for bytes;
-
-    /// @dev A mask of ones.
-    uint256 private constant ALL_CHOSEN = 0x0101010101010101 << 192;
 
     /// @notice Output element `element` of `node`. A reduction gets all of its terms.
     function evaluate(bytes calldata node, uint256 element, bytes[] calldata inputs) external pure returns (uint32) {
         uint32[] memory c = _check(node, element, inputs);
         uint256 kind = node.kind();
         if (kind >= Kinds.EXPONENT) {
-            if (_numTerms(kind, inputs) != node.numTerms()) revert MalformedLeaf();
-            return _finish(node, _fold(node, c, 0, 0, inputs), inputs);
+            if (Reduction.numTerms(kind, inputs) != node.numTerms()) revert MalformedLeaf();
+            return Reduction.finish(node, Reduction.fold(node, c, 0, 0, inputs), inputs);
         }
         if (kind >= Kinds.ADD) return _compute(node, kind, c, inputs);
         return _move(node, kind, element, c, inputs);
@@ -49,8 +42,8 @@ contract LeafEvaluator {
         returns (int256)
     {
         uint32[] memory c = _check(node, element, inputs);
-        if (first + _numTerms(node.kind(), inputs) > node.numTerms()) revert MalformedLeaf();
-        return _fold(node, c, first, start, inputs);
+        if (first + Reduction.numTerms(node.kind(), inputs) > node.numTerms()) revert MalformedLeaf();
+        return Reduction.fold(node, c, first, start, inputs);
     }
 
     /// @notice The element that a reduction's last integer stands for. Rows are not read.
@@ -60,7 +53,7 @@ contract LeafEvaluator {
         returns (uint32)
     {
         _check(node, element, inputs);
-        return _finish(node, folded, inputs);
+        return Reduction.finish(node, folded, inputs);
     }
 
     /// @notice Whether output element `element` reads input `input`, and which element of it (the first one of a row).
@@ -137,102 +130,5 @@ contract LeafEvaluator {
         if (key > query || other == type(uint32).max || (other != 0 && other != own)) return false;
         uint32 window = node.attribute(0);
         return window == 0 || query - key < window;
-    }
-
-    /// @dev Terms of the rows that are given.
-    function _numTerms(uint256 kind, bytes[] calldata inputs) private pure returns (uint256) {
-        return Elements.terms(inputs[0], kind == Kinds.DOT ? 2 : 4);
-    }
-
-    function _fold(bytes calldata node, uint32[] memory c, uint256 first, int256 start, bytes[] calldata inputs)
-        private
-        pure
-        returns (int256)
-    {
-        uint256 kind = node.kind();
-        if (kind == Kinds.DOT) return start + Dot.product(inputs[0], inputs[2]);
-        if (kind == Kinds.SUM) return start + _sum(inputs[0], Elements.integer(inputs[1]));
-        if (kind == Kinds.EXPONENT) return _largestKey(start, inputs);
-        if (kind == Kinds.EXPONENT_WHERE || kind == Kinds.SUM_WHERE) return _foldWhere(node, c, start, inputs);
-        if (start < 0 || first >> 32 != 0) revert MalformedLeaf();
-        if (kind == Kinds.MAX) return int256(_largestPlace(0, uint256(start) << 32, inputs) >> 32);
-        if (kind == Kinds.ARGMAX) return int256(_largestPlace(first, uint256(start), inputs));
-        revert UnknownKind(kind);
-    }
-
-    function _sum(bytes calldata row, int256 e) private pure returns (int256 total) {
-        for (uint256 offset; offset < row.length; offset += 32) {
-            total += FixedPoint.sum(Elements.readLanes(Elements.lanes(row, offset)), e);
-        }
-    }
-
-    /// @dev Of one row, or of one row and its scales.
-    function _largestKey(int256 start, bytes[] calldata inputs) private pure returns (int256 largest) {
-        bytes calldata row = inputs[0];
-        bytes calldata scales = inputs[inputs.length - 1];
-        if (scales.length != row.length) revert MalformedLeaf();
-        largest = start;
-        for (uint256 offset; offset < row.length; offset += 32) {
-            uint256 eight = Elements.readLanes(Elements.lanes(row, offset));
-            largest = Quantise.largestKey(eight, inputs.length == 2 ? Elements.lanes(scales, offset) : 0, largest);
-        }
-    }
-
-    /// @dev Of one row, or of one row and its mask.
-    function _largestPlace(uint256 first, uint256 start, bytes[] calldata inputs) private pure returns (uint256 largest) {
-        bytes calldata row = inputs[0];
-        bool isMasked = inputs.length == 2;
-        if (isMasked && inputs[1].length != row.length / 4) revert MalformedLeaf();
-        largest = start;
-        for (uint256 offset; offset < row.length; offset += 32) {
-            uint256 terms = Math.min((row.length - offset) / 4, 8);
-            uint256 chosen = isMasked ? Elements.cut(inputs[1], offset / 4) : ALL_CHOSEN;
-            chosen &= ~(type(uint256).max >> (8 * terms));
-            uint256 eight = Elements.readLanes(Elements.lanes(row, offset));
-            largest = Sampling.largestPlace(eight, chosen, first + offset / 4, largest);
-        }
-    }
-
-    function _foldWhere(bytes calldata node, uint32[] memory c, int256 start, bytes[] calldata inputs)
-        private
-        pure
-        returns (int256 folded)
-    {
-        bool isSum = node.kind() == Kinds.SUM_WHERE;
-        uint256 firstIndex = isSum ? 2 : 1;
-        if (inputs.length - firstIndex > c.length) revert MalformedLeaf();
-        for (uint256 k = firstIndex; k < inputs.length; ++k) {
-            if (inputs[k].length != inputs[0].length) revert MalformedLeaf();
-        }
-        folded = start;
-        if (c[0] == node.attribute(0)) return folded;
-        int256 e = isSum ? Elements.integer(inputs[1]) : int256(0);
-        for (uint256 offset; offset < inputs[0].length; offset += 32) {
-            uint256 eight = Moves.chosenLanes(inputs, firstIndex, c, offset) & Elements.cut(inputs[0], offset);
-            if (eight == 0) continue;
-            eight = Elements.readLanes(Elements.swapPairs(Elements.swapBytes(eight)));
-            folded = isSum ? folded + FixedPoint.sum(eight, e) : Quantise.largestKey(eight, 0, folded);
-        }
-    }
-
-    function _finish(bytes calldata node, int256 folded, bytes[] calldata inputs) private pure returns (uint32) {
-        uint256 kind = node.kind();
-        if (kind == Kinds.DOT) {
-            int256 e = Elements.integer(inputs[1]) + (inputs.length == 4 ? Elements.integer(inputs[3]) : int256(0));
-            return Rounding.toBinary32(folded, e - 2 * Quantise.BITS);
-        }
-        if (kind == Kinds.SUM || kind == Kinds.SUM_WHERE) {
-            return Rounding.toBinary32(folded, Elements.integer(inputs[1]) - FixedPoint.BITS);
-        }
-        if (folded < 0) revert MalformedLeaf();
-        if (kind == Kinds.EXPONENT) return _integer(Quantise.exponent(folded, node.attribute(0) != 0));
-        if (kind == Kinds.EXPONENT_WHERE) return _integer(Quantise.exponent(folded, false));
-        if (kind == Kinds.MAX) return Sampling.ranked(uint256(folded));
-        if (kind == Kinds.ARGMAX) return Sampling.termOf(uint256(folded));
-        revert UnknownKind(kind);
-    }
-
-    function _integer(int256 x) private pure returns (uint32) {
-        return uint32(int32(x));
     }
 }

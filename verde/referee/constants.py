@@ -1,6 +1,6 @@
 """Why this module exists: the contracts' copy of the arithmetic's integers is written by a program, not by hand.
 
-    python -m verde.referee.constants          writes Constants.sol, Kinds.sol and Polynomials.sol of chain/contracts/leaf
+    python -m verde.referee.constants          writes Constants.sol, Kinds.sol, Polynomials.sol (chain/contracts/leaf)
     python -m verde.referee.constants --check  exits 1 if a file differs
 
 What is written comes from verde/numerics/constants.py, which has its own derivation, and verde/program/kinds.py.
@@ -75,7 +75,8 @@ def rendered_polynomials() -> str:
     ]
     for name in POLYNOMIALS:
         *lower, highest = getattr(constants, name)
-        lines += ["", f"    function {name.lower()}(int256 x) internal pure returns (int256 q) {{", f"        q = {highest};"]
+        lines += ["", f"    function {name.lower()}(int256 x) internal pure returns (int256 q) {{"]
+        lines.append(f"        q = {highest};")
         lines += [f"        q = step(q, x, {coefficient});" for coefficient in reversed(lower)]
         lines.append("    }")
     return "\n".join([*lines, "}"]) + "\n"

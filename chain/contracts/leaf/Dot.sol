@@ -10,9 +10,11 @@ library Dot {
     /// @notice Sum of a_k · b_k over two rows of I16.
     function product(bytes calldata a, bytes calldata b) internal pure returns (int256 total) {
         if (a.length != b.length || a.length % 2 != 0) revert MalformedLeaf();
-        for (uint256 offset; offset < a.length; offset += 32) {
-            uint256 x = Elements.swapBytes(Elements.cut(a, offset));
-            total += _products(x, Elements.swapBytes(Elements.cut(b, offset)));
+        unchecked {
+            for (uint256 offset; offset < a.length; offset += 32) {
+                uint256 x = Elements.swapBytes(Elements.cut(a, offset));
+                total += _products(x, Elements.swapBytes(Elements.cut(b, offset)));
+            }
         }
     }
 

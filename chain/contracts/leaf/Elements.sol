@@ -67,8 +67,10 @@ library Elements {
         assembly ("memory-safe") {
             word_ := calldataload(add(row.offset, offset))
         }
-        uint256 left = row.length - offset;
-        if (left < 32) word_ &= ~(type(uint256).max >> (8 * left));
+        unchecked {
+            uint256 left = row.length - offset;
+            if (left < 32) word_ &= ~(type(uint256).max >> (8 * left));
+        }
     }
 
     /// @notice `Binary32.read` of eight patterns.

@@ -13,7 +13,10 @@ library FixedPoint {
     /// @notice Sum of the integers nearest to x · 2^(36 - e), ties to even, over eight numbers. `e` is at least their
     /// `expo`: both sides have agreed on it before.
     function sum(uint256 eight, int256 e) internal pure returns (int256 total) {
-        int256 base = e + PLACE_BIAS - BITS;
+        int256 base;
+        unchecked {
+            base = e + PLACE_BIAS - BITS;
+        }
         assembly ("memory-safe") {
             for {} eight { eight := shl(32, eight) } {
                 let x := shr(224, eight)

@@ -46,8 +46,8 @@ library Moves {
         return c[0] >= node.attribute(0);
     }
 
-    /// @notice All bits of each of eight lanes, terms from byte `offset` of the rows on, in which index k is c[k] for every
-    /// row of indices: the inputs from `firstIndex` on.
+    /// @notice All bits of each of eight lanes, terms from byte `offset` of the rows on, in which index k is c[k] for
+    /// every row of indices: the inputs from `firstIndex` on.
     function chosenLanes(bytes[] calldata inputs, uint256 firstIndex, uint32[] memory c, uint256 offset)
         internal
         pure

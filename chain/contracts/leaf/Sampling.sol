@@ -6,7 +6,7 @@ pragma solidity ^0.8.24;
 /// the numbers, from 1 on; 0 stands for no number. A place is rank · 2^32 + 2^32 - 1 - term, so that the largest place
 /// is the largest number's first one.
 library Sampling {
-    /// @notice The largest place among eight numbers, or `start` where that is larger. Term `first` is the highest lane.
+    /// @notice The largest place among eight numbers, the highest lane is term `first`, or `start` where that is larger.
     /// @param chosen Eight bytes, the first one highest in 256 bits: 1 where the number counts.
     function largestPlace(uint256 eight, uint256 chosen, uint256 first, uint256 start)
         internal

@@ -9,11 +9,12 @@ import urllib.request
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from eth_hash.auto import keccak
+
 from chain.abi import artifact, deployment_data, function
 from chain.devchain import DevChain
 from chain.rpc import Rpc
 from chain.sender import Sender
-from eth_hash.auto import keccak
 from verde.program.kinds import Kind, Type
 
 CONTRACT = "LeafEvaluator"
@@ -108,7 +109,7 @@ class Evm:
         """(gas of execution, gas of a transaction with this call, bytes of its calldata)."""
         raw = bytes.fromhex(function(CONTRACT, name).call_data(*arguments)[2:])
         message = self._message("0x" + raw.hex()) | {"from": self._chain.account.address}
-        trace, = self._ask([("debug_traceCall", [message, "latest", {"tracer": "callTracer"}])])
+        (trace,) = self._ask([("debug_traceCall", [message, "latest", {"tracer": "callTracer"}])])
         tokens = 4 * len(raw) - 3 * raw.count(0)
         execution = int(trace["result"]["gasUsed"], 16) - TRANSACTION_GAS - 4 * tokens
         return execution, TRANSACTION_GAS + max(4 * tokens + execution, 10 * tokens), len(raw)
@@ -141,7 +142,7 @@ class Evm:
 def refusal(error: dict) -> str:
     """The name of a custom error of ours in a JSON-RPC error; ``AssertionError`` for anything else."""
     data = error.get("data")
-    assert isinstance(data, str) and len(data) >= 10, error
+    assert isinstance(data, str), error
     name = _selectors()[data[2:10]]
     return REASONS[int(data[10:], 16)] if name == "NotANumber" else name
 

@@ -11,8 +11,8 @@ from verde.numerics.constants import SQRT_2_OVER_PI
 from verde.numerics.oracle import elementwise as oracle
 from verde.numerics.oracle.attention import attend
 from verde.numerics.oracle.optimiser import B1, B2, EPS, Moments, adamw
-from verde.numerics.oracle.rounding import rne
 from verde.numerics.oracle.rotary import rotate
+from verde.numerics.oracle.rounding import rne
 from verde.numerics.oracle.sampling import sample
 from verde.numerics.oracle.softmax import log_softmax, softmax
 from verde.program.kinds import Kind, Type
@@ -124,7 +124,8 @@ def test_sampling_of_a_token(evm: Evm, rng: random.Random, num_cases: int) -> No
         keys = packed([seed % 2**32]), packed([seed >> 32]), packed([position])
         noise = evm.evaluate(Leaf(Kind.GUMBEL, keys, sizes=(n,), element=token) for token in range(n))
         perturbed = do(Kind.ADD, do(Kind.DIV, logits, temperature), [int(one) for one in noise])
-        assert reduced(evm, Kind.ARGMAX, perturbed) == sample([value(one) for one in logits], seed, position, temperature)
+        wanted = sample([value(one) for one in logits], seed, position, temperature)
+        assert reduced(evm, Kind.ARGMAX, perturbed) == wanted
 
 
 def test_attention_of_one_query(evm: Evm, rng: random.Random, num_cases: int) -> None:

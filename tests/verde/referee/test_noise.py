@@ -28,7 +28,7 @@ def test_noise_of_tokens(evm: Evm, rng: random.Random, num_cases: int) -> None:
 
 
 def test_noise_of_the_rarest_words(evm: Evm) -> None:
-    """Words near 0, near 2^32 and around the place where the logarithm splits are drawn too seldom to meet by chance."""
+    """Words near 0, near 2^32 and where the logarithm splits are drawn too seldom to meet by chance."""
     found: dict[str, tuple[int, int]] = {}
     for position in range(40):
         for block in range(200):

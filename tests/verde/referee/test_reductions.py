@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import pytest
@@ -50,7 +50,7 @@ def numbers(bits: Sequence[int]) -> list[float]:
     return [value(one) for one in bits]
 
 
-def no_number(function, *arguments) -> Answer:  # noqa: ANN001
+def no_number(function: Callable[..., float], *arguments: object) -> Answer:
     """The oracle's bits; "none" where it has no result."""
     try:
         result = function(*arguments)
@@ -99,7 +99,7 @@ def test_rows_become_significands_and_their_products_numbers(evm: Evm, rng: rand
     flat = evm.evaluate(Leaf(Kind.QUANTISE, (packed([x]), packed([int(e)])), type=Type.I16) for x, e in terms)
     assert flat == [q % 2**16 for one in rows for q in significands(numbers(one))[0]]
     leaves, at = [], 0
-    for i, (a, b) in enumerate(cases):
+    for i, (a, _) in enumerate(cases):
         qa, qb = flat[at : at + len(a)], flat[at + len(a) : at + 2 * len(a)]
         at += 2 * len(a)
         ea, eb = packed([int(exponents[2 * i])]), packed([int(exponents[2 * i + 1])])
@@ -130,9 +130,7 @@ def test_exponents_of_scaled_rows(evm: Evm, rng: random.Random, num_cases: int) 
         weights = row(rng)
         spread = rng.choice([0, 2, 140])
         cases.append((weights, [rng.randint(-spread, spread) for _ in weights]))
-    leaves = [
-        Leaf(Kind.EXPONENT, (packed(x), packed(e)), (1,), Type.I32, length=len(x)) for x, e in cases
-    ]
+    leaves = [Leaf(Kind.EXPONENT, (packed(x), packed(e)), (1,), Type.I32, length=len(x)) for x, e in cases]
     wanted = [no_number(lambda one: significands(scaled(one))[1], case) for case in cases]
     answers = evm.evaluate(leaves)
     assert mismatches(cases, answers, wanted) == []
@@ -208,7 +206,7 @@ def test_places_of_the_largest(evm: Evm, rng: random.Random, num_cases: int) -> 
     for _ in range(num_cases):
         bits = row(rng)
         if rng.random() < 0.6:
-            few = rng.sample(bits, min(len(bits), 2)) + [rng.choice(SPECIAL)]
+            few = [*rng.sample(bits, min(len(bits), 2)), rng.choice(SPECIAL)]
             bits = [rng.choice(few) for _ in bits]
         cases.append(bits)
     leaves = [Leaf(Kind.ARGMAX, (packed(bits),), type=Type.I32, length=len(bits)) for bits in cases]
@@ -268,10 +266,10 @@ def test_a_reduction_in_parts_is_the_whole(evm: Evm, rng: random.Random, num_cas
             inputs = [one[low * size : high * size] if size else one for one, size in rows]
             arguments.append((leaf.node, 0, low, start, inputs))
         folded = evm.call("fold", arguments)
-    ends = [
-        (leaf.node, 0, one, [b"" if size else given for given, size in zip(leaf.inputs, ELEMENT_SIZES[kind], strict=False)])
-        for leaf, one in zip(leaves, folded, strict=True)
-    ]
+    ends = []
+    for leaf, one in zip(leaves, folded, strict=True):
+        others = [b"" if size else given for given, size in zip(leaf.inputs, ELEMENT_SIZES[kind], strict=False)]
+        ends.append((leaf.node, 0, one, others))
     assert evm.call("finish", ends) == evm.evaluate(leaves)
 
 
