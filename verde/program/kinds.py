@@ -25,12 +25,12 @@ attributes, is what one output element is; that is all that it depends on. Defin
                                  i = j, or all of: j < i; other is not -1; other is 0 or own; window is 0 or > i - j
     GUMBEL (low, high, position: I32)  F32: gumbel of word c[-1] mod 4 of Philox: key (low, high),
                                  counter (c[-1] div 4, position, 0, 0)
-    POWER (t: I32) [base]        F32: mul(… mul(mul(1, base), base) …, base), t + 1 factors
+    POWER (t: I32) [base, more]  F32: mul(… mul(mul(1, base), base) …, base), t + more factors
     QUANTISE (x, e: I32 [, E: I32])  I16: the integer nearest to x · 2^(E + 15 - e), ties to even; E = 0 if left out
 
-Reductions are folds of an integer over the terms 0 … length - 1; ``finish`` turns the last value into the element. Where
-there are more than ``PART`` terms, the values after each PART terms are agreed on first (``verde.bisect``), so that no
-leaf has more. order(x) is bits + 2^31 for x >= 0, else 2^32 - 1 - bits; key(x, E) is 0 for x = 0, else
+Reductions are folds of an integer over the terms 0 … length - 1; ``finish`` turns the last value into the element.
+Where there are more than ``PART`` terms, the values after each PART terms are agreed on first (``verde.bisect``), so
+that no leaf has more. order(x) is bits + 2^31 for x >= 0, else 2^32 - 1 - bits; key(x, E) is 0 for x = 0, else
 (bits of abs x) + (E + 4096)·2^23.
 
     EXPONENT (x row [, E row: I32]) [raised]  I32: fold: largest key(x, E), E = 0 if left out, from 0. finish: 0 for 0,
@@ -38,8 +38,8 @@ leaf has more. order(x) is bits + 2^31 for x >= 0, else 2^32 - 1 - bits; key(x, 
                                  integer, ties to even, to (2^23 + key mod 2^23) / 2^9 exceeds 32639
     DOT (a row: I16, ea: I32, b row: I16 [, eb: I32])  F32: fold: sum of a·b. finish: out(sum · 2^(ea + eb - 30))
     SUM (x row, e: I32)          F32: fold: sum of the integers nearest to x · 2^(36 - e). finish: out(sum · 2^(e - 36))
-    EXPONENT_WHERE (x row, i1 row … im row: I32) [skip]  I32: EXPONENT, not raised, over the terms with every i_k = c[k];
-                                 over none where c[0] = skip
+    EXPONENT_WHERE (x row, i1 row … im row: I32) [skip]  I32: EXPONENT, not raised, over the terms with every
+                                 i_k = c[k]; over none where c[0] = skip
     SUM_WHERE (x row, e: I32, i1 row … im row: I32) [skip]  F32: SUM over those terms
     MAX (x row [, mask row: U8]) F32: fold: largest order(x) + 1 where mask is 1, from 0. finish: 0 for 0, else that x
     ARGMAX (x row)               I32: fold: largest (order(x) + 1) · 2^32 + 2^32 - 1 - term, from 0. finish: that term
@@ -125,8 +125,8 @@ class Rule:
     """What every node of a kind obeys.
 
     ``inputs``: types in order, ``None`` for any; those from ``least`` on may be left out, the last of a
-    ``repeats`` kind comes any number of times. ``rows``: which inputs are read as rows. ``output``: ``None`` where the node says it.
-    ``attributes``: how many, ``None`` for any number.
+    ``repeats`` kind comes any number of times. ``rows``: which inputs are read as rows. ``output``: ``None`` where the
+    node says it. ``attributes``: how many, ``None`` for any number.
     """
 
     inputs: tuple[Type | None, ...] = ()
@@ -171,7 +171,7 @@ RULES: dict[Kind, Rule] = {
     **dict.fromkeys((Kind.LE, Kind.LT, Kind.EQ), _COMPARE),
     Kind.MASK: Rule((_I, _I), 2, _B, 1),
     Kind.GUMBEL: Rule((_I, _I, _I), 3),
-    Kind.POWER: Rule((_I,), 1, attributes=1),
+    Kind.POWER: Rule((_I,), 1, attributes=2),
     Kind.QUANTISE: Rule((_F, _I, _I), 2, _Q),
     Kind.EXPONENT: Rule((_F, _I), 1, _I, 1, rows=(0, 1)),
     Kind.DOT: Rule((_Q, _I, _Q, _I), 3, rows=(0, 2)),

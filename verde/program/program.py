@@ -1,0 +1,96 @@
+"""Why this module exists: which operator comes next is nobody's opinion: nodes are shown against one root.
+
+    root    keccak256(keccak256("verde/program/1") ++ number of nodes (256 bits) ++ root of the nodes' tree ++ outputs)
+    outputs root of the ``protocol.merkle`` tree over the lines (SHA-256 of the output's name, node that computes it)
+    data    root of the ``protocol.merkle`` tree over the lines (SHA-256("data/" name), root of the tensor's tree)
+
+Names of a state's tensors are ``tensor/weight/N``, ``tensor/first/N`` and ``tensor/second/N``, so that the line of an
+output is that of the tensor in the state after (``verde.commit``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from eth_utils.crypto import keccak
+
+from protocol.merkle import MerkleTree
+from verde.program.kinds import Type
+from verde.program.node import Node, check_node
+from verde.program.tree import Tree, tensor_tree
+
+FORMAT = keccak(b"verde/program/1")
+
+Array = np.ndarray[Any, Any]
+DTYPES: dict[Type, Any] = {Type.F32: np.float32, Type.I32: np.int32, Type.I16: np.int16, Type.U8: np.uint8}
+
+
+def key_of(name: str) -> bytes:
+    """The line of a tensor: SHA-256 of its name."""
+    return hashlib.sha256(name.encode()).digest()
+
+
+def key_words(name: str) -> tuple[int, ...]:
+    """The same as attributes of a node."""
+    key = key_of(name)
+    return tuple(int.from_bytes(key[i : i + 4], "big") for i in range(0, 32, 4))
+
+
+def key_bytes(words: tuple[int, ...]) -> bytes:
+    """Attributes of a STATE or DATA node as a line's key."""
+    return b"".join(word.to_bytes(4, "big") for word in words)
+
+
+@dataclass(frozen=True)
+class Program:
+    """Nodes in the order in which they are computed, and which of them are results. Immutable once made."""
+
+    nodes: tuple[Node, ...]
+    outputs: Mapping[str, int] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raises ``VerificationError`` when a node breaks a rule or reads beyond what there is."""
+        known: list[Node] = []
+        for number, node in enumerate(self.nodes):
+            check_node(node, known, number)
+            known.append(node)
+
+    @cached_property
+    def tree(self) -> Tree:
+        """The tree over the nodes' hashes."""
+        return Tree(np.frombuffer(b"".join(node.hash() for node in self.nodes), np.uint8).reshape(-1, 32))
+
+    @cached_property
+    def outputs_tree(self) -> MerkleTree:
+        """The lines of the results."""
+        return MerkleTree((key_of(name), node) for name, node in self.outputs.items())
+
+    @property
+    def root(self) -> bytes:
+        """What the program is called: 32 bytes."""
+        return program_root(len(self.nodes), self.tree.root, bytes.fromhex(self.outputs_tree.root))
+
+
+def program_root(num_nodes: int, nodes_root: bytes, outputs_root: bytes) -> bytes:
+    """A program's name from its parts."""
+    return keccak(FORMAT + num_nodes.to_bytes(32, "big") + nodes_root + outputs_root)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a run starts from. ``state``: float32 arrays by name (``weight/N`` …); ``data``: arrays by name, of
+    the types that the program's DATA nodes have; ``step``: how often the state was updated before."""
+
+    state: Mapping[str, Array]
+    data: Mapping[str, Array]
+    step: int = 0
+
+    @cached_property
+    def data_tree(self) -> MerkleTree:
+        """The lines of the data."""
+        return MerkleTree((key_of(f"data/{name}"), tensor_tree(values).root) for name, values in self.data.items())
