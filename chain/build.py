@@ -95,20 +95,16 @@ def _source_path(source: str) -> Path:
 
 
 def _run_solc(task: dict[str, Any]) -> dict[str, Any]:
-    """Standard JSON in and out. The output goes to a file: solc-js loses what does not fit into a pipe's buffer."""
+    """Standard JSON in and out, both by files: solc-js fails on what does not fit into a pipe's buffer."""
     compiler = CONTRACTS_FOLDER / "node_modules" / "solc" / "solc.js"
     if not compiler.exists():
         install_locked(CONTRACTS_FOLDER)
     command = [*node_command(), str(compiler), "--standard-json", "--base-path", ".", "--include-path", "node_modules"]
-    with tempfile.TemporaryFile("w+") as output:
+    with tempfile.TemporaryFile("w+") as sources, tempfile.TemporaryFile("w+") as output:
+        sources.write(json.dumps(task))
+        sources.seek(0)
         subprocess.run(
-            command,
-            cwd=CONTRACTS_FOLDER,
-            input=json.dumps(task),
-            text=True,
-            stdout=output,
-            stderr=subprocess.DEVNULL,
-            check=False,
+            command, cwd=CONTRACTS_FOLDER, stdin=sources, stdout=output, stderr=subprocess.DEVNULL, check=False
         )
         output.seek(0)
         text = output.read()
