@@ -87,7 +87,7 @@ contract LeafEvaluator {
         if (kind == Kinds.COPY || kind == Kinds.GATHER) return Elements.raw(inputs[0], size);
         if (kind == Kinds.PAD) return Moves.isPadding(node, c) ? 0 : Elements.raw(inputs[0], size);
         if (kind == Kinds.CONCAT) return Elements.raw(inputs[Moves.joinsSecond(node, c) ? 1 : 0], size);
-        if (kind == Kinds.SELECT) return Elements.number(inputs[Elements.flag(inputs[0]) ? 1 : 2]);
+        if (kind == Kinds.SELECT) return Elements.raw(inputs[Elements.flag(inputs[0]) ? 1 : 2], size);
         revert UnknownKind(kind);
     }
 
@@ -103,7 +103,8 @@ contract LeafEvaluator {
         if (kind == Kinds.MASK) return _mask(node, c, Elements.word(inputs[0]), Elements.word(inputs[1])) ? 1 : 0;
         if (kind == Kinds.GUMBEL) return _gumbel(c, inputs);
         if (kind == Kinds.POWER) {
-            return Elementwise.power(Binary32.read(node.attribute(0)), Elements.integer(inputs[0]));
+            int256 factors = Elements.integer(inputs[0]) + int256(uint256(node.attribute(1)));
+            return Elementwise.power(Binary32.read(node.attribute(0)), factors);
         }
         if (kind == Kinds.QUANTISE) {
             int256 scale = inputs.length == 3 ? Elements.integer(inputs[2]) : int256(0);

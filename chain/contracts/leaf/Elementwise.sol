@@ -50,13 +50,12 @@ library Elementwise {
         return Rounding.toBinary32(x, 0);
     }
 
-    /// @notice base · base · … by `mul`, t + 1 factors from 1 on.
+    /// @notice base · base · … by `mul`, from 1 on.
     /// @dev A run's steps are many: the loop multiplies significands alone while the product is positive and far from
     /// both ends of the range, where `mul` rounds to 24 bits and nothing else.
-    function power(uint32 base, int256 t) internal pure returns (uint32) {
+    function power(uint32 base, int256 factors) internal pure returns (uint32) {
         unchecked {
             (int256 n, int256 f) = Binary32.parts(base);
-            int256 factors = t + 1;
             int256 m = 1 << 23;
             int256 e = -23;
             if (n > 0) {

@@ -4,7 +4,7 @@ pragma solidity ^0.8.24;
 import {Elements} from "./Elements.sol";
 import {Kinds} from "./Kinds.sol";
 import {ProgramNode} from "./ProgramNode.sol";
-import {MalformedLeaf} from "./Refusal.sol";
+import {MalformedLeaf, NotANumber, Reason} from "./Refusal.sol";
 
 /// @title Which elements of its inputs an output element depends on
 /// @notice Views, transposes, broadcasts, padding, joining and gathering are arithmetic on indices.
@@ -29,7 +29,8 @@ library Moves {
             if (kind == Kinds.GATHER && input == 0) found += _shift(node, indices);
         }
         if (!isRead) return (false, 0);
-        if (found < 0) revert MalformedLeaf();
+        // Only what a gathering node's indices say is not known to be right before.
+        if (found < 0 || uint256(found) >= node.numElements(input)) revert NotANumber(Reason.IndexBeyondEnd);
         return (true, uint256(found));
     }
 

@@ -5,10 +5,12 @@ import {MalformedLeaf} from "./Refusal.sol";
 
 /// @title The byte string of one node of a program
 /// @notice Big-endian, without gaps: kind, type, rank, number of inputs (8 bits each), number of attributes (16),
-/// length (32); the output's sizes (32 each); per input its node (32), start (32) and strides (signed, 32 each); the
-/// attributes (32 each). `verde/program/node.py` writes it.
+/// length (32); the output's sizes (32 each); per input its node (32), how many elements that one has (32), start
+/// (signed, 64) and strides (signed, 32 each); the attributes (32 each). `verde/program/node.py` writes it.
 library ProgramNode {
     uint256 private constant HEAD = 10;
+    /// @dev Of an input, without its strides.
+    uint256 private constant INPUT_WORDS = 4;
 
     /// @notice Reverts where the bytes are not as long as they say. Call it before anything else.
     function check(bytes calldata node) internal pure {
@@ -63,19 +65,28 @@ library ProgramNode {
         if (element != 0) revert MalformedLeaf();
     }
 
+    /// @notice How many elements an input has.
+    function numElements(bytes calldata node, uint256 input) internal pure returns (uint256) {
+        return _word(node, _firstOf(node, input) + 1);
+    }
+
     /// @notice start + sum of strides[axis] · c[axis] of an input.
     function access(bytes calldata node, uint256 input, uint32[] memory c) internal pure returns (int256 position) {
-        uint256 axes = rank(node);
-        if (input >= numInputs(node) || c.length != axes) revert MalformedLeaf();
-        uint256 word = axes + input * (2 + axes) + 1;
-        position = int256(uint256(_word(node, word)));
-        for (uint256 axis; axis < axes; ++axis) {
-            position += int256(int32(_word(node, word + 1 + axis))) * int256(uint256(c[axis]));
+        uint256 word = _firstOf(node, input) + 2;
+        position = int64(uint64(_word(node, word)) << 32 | _word(node, word + 1));
+        for (uint256 axis; axis < c.length; ++axis) {
+            position += int256(int32(_word(node, word + 2 + axis))) * int256(uint256(c[axis]));
         }
     }
 
     function _firstAttribute(bytes calldata node) private pure returns (uint256) {
-        return rank(node) + numInputs(node) * (2 + rank(node));
+        return rank(node) + numInputs(node) * (INPUT_WORDS + rank(node));
+    }
+
+    /// @dev Where an input's words begin.
+    function _firstOf(bytes calldata node, uint256 input) private pure returns (uint256) {
+        if (input >= numInputs(node)) revert MalformedLeaf();
+        return rank(node) + input * (INPUT_WORDS + rank(node));
     }
 
     /// @dev Word `index` behind the head; the caller stays within what `check` has seen.

@@ -44,14 +44,14 @@ library Quantise {
     }
 
     /// @notice The integer nearest to x · 2^(scale + 15 - e), ties to even.
-    /// @dev Reverts where it does not fit, which no exponent of x's own row brings about.
+    /// @dev Reverts where it does not fit 16 bits, which no exponent of x's own row brings about.
     function significand(uint32 x, int256 scale, int256 e) internal pure returns (int256 q) {
         unchecked {
             (int256 m, int256 own) = Binary32.parts(x);
             int256 shift = e - BITS - scale - own;
             if (m != 0 && shift < 0) revert NotANumber(Reason.Overflow);
             q = int256(Rounding.nearest(uint256(m < 0 ? -m : m), shift));
-            if (q > LARGEST) revert NotANumber(Reason.Overflow);
+            if (q > type(int16).max) revert NotANumber(Reason.Overflow);
             if (m < 0) q = -q;
         }
     }

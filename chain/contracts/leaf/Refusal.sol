@@ -7,7 +7,8 @@ enum Reason {
     Overflow,
     DivisionByZero,
     RootOfNegative,
-    LogarithmOfNonPositive
+    LogarithmOfNonPositive,
+    IndexBeyondEnd
 }
 
 /// @notice exact/1 has no result for these inputs: whoever claims one is wrong, whatever it is.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import struct
 import urllib.request
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +15,13 @@ from chain.devchain import DevChain
 from chain.rpc import Rpc
 from chain.sender import Sender
 from verde.program.kinds import Kind, Type
+from verde.program.node import MAX_ELEMENTS, Access, Node
 
 CONTRACT = "LeafEvaluator"
 CHAIN_ID = 31337
 BATCH_CALLS = 250
 BATCH_BYTES = 1_500_000
-REASONS = ("NotFinite", "Overflow", "DivisionByZero", "RootOfNegative", "LogarithmOfNonPositive")
+REASONS = ("NotFinite", "Overflow", "DivisionByZero", "RootOfNegative", "LogarithmOfNonPositive", "IndexBeyondEnd")
 CALL_GAS = hex(30_000_000)
 TRANSACTION_GAS = 21_000
 
@@ -49,16 +49,12 @@ class Leaf:
 
     @property
     def node(self) -> bytes:
-        """The node's byte string, written down once more from its description in ProgramNode.sol."""
-        rank = len(self.sizes)
-        accesses = self.accesses or tuple((0,) * (rank + 1) for _ in self.inputs)
-        head = (self.kind, self.type, rank, len(accesses), len(self.attributes), self.length)
-        return (
-            struct.pack(">BBBBHI", *head)
-            + struct.pack(f">{rank}I", *self.sizes)
-            + b"".join(struct.pack(f">II{rank}i", 0, *access) for access in accesses)
-            + struct.pack(f">{len(self.attributes)}I", *(word % 2**32 for word in self.attributes))
-        )
+        """The node's byte string."""
+        still = (0,) * (len(self.sizes) + 1)
+        accesses = self.accesses or (still,) * len(self.inputs)
+        inputs = tuple(Access(0, MAX_ELEMENTS - 1, start, strides) for start, *strides in accesses)
+        attributes = tuple(word % 2**32 for word in self.attributes)
+        return Node(self.kind, self.type, self.sizes, inputs, attributes, self.length).encoded()
 
 
 class Evm:

@@ -57,7 +57,7 @@ def test_adamw(evm: Evm, rng: random.Random, num_cases: int) -> None:
     steps = [rng.randint(0, 500) for _ in range(n)]
     lr, decay = rne(1e-3), rne(0.01)
     power1, power2 = (
-        [int(one) for one in evm.evaluate(Leaf(Kind.POWER, (packed([t]),), (bits_of(base),)) for t in steps)]
+        [int(one) for one in evm.evaluate(Leaf(Kind.POWER, (packed([t]),), (bits_of(base), 1)) for t in steps)]
         for base in (B1, B2)
     )
     c1, c2 = do(Kind.SUB, 1.0, power1), do(Kind.SUB, 1.0, power2)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.verde.referee.evm import Answer, Evm, Leaf, packed
 from verde.program.kinds import Kind, Type
+from verde.program.node import Access, Node
 
 ANY = b"\x01\x02\x03\x04"
 NUMBER = packed([0x3F800000])
@@ -93,8 +94,7 @@ def test_joined_tensors_lie_one_behind_the_other(evm: Evm) -> None:
 def test_a_mask_chooses(evm: Evm) -> None:
     a, b = packed([0x3F800000]), packed([0x80000001])
     leaves = [Leaf(Kind.SELECT, (packed([flag], 1), a, b)) for flag in (1, 0, 2)]
-    assert evm.evaluate(leaves) == [0x3F800000, 0, 0]
-    assert evm.evaluate([Leaf(Kind.SELECT, (b"\x00", a, packed([0x7F800000])))]) == ["NotFinite"]
+    assert evm.evaluate(leaves) == [0x3F800000, 0x80000001, 0x80000001]
 
 
 @pytest.mark.integration
@@ -126,7 +126,7 @@ MALFORMED: dict[str, tuple[bytes, int, list[bytes]]] = {
     "a node cut short": (Leaf(Kind.NEG, (ANY,)).node[:-1], 0, [NUMBER]),
     "a node with a rest": (Leaf(Kind.NEG, (ANY,)).node + b"\x00", 0, [NUMBER]),
     "a copy of another size": (Leaf(Kind.COPY, (ANY,), type=Type.I16).node, 0, [ANY]),
-    "an unknown type": (struct.pack(">BBBBHIIIIi", 8, 9, 1, 1, 0, 0, 1, 0, 0, 0), 0, [ANY]),
+    "an unknown type": (struct.pack(">BBBBHIIIIqi", 8, 9, 1, 1, 0, 0, 1, 0, 9, 0, 0), 0, [ANY]),
     "rows of two lengths": (Leaf(Kind.DOT, (ANY,) * 3, length=2).node, 0, [ANY, NUMBER, ANY[:2]]),
     "too few terms": (Leaf(Kind.SUM, (ANY, ANY), length=2).node, 0, [ANY, NUMBER]),
     "half a term": (Leaf(Kind.SUM, (ANY, ANY), length=1).node, 0, [ANY + b"\x00", NUMBER]),
@@ -156,12 +156,15 @@ def test_parts_of_a_reduction_end_where_its_terms_end(evm: Evm) -> None:
 @pytest.mark.integration
 @pytest.mark.parametrize("kind", [0, Kind.STATE, Kind.STEP, Kind.DATA, 5, 13, 39, 47, 55, 255])
 def test_what_is_not_computed_has_no_evaluator(evm: Evm, kind: int) -> None:
-    node = struct.pack(">BBBBHIIIIi", kind, 0, 1, 1, 0, 1, 1, 0, 0, 0)
+    node = struct.pack(">BBBBHIIIIqi", kind, 0, 1, 1, 0, 1, 1, 0, 9, 0, 0)
     assert evm.call("evaluate", [(node, 0, [NUMBER])]) == ["UnknownKind"]
 
 
 @pytest.mark.integration
-def test_a_negative_position_is_refused(evm: Evm) -> None:
-    node = Leaf(Kind.COPY, (ANY,), sizes=(3,), accesses=((1, -1),)).node
-    answers: list[Answer] = evm.call("source", [(node, element, 0, []) for element in range(3)])
-    assert answers == [1, 0, "MalformedLeaf"]
+def test_there_is_nothing_before_the_first_and_after_the_last_element(evm: Evm) -> None:
+    node = Node(Kind.COPY, Type.F32, (6,), (Access(0, 4, 4, (-1,)),)).encoded()
+    answers: list[Answer] = evm.call("source", [(node, element, 0, []) for element in range(6)])
+    assert answers == ["IndexBeyondEnd", 3, 2, 1, 0, "IndexBeyondEnd"]
+    node = Node(Kind.GATHER, Type.F32, (1,), (Access(0, 4, 0, (0,)), Access(1, 1, 0, (0,))), (2,)).encoded()
+    answers = evm.call("source", [(node, 0, 0, [packed([index])]) for index in (-1, 0, 1, 2)])
+    assert answers == ["IndexBeyondEnd", 0, 2, "IndexBeyondEnd"]

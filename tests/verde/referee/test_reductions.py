@@ -157,7 +157,7 @@ def test_significands(evm: Evm, rng: random.Random, num_cases: int) -> None:
 
         def significand(x: int = x, e: int = e) -> int:
             q = nearest_integer(Fraction(value(x)) * Fraction(2) ** (BITS - e))
-            if abs(q) > LARGEST:
+            if abs(q) > 2**15 - 1:
                 raise NotANumber("no 16-bit significand")
             return q % 2**16
 
