@@ -12,9 +12,10 @@ import {Transcendental} from "./Transcendental.sol";
 library Elementwise {
     using Binary32 for uint32;
 
-    /// @dev Bounds of the last place of a product of two significands; its rounded result is a normal number.
-    int256 private constant LOWEST_PLACE = -173;
-    int256 private constant HIGHEST_PLACE = 70;
+    /// @dev The product of two significands whose last place is one of the `PLACES` from here on is rounded to a normal
+    /// number.
+    int256 private constant LOWEST_PLACE = -172;
+    uint256 private constant PLACES = 240;
 
     function unary(uint256 kind, uint32 x) internal pure returns (uint32) {
         if (kind == Kinds.NEG) return x.neg();
@@ -59,15 +60,16 @@ library Elementwise {
             int256 m = 1 << 23;
             int256 e = -23;
             if (n > 0) {
+                int256 lowest = LOWEST_PLACE - f;
+                int256 step = f + 23;
                 assembly ("memory-safe") {
-                    for {} and(sgt(factors, 0), and(sgt(add(e, f), LOWEST_PLACE), slt(add(e, f), HIGHEST_PLACE))) {
-                        factors := sub(factors, 1)
-                    } {
+                    // As an unsigned number, a distance below 0 is beyond every span.
+                    for {} and(sgt(factors, 0), lt(sub(e, lowest), PLACES)) { factors := sub(factors, 1) } {
                         let product := mul(m, n)
-                        let shift := add(23, shr(47, product))
-                        let almost := sub(shl(sub(shift, 1), 1), 1)
-                        m := shr(shift, add(add(product, almost), and(shr(shift, product), 1)))
-                        e := add(add(e, f), shift)
+                        let isLong := shr(47, product)
+                        let odd := and(shr(add(isLong, 23), product), 1)
+                        m := shr(add(isLong, 23), add(add(product, sub(shl(isLong, 0x400000), 1)), odd))
+                        e := add(e, add(step, isLong))
                     }
                 }
             }
