@@ -17,8 +17,12 @@ library Binary32 {
     uint32 internal constant SIGN = 0x80000000;
     uint32 internal constant LOWEST_NORMAL = 0x00800000;
     uint32 private constant INFINITY = 0x7f800000;
-    /// @dev A smaller number that many places below the other one only breaks ties.
+    /// @dev A number so many places below another one changes nothing in a sum: 26 are enough.
     int256 private constant FAR = 100;
+    /// @dev Quotients of two significands are 2^-49 away from what lies between two numbers, or exactly there.
+    uint256 private constant QUOTIENT_BITS = 64;
+    /// @dev Roots are 2^-27 places away from what lies between two numbers; half of these bits lie behind a place.
+    uint256 private constant ROOT_BITS = 100;
 
     /// @notice A pattern from outside as a number: what is below 2^-126 in magnitude, and -0, are +0.
     function read(uint32 x) internal pure returns (uint32) {
@@ -43,9 +47,7 @@ library Binary32 {
             (int256 n, int256 f) = parts(b);
             if (e < f) (m, e, n, f) = (n, f, m, e);
             int256 distance = e - f;
-            if (distance <= FAR) return Rounding.toBinary32((m << uint256(distance)) + n, f);
-            int256 crumb = n == 0 ? int256(0) : n > 0 ? int256(1) : int256(-1);
-            return Rounding.toBinary32((m << uint256(FAR)) + crumb, e - FAR);
+            return distance > FAR ? Rounding.toBinary32(m, e) : Rounding.toBinary32((m << uint256(distance)) + n, f);
         }
     }
 
@@ -66,11 +68,7 @@ library Binary32 {
             if (b == 0) revert NotANumber(Reason.DivisionByZero);
             (int256 m, int256 e) = parts(a);
             (int256 n, int256 f) = parts(b);
-            m <<= 64;
-            int256 quotient = m / n;
-            // One more bit says whether anything is left over; the sign of m / n is the quotient's own.
-            int256 rest = m % n == 0 ? int256(0) : quotient < 0 ? int256(-1) : int256(1);
-            return Rounding.toBinary32(2 * quotient + rest, e - f - 65);
+            return Rounding.toBinary32((m << QUOTIENT_BITS) / n, e - f - int256(QUOTIENT_BITS));
         }
     }
 
@@ -79,10 +77,8 @@ library Binary32 {
             if (x == 0) return 0;
             (int256 m, int256 e) = parts(x);
             if (m < 0) revert NotANumber(Reason.RootOfNegative);
-            uint256 scaled = uint256(m) << (e & 1 == 0 ? 64 : 65);
-            uint256 root = Math.sqrt(scaled);
-            uint256 rest = root * root == scaled ? 0 : 1;
-            return Rounding.toBinary32(int256(2 * root + rest), (e >> 1) - 33);
+            uint256 root = Math.sqrt(uint256(m) << (e & 1 == 0 ? ROOT_BITS : ROOT_BITS + 1));
+            return Rounding.toBinary32(int256(root), (e >> 1) - int256(ROOT_BITS / 2));
         }
     }
 

@@ -10,6 +10,8 @@ library Elements {
     uint256 private constant LANES = 0x0000000100000001000000010000000100000001000000010000000100000001;
     uint256 private constant LOW_BITS = 0x7fffffff * LANES;
     uint256 private constant FIELDS = 0x7f800000 * LANES;
+    uint256 private constant SIGNS = 0x80000000 * LANES;
+    uint256 private constant LOWEST_FIELD_BIT = 0x00800000 * LANES;
     uint256 private constant ODD_BYTES = 0x00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff;
     uint256 private constant ODD_PAIRS = 0x0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff;
 
@@ -75,8 +77,14 @@ library Elements {
 
     /// @notice `Binary32.read` of eight patterns.
     function readLanes(uint256 eight) internal pure returns (uint256) {
-        if (zeroLanes(~eight & FIELDS) != 0) revert NotANumber(Reason.NotFinite);
-        return eight & ~zeroLanes(eight & FIELDS);
+        unchecked {
+            uint256 fields = eight & FIELDS;
+            // The lowest bit of a field, added to it, carries into the sign where the field is full.
+            if ((fields + LOWEST_FIELD_BIT) & SIGNS != 0) revert NotANumber(Reason.NotFinite);
+            // Anything but 0, with all lower bits added, carries there too.
+            uint256 normal = ((fields + LOW_BITS) & SIGNS) >> 31;
+            return eight & (normal * type(uint32).max);
+        }
     }
 
     /// @notice All bits of each lane that is 0.

@@ -9,31 +9,26 @@ library FixedPoint {
 
     /// @dev Exponent of the last place of the pattern with exponent field 0.
     int256 private constant PLACE_BIAS = 150;
+    /// @dev Bits behind a significand, so that no number below 2^e must be shifted to the left.
+    int256 private constant SPARE = 13;
 
-    /// @notice Sum of the integers nearest to x · 2^(36 - e), ties to even, over eight numbers. `e` is at least their
-    /// `expo`: both sides have agreed on it before.
+    /// @notice Sum of the integers nearest to x · 2^(36 - e), ties to even, over eight numbers.
+    /// @dev `e` is at least their `expo`: both sides agreed on it before. For a lower one the result means nothing.
     function sum(uint256 eight, int256 e) internal pure returns (int256 total) {
         int256 base;
         unchecked {
-            base = e + PLACE_BIAS - BITS;
+            base = e + PLACE_BIAS + SPARE - BITS;
         }
         assembly ("memory-safe") {
             for {} eight { eight := shl(32, eight) } {
                 let x := shr(224, eight)
-                if x {
-                    let q := or(and(x, 0x7fffff), 0x800000)
-                    let shift := sub(base, and(shr(23, x), 0xff))
-                    switch sgt(shift, 0)
-                    case 0 { q := shl(sub(0, shift), q) }
-                    default {
-                        // Almost one half is added, and a little more where that makes a tie even.
-                        let almost := sub(shl(sub(shift, 1), 1), 1)
-                        q := shr(shift, add(add(q, almost), and(shr(shift, q), 1)))
-                    }
-                    switch shr(31, x)
-                    case 0 { total := add(total, q) }
-                    default { total := sub(total, q) }
-                }
+                let field := and(shr(23, x), 0xff)
+                let shift := sub(base, field)
+                let q := shl(SPARE, or(and(x, 0x7fffff), shl(23, gt(field, 0))))
+                // Almost one half is added, and a little more where that makes a tie even.
+                let almost := sub(shl(sub(shift, 1), 1), 1)
+                q := shr(shift, add(add(q, almost), and(shr(shift, q), 1)))
+                total := add(total, mul(q, sub(1, shl(1, shr(31, x)))))
             }
         }
     }

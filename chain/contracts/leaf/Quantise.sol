@@ -14,16 +14,39 @@ library Quantise {
     /// @dev Makes keys positive for every E that there is.
     int256 private constant KEY_BIAS = 4096;
     int256 private constant FIELD_BIAS = 126;
+    uint256 private constant MAGNITUDES = 0x7fffffff7fffffff7fffffff7fffffff7fffffff7fffffff7fffffff7fffffff;
+
+    /// @notice The key of a magnitude x, or `start` where that is larger.
+    function key(uint256 magnitude, int256 start) internal pure returns (int256) {
+        unchecked {
+            if (magnitude == 0) return start;
+            int256 found = int256(magnitude) + (KEY_BIAS << 23);
+            return found > start ? found : start;
+        }
+    }
+
+    /// @notice The largest magnitude among eight numbers, or `start` where that is larger.
+    function largestMagnitude(uint256 eight, uint256 start) internal pure returns (uint256 largest) {
+        largest = start;
+        eight &= MAGNITUDES;
+        assembly ("memory-safe") {
+            for {} eight { eight := shl(32, eight) } {
+                let x := shr(224, eight)
+                if gt(x, largest) { largest := x }
+            }
+        }
+    }
 
     /// @notice The largest key among eight numbers x · 2^E, or `start` where that is larger. `scales`: eight I32, E.
     function largestKey(uint256 eight, uint256 scales, int256 start) internal pure returns (int256 largest) {
         largest = start;
+        eight &= MAGNITUDES;
         assembly ("memory-safe") {
             for {} eight {
                 eight := shl(32, eight)
                 scales := shl(32, scales)
             } {
-                let x := and(shr(224, eight), 0x7fffffff)
+                let x := shr(224, eight)
                 if x {
                     let found := add(x, shl(23, add(sar(224, scales), KEY_BIAS)))
                     if sgt(found, largest) { largest := found }

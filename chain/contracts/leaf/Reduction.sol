@@ -56,12 +56,20 @@ library Reduction {
         bytes calldata row = inputs[0];
         bytes calldata scales = inputs[inputs.length - 1];
         if (scales.length != row.length) revert MalformedLeaf();
-        bool isScaled = inputs.length == 2;
+        if (inputs.length == 1) return Quantise.key(_largestMagnitude(row), start);
         largest = start;
         unchecked {
             for (uint256 offset; offset < row.length; offset += 32) {
                 uint256 eight = Elements.readLanes(Elements.lanes(row, offset));
-                largest = Quantise.largestKey(eight, isScaled ? Elements.lanes(scales, offset) : 0, largest);
+                largest = Quantise.largestKey(eight, Elements.lanes(scales, offset), largest);
+            }
+        }
+    }
+
+    function _largestMagnitude(bytes calldata row) private pure returns (uint256 largest) {
+        unchecked {
+            for (uint256 offset; offset < row.length; offset += 32) {
+                largest = Quantise.largestMagnitude(Elements.readLanes(Elements.lanes(row, offset)), largest);
             }
         }
     }
@@ -105,7 +113,8 @@ library Reduction {
             uint256 eight = Moves.chosenLanes(inputs, firstIndex, c, offset) & Elements.cut(inputs[0], offset);
             if (eight == 0) continue;
             eight = Elements.readLanes(Elements.swapPairs(Elements.swapBytes(eight)));
-            folded = isSum ? folded + FixedPoint.sum(eight, e) : Quantise.largestKey(eight, 0, folded);
+            if (isSum) folded += FixedPoint.sum(eight, e);
+            else folded = Quantise.key(Quantise.largestMagnitude(eight, 0), folded);
         }
     }
 

@@ -6,6 +6,8 @@ pragma solidity ^0.8.24;
 /// the numbers, from 1 on; 0 stands for no number. A place is rank · 2^32 + 2^32 - 1 - term, so that the largest place
 /// is the largest number's first one.
 library Sampling {
+    uint256 private constant SIGNS = 0x8000000080000000800000008000000080000000800000008000000080000000;
+
     /// @notice The largest place among eight numbers, the highest lane is term `first`, or `start` where that is larger.
     /// @param chosen Eight bytes, the first one highest in 256 bits: 1 where the number counts.
     function largestPlace(uint256 eight, uint256 chosen, uint256 first, uint256 start)
@@ -14,18 +16,20 @@ library Sampling {
         returns (uint256 largest)
     {
         largest = start;
+        unchecked {
+            // As unsigned integers in order: positive numbers above, negative ones in reverse below.
+            eight ^= SIGNS | (((eight & SIGNS) >> 31) * 0x7fffffff);
+        }
         assembly ("memory-safe") {
-            let term := sub(0xffffffff, first)
+            // A rank is one more than that integer.
+            let place := add(0x100000000, sub(0xffffffff, first))
             for {} chosen {
                 eight := shl(32, eight)
                 chosen := shl(8, chosen)
-                term := sub(term, 1)
+                place := sub(place, 1)
             } {
                 if eq(byte(0, chosen), 1) {
-                    let x := shr(224, eight)
-                    // Negative numbers in reverse order below the others.
-                    let flipped := xor(x, or(0x80000000, mul(shr(31, x), 0x7fffffff)))
-                    let found := or(shl(32, add(flipped, 1)), term)
+                    let found := add(shl(32, shr(224, eight)), place)
                     if gt(found, largest) { largest := found }
                 }
             }

@@ -102,13 +102,12 @@ class Evm:
         return answers
 
     def gas(self, name: str, *arguments: object) -> tuple[int, int, int]:
-        """(gas of execution, gas of a transaction with this call, bytes of its calldata)."""
+        """(gas of a transaction with this call, the floor that its calldata sets, bytes of its calldata)."""
         raw = bytes.fromhex(function(CONTRACT, name).call_data(*arguments)[2:])
         message = self._message("0x" + raw.hex()) | {"from": self._chain.account.address}
         (trace,) = self._ask([("debug_traceCall", [message, "latest", {"tracer": "callTracer"}])])
-        tokens = 4 * len(raw) - 3 * raw.count(0)
-        execution = int(trace["result"]["gasUsed"], 16) - TRANSACTION_GAS - 4 * tokens
-        return execution, TRANSACTION_GAS + max(4 * tokens + execution, 10 * tokens), len(raw)
+        floor = TRANSACTION_GAS + 10 * (4 * len(raw) - 3 * raw.count(0))
+        return int(trace["result"]["gasUsed"], 16), floor, len(raw)
 
     def _message(self, data: str) -> dict[str, str]:
         return {"to": self.address, "data": data, "gas": CALL_GAS}

@@ -52,6 +52,31 @@ def argument(rng: random.Random) -> int:
     return ordinary(rng, 113, 135) if kind < 0.6 else number(rng)
 
 
+def roots_next_to_ties() -> list[int]:
+    """Bits of numbers whose root is 2^-25 to 2^-18 places above or below t + 1/2: x = t^2 + t + c with few bits."""
+    found = []
+    for c in range(-40, 41, 2):
+        for places in (23, 24):
+            for t in (0, 1):
+                for place in range(1, places):
+                    if (t * t + t + c) % 2 ** (place + 1):
+                        t += 2**place
+                t |= 1 << 23
+                x = t * t + t + c
+                if x % 2**places == 0 and 2**23 <= x >> places < 2**24:
+                    found.append(bits_of(float(x)))
+    return found
+
+
+def quotient_next_to_a_tie(rng: random.Random) -> tuple[int, int]:
+    """Bits of a and b with a / b as close to the middle of two numbers as it can be: 2^25 a = n b + 1 or - 1, n odd."""
+    while True:
+        b = rng.randrange(2**23 + 1, 2**24, 2)
+        a = rng.choice([1, -1]) * pow(2**25, -1, b) % b
+        if 2 * a > b and ((a << 25) // b | 1) * b - (a << 25) in (1, -1) and a >= 2**23:
+            return bits_of(float(a)), bits_of(float(b))
+
+
 def pair(rng: random.Random) -> tuple[int, int]:
     """Two numbers: of any size, close together, or with a sum, product or quotient at the least normal."""
     a, b = number(rng), number(rng)
@@ -70,6 +95,8 @@ def pair(rng: random.Random) -> tuple[int, int]:
         a, b = ordinary(rng, field, field), ordinary(rng, field + distance, field + distance)
     elif kind < 0.7:
         a, b = ordinary(rng, 1, 60), ordinary(rng, 180, 188)
+    elif kind < 0.8:
+        a, b = quotient_next_to_a_tie(rng)
     return maybe_none(rng, a), maybe_none(rng, b)
 
 
@@ -80,6 +107,14 @@ def test_functions_of_one_number(evm: Evm, rng: random.Random, num_cases: int, k
         cases = [bits & 0x7FFFFFFF if rng.random() < 0.9 else bits for bits in cases]
     wanted = [expected(UNARY[kind], bits) for bits in cases]
     assert mismatches(cases, evm.apply(kind, cases), wanted) == []
+
+
+@pytest.mark.integration
+def test_roots_next_to_ties(evm: Evm) -> None:
+    cases = roots_next_to_ties()
+    assert len(cases) > 30
+    wanted = [expected(oracle.sqrt, bits) for bits in cases]
+    assert mismatches(cases, evm.apply(Kind.SQRT, cases), wanted) == []
 
 
 @pytest.mark.parametrize("kind", BINARY)
