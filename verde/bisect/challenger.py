@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from protocol.errors import SwarmError
 from verde.bisect.errors import WrongTurn
-from verde.bisect.game import NO_CLAIM, Dispute, Phase
+from verde.bisect.game import NO_CLAIM, STEP_LEVELS, TOKENS, Dispute, Phase
 from verde.bisect.moves import (
     ChallengerMove,
     Leaf,
     Pick,
     PickElement,
+    PickPart,
     ShownData,
     ShownInput,
     ShownNode,
     ShownStep,
     ShowResult,
+    ShowStep,
     Source,
 )
-from verde.bisect.openings import STEP_LINE
 from verde.commit import Manifest, Opening, locate, open_element, state_tree
 from verde.numerics.oracle.rounding import NotANumber
-from verde.program.kinds import Kind, Type
-from verde.program.leaf import SOURCES, evaluate, finish, fold, num_parts
-from verde.program.program import Sources, key_bytes, key_of
+from verde.program.kinds import PART, Kind, Type
+from verde.program.leaf import SOURCES, evaluate, finish, fold
+from verde.program.program import STEP_LINE, Sources, key_bytes, key_of
 from verde.program.trace import Trace, show, words_of
-from verde.program.tree import Tree, tensor_tree
+from verde.program.tree import CHUNK_BYTES, Tree, between, tensor_tree, width_of
+
+_NOTHING: Mapping[tuple[int, int], bytes] = {}
 
 
 class NothingToShow(SwarmError):
@@ -64,30 +67,52 @@ def answer(evidence: Evidence, game: Dispute) -> ChallengerMove:
     """
     trace = evidence.trace
     if game.phase is Phase.PICK:
-        if game.node is None and game.trace_root == trace.root:
+        if game.node is None and game.trace_root == trace.root and trace.broken is None:
             return _result(evidence)
         return _pick(evidence, game)
     if game.phase is Phase.ELEMENT:
         node = trace.node(game.number)
         ours = words_of(trace.chunk(game.number, game.index), node.type)
         theirs = words_of(game.shown[0], node.type)
-        return PickElement(_first_difference(ours, theirs), game.shown[0])
+        first = game.index * (CHUNK_BYTES // node.type.size)
+        return PickElement(_first_difference(ours, theirs, _broken_after(trace, game, first)), game.shown[0])
     if game.phase is Phase.LEAF:
         return _leaf(evidence, game)
     raise WrongTurn(f"the defender is to move, {game.phase.name}")
 
 
-def _first_difference(ours: Sequence[object], theirs: Sequence[object]) -> int:
-    found = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b), None)
+def _first_difference(ours: Sequence[object], theirs: Sequence[object], broken: int | None) -> int:
+    """The first place where the two are not equal, or which ``broken`` names."""
+    found = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b or i == broken), None)
     if found is None:
         raise NothingToShow("Both sides have the same values here.")
     return found
 
 
+def _broken_after(trace: Trace, game: Dispute, first: int) -> int | None:
+    """How far behind element ``first`` the one lies that does not exist, if it is in the output that is searched."""
+    if trace.broken is None or trace.broken[0] != game.number:
+        return None
+    return trace.broken[1] - first
+
+
+def _broken_below(trace: Trace, game: Dispute) -> int | None:
+    """Which of the hashes that are to be compared stands above it."""
+    if trace.broken is None:
+        return None
+    if game.node is None:
+        leaf: int | None = trace.broken[0]
+    else:
+        element = _broken_after(trace, game, 0)
+        leaf = None if element is None else element // (CHUNK_BYTES // game.node.type.size)
+    return None if leaf is None else (leaf >> (game.level - game.levels)) - (game.index << game.levels)
+
+
 def _pick(evidence: Evidence, game: Dispute) -> Pick:
     trace = evidence.trace
     tree = trace.tree if game.node is None else trace.tensor(game.number)
-    child = _first_difference(tree.below(game.level, game.index, game.levels), game.shown)
+    ours = tree.below(game.level, game.index, game.levels)
+    child = _first_difference(ours, game.shown, _broken_below(trace, game))
     below = Tree(np.frombuffer(b"".join(game.shown), np.uint8).reshape(-1, 32))
     is_node = game.node is None and game.level == game.levels
     return Pick(
@@ -102,39 +127,62 @@ def _shown_node(trace: Trace, number: int) -> ShownNode:
     return ShownNode(trace.node(number).encoded(), trace.program.tree.proof(number))
 
 
-def _shown_output(trace: Trace, number: int, first: int, count: int) -> ShownInput:
-    return ShownInput(trace.piece(number, first, count), trace.tree.proof(number))
+def _shown_output(
+    trace: Trace, number: int, first: int, count: int, theirs: Mapping[tuple[int, int], bytes] = _NOTHING
+) -> ShownInput:
+    """Elements of an output that both sides share, in the defender's trace; ``theirs``: its nodes that may differ."""
+    proof, index = [], number
+    for level in range(trace.tree.depth):
+        other = index ^ 1
+        if other < width_of(len(trace.tree), level):
+            proof.append(theirs.get((level, other)) or trace.tree.node(level, other))
+        index >>= 1
+    return ShownInput(trace.piece(number, first, count), tuple(proof))
+
+
+def _their_nodes(game: Dispute) -> dict[tuple[int, int], bytes]:
+    """(level, index): hash of every node of the defender's trace that follows from what he revealed."""
+    found = {}
+    for level, index, children in game.path:
+        levels = min(STEP_LEVELS, level)
+        for up, nodes in enumerate(between(children, levels)):
+            first = index << (levels - up)
+            found.update({(level - levels + up, first + i): node for i, node in enumerate(nodes)})
+    return found
 
 
 class _Recorder:
-    """Reads from the own trace, and keeps a piece for each time something is read."""
+    """Reads from the own trace, and keeps a piece of each input that is read."""
 
-    def __init__(self, trace: Trace, number: int) -> None:
-        self._trace, self._read = trace, trace.reader(number)
+    def __init__(self, trace: Trace, number: int, theirs: Mapping[tuple[int, int], bytes]) -> None:
+        self._trace, self._read, self._theirs = trace, trace.reader(number), theirs
         self._inputs = trace.node(number).inputs
-        self.pieces: list[ShownInput] = []
+        self.pieces: list[ShownInput | None] = [None] * len(self._inputs)
 
     def read(self, which: int, first: int, count: int) -> Sequence[int]:
-        self.pieces.append(_shown_output(self._trace, self._inputs[which].node, first, count))
+        if self.pieces[which] is None:
+            source = self._inputs[which].node
+            self.pieces[which] = _shown_output(self._trace, source, first, count, self._theirs)
         return self._read(which, first, count)
 
 
-def _leaf(evidence: Evidence, game: Dispute) -> Leaf:
+def _leaf(evidence: Evidence, game: Dispute) -> Leaf | PickPart:
     trace = evidence.trace
     node = trace.node(game.number)
     if node.kind in SOURCES:
         return Leaf(source=_source(evidence, game.number, game.element))
-    recorder = _Recorder(trace, game.number)
-    part = 0
+    recorder = _Recorder(trace, game.number, _their_nodes(game))
+    part = _wrong_part(trace, game) if game.parts else 0
+    if part < len(game.parts) and len(game.ranges[part]) > PART:
+        return PickPart(part)
     try:
         if not game.parts:
             evaluate(node, game.element, recorder.read)
+        elif part == len(game.parts):
+            finish(node, game.element, game.parts[-1], recorder.read)
         else:
-            part = _wrong_part(trace, game)
-            if part == num_parts(node):
-                finish(node, game.element, game.parts[-1], recorder.read)
-            else:
-                fold(node, game.element, part, game.parts[part - 1] if part else 0, recorder.read)
+            before = game.parts[part - 1] if part else game.before
+            fold(node, game.element, game.ranges[part], before, recorder.read)
     except NotANumber:
         pass  # there is no result at all; the pieces up to here show it
     return Leaf(part, tuple(recorder.pieces))
@@ -142,11 +190,16 @@ def _leaf(evidence: Evidence, game: Dispute) -> Leaf:
 
 def _wrong_part(trace: Trace, game: Dispute) -> int:
     """The first part whose value does not follow from the one before; their number where all do."""
-    node, read, before = trace.node(game.number), trace.reader(game.number), 0
-    for part, said in enumerate(game.parts):
-        if fold(node, game.element, part, before, read) != said:
+    node, read, before = trace.node(game.number), trace.reader(game.number), game.before
+    for part, (terms, said) in enumerate(zip(game.ranges, game.parts, strict=True)):
+        try:
+            if fold(node, game.element, terms, before, read) != said:
+                return part
+        except NotANumber:
             return part
         before = said
+    if game.after is not None:
+        raise NothingToShow("Every part follows from the one before.")
     return len(game.parts)
 
 
@@ -154,7 +207,7 @@ def _source(evidence: Evidence, number: int, element: int) -> Source:
     node = evidence.trace.node(number)
     manifest = evidence.before.manifest
     if node.kind == Kind.STEP:
-        return ShownStep(manifest.step, state_tree(manifest).proof(STEP_LINE, manifest.step))
+        return _shown_step(evidence.before)
     key = key_bytes(node.attributes)
     if node.kind == Kind.STATE:
         name = next(row.name for row in manifest.tensors if key_of(f"tensor/{row.name}") == key)
@@ -163,17 +216,25 @@ def _source(evidence: Evidence, number: int, element: int) -> Source:
     return _shown_data(evidence.sources, name, element)
 
 
+def _shown_step(state: State) -> ShownStep:
+    return ShownStep(state.manifest.step, state_tree(state.manifest).proof(STEP_LINE, state.manifest.step))
+
+
 def _shown_data(sources: Sources, name: str, element: int) -> ShownData:
     values = sources.data[name]
     tree = tensor_tree(values)
     return ShownData(show(values, tree, element, 1), sources.data_tree.proof(key_of(f"data/{name}"), tree.root))
 
 
-def _result(evidence: Evidence) -> ShowResult:
-    """The first element of a result that is not what was claimed."""
+def _result(evidence: Evidence) -> ShowResult | ShowStep:
+    """The step count, or the first element of a result, that is not what was claimed."""
     trace = evidence.trace
-    for name, number in sorted(trace.program.outputs.items()):
-        found = _unlike_claim(evidence, name, np.ascontiguousarray(trace.values[number]).reshape(-1))
+    updates, after = trace.program.num_updates, evidence.after
+    if after is not None and after.manifest.step != evidence.before.manifest.step + updates:
+        line = trace.program.outputs_tree.proof(STEP_LINE, updates)
+        return ShowStep(updates, line, _shown_step(evidence.before), _shown_step(after))
+    for name, value in sorted(trace.results().items()):
+        number, found = trace.program.outputs[name], _unlike_claim(evidence, name, value.reshape(-1))
         if found is not None:
             line = trace.program.outputs_tree.proof(key_of(name), number)
             shown = _shown_output(trace, number, found, 1)
@@ -184,6 +245,8 @@ def _result(evidence: Evidence) -> ShowResult:
 
 def _unlike_claim(evidence: Evidence, name: str, values: np.ndarray) -> int | None:
     if evidence.after is None:
+        if name != TOKENS:
+            return None
         claimed = evidence.sources.data["claimed"].reshape(-1)
         differ = (claimed != values) & (claimed != NO_CLAIM)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from verde.bisect.errors import WrongTurn
 from verde.bisect.game import STEP_LEVELS, Dispute, Phase
 from verde.bisect.moves import DefenderMove, PostTrace, Reveal, RevealChunk, RevealParts
-from verde.program.leaf import fold, num_parts
+from verde.program.leaf import fold
 from verde.program.trace import Trace
 
 
@@ -23,15 +23,15 @@ def answer(trace: Trace, game: Dispute) -> DefenderMove:
     if game.phase is Phase.CHUNK:
         return RevealChunk(trace.chunk(game.number, game.index))
     if game.phase is Phase.PARTS:
-        return RevealParts(parts(trace, game.number, game.element))
+        return RevealParts(_parts(trace, game))
     raise WrongTurn(f"the challenger is to move, {game.phase.name}")
 
 
-def parts(trace: Trace, number: int, element: int) -> tuple[int, ...]:
+def _parts(trace: Trace, game: Dispute) -> tuple[int, ...]:
     """The value of a reduction's fold after each part, from the outputs of earlier nodes in ``trace``."""
-    node, read, whole = trace.node(number), trace.reader(number), 0
+    node, read, whole = trace.node(game.number), trace.reader(game.number), game.before
     values = []
-    for part in range(num_parts(node)):
-        whole = fold(node, element, part, whole, read)
+    for terms in game.ranges:
+        whole = fold(node, game.element, terms, whole, read)
         values.append(whole)
     return tuple(values)

@@ -5,12 +5,13 @@ the first node whose output they do not share, then the first chunk of that outp
 reduction's parts come next. At the leaf the challenger shows what that one thing depends on, and it is computed:
 
     TRACE    defender    PostTrace             roots, and the first hashes below the trace's
-    PICK     challenger  Pick or ShowResult    which of the hashes; a result is shown before the first pick only
+    PICK     challenger  Pick; before the      which of the hashes; ShowResult and ShowStep: a result, or the step
+                         first also Show…      count, is not the contribution's
     REVEAL   defender    Reveal                the hashes below that one
     CHUNK    defender    RevealChunk           a chunk's bytes
     ELEMENT  challenger  PickElement           one of its elements
     PARTS    defender    RevealParts           values of the fold, where there are more terms than a leaf may have
-    LEAF     challenger  Leaf                  computed: what the defender said is right, or not
+    LEAF     challenger  Leaf or PickPart      computed: what the defender said is right, or not; or a part to divide
 
 Everything left of a pick is agreed, because a challenger picks the first difference: a leaf's inputs are the outputs of
 earlier nodes in the defender's own trace. Every move has a deadline; who misses his loses. A winner is final.
@@ -18,26 +19,55 @@ earlier nodes in the defender's own trace. Every move has a deadline; who misses
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
 
 from eth_utils.crypto import keccak
 
 from protocol.ids import ContentId
 from protocol.merkle import verify
 from verde.bisect.errors import BadOpening, TooEarly, TooLate, Unfit, WrongTurn
-from verde.bisect.moves import Leaf, Move, Pick, PickElement, PostTrace, Reveal, RevealChunk, RevealParts, ShowResult
-from verde.bisect.openings import Inputs, node_in, word_of_data, word_of_source, word_of_state, words_of_output
+from verde.bisect.moves import (
+    Leaf,
+    Move,
+    Pick,
+    PickElement,
+    PickPart,
+    PostTrace,
+    Reveal,
+    RevealChunk,
+    RevealParts,
+    ShowResult,
+    ShowStep,
+)
+from verde.bisect.openings import (
+    Inputs,
+    node_in,
+    step_of_state,
+    word_of_data,
+    word_of_source,
+    word_of_state,
+    words_of_output,
+)
 from verde.commit import Opening
 from verde.numerics.oracle.rounding import NotANumber
-from verde.program.leaf import SOURCES, evaluate, finish, fold, num_parts
+from verde.program.kinds import PART
+from verde.program.leaf import SOURCES, evaluate, finish, fold
 from verde.program.node import Node
-from verde.program.program import key_of, program_root
+from verde.program.program import STEP_LINE, key_of, program_root
 from verde.program.trace import words_of
 from verde.program.tree import CHUNK_BYTES, depth_of, num_chunks, root_of, top_of, width_of
 
-STEP_LEVELS = 5
-"""Levels of a tree that one exchange descends: 32 hashes, about what the rest of a transaction costs."""
+STEP_LEVELS = 6
+"""Levels of a tree that one exchange descends: 64 hashes, a move of about 100,000 gas (``verde.bisect.cost``)."""
+
+MOST_PARTS = 64
+"""Values of a fold that one move reveals."""
+
+TOKENS = "tokens"
+"""The result of a sampling check, which is compared with the data's tensor ``claimed``."""
 
 NO_CLAIM = -1
 """Where ``data/claimed`` has it, nothing was claimed: a token after a rollout's last."""
@@ -66,7 +96,8 @@ class Phase(Enum):
 
     @property
     def turn(self) -> Side | None:
-        return self.value[0]
+        side: Side | None = self.value[0]
+        return side
 
 
 @dataclass(frozen=True)
@@ -87,7 +118,11 @@ class Terms:
 
 @dataclass(frozen=True)
 class Dispute:
-    """A game as it stands. ``shown`` is what was revealed last, for whoever moves next."""
+    """A game as it stands.
+
+    ``shown`` is what was revealed last, and ``path`` all of the defender's trace that was revealed on the way to a
+    node, as (level, index, hashes below). Both are read by whoever moves next, from public moves; no rule needs them.
+    """
 
     terms: Terms
     phase: Phase
@@ -103,8 +138,12 @@ class Dispute:
     number: int = -1
     element: int = -1
     claimed: int = 0
+    terms_left: range = range(0)
+    before: int = 0
+    after: int | None = None
     parts: tuple[int, ...] = ()
     shown: tuple[bytes, ...] = ()
+    path: tuple[tuple[int, int, tuple[bytes, ...]], ...] = ()
     moves: int = 0
     winner: Side | None = None
 
@@ -124,6 +163,13 @@ class Dispute:
     def num_children(self) -> int:
         """How many hashes there are."""
         return min(1 << self.levels, width_of(self.num_leaves, self.level - self.levels) - (self.index << self.levels))
+
+    @property
+    def ranges(self) -> tuple[range, ...]:
+        """The parts of the terms that are searched: at most ``MOST_PARTS``, each but the last a multiple of PART."""
+        terms = self.terms_left
+        size = PART * -(-len(terms) // (PART * MOST_PARTS))
+        return tuple(terms[i : i + size] for i in range(0, len(terms), size))
 
 
 def open_dispute(terms: Terms, now: int) -> Dispute:
@@ -151,7 +197,7 @@ def play(dispute: Dispute, side: Side, move: Move, now: int) -> Dispute:
     rule = _RULES.get((dispute.phase, type(move)))
     if rule is None or dispute.phase.turn is not side:
         raise WrongTurn(f"{dispute.phase.name} is waited for, not {type(move).__name__} of the {side.value}")
-    after: Dispute = rule(dispute, move)
+    after = rule(dispute, move)
     return replace(after, moves=dispute.moves + 1, deadline=now + dispute.terms.move_seconds)
 
 
@@ -179,7 +225,8 @@ def _reveal(game: Dispute, move: Reveal) -> Dispute:
         raise Unfit(f"{len(move.children)} hashes instead of {game.num_children}")
     if top_of(move.children, game.levels) != game.current:
         raise BadOpening("these hashes do not lie below the one that is searched")
-    return replace(game, phase=Phase.PICK, shown=move.children)
+    path = (*game.path, (game.level, game.index, move.children)) if game.node is None else game.path
+    return replace(game, phase=Phase.PICK, shown=move.children, path=path)
 
 
 def _pick(game: Dispute, move: Pick) -> Dispute:
@@ -218,17 +265,30 @@ def _pick_element(game: Dispute, move: PickElement) -> Dispute:
     if not 0 <= move.offset < len(words):
         raise Unfit(f"the chunk has no element {move.offset}")
     element = game.index * (CHUNK_BYTES // node.type.size) + move.offset
-    phase = Phase.PARTS if num_parts(node) > 1 else Phase.LEAF
-    return replace(game, phase=phase, element=element, claimed=words[move.offset], shown=())
+    phase = Phase.PARTS if node.length > PART else Phase.LEAF
+    found = replace(game, phase=phase, element=element, claimed=words[move.offset], shown=())
+    return replace(found, terms_left=range(node.length))
 
 
 def _reveal_parts(game: Dispute, move: RevealParts) -> Dispute:
-    expected = num_parts(_node(game))
-    if len(move.values) != expected:
-        raise Unfit(f"{len(move.values)} parts instead of {expected}")
+    if len(move.values) != len(game.ranges):
+        raise Unfit(f"{len(move.values)} parts instead of {len(game.ranges)}")
+    if game.after is not None and move.values[-1] != game.after:
+        raise Unfit("the last part ends in another value than was revealed before")
     if any(abs(value) >= _FOLD_BOUND for value in move.values):
         raise Unfit("a part's value has more than 128 bits")
     return replace(game, phase=Phase.LEAF, parts=move.values)
+
+
+def _pick_part(game: Dispute, move: PickPart) -> Dispute:
+    if not 0 <= move.part < len(game.parts):
+        raise Unfit(f"there is no part {move.part}")
+    terms = game.ranges[move.part]
+    if len(terms) <= PART:
+        raise Unfit("this part is short enough to be computed")
+    before = game.parts[move.part - 1] if move.part else game.before
+    after = game.parts[move.part]
+    return replace(game, phase=Phase.PARTS, terms_left=terms, before=before, after=after, parts=())
 
 
 def _leaf(game: Dispute, move: Leaf) -> Dispute:
@@ -249,9 +309,12 @@ def _is_right(game: Dispute, node: Node, move: Leaf) -> bool:
     if not game.parts:
         found, said = evaluate(node, game.element, inputs.read), game.claimed
     elif 0 <= move.part < len(game.parts):
-        before = game.parts[move.part - 1] if move.part else 0
-        found, said = fold(node, game.element, move.part, before, inputs.read), game.parts[move.part]
-    elif move.part == len(game.parts):
+        part = game.ranges[move.part]
+        if len(part) > PART:
+            raise Unfit(f"part {move.part} has more than {PART} terms")
+        before = game.parts[move.part - 1] if move.part else game.before
+        found, said = fold(node, game.element, part, before, inputs.read), game.parts[move.part]
+    elif move.part == len(game.parts) and game.after is None:
         found, said = finish(node, game.element, game.parts[-1], inputs.read), game.claimed
     else:
         raise Unfit(f"there is no part {move.part}")
@@ -261,21 +324,18 @@ def _is_right(game: Dispute, node: Node, move: Leaf) -> bool:
 
 def _show_result(game: Dispute, move: ShowResult) -> Dispute:
     """Right: the contribution is not what its own trace says. Wrong moves are refused, so nothing is lost by them."""
-    if game.node is not None or game.level != depth_of(game.num_nodes):
-        raise WrongTurn("results are shown before the search begins")
+    _before_the_search(game)
     if not verify(ContentId(game.outputs_root.hex()), key_of(move.name), move.number, move.line_proof):
         raise BadOpening(f"node {move.number} does not compute {move.name}")
     node = node_in(game.nodes_root, game.num_nodes, move.number, move.node)
     size = node.num_elements, node.type
     if not 0 <= move.element < node.num_elements:
         raise Unfit(f"{move.name} has no element {move.element}")
-    (traced,) = words_of_output(
-        game.trace_root, game.num_nodes, move.number, size, move.shown, move.element, 1
-    )
+    (traced,) = words_of_output(game.trace_root, game.num_nodes, move.number, size, move.shown, move.element, 1)
     after = game.terms.state_after
     if after is not None and isinstance(move.claimed, Opening):
         claimed = word_of_state(after, key_of(move.name), move.element, node.num_elements, move.claimed)
-    elif after is None and not isinstance(move.claimed, Opening):
+    elif after is None and move.name == TOKENS and not isinstance(move.claimed, Opening):
         claimed = word_of_data(game.terms.data_root, key_of("data/claimed"), size, move.element, move.claimed)
     else:
         raise BadOpening("the claim is shown against something that the game is not about")
@@ -284,18 +344,37 @@ def _show_result(game: Dispute, move: ShowResult) -> Dispute:
     return _won(game, Side.CHALLENGER)
 
 
+def _show_step(game: Dispute, move: ShowStep) -> Dispute:
+    _before_the_search(game)
+    if game.terms.state_after is None:
+        raise BadOpening("the game is not about a step")
+    if not verify(ContentId(game.outputs_root.hex()), STEP_LINE, move.num_updates, move.line_proof):
+        raise BadOpening(f"the program does not make {move.num_updates} updates")
+    before = step_of_state(game.terms.state_before, move.before)
+    if step_of_state(game.terms.state_after, move.after) == before + move.num_updates:
+        raise BadOpening("the step count is what it should be")
+    return _won(game, Side.CHALLENGER)
+
+
+def _before_the_search(game: Dispute) -> None:
+    if game.node is not None or game.level != depth_of(game.num_nodes):
+        raise WrongTurn("what a trace ends in is compared before the search begins")
+
+
 def _node(game: Dispute) -> Node:
     assert game.node is not None
     return game.node
 
 
-_RULES = {
+_RULES: dict[tuple[Phase, type], Callable[[Dispute, Any], Dispute]] = {
     (Phase.TRACE, PostTrace): _post_trace,
     (Phase.PICK, ShowResult): _show_result,
+    (Phase.PICK, ShowStep): _show_step,
     (Phase.PICK, Pick): _pick,
     (Phase.REVEAL, Reveal): _reveal,
     (Phase.CHUNK, RevealChunk): _reveal_chunk,
     (Phase.ELEMENT, PickElement): _pick_element,
     (Phase.PARTS, RevealParts): _reveal_parts,
+    (Phase.LEAF, PickPart): _pick_part,
     (Phase.LEAF, Leaf): _leaf,
 }

@@ -78,6 +78,19 @@ class ShowResult:
 
 
 @dataclass(frozen=True)
+class ShowStep:
+    """Challenger: the state after does not have the step count of the state before and ``num_updates`` more.
+
+    ``line_proof``: that the program makes so many updates.
+    """
+
+    num_updates: int
+    line_proof: tuple[ContentId, ...]
+    before: ShownStep
+    after: ShownStep
+
+
+@dataclass(frozen=True)
 class Reveal:
     """Defender: the hashes some levels below the one that is searched."""
 
@@ -114,24 +127,32 @@ class PickElement:
 
 @dataclass(frozen=True)
 class RevealParts:
-    """Defender: the value of the fold after each part of a long reduction."""
+    """Defender: the value of the fold after each part of the terms that are searched."""
 
     values: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Leaf:
-    """Challenger: what the element depends on, in the order in which ``verde.program.leaf`` reads it.
+class PickPart:
+    """Challenger: the first part whose value does not follow from the one before, where it is still too long."""
 
-    ``part``: which part's value is wrong; as many as there are: the element does not follow from the last value; 0 for
-    what has no parts. ``source`` instead of ``inputs`` where the element comes from outside of the program.
+    part: int
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """Challenger: what the element depends on, one entry for each input of the node, None where it is not read.
+
+    ``part``: which part's value is wrong; as many as there are: the element does not follow from the whole fold's last
+    value; 0 for what has no parts. ``source`` instead of ``inputs`` where the element comes from outside of the
+    program.
     """
 
     part: int = 0
-    inputs: tuple[ShownInput, ...] = ()
+    inputs: tuple[ShownInput | None, ...] = ()
     source: Source | None = None
 
 
 DefenderMove = PostTrace | Reveal | RevealChunk | RevealParts
-ChallengerMove = ShowResult | Pick | PickElement | Leaf
+ChallengerMove = ShowResult | ShowStep | Pick | PickElement | PickPart | Leaf
 Move = DefenderMove | ChallengerMove

@@ -1,11 +1,10 @@
 """Why this module exists: a piece counts only where it is part of what both sides agreed on before.
 
-Every function raises ``BadOpening`` for a piece that is not.
+Every function raises ``BadOpening`` for a piece that is not, and ``Unfit`` for too many or too few.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 from eth_utils.crypto import keccak
@@ -13,16 +12,14 @@ from eth_utils.crypto import keccak
 from protocol.errors import VerificationError
 from protocol.ids import ContentId
 from protocol.merkle import verify
-from verde.bisect.errors import BadOpening
+from verde.bisect.errors import BadOpening, Unfit
 from verde.bisect.moves import ShownData, ShownInput, ShownNode, ShownStep, Source
 from verde.commit import Opening, check_opening
 from verde.program.kinds import RULES, Kind, Type
 from verde.program.node import Node, decode_node
-from verde.program.program import key_bytes, key_of
+from verde.program.program import STEP_LINE, key_bytes, key_of
 from verde.program.trace import tensor_root, words_in, words_of
 from verde.program.tree import root_of
-
-STEP_LINE = hashlib.sha256(b"step").digest()
 
 
 def node_in(nodes_root: bytes, num_nodes: int, number: int, shown: ShownNode) -> Node:
@@ -46,27 +43,30 @@ def words_of_output(
 
 
 class Inputs:
-    """A reader for ``verde.program.leaf`` that takes its words from pieces, each used once, in order."""
+    """A reader for ``verde.program.leaf`` that takes its words from pieces, one for each input that is read."""
 
-    def __init__(self, node: Node, trace_root: bytes, num_nodes: int, shown: Sequence[ShownInput]) -> None:
-        self._node, self._trace_root, self._num_nodes = node, trace_root, num_nodes
-        self._rest = list(reversed(shown))
+    def __init__(self, node: Node, trace_root: bytes, num_nodes: int, shown: Sequence[ShownInput | None]) -> None:
+        if len(shown) != len(node.inputs):
+            raise Unfit(f"{len(shown)} inputs of a node that has {len(node.inputs)}")
+        self._node, self._trace_root, self._num_nodes, self._shown = node, trace_root, num_nodes, shown
+        self._read: set[int] = set()
 
     def read(self, number: int, first: int, count: int) -> tuple[int, ...]:
         """Words of input ``number``. Raises ``BadOpening`` also where the element lies beyond the input's end."""
-        access = self._node.inputs[number]
-        if not self._rest:
-            raise BadOpening("an input is missing")
+        access, shown = self._node.inputs[number], self._shown[number]
+        if shown is None:
+            raise BadOpening(f"input {number} is missing")
         if not 0 <= first <= first + count <= access.elements:
             raise BadOpening(f"input {number} has no elements {first} to {first + count - 1}")
+        self._read.add(number)
         size = access.elements, input_type(self._node, number)
-        shown = self._rest.pop()
         return words_of_output(self._trace_root, self._num_nodes, access.node, size, shown, first, count)
 
     def close(self) -> None:
-        """Raises ``BadOpening`` where pieces are left over."""
-        if self._rest:
-            raise BadOpening(f"{len(self._rest)} pieces more than the element depends on")
+        """Raises ``BadOpening`` where a piece was given for an input that is not read."""
+        for number, shown in enumerate(self._shown):
+            if shown is not None and number not in self._read:
+                raise BadOpening(f"the element does not depend on input {number}")
 
 
 def input_type(node: Node, number: int) -> Type:
@@ -75,20 +75,23 @@ def input_type(node: Node, number: int) -> Type:
     return node.type if fixed is None else fixed
 
 
-def word_of_source(
-    node: Node, element: int, source: Source | None, state_root: ContentId, data_root: ContentId
-) -> int:
+def word_of_source(node: Node, element: int, source: Source | None, state_root: ContentId, data_root: ContentId) -> int:
     """The element of a node that is one of ``verde.program.leaf.SOURCES``."""
     if node.kind == Kind.STEP and isinstance(source, ShownStep):
-        if not 0 <= source.step < 1 << 31 or not verify(state_root, STEP_LINE, source.step, source.line_proof):
-            raise BadOpening("this is not the state's step count")
-        return source.step
+        return step_of_state(state_root, source)
     key = key_bytes(node.attributes)
     if node.kind == Kind.STATE and isinstance(source, Opening):
         return word_of_state(state_root, key, element, node.num_elements, source)
     if node.kind == Kind.DATA and isinstance(source, ShownData):
         return word_of_data(data_root, key, (node.num_elements, node.type), element, source)
     raise BadOpening(f"an element of {node.kind.name} is shown by something else")
+
+
+def step_of_state(root: ContentId, shown: ShownStep) -> int:
+    """The state's step count."""
+    if not 0 <= shown.step < 1 << 31 or not verify(root, STEP_LINE, shown.step, shown.line_proof):
+        raise BadOpening("this is not the state's step count")
+    return shown.step
 
 
 def word_of_state(root: ContentId, key: bytes, element: int, elements: int, opening: Opening) -> int:
@@ -110,4 +113,3 @@ def word_of_data(root: ContentId, key: bytes, size: tuple[int, Type], element: i
     if words is None:
         raise BadOpening(f"a piece does not hold element {element}")
     return words[0]
-

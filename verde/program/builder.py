@@ -29,10 +29,11 @@ class Builder:
         self._nodes: list[Node] = []
         self._known: dict[Node, int] = {}
         self.outputs: dict[str, int] = {}
+        self.num_updates = 0
 
     def program(self) -> Program:
         """What was collected."""
-        return Program(tuple(self._nodes), dict(self.outputs))
+        return Program(tuple(self._nodes), dict(self.outputs), self.num_updates)
 
     def result(self, name: str, value: View) -> None:
         """Call ``value`` (a whole node) a result."""
@@ -65,11 +66,10 @@ class Builder:
         if type is None:
             type = rule.output if rule.output is not None else inputs[0].type
         node = Node(kind, type, sizes, tuple(accesses), tuple(attributes), length)
-        number = self._known.get(node)
-        if number is None:
-            number = self._known[node] = len(self._nodes)
+        at = self._known.setdefault(node, len(self._nodes))
+        if at == len(self._nodes):
             self._nodes.append(node)
-        return View(number, type, sizes, dense_strides(sizes))
+        return View(at, type, sizes, dense_strides(sizes))
 
     def state(self, name: str, *sizes: int) -> View:
         """A tensor of the state before."""

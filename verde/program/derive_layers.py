@@ -6,6 +6,7 @@ query, j a key. Each layer keeps what its gradient reads.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from verde.program.builder import Builder
@@ -73,7 +74,7 @@ class Rotary:
     sin: View
 
     @classmethod
-    def tables(cls, b: Builder, position_RL: View, frequencies: list[float]) -> Rotary:
+    def tables(cls, b: Builder, position_RL: View, frequencies: Sequence[float]) -> Rotary:
         angles = b.mul(b.map(Kind.TO_FLOAT, position_RL).insert(-1), b.constants(frequencies))
         cos, sin = b.map(Kind.COS, angles), b.map(Kind.SIN, angles)
         return cls(cos.insert(2).insert(2), sin.insert(2).insert(2))

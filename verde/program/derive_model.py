@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from verde.numerics.noise import inv_freq
 from verde.program.builder import Builder
 from verde.program.derive_layers import Attention, Gated, Linear, RmsNorm, Rotary
 from verde.program.kinds import NO_SKIP, Kind, Type
@@ -148,8 +147,7 @@ class Model:
         sizes = (rows, columns, arch.hidden)
         table = View(embedding.node, embedding.type, sizes, (0, 0, 1))
         h = b.add_node(Kind.GATHER, sizes, [table, inputs.ids.insert(-1)], [arch.hidden])
-        frequencies = [float(f) for f in inv_freq(arch.rope_base, arch.width)]
-        rotary = Rotary.tables(b, inputs.position, frequencies)
+        rotary = Rotary.tables(b, inputs.position, arch.frequencies)
         segment = inputs.segment
         mask = b.add_node(Kind.MASK, (rows, columns, columns), [segment.insert(2), segment.insert(1)], [0])
         self._layers: list[Layer] = []

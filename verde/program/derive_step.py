@@ -18,16 +18,20 @@ from verde.program.builder import Builder, bits_of
 from verde.program.derive_model import Gradients, Inputs, Model, Weights, parameters, state_weights
 from verde.program.kinds import Kind, Type
 from verde.program.program import Program
-from verde.program.shape import Architecture, LearnRates, PassShape, StepShape
+from verde.program.shape import Architecture, LearnRates, PassShape, StepShape, not_built
 from verde.program.view import View
 
 
 def step_program(arch: Architecture, shape: StepShape, rates: LearnRates) -> Program:
     """The program whose results are all tensors of the state after.
 
-    The old policy is that of the weights before, so the first update's ratio is that of equal numbers.
+    The old policy is that of the weights before, so the first update's ratio is that of equal numbers. Raises
+    ``NotBuiltYet`` for rules with a KL term, whose reference weights are no part of a state.
     """
+    if rates.kl != 0:
+        raise not_built("a step with a KL term")
     b = Builder()
+    b.num_updates = len(shape)
     names = parameters(arch)
     weights = state_weights(b, arch)
     first = {name: b.state(f"first/{name}", *sizes) for name, sizes in names.items()}

@@ -5,7 +5,7 @@ Slow next to the engines, and only needed when two disagree. Values are dense ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,18 +21,34 @@ from verde.program.node import Access, Node
 from verde.program.program import DTYPES, Program, Sources, key_bytes, key_of
 
 Array = np.ndarray[Any, Any]
+Values = Mapping[int, Array] | Sequence[Array]
 
 
 def execute(program: Program, sources: Sources) -> list[Array]:
-    """Every node's output. Raises as ``compute``."""
-    values: list[Array] = []
-    for node in program.nodes:
-        values.append(compute(node, values, sources))
-    return values
+    """Every node's output, all kept in memory. Raises as ``compute``."""
+    return [value for _, value in run(program, sources)]
 
 
-def compute(node: Node, values: Sequence[Array], sources: Sources) -> Array:
-    """One node's output from those of the earlier ones.
+def run(program: Program, sources: Sources, stop: int | None = None) -> Iterator[tuple[int, Array]]:
+    """Number and output of every node (before ``stop``), one after the other; each is let go of after its last use.
+
+    Raises as ``compute``.
+    """
+    nodes = program.nodes[:stop]
+    last = {access.node: number for number, node in enumerate(nodes) for access in node.inputs}
+    values: dict[int, Array] = {}
+    for number, node in enumerate(nodes):
+        value = compute(node, values, sources)
+        if last.get(number, -1) > number:
+            values[number] = value
+        for source in {access.node for access in node.inputs}:
+            if last[source] == number:
+                del values[source]
+        yield number, value
+
+
+def compute(node: Node, values: Values, sources: Sources) -> Array:
+    """One node's output from those of the earlier ones, by number.
 
     Raises ``NumericsError`` where a result is no number or does not fit its type, ``VerificationError`` for data or
     state that are not there, of another type or size, or that name elements which do not exist.
@@ -99,7 +115,7 @@ _SOURCES: dict[Kind, Callable[[Node, Sources], Array]] = {
 }
 
 
-def _pad(node: Node, values: Sequence[Array]) -> Array:
+def _pad(node: Node, values: Values) -> Array:
     access, (axis, begin, end) = node.inputs[0], node.attributes
     sizes = (*node.sizes[:axis], end - begin, *node.sizes[axis + 1 :])
     inner = replace(access, start=access.start + begin * access.strides[axis])
@@ -108,13 +124,13 @@ def _pad(node: Node, values: Sequence[Array]) -> Array:
     return out
 
 
-def _concat(node: Node, values: Sequence[Array]) -> Array:
+def _concat(node: Node, values: Values) -> Array:
     one, other = (values[a.node].reshape(-1) for a in node.inputs)
     size = node.attributes[0]
     return np.concatenate([one[:size], other[: node.sizes[0] - size]])
 
 
-def _gather(node: Node, values: Sequence[Array]) -> Array:
+def _gather(node: Node, values: Values) -> Array:
     table, *places = node.inputs
     at = np.full(node.sizes, table.start, np.int64)
     for axis, stride in enumerate(table.strides):
@@ -129,19 +145,19 @@ def _gather(node: Node, values: Sequence[Array]) -> Array:
             "Nothing was computed; no credits are touched.",
             "Check the rollouts that the step learns from.",
         )
-    return flat[at]
+    return np.asarray(flat[at])
 
 
-def _mask(node: Node, values: Sequence[Array]) -> Array:
+def _mask(node: Node, values: Values) -> Array:
     own, other = (view(values[a.node], a, node.sizes) for a in node.inputs)
     queries, keys = np.arange(node.sizes[-2])[:, None], np.arange(node.sizes[-1])
     window = node.attributes[0]
     near = (queries - keys < window) if window else np.True_
     seen = (keys < queries) & near & (other != -1) & ((other == 0) | (other == own))
-    return (seen | (keys == queries)).astype(np.uint8)
+    return np.asarray(seen | (keys == queries), np.uint8)
 
 
-def _gumbel(node: Node, values: Sequence[Array]) -> Array:
+def _gumbel(node: Node, values: Values) -> Array:
     tokens = node.sizes[-1]
     low, high, position = (
         view(values[a.node], a, node.sizes)[..., 0].reshape(-1).astype(np.int64) & 0xFFFFFFFF for a in node.inputs
@@ -153,13 +169,13 @@ def _gumbel(node: Node, values: Sequence[Array]) -> Array:
     return np.stack(rows).reshape(node.sizes)
 
 
-def _power(node: Node, values: Sequence[Array]) -> Array:
+def _power(node: Node, values: Values) -> Array:
     times = values[node.inputs[0].node].reshape(-1)[node.inputs[0].start]
     base = np.array(node.attributes[:1], np.uint32).view(np.float32)[0]
     return np.full(node.sizes, power_kernel(base, int(times) + node.attributes[1]), np.float32)
 
 
-_SPECIAL: dict[Kind, Callable[[Node, Sequence[Array]], Array]] = {
+_SPECIAL: dict[Kind, Callable[[Node, Values], Array]] = {
     Kind.PAD: _pad,
     Kind.CONCAT: _concat,
     Kind.GATHER: _gather,
@@ -171,7 +187,7 @@ _SPECIAL: dict[Kind, Callable[[Node, Sequence[Array]], Array]] = {
 
 def _of_torch(function: Callable[..., torch.Tensor]) -> Callable[..., Array]:
     def call(*arrays: Array) -> Array:
-        return function(*(torch.from_numpy(np.array(x)) for x in arrays)).numpy()
+        return np.asarray(function(*(torch.from_numpy(np.array(x)) for x in arrays)))
 
     return call
 
@@ -186,7 +202,7 @@ def _quantise(x: Array, e: Array, scales: Array | int = 0) -> Array:
 
 _ELEMENTWISE: dict[Kind, Callable[..., Array]] = {
     Kind.COPY: np.array,
-    Kind.SELECT: lambda mask, a, b: np.where(mask == 1, a, b),
+    Kind.SELECT: lambda mask, a, b: np.asarray(np.where(mask == 1, a, b)),
     Kind.ADD: _of_torch(elementwise.add),
     Kind.SUB: _of_torch(elementwise.sub),
     Kind.MUL: _of_torch(elementwise.mul),

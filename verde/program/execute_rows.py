@@ -72,7 +72,7 @@ def _max(node: Node, read: Sequence[Array]) -> Array:
     x = read[0]
     seen = np.True_ if len(read) == 1 else read[1] == 1
     largest = np.where(seen, x, -np.inf).max(axis=-1)
-    return np.where(np.isneginf(largest), 0, largest).astype(np.float32)
+    return np.asarray(np.where(np.isneginf(largest), 0, largest), np.float32)
 
 
 def _dot(node: Node, read: Sequence[Array]) -> Array:
@@ -94,11 +94,11 @@ def _products(a: Array, b: Array) -> Array:
     left = left.reshape(*batch, prod(sizes[axis] for axis in of_a), length).astype(np.float64)
     right = right.reshape(*batch, prod(sizes[axis] for axis in of_b), length).astype(np.float64)
     whole = np.matmul(left, right.swapaxes(-1, -2)).reshape([sizes[axis] for axis in order])
-    return whole.transpose(np.argsort(order))
+    return np.asarray(whole.transpose(np.argsort(order)))
 
 
 def _argmax(node: Node, read: Sequence[Array]) -> Array:
-    return read[0].argmax(axis=-1).astype(np.int32)
+    return np.asarray(read[0].argmax(axis=-1), np.int32)
 
 
 def _places(node: Node, rows: Sequence[Array]) -> tuple[Array, tuple[int, ...], tuple[int, ...]]:

@@ -12,6 +12,8 @@ from numba import njit
 
 from verde.numerics.threads import run_rows
 
+Array = np.ndarray[Any, Any]
+
 _RATE = 136
 _LANES = 17
 
@@ -32,7 +34,7 @@ _PLACES = np.array([10, 7, 11, 17, 18, 3, 5, 16, 8, 21, 24, 4, 15, 23, 19, 13, 1
 
 
 @njit(nogil=True, cache=True)
-def _permute(a, c, rounds, turns, places):
+def _permute(a: Array, c: Array, rounds: Array, turns: Array, places: Array) -> None:
     for r in range(24):
         for x in range(5):
             c[x] = a[x] ^ a[x + 5] ^ a[x + 10] ^ a[x + 15] ^ a[x + 20]
@@ -56,7 +58,9 @@ def _permute(a, c, rounds, turns, places):
 
 
 @njit(nogil=True, cache=True)
-def _hash_kernel(start, stop, blocks_NBL, out_NL, rounds, turns, places):
+def _hash_kernel(
+    start: int, stop: int, blocks_NBL: Array, out_NL: Array, rounds: Array, turns: Array, places: Array
+) -> None:
     """Absorb each message's padded blocks; the first four lanes come out."""
     a, c = np.empty(25, np.uint64), np.empty(5, np.uint64)
     for n in range(start, stop):
@@ -69,7 +73,7 @@ def _hash_kernel(start, stop, blocks_NBL, out_NL, rounds, turns, places):
             out_NL[n, lane] = a[lane]
 
 
-def keccak_rows(rows_NB: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def keccak_rows(rows_NB: Array) -> Array:
     """uint8 [N, 32]: the Keccak-256 of each row of a uint8 matrix [N, B]."""
     count, size = rows_NB.shape
     blocks = size // _RATE + 1

@@ -29,7 +29,7 @@ attributes, is what one output element is; that is all that it depends on. Defin
     QUANTISE (x, e: I32 [, E: I32])  I16: the integer nearest to x · 2^(E + 15 - e), ties to even; E = 0 if left out
 
 Reductions are folds of an integer over the terms 0 … length - 1; ``finish`` turns the last value into the element.
-Where there are more than ``PART`` terms, the values after each PART terms are agreed on first (``verde.bisect``), so
+Where there are more than ``PART`` terms, the fold's values at several places are compared first (``verde.bisect``), so
 that no leaf has more. order(x) is bits + 2^31 for x >= 0, else 2^32 - 1 - bits; key(x, E) is 0 for x = 0, else
 (bits of abs x) + (E + 4096)·2^23.
 

@@ -14,7 +14,7 @@ from functools import reduce
 from verde.numerics.oracle import elementwise, sampling, transcendental
 from verde.numerics.oracle.contraction import LARGEST
 from verde.numerics.oracle.rounding import NotANumber, nearest_integer, out, rne
-from verde.program.kinds import NO_SKIP, PART, RULES, Kind, Type
+from verde.program.kinds import NO_SKIP, RULES, Kind, Type
 from verde.program.node import Node
 
 Read = Callable[[int, int, int], Sequence[int]]
@@ -40,21 +40,13 @@ def number(word: int) -> float:
     return float(struct.unpack("<f", word.to_bytes(4, "little"))[0])
 
 
-def num_parts(node: Node) -> int:
-    """In how many parts the reduction comes; 0 for other kinds."""
-    return -(-node.length // PART)
-
-
 def evaluate(node: Node, element: int, read: Read) -> int:
     """The word of ``element``, for any kind that is not one of ``SOURCES``.
 
     Raises ``NotANumber`` where the specification gives no result: whoever claims one is wrong.
     """
     if RULES[node.kind].reduces:
-        whole = 0
-        for part in range(num_parts(node)):
-            whole = fold(node, element, part, whole, read)
-        return finish(node, element, whole, read)
+        return finish(node, element, fold(node, element, range(node.length), 0, read), read)
     at = node.coordinates(element)
     if node.kind == Kind.CONST:
         return _signed(node.attributes[element], node.type)
@@ -64,10 +56,9 @@ def evaluate(node: Node, element: int, read: Read) -> int:
     return _ELEMENTWISE[node.kind](*words)
 
 
-def fold(node: Node, element: int, part: int, before: int, read: Read) -> int:
-    """The fold's value after ``part`` (from 0), from that before it."""
-    first = part * PART
-    count = min(PART, node.length - first)
+def fold(node: Node, element: int, terms: range, before: int, read: Read) -> int:
+    """The fold's value after ``terms``, which are consecutive, from that before them."""
+    first, count = terms.start, len(terms)
     at = node.coordinates(element)
 
     def row(number_: int) -> Sequence[int]:
@@ -89,9 +80,7 @@ def finish(node: Node, element: int, whole: int, read: Read) -> int:
         return _unordered(whole - 1) if whole else 0
     if node.kind == Kind.ARGMAX:
         return _WORD - 1 - whole % _WORD
-    exponents = [
-        read(n, access.at(at), 1)[0] for n, access in enumerate(node.inputs) if n in _EXPONENTS_OF[node.kind]
-    ]
+    exponents = [read(n, access.at(at), 1)[0] for n, access in enumerate(node.inputs) if n in _EXPONENTS_OF[node.kind]]
     unit = -30 if node.kind == Kind.DOT else -36
     return bits(out(whole * _two_to(sum(exponents) + unit)))
 

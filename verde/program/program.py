@@ -1,7 +1,8 @@
 """Why this module exists: which operator comes next is nobody's opinion: nodes are shown against one root.
 
     root    keccak256(keccak256("verde/program/1") ++ number of nodes (256 bits) ++ root of the nodes' tree ++ outputs)
-    outputs root of the ``protocol.merkle`` tree over the lines (SHA-256 of the output's name, node that computes it)
+    outputs root of the ``protocol.merkle`` tree over the lines (SHA-256 of the output's name, node that computes it),
+            and one more line for a step: (SHA-256("step"), how many updates it makes)
     data    root of the ``protocol.merkle`` tree over the lines (SHA-256("data/" name), root of the tensor's tree)
 
 Names of a state's tensors are ``tensor/weight/N``, ``tensor/first/N`` and ``tensor/second/N``, so that the line of an
@@ -35,6 +36,10 @@ def key_of(name: str) -> bytes:
     return hashlib.sha256(name.encode()).digest()
 
 
+STEP_LINE = key_of("step")
+"""The line of a state's step count, and of how many updates a program makes."""
+
+
 def key_words(name: str) -> tuple[int, ...]:
     """The same as attributes of a node."""
     key = key_of(name)
@@ -48,10 +53,14 @@ def key_bytes(words: tuple[int, ...]) -> bytes:
 
 @dataclass(frozen=True)
 class Program:
-    """Nodes in the order in which they are computed, and which of them are results. Immutable once made."""
+    """Nodes in the order in which they are computed, and which of them are results. Immutable once made.
+
+    ``num_updates``: by how much a step moves the state's step count; 0 for what is no step.
+    """
 
     nodes: tuple[Node, ...]
     outputs: Mapping[str, int] = field(default_factory=dict)
+    num_updates: int = 0
 
     def check(self) -> None:
         """Raises ``VerificationError`` when a node breaks a rule or reads beyond what there is."""
@@ -68,7 +77,8 @@ class Program:
     @cached_property
     def outputs_tree(self) -> MerkleTree:
         """The lines of the results."""
-        return MerkleTree((key_of(name), node) for name, node in self.outputs.items())
+        lines = [(key_of(name), node) for name, node in self.outputs.items()]
+        return MerkleTree([*lines, (STEP_LINE, self.num_updates)] if self.num_updates else lines)
 
     @property
     def root(self) -> bytes:

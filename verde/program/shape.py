@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from protocol.errors import NotBuiltYet
+from verde.numerics.noise import inv_freq
+from verde.numerics.oracle import rotary
+from verde.numerics.oracle.rounding import rne
 
 _FAMILIES = ("llama", "qwen2", "qwen3")
 
@@ -42,7 +46,7 @@ class Architecture:
     vocabulary: int
     num_tokens: int
     eps: float
-    rope_base: float
+    frequencies: tuple[float, ...]
     is_tied: bool
     attention_bias: bool
     output_bias: bool
@@ -66,13 +70,11 @@ def architecture(config: Mapping[str, Any], num_tokens: int) -> Architecture:
         raise not_built(f"models of type {family}")
     if config.get("hidden_act", "silu") != "silu":
         raise not_built(f"the activation {config['hidden_act']}")
-    rope = config.get("rope_parameters") or {"rope_theta": config.get("rope_theta", 10000.0)}
-    if rope.get("rope_type", "default") != "default" or config.get("rope_scaling"):
-        raise not_built(f"rotary scaling {rope.get('rope_type')}")
     if config.get("use_sliding_window"):
         raise not_built("sliding windows")
     is_llama = family == "llama"
     heads = config["num_attention_heads"]
+    width = config.get("head_dim") or (128 if family == "qwen3" else config["hidden_size"] // heads)
     bias = bool(config.get("attention_bias", False)) if family != "qwen2" else True
     return Architecture(
         num_layers=config["num_hidden_layers"],
@@ -80,11 +82,11 @@ def architecture(config: Mapping[str, Any], num_tokens: int) -> Architecture:
         feed_forward=config["intermediate_size"],
         num_heads=heads,
         num_kv_heads=config.get("num_key_value_heads") or heads,
-        width=config.get("head_dim") or (128 if family == "qwen3" else config["hidden_size"] // heads),
+        width=width,
         vocabulary=config["vocab_size"],
         num_tokens=min(config["vocab_size"], num_tokens),
         eps=float(config.get("rms_norm_eps", 1e-6)),
-        rope_base=float(rope["rope_theta"]),
+        frequencies=_frequencies(config, width),
         is_tied=bool(config.get("tie_word_embeddings", False)),
         attention_bias=bias,
         output_bias=bias and family != "qwen2",
@@ -92,6 +94,24 @@ def architecture(config: Mapping[str, Any], num_tokens: int) -> Architecture:
         head_norms=family == "qwen3",
         pad_token=config.get("pad_token_id"),
     )
+
+
+def _frequencies(config: Mapping[str, Any], width: int) -> tuple[float, ...]:
+    """Inverse frequencies [width / 2] of the rotary embedding, as section 5 defines its scalings."""
+    rope = config.get("rope_parameters") or {
+        "rope_theta": config.get("rope_theta", 10000.0),
+        **(config.get("rope_scaling") or {}),
+    }
+    plain = [float(f) for f in inv_freq(float(rope["rope_theta"]), width)]
+    kind = rope.get("rope_type", "default")
+    if kind == "default":
+        return tuple(plain)
+    if kind == "linear":
+        return tuple(rotary.linear(plain, rne(Fraction(rope["factor"]))))
+    if kind != "llama3":
+        raise not_built(f"rotary scaling {kind}")
+    names = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+    return tuple(rotary.llama3(plain, *(rne(Fraction(rope[name])) for name in names)))
 
 
 @dataclass(frozen=True)
@@ -128,13 +148,18 @@ class PassShape:
         return self.columns - self.prompt + 1
 
 
+_NONE = np.float32(0)
+
 StepShape = tuple[tuple[PassShape, ...], ...]
 """Per update its micro-batches, in order. Data of micro-batch m of update u are named ``u/m/ids`` and so on."""
 
 
 @dataclass(frozen=True)
 class LearnRates:
-    """A run's rules as binary32. ``most``: the second clip of the ratio, None without; ``max_norm`` 0: no clipping."""
+    """A run's rules as binary32. ``most``: the second clip of the ratio, None without; ``max_norm`` 0: no clipping.
+
+    ``kl``: weight of the KL term; other than 0 there is no program.
+    """
 
     learning_rate: np.float32
     weight_decay: np.float32
@@ -143,3 +168,4 @@ class LearnRates:
     high: np.float32
     most: np.float32 | None
     temperature: np.float32
+    kl: np.float32 = _NONE

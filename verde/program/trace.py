@@ -1,23 +1,26 @@
 """Why this module exists: who re-executed a step can name all of it by one root, and show any piece against that root.
 
-A trace exists only in a dispute. Trees of tensors are kept when they are asked for. Layouts: ``verde.program.tree``.
+A trace exists only in a dispute, and would fill many times the memory of the step, so that only its roots are kept.
+Layouts: ``verde.program.tree``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from copy import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from eth_utils.crypto import keccak
 
+from protocol.errors import NumericsError
+from verde.numerics.oracle.rounding import NotANumber
+from verde.program.execute import run
 from verde.program.kinds import Type
-from verde.program.leaf import Read
+from verde.program.leaf import Read, evaluate
 from verde.program.node import Node
-from verde.program.program import DTYPES, Program
-from verde.program.tree import CHUNK_BYTES, Tree, num_chunks, root_of, tensor_tree
+from verde.program.program import DTYPES, Program, Sources
+from verde.program.tree import CHUNK_BYTES, MISSING, Tree, num_chunks, root_of, tensor_tree
 
 Array = np.ndarray[Any, Any]
 
@@ -64,27 +67,86 @@ def show(values: Array, tree: Tree, first: int, count: int) -> Piece:
     return Piece(low, part.astype(raw.dtype.newbyteorder("<")).tobytes(), tree.proof(low, high - low + 1))
 
 
-class Trace:
-    """All outputs of a program's nodes, as ``verde.program.execute`` gives them."""
+Recall = Callable[[frozenset[int]], dict[int, Array]]
 
-    def __init__(self, program: Program, values: Sequence[Array]) -> None:
+
+class Trace:
+    """The outputs of a program's nodes: the root of each, and, computed again when they are asked for, its elements.
+
+    At any time the outputs of one node and of its inputs are in memory: what a dispute is about.
+
+    ``broken``: (node, element) of the first element that does not exist, because a result is no number. Whatever
+    anybody says it is, is wrong. The roots from that node on are ``MISSING``, and stand for nothing.
+    """
+
+    def __init__(
+        self, program: Program, roots: Sequence[bytes], recall: Recall, broken: tuple[int, int] | None = None
+    ) -> None:
+        self.program, self._roots, self._recall, self.broken = program, tuple(roots), recall, broken
+        self._kept: dict[int, Array] = {}
+        self._trees: dict[int, Tree] = {}
+        self.tree = Tree(np.frombuffer(b"".join(self._roots), np.uint8).reshape(-1, 32))
+
+    @classmethod
+    def of_run(cls, program: Program, sources: Sources) -> Trace:
+        """Runs the program, and again up to a node whenever elements of others than the last ones are asked for.
+
+        Where a result is no number the run ends, and the trace is ``broken`` there. Otherwise raises as
+        ``verde.program.execute.compute``.
+        """
+
+        def recall(numbers: frozenset[int]) -> dict[int, Array]:
+            return {n: value for n, value in run(program, sources, max(numbers) + 1) if n in numbers}
+
+        roots: list[bytes] = []
+        try:
+            for _, value in run(program, sources):
+                roots.append(tensor_tree(value).root)
+        except NumericsError:
+            return cls._ended(program, roots, recall)
+        return cls(program, roots, recall)
+
+    @classmethod
+    def _ended(cls, program: Program, roots: list[bytes], recall: Recall) -> Trace:
+        """The trace of a run that ends at the node after ``roots``."""
+        number, node = len(roots), program.nodes[len(roots)]
+        missing = [MISSING] * (len(program.nodes) - number)
+        before = cls(program, roots + missing, recall)
+        inputs = frozenset(access.node for access in node.inputs)
+        before._kept = recall(inputs)
+        words = np.zeros(node.num_elements, np.uint32 if node.type == Type.F32 else np.int64)
+        read = before._read(node)
+        element = 0
+        try:
+            for element in range(node.num_elements):
+                words[element] = evaluate(node, element, read)
+        except NotANumber:
+            value = words.view(np.float32) if node.type == Type.F32 else words.astype(DTYPES[node.type])
+            value = value.reshape(node.sizes)
+
+            def recall_part(numbers: frozenset[int]) -> dict[int, Array]:
+                own = {number: value} if number in numbers else {}
+                return recall(numbers - {number}) | own if numbers - {number} else own
+
+            return cls(program, roots + missing, recall_part, (number, element))
+        raise AssertionError(f"execution refuses node {number}, and no element of it is refused by the judge")
+
+    @classmethod
+    def of_values(cls, program: Program, values: Sequence[Array]) -> Trace:
+        """A trace whose outputs are all in memory."""
         if len(values) != len(program.nodes):
             raise ValueError(f"{len(values)} outputs for {len(program.nodes)} nodes")
-        self.program, self.values = program, tuple(values)
-        self._trees: dict[int, Tree] = {}
-        self._settle([tensor_tree(value).root for value in values])
-
-    def _settle(self, roots: list[bytes]) -> None:
-        self._roots = roots
-        self.tree = Tree(np.frombuffer(b"".join(roots), np.uint8).reshape(-1, 32))
+        roots = [tensor_tree(value).root for value in values]
+        return cls(program, roots, lambda numbers: {number: values[number] for number in numbers})
 
     def with_output(self, number: int, value: Array) -> Trace:
         """A trace that has another output of one node, and all others as they are."""
-        other = copy(self)
-        other.values = (*self.values[:number], value, *self.values[number + 1 :])
-        other._trees = {}
-        other._settle([*self._roots[:number], tensor_tree(value).root, *self._roots[number + 1 :]])
-        return other
+
+        def recall(numbers: frozenset[int]) -> dict[int, Array]:
+            return self._recall(numbers) | ({number: value} if number in numbers else {})
+
+        roots = (*self._roots[:number], tensor_tree(value).root, *self._roots[number + 1 :])
+        return Trace(self.program, roots, recall)
 
     @property
     def root(self) -> bytes:
@@ -93,33 +155,56 @@ class Trace:
     def node(self, number: int) -> Node:
         return self.program.nodes[number]
 
+    def results(self) -> dict[str, Array]:
+        """The program's results by name; none of them is kept."""
+        found = self._recall(frozenset(self.program.outputs.values()))
+        return {name: found[number] for name, number in self.program.outputs.items()}
+
+    def focus(self, number: int) -> None:
+        """Have the outputs of node ``number`` and of what it reads in memory, and no others."""
+        wanted = frozenset({number, *(access.node for access in self.node(number).inputs)})
+        if not wanted <= self._kept.keys():
+            self._kept, self._trees = self._recall(wanted), {}
+
+    def value(self, number: int) -> Array:
+        """Node ``number``'s output."""
+        if number not in self._kept:
+            self.focus(number)
+        return self._kept[number]
+
     def tensor(self, number: int) -> Tree:
         """The tree of node ``number``'s output."""
+        value = self.value(number)
         if number not in self._trees:
-            self._trees[number] = tensor_tree(self.values[number])
+            self._trees[number] = tensor_tree(value)
         return self._trees[number]
 
     def chunk(self, number: int, chunk: int) -> bytes:
         """One chunk of node ``number``'s output."""
         per_chunk = CHUNK_BYTES // self.node(number).type.size
-        return show(self.values[number], self.tensor(number), chunk * per_chunk, 1).raw
+        return show(self.value(number), self.tensor(number), chunk * per_chunk, 1).raw
 
     def piece(self, number: int, first: int, count: int) -> Piece:
         """Elements of node ``number``'s output, against that output's root."""
-        return show(self.values[number], self.tensor(number), first, count)
+        return show(self.value(number), self.tensor(number), first, count)
 
     def reader(self, number: int) -> Read:
         """Reads the inputs of node ``number`` from the outputs of earlier nodes."""
-        node = self.node(number)
+        self.focus(number)
+        return self._read(self.node(number))
 
+    def _read(self, node: Node) -> Read:
         def read(which: int, first: int, count: int) -> tuple[int, ...]:
             source = node.inputs[which].node
-            values = np.ascontiguousarray(self.values[source]).reshape(-1)[first : first + count]
-            return words_of(values.astype(values.dtype.newbyteorder("<")).tobytes(), self.node(source).type)
+            return _words(self.value(source), self.node(source).type, first, count)
 
         return read
 
     def word(self, number: int, element: int) -> int:
         """One element's word."""
-        value = np.ascontiguousarray(self.values[number]).reshape(-1)[element : element + 1]
-        return words_of(value.astype(value.dtype.newbyteorder("<")).tobytes(), self.node(number).type)[0]
+        return _words(self.value(number), self.node(number).type, element, 1)[0]
+
+
+def _words(values: Array, type_: Type, first: int, count: int) -> tuple[int, ...]:
+    part = np.ascontiguousarray(values).reshape(-1)[first : first + count]
+    return words_of(part.astype(part.dtype.newbyteorder("<")).tobytes(), type_)

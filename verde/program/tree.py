@@ -57,7 +57,7 @@ class Tree:
 
     @property
     def root(self) -> bytes:
-        return self._levels[-1][0].tobytes()
+        return bytes(self._levels[-1][0])
 
     def node(self, level: int, index: int) -> bytes:
         """A node's hash; ``MISSING`` beyond the end of its level."""
@@ -113,12 +113,16 @@ def root_of(
 
 def top_of(children: Sequence[bytes], levels: int) -> bytes:
     """The node that is ``levels`` above these; those that are left out at the end are missing."""
-    nodes = list(children)
+    return between(children, levels)[-1][0]
+
+
+def between(children: Sequence[bytes], levels: int) -> list[list[bytes]]:
+    """These nodes and all levels up to the one node ``levels`` above them."""
+    found = [list(children)]
     for _ in range(levels):
-        if len(nodes) % 2:
-            nodes.append(MISSING)
-        nodes = [keccak(nodes[i] + nodes[i + 1]) for i in range(0, len(nodes), 2)]
-    return nodes[0]
+        below = found[-1] + [MISSING] * (len(found[-1]) % 2)
+        found.append([keccak(below[i] + below[i + 1]) for i in range(0, len(below), 2)])
+    return found
 
 
 def num_chunks(num_bytes: int) -> int:

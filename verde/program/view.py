@@ -27,9 +27,7 @@ class View:
 
     def permute(self, *axes: int) -> View:
         """Axes in another order."""
-        return replace(
-            self, sizes=tuple(self.sizes[a] for a in axes), strides=tuple(self.strides[a] for a in axes)
-        )
+        return replace(self, sizes=tuple(self.sizes[a] for a in axes), strides=tuple(self.strides[a] for a in axes))
 
     def transpose(self) -> View:
         """The last two axes swapped."""

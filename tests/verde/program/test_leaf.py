@@ -1,8 +1,8 @@
 """The judge computes, element by element, what execution computes for whole tensors."""
 
 import pytest
-from tests.verde.program.small import PROGRAMS
 
+from tests.verde.program.small import PROGRAMS
 from verde.program.execute import execute
 from verde.program.kinds import Kind
 from verde.program.leaf import SOURCES, evaluate
@@ -12,7 +12,7 @@ from verde.program.trace import Trace
 @pytest.fixture(scope="module", params=PROGRAMS)
 def trace(request):
     program, sources = PROGRAMS[request.param]()
-    return Trace(program, execute(program, sources))
+    return Trace.of_values(program, execute(program, sources))
 
 
 def test_first_middle_and_last_element_of_every_node_are_what_the_oracle_says(trace):
