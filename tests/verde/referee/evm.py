@@ -84,6 +84,19 @@ class Evm:
         """The element of each leaf."""
         return self.call("evaluate", [(leaf.node, leaf.element, leaf.inputs) for leaf in leaves])
 
+    def evaluate_followed_by(self, leaves: Iterable[Leaf], junk: bytes) -> list[Answer]:
+        """The element of each leaf, with ``junk`` where calldata has zeros: behind inputs, up to a word's end."""
+        evaluate = function(CONTRACT, "evaluate")
+        messages = []
+        for leaf in leaves:
+            longer = [one + (junk * 8)[: -len(one) % 32] for one in leaf.inputs]
+            data = evaluate.call_data(leaf.node, leaf.element, longer)
+            for one, long in zip(leaf.inputs, longer, strict=True):
+                told = len(long).to_bytes(32, "big").hex() + long.hex()
+                data = data.replace(told, len(one).to_bytes(32, "big").hex() + long.hex())
+            messages.append(("eth_call", [self._message(data), "latest"]))
+        return [evaluate.result(reply["result"]) for reply in self._ask(messages)]
+
     def apply(self, kind: Kind, *columns: Sequence[int], attributes: tuple[int, ...] = ()) -> list[Answer]:
         """The kind's element for each row of 4-byte inputs."""
         rows = zip(*columns, strict=True)

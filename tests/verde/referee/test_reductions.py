@@ -69,7 +69,7 @@ def significand_row(rng: random.Random, length: int) -> list[int]:
 
 
 def test_products_of_significands(evm: Evm, rng: random.Random, num_cases: int) -> None:
-    leaves, wanted = [], []
+    leaves, wanted, integers = [], [], []
     for _ in range(num_cases):
         length = rng.choice([*LENGTHS, 1024] if rng.random() < 0.02 else LENGTHS)
         a, b = significand_row(rng, length), significand_row(rng, length)
@@ -81,7 +81,9 @@ def test_products_of_significands(evm: Evm, rng: random.Random, num_cases: int) 
             inputs, edge = [*inputs[:3]], ea
         leaves.append(Leaf(Kind.DOT, tuple(inputs), length=length))
         wanted.append(no_number(lambda c=c, e=edge: out(c * Fraction(2) ** (e - 2 * BITS))))
+        integers.append(c)
     assert mismatches(leaves, evm.evaluate(leaves), wanted) == []
+    assert evm.call("fold", [(leaf.node, 0, 0, 0, leaf.inputs) for leaf in leaves]) == integers
 
 
 def test_rows_become_significands_and_their_products_numbers(evm: Evm, rng: random.Random, num_cases: int) -> None:
@@ -175,6 +177,39 @@ def test_sums_of_rows(evm: Evm, rng: random.Random, num_cases: int) -> None:
     ]
     wanted = [no_number(lambda one: total(numbers(one)), one) for one in cases]
     assert mismatches(cases, evm.evaluate(leaves), wanted) == []
+
+
+def test_integers_that_sums_are_made_of(evm: Evm, rng: random.Random, num_cases: int) -> None:
+    """Rounding to 24 bits would hide a tie that went the wrong way."""
+    leaves, wanted = [], []
+    for _ in range(num_cases):
+        field = rng.randint(40, 254)
+        places = [rng.randint(30, 38) for _ in range(rng.choice(LENGTHS))]
+        bits = [ordinary(rng, field, field), *(ordinary(rng, field - one, field - one) for one in places)]
+        bits = [one & rng.choice([0xFF800000, 0xFFC00000, 0xFFE00000, ~0]) for one in bits]
+        unit = Fraction(2) ** (SUM_BITS - expo(numbers(bits)))
+        leaves.append(Leaf(Kind.SUM, (packed(bits), packed([expo(numbers(bits))])), length=len(bits)))
+        wanted.append(sum(nearest_integer(Fraction(x) * unit) for x in numbers(bits)))
+    assert evm.call("fold", [(leaf.node, 0, 0, 0, leaf.inputs) for leaf in leaves]) == wanted
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("length", [1, 3, 4, 5, 7, 9, 13, 15])
+def test_what_lies_behind_a_row_in_calldata_does_not_count(evm: Evm, rng: random.Random, length: int) -> None:
+    bits, indices = [ordinary(rng, 90, 100) for _ in range(length)], [rng.randrange(2) for _ in range(length)]
+    significands_ = packed(significand_row(rng, length), 2)
+    e = packed([-20])
+    leaves = [
+        Leaf(Kind.DOT, (significands_, e, significands_), length=length),
+        Leaf(Kind.SUM, (packed(bits), e), length=length),
+        Leaf(Kind.EXPONENT, (packed(bits),), (1,), length=length),
+        Leaf(Kind.EXPONENT, (packed(bits), packed(indices)), (1,), length=length),
+        Leaf(Kind.MAX, (packed(bits),), length=length),
+        Leaf(Kind.MAX, (packed(bits), packed(indices, 1)), length=length),
+        Leaf(Kind.ARGMAX, (packed(bits),), length=length),
+        Leaf(Kind.SUM_WHERE, (packed(bits), e, packed(indices)), (NO_SKIP,), sizes=(2,), element=1, length=length),
+    ]
+    assert evm.evaluate_followed_by(leaves, b"\x01\x00\x00\x7e") == evm.evaluate(leaves)
 
 
 def test_largest_of_rows(evm: Evm, rng: random.Random, num_cases: int) -> None:
