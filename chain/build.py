@@ -37,6 +37,7 @@ DEPLOYED = (
     "Equivocation",
     "SwarmBase",
     "SwarmDeployment",
+    "LeafEvaluator",
 )
 """Contracts with an artifact; the other sources are parts of them."""
 
@@ -56,7 +57,8 @@ def source_hash(path: Path) -> str:
 
 def compile_contracts() -> dict[str, dict[str, Any]]:
     """Artifacts by contract name. Needs the npm packages; raises ``SwarmError`` with the compiler's messages."""
-    sources = {path.name: {"content": path.read_text()} for path in sorted(CONTRACTS_FOLDER.glob("*.sol"))}
+    paths = sorted([*CONTRACTS_FOLDER.glob("*.sol"), *CONTRACTS_FOLDER.glob("leaf/*.sol")])
+    sources = {path.relative_to(CONTRACTS_FOLDER).as_posix(): {"content": path.read_text()} for path in paths}
     output = _run_solc({"language": "Solidity", "sources": sources, "settings": SETTINGS})
     messages = [entry["formattedMessage"] for entry in output.get("errors", []) if _concerns_us(entry)]
     if messages:

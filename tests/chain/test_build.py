@@ -12,8 +12,10 @@ def test_artifacts_were_made_from_the_sources_as_they_are():
 
 
 def test_a_changed_source_is_noticed(tmp_path, monkeypatch):
-    for path in [*build.CONTRACTS_FOLDER.glob("*.sol"), build.CONTRACTS_FOLDER / "package-lock.json"]:
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "leaf").mkdir()
+    for pattern in ("*.sol", "leaf/*.sol", "package-lock.json"):
+        for path in build.CONTRACTS_FOLDER.glob(pattern):
+            (tmp_path / path.relative_to(build.CONTRACTS_FOLDER)).write_bytes(path.read_bytes())
     monkeypatch.setattr(build, "CONTRACTS_FOLDER", tmp_path)
     assert build.stale_sources() == []
     (tmp_path / "PeerProof.sol").write_text("// changed")
