@@ -6,6 +6,7 @@ import asyncio
 import random
 import unicodedata
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -65,8 +66,17 @@ async def play(
     return honest, eve
 
 
-def check_nothing_was_lost(honest: Sequence[Seat], num_rounds: int = 1) -> list[RoundSettled]:
-    """Every honest peer finished every round in every stage, was paid for all of it, and waited at most once."""
+LATE_ONCE = Fraction(5, 6)
+"""What a punctual peer keeps of a round when a stage of it reached most others after their stage had ended, which
+somebody who holds records back can bring about: half of one of three stages is lost (docs/economics.md)."""
+
+
+def check_nothing_was_lost(
+    honest: Sequence[Seat], num_rounds: int = 1, *, kept: Fraction = Fraction(1)
+) -> list[RoundSettled]:
+    """Every honest peer finished every round in every stage, was paid for all of it, and waited at most once.
+
+    ``kept``: the share of a round's pay that is enough."""
     for seat in honest:
         ended = seat.told(RoundEnded)
         assert [event.outcome in FINISHED for event in ended] == [True] * num_rounds, ended
@@ -76,7 +86,7 @@ def check_nothing_was_lost(honest: Sequence[Seat], num_rounds: int = 1) -> list[
         assert len(waits) == len(set(waits)), "more than one stage of a round went by waiting"
     for number, settled in enumerate(played(honest[0]), start=1):
         for seat in honest:
-            assert settled.micro_credits[seat.peer] >= worth(seat, number)
+            assert settled.micro_credits[seat.peer] >= kept * worth(seat, number)
     roots = {tuple(event.credits_root for event in seat.told(RoundSettled)) for seat in honest}
     assert len(roots) == 1
     return played(honest[0])
@@ -193,7 +203,7 @@ async def test_all_misdeeds_in_a_row_cost_nothing_in_the_end(tmp_path: Path, see
     polls_s = [dice.uniform(POLL_S / 2, 3 * POLL_S) for _ in range(4)]
     async with small_swarm(tmp_path, 4, stage_s=STAGE_S, contribute_s=1, poster_s=1) as swarm:
         honest, eve = await play(swarm, [*(MISDEEDS[name] for name in names), None], polls_s=polls_s)
-        settled = check_nothing_was_lost(honest, len(names) + 1)
+        settled = check_nothing_was_lost(honest, len(names) + 1, kept=LATE_ONCE)
         assert [event.micro_credits.get(eve.peer, 0) for event in settled[:-1]] == [0] * len(names)
         for seat in honest:
             total = sum(event.micro_credits[seat.peer] for event in settled) + seat.paid_for_verdicts(seat.peer)

@@ -11,6 +11,7 @@ from protocol.messages import BlobRef, Proposal, RoundResult
 from rewards.ledger import Verified
 from swarm.agreement import INSIST_TURNS, PROPOSAL, Agreement
 from tests.rewards.conftest import make_player
+from tests.swarm.small_swarm import ECONOMICS
 
 replace = msgspec.structs.replace
 ME, OTHER, THIRD = (make_player(number) for number in (1, 2, 3))
@@ -28,7 +29,7 @@ class Stage:
         self.proposals = {}
         bench = SimpleNamespace(
             signer=SimpleNamespace(peer=ME.peer),
-            run=SimpleNamespace(time=SimpleNamespace(poster_s=POSTER_S)),
+            run=SimpleNamespace(time=SimpleNamespace(poster_s=POSTER_S), model=ZERO_ROOT, economics=ECONOMICS),
             transport=self,
             now=lambda: 0.0,
         )
