@@ -108,7 +108,8 @@ async def main(orders: Orders) -> None:
             flushed = await outbox.flush(chain)
             for intent, error in flushed.refused + flushed.held:
                 print(f"{time.time():.3f} {type(intent).__name__} {error.reason}: {error}", flush=True)
-            if stopping and not outbox.pending and not wanted:
+            is_settled_up = not orders.claims or await game.are_paid(chain, [orders.player])
+            if stopping and not outbox.pending and not wanted and is_settled_up:
                 break
         except ChainUnreachable:
             pass

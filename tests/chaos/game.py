@@ -1,29 +1,56 @@
 """Why this module exists: it is all that the chaos tests know of the contracts; another set of contracts changes this.
 
-Two peers are the members of every round. Both may send every round's result (with both signatures: who signs is not the
-matter here), and each claims its own pay.
+Two peers are the members of every round. Both may post every round's result (with both signatures: who signs is not the
+matter here), both may open an epoch for what is settled, and each claims its own pay once that is unlocked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
-from chain.base import ZERO_ROOT, Chain, ClockView, Contracts, Enrol, Intent
-from chain.deploy import Parameters
+import msgspec
+from eth_hash.auto import keccak
+
+from chain.abi import artifact, function
+from chain.base import (
+    WEI_PER_MICRO,
+    ZERO_ROOT,
+    Chain,
+    ClockView,
+    Contracts,
+    Enrol,
+    EpochState,
+    EpochsView,
+    Intent,
+    OpenEpoch,
+    PeerRecord,
+    Stake,
+)
+from chain.rules import Rules
 from protocol.messages import RoundResult
 from tests.chain.players import Player, claim, credit_tree, result, settle
 
-PARAMETERS = Parameters(
+RULES = Rules(
     round_s=86_400,
     start_members=2,
     absence_rounds=100_000,
+    poster_s=10,
+    epoch_rounds=1,
+    challenge_s=1,
+    dispute_s=1,
+    unbonding_s=30,
+    answer_s=8,
+    min_stake_micro=1_000_000,
+    bond_micro=500_000,
     round_emission_micro=10_000,
-    total_emission_micro=10**12,
 )
+"""Weights are one each: everybody is drawn, and a majority is both."""
+
+STAKE_WEI = RULES.min_stake_micro * WEI_PER_MICRO
+BUDGET_MICRO = 10**9
 PLAYERS = [Player("chaos 0"), Player("chaos 1")]
 MICRO_PER_ROUND = [1000, 2000]
-WEI_PER_MICRO = 10**12
 
 
 def earned_micro(player: int, round: int) -> int:
@@ -31,23 +58,22 @@ def earned_micro(player: int, round: int) -> int:
     return round * MICRO_PER_ROUND[player]
 
 
-def outcome(round: int) -> RoundResult:
+def outcome(round: int, *, mark: str = "") -> RoundResult:
+    """``mark``: results of a round that differ in nothing that is paid."""
     previous = _tree(round - 1).root if round > 1 else ZERO_ROOT
-    return result(round, _tree(round).root, round * sum(MICRO_PER_ROUND), previous=previous)
+    return result(round, _tree(round).root, round * sum(MICRO_PER_ROUND), previous=previous, mark=mark)
 
 
 async def due(chain: Chain, view: ClockView, player: int, *, plays: bool, claims: bool) -> list[Intent]:
-    """What ``player`` must send now. ``plays``: it also posts the open round's result."""
+    """What ``player`` must send now. ``plays``: also the open round's result; ``claims``: also what brings its pay."""
     me = PLAYERS[player]
     record = await chain.peer(me.peer)
     if record is None or not record.enrolled:
-        return [me.registration(chain.contracts), Enrol(me.peer)]
-    intents: list[Intent] = []
-    settled = view.settled_round
-    if claims and record.claimed_micro < earned_micro(player, settled):
-        intents.append(claim(_tree(settled), me, earned_micro(player, settled)))
-    if plays and not intents and view.round == settled + 1:  # a new result would make the claim's proof stale
-        intents.append(settle(chain.contracts, outcome(view.round), *PLAYERS))
+        return [me.registration(chain.contracts), Stake(me.peer, RULES.min_stake_micro, 0), Enrol(me.peer)]
+    intents = _pay(await chain.epochs(), view, player, record) if claims else []
+    if plays and view.round == view.settled_round + 1:
+        other = PLAYERS[1 - player]
+        intents.append(settle(chain.contracts, outcome(view.round), me, other, poster=me))
     return intents
 
 
@@ -58,12 +84,69 @@ async def are_paid(chain: Chain, players: list[int]) -> bool:
     return all(one is not None and one.claimed_micro == earned_micro(player, settled) for player, one in records)
 
 
-def transfers(contracts: Contracts, logs: list[dict[str, Any]]) -> Iterator[tuple[str, int]]:
-    """Recipient and wei of every payment out of the pool, from the token's Transfer events."""
-    for log in logs:
-        if log["address"].lower() == contracts.token.lower() and log["topics"][1][-40:] == contracts.pool[2:].lower():
-            yield "0x" + log["topics"][2][-40:], int(log["data"], 16)
+def _pay(epochs: EpochsView, view: ClockView, player: int, record: PeerRecord) -> list[Intent]:
+    intents: list[Intent] = []
+    paying, newest, settled = epochs.claimable, epochs.newest, view.settled_round
+    if paying is not None and record.claimed_micro < earned_micro(player, paying.round):
+        micro = earned_micro(player, paying.round)
+        intents.append(claim(_tree(paying.round), PLAYERS[player], micro, epoch=paying.number))
+    is_decided = newest is None or newest.state is EpochState.FINAL
+    if is_decided and settled > epochs.covered_round and view.round > epochs.final_round + RULES.epoch_rounds:
+        intents.append(OpenEpoch(settled))
+    return intents
 
 
+# --- what the chain itself says --------------------------------------------------------------------------------------
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """A log of the run's contracts: what happened, and the numbers and amounts in it.
+
+    ``event``: exactly this, for nothing in a run may happen twice. ``settled``: the round that got a result;
+    ``opened``: the epoch that began; ``payer``, ``payee``, ``wei``: tokens that moved.
+    """
+
+    event: str = ""
+    settled: int | None = None
+    opened: int | None = None
+    payer: str = ""
+    payee: str = ""
+    wei: int = 0
+
+
+def seen(contracts: Contracts, log: dict[str, Any]) -> Seen:
+    """Tokens may move twice in the same way; every other event is one of a kind."""
+    at, topics = log["address"].lower(), log["topics"]
+    if at == contracts.token.lower():
+        if topics[0] != topic("SwarmToken", "Transfer"):
+            return Seen()
+        return Seen(payer="0x" + topics[1][-40:], payee="0x" + topics[2][-40:], wei=int(log["data"], 16))
+    settled = int(topics[1], 16) if topics[0] == topic("Contributions", "RoundSettled") else None
+    opened = int(topics[1], 16) if topics[0] == topic("Settlement", "EpochOpened") else None
+    return Seen(event=" ".join([at, *topics, log["data"]]), settled=settled, opened=opened)
+
+
+def call_of(contracts: Contracts, transaction: dict[str, Any], num_epochs: int) -> str:
+    """What a transaction wants. Two of one wallet that want the same are one too many.
+
+    A permit is no part of what a deposit wants. ``num_epochs``: how many had begun after it: to open an epoch says
+    nothing about which, and who comes too late wanted the newest.
+    """
+    data: str = transaction["input"]
+    if data == function("Settlement", "openEpoch").call_data():
+        return f"openEpoch {num_epochs}"
+    if data.startswith("0x" + function("StakeVault", "depositWithPermit").selector.hex()):
+        data = data[: 2 + 2 * (4 + 3 * 32)]
+    return f"{transaction['to']} {data}"
+
+
+@cache
+def topic(contract: str, name: str) -> str:
+    """The first topic of a contract's event, by which a log is told apart."""
+    entry = next(one for one in artifact(contract)["abi"] if one["type"] == "event" and one["name"] == name)
+    return "0x" + keccak(f"{name}({','.join(part['type'] for part in entry['inputs'])})".encode()).hex()
+
+
+@cache
 def _tree(round: int) -> Any:
     return credit_tree({player: earned_micro(index, round) for index, player in enumerate(PLAYERS)})

@@ -18,23 +18,25 @@ from unittest import mock
 import msgspec
 
 from chain import devchain
-from chain.base import Contracts
+from chain.base import WEI_PER_MICRO, Contracts
 from chain.deploy import deploy
 from chain.devchain import DevChain, anvil_command
-from chain.gate import Faucet, Gate, GateLimits
+from chain.gate import Faucet, Gate, GateLimits, Tokens
 from chain.nonces import read_entries
 from chain.rpc import Rpc
+from chain.run_deploy import Founding, create_run
 from chain.sender import Sender
 from chain.web3_chain import Web3Chain
 from rewards.items import State
 from rewards.outbox import Outbox
+from tests.chain.players import content
 from tests.chaos import game
 from tests.chaos.actor import Orders
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK_TIME_S = 0.2
-LATE = 120
-"""An actor that sends something, waits for it and confirms it has passed so many points."""
+LATE = 240
+"""An actor that joins, or that opens an epoch, waits for it and claims its pay, has passed so many points."""
 
 SOON = 6
 """So many points after a broadcast, most transactions are not mined yet."""
@@ -60,13 +62,20 @@ class Stage:
         with self._command():
             self.chain = await DevChain.start(self.folder / "chain", block_time_s=BLOCK_TIME_S)
         self.rpc = Rpc([self.chain.url])
-        deployment = await deploy(self.chain.url, self.chain.account, self.folder / "deployment.json", game.PARAMETERS)
-        self.contracts: Contracts = deployment.contracts
-        faucet = Faucet(Sender(self.rpc, self.chain.account, self.contracts.chain_id))
+        self.contracts = await self._found()
+        founder = Sender(self.rpc, self.chain.account, self.contracts.chain_id)
+        faucet = Faucet(founder, tokens=Tokens(self.contracts.token, game.STAKE_WEI, 100 * game.STAKE_WEI))
         self.gate = Gate(self.chain.url, faucet=faucet, limits=LIMITS)
         self.url = await self.gate.start()
         await asyncio.sleep(4)  # the deployment is in the state file and its copies, and deep enough to stay
         return self
+
+    async def _found(self) -> Contracts:
+        shared = await deploy(self.chain.url, self.chain.account, self.folder / "chain.json")
+        parts = (content("run"), content("model"), content("task"))
+        founding = Founding(*parts, "the chaos game", game.RULES, game.BUDGET_MICRO)
+        run = await create_run(self.chain.url, self.chain.account, shared, founding, self.folder / "run.json")
+        return run.contracts
 
     @contextlib.contextmanager
     def _command(self) -> Iterator[None]:
@@ -161,8 +170,9 @@ class Stage:
 class Audit(msgspec.Struct):
     """What really happened, by the node's own blocks.
 
-    ``nonces``: of each wallet's transactions, in the order of the chain; ``repeats``: calls that succeeded more than
-    once; ``again``: calls that a wallet sent more than once; ``reverted``: transactions that did not succeed.
+    ``nonces``: of each wallet's transactions, in the order of the chain; ``repeats``: events that happened more than
+    once; ``again``: calls that a wallet sent more than once; ``reverted``: transactions that did not succeed;
+    ``rounds``: those that got a result, ``epochs``: those that were opened, in the order of the chain.
     """
 
     settled_round: int
@@ -170,57 +180,73 @@ class Audit(msgspec.Struct):
     repeats: list[str]
     again: list[str]
     reverted: int
-    paid_wei: dict[int, int]
-    num_payments: dict[int, int]
+    rounds: list[int]
+    epochs: list[int]
+    staked_wei: Counter[int]
+    paid_wei: Counter[int]
+    num_payments: Counter[int]
 
 
 def told(found: Audit) -> str:
     """In a line, for whoever runs this by hand (``-s``)."""
+    rounds, epochs, payments = len(found.rounds), len(found.epochs), found.num_payments.total()
     transactions = sum(len(nonces) for nonces in found.nonces.values())
-    payments = sum(found.num_payments.values())
     return (
-        f"{found.settled_round} rounds settled and {payments} payments made, each once, by {transactions} transactions,"
-        f" {found.reverted} of them reverted"
+        f"{rounds} rounds settled, {epochs} epochs opened and {payments} payments made, each once, by {transactions}"
+        f" transactions, {found.reverted} of them reverted"
     )
 
 
 async def audit(stage: Stage) -> Audit:
     """Walk through all blocks."""
+    at = stage.contracts
     wallets = {player.account.address.lower(): index for index, player in enumerate(game.PLAYERS)}
-    found = Audit(0, {index: [] for index in wallets.values()}, [], [], 0, Counter(), Counter())
-    done: Counter[str] = Counter()
+    found = Audit(0, {index: [] for index in wallets.values()}, [], [], 0, [], [], Counter(), Counter(), Counter())
+    events: Counter[str] = Counter()
     sent: Counter[str] = Counter()
     head = int(await stage.rpc.request("eth_blockNumber"), 16)
     for number in range(head + 1):
         block = await stage.rpc.request("eth_getBlockByNumber", hex(number), True)
         for transaction in block["transactions"]:
-            receipt = await stage.rpc.request("eth_getTransactionReceipt", transaction["hash"])
             sender = wallets.get(transaction["from"].lower())
             if sender is None:
                 continue
+            receipt = await stage.rpc.request("eth_getTransactionReceipt", transaction["hash"])
+            for happened in (game.seen(at, log) for log in receipt["logs"]):
+                _note(found, at, wallets, happened)
+                events[happened.event] += bool(happened.event)
             found.nonces[sender].append(int(transaction["nonce"], 16))
-            sent[f"{sender} {transaction['to']} {transaction['input']}"] += 1
-            if receipt["status"] != "0x1":
-                found.reverted += 1
-                continue
-            done[transaction["to"] + transaction["input"]] += 1
-            for to, wei in game.transfers(stage.contracts, receipt["logs"]):
-                found.paid_wei[wallets[to]] += wei
-                found.num_payments[wallets[to]] += 1
-    found.repeats = [call for call, times in done.items() if times > 1]
+            found.reverted += receipt["status"] != "0x1"
+            sent[f"{sender} {game.call_of(at, transaction, len(found.epochs))}"] += 1
+    found.repeats = [event for event, times in events.items() if times > 1]
     found.again = [call for call, times in sent.items() if times > 1]
     async with _reader(stage) as chain:
         found.settled_round = (await chain.clock()).settled_round
     return found
 
 
+def _note(found: Audit, at: Contracts, wallets: dict[str, int], happened: game.Seen) -> None:
+    if happened.settled is not None:
+        found.rounds.append(happened.settled)
+    if happened.opened is not None:
+        found.epochs.append(happened.opened)
+    if happened.payee == at.vault.lower():
+        found.staked_wei[wallets[happened.payer]] += happened.wei
+    if happened.payer == at.settlement.lower():
+        found.paid_wei[wallets[happened.payee]] += happened.wei
+        found.num_payments[wallets[happened.payee]] += 1
+
+
 async def require_exactly_once(stage: Stage, *, wallets: tuple[int, ...] = (0, 1)) -> Audit:
     """Every round that was begun is settled, all that was earned is paid, once, and every file is at rest."""
     found = await audit(stage)
     assert found.repeats == []
+    assert found.rounds == list(range(1, found.settled_round + 1))
+    assert found.epochs == list(range(len(found.epochs)))
     for wallet in wallets:
         assert found.nonces[wallet] == list(range(len(found.nonces[wallet])))
-        assert found.paid_wei[wallet] == game.earned_micro(wallet, found.settled_round) * game.WEI_PER_MICRO
+        assert found.staked_wei[wallet] == game.STAKE_WEI
+        assert found.paid_wei[wallet] == game.earned_micro(wallet, found.settled_round) * WEI_PER_MICRO
         folder = stage.folder / f"peer {wallet}"
         used = len(found.nonces[wallet])
         assert [one for one in read_entries(folder / "wallet.log") if one.state == "open" and one.nonce >= used] == []
