@@ -73,8 +73,10 @@ def findings() -> list[str]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         (folder / "src").mkdir()
-        for source in CONTRACTS_FOLDER.glob("*.sol"):
-            shutil.copy(source, folder / "src")
+        for source in (*CONTRACTS_FOLDER.glob("*.sol"), *CONTRACTS_FOLDER.glob("leaf/*.sol")):
+            target = folder / "src" / source.relative_to(CONTRACTS_FOLDER)
+            target.parent.mkdir(exist_ok=True)
+            shutil.copy(source, target)
         (folder / "foundry.toml").write_text(_CONFIGURATION)
         compiler = compiler_script(folder)
         (folder / "node_modules").symlink_to(CONTRACTS_FOLDER / "node_modules")
