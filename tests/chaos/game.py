@@ -136,7 +136,7 @@ def call_of(contracts: Contracts, transaction: dict[str, Any], num_epochs: int) 
     if data == function("Settlement", "openEpoch").call_data():
         return f"openEpoch {num_epochs}"
     if data.startswith("0x" + function("StakeVault", "depositWithPermit").selector.hex()):
-        data = data[: 2 + 2 * (4 + 3 * 32)]
+        return f"deposit {data[10 : 10 + 2 * 3 * 32]}"
     return f"{transaction['to']} {data}"
 
 
