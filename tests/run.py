@@ -4,7 +4,8 @@
     ./run_swarm.sh test PYTEST-ARGS  only pytest, with these arguments
 
 Every check runs even when an earlier one failed. The last line sums up all tests; the exit code is 0 only when every
-check and every test passed. Tests with real processes run one after the other: they share the machine's two cores.
+check and every test passed. Whole swarms play one after the other, since they share the machine's two cores. Tests of
+one chain node or daemon mostly wait for it, so two of them run at once.
 """
 
 from __future__ import annotations
@@ -25,9 +26,12 @@ CHECKS = {
     "architecture": [BIN / "lint-imports", "--no-logo"],
 }
 PYTEST = [sys.executable, "-m", "pytest"]
+INTEGRATION = "integration and not slow and not gpu"
+SWARMS = ROOT / "tests" / "integration"
 SUITES = {
     "unit tests": [*PYTEST, "-n", "2", "-m", "not integration and not slow and not gpu"],
-    "integration tests": [*PYTEST, "-v", "-m", "integration and not slow and not gpu"],
+    "chain and network": [*PYTEST, "-n", "2", "-m", INTEGRATION, "--ignore", SWARMS],
+    "whole swarms": [*PYTEST, "-v", "-m", INTEGRATION, SWARMS],
 }
 NO_TESTS_COLLECTED = 5
 
