@@ -28,9 +28,13 @@ from chain.durable import DurableLines
 from chain.endpoints import Endpoint
 from chain.nonces import WalletLog
 from chain.web3_chain import Web3Chain
-from protocol.errors import ChainUnreachable
+from protocol.errors import ChainError, ChainUnreachable
 from rewards.outbox import Outbox
 from tests.chaos import game
+
+
+GONE = "EpochNotOpen"
+"""A view of the epochs takes several requests. Between two of them the chain may lose the block with the newest one."""
 
 
 class Orders(msgspec.Struct):
@@ -113,6 +117,10 @@ async def main(orders: Orders) -> None:
                 break
         except ChainUnreachable:
             pass
+        except ChainError as error:
+            if error.reason != GONE:
+                raise
+            print(f"{time.time():.3f} look again: {error}", flush=True)
         await asyncio.sleep(0.05)
     await chain.close()
 
