@@ -32,7 +32,6 @@ from protocol.errors import ChainError, ChainUnreachable
 from rewards.outbox import Outbox
 from tests.chaos import game
 
-
 GONE = "EpochNotOpen"
 """A view of the epochs takes several requests. Between two of them the chain may lose the block with the newest one."""
 
