@@ -35,6 +35,10 @@ STATES = (EpochState.OPEN, EpochState.CHALLENGED, EpochState.FINAL, EpochState.V
 """By the number that the settlement contract gives them."""
 
 
+LOST_BETWEEN_READS = 3
+"""How often a view of several reads is begun anew because the chain went back in between."""
+
+
 class Reader:
     """Reads the run at ``contracts``. Raises ``ChainUnreachable``, or ``ChainError`` (``ForeignContract`` when what
     answers is something else)."""
@@ -117,6 +121,16 @@ class Reader:
         return Balance(quantity(gas_wei), token_wei)
 
     async def epochs(self) -> EpochsView:
+        """What is being paid out. Reads again when a chain that lost its last blocks lost an epoch in between."""
+        for _ in range(LOST_BETWEEN_READS):
+            try:
+                return await self._epochs()
+            except ChainError as error:
+                if error.reason != "EpochNotOpen":
+                    raise
+        return await self._epochs()
+
+    async def _epochs(self) -> EpochsView:
         at = self._contracts.settlement
         header, count, (found, claimable), (final_round, final_root), (_, ends_at, _) = await gather(
             self._rpc.request("eth_getBlockByNumber", "latest", False),

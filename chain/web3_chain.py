@@ -162,7 +162,8 @@ class Web3Chain:
             self._reader.read(at.token, function("SwarmToken", "nonces"), self.wallet),
             self._rpc.request("eth_getBlockByNumber", "latest", False),
         )
-        deadline = quantity(field(header, "timestamp")) + PERMIT_VALID_S
+        # To the hour, so that whoever died before it was broadcast signs the very same transaction again.
+        deadline = (quantity(field(header, "timestamp")) // PERMIT_VALID_S + 2) * PERMIT_VALID_S
         digest = permit_digest(at, self.wallet, at.vault, amount_wei, nonce, deadline)
         return stake_with_permit(at, intent, deadline, sign_digest(bytes(self._account.key), digest))
 

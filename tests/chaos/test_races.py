@@ -17,9 +17,10 @@ from tests.chain.players import settle
 from tests.chaos import game
 from tests.chaos.stage import Stage, audit, require_exactly_once, until_settled
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.integration]
+pytestmark = pytest.mark.asyncio
 
 
+@pytest.mark.integration
 async def test_of_two_results_for_a_round_one_wins_and_the_other_is_told_why(tmp_path):
     async with Stage(tmp_path) as stage, two_members(stage) as members:
         offers = [game.outcome(1, mark=f"of {index}") for index in (0, 1)]
@@ -39,6 +40,7 @@ async def test_of_two_results_for_a_round_one_wins_and_the_other_is_told_why(tmp
     assert found.rounds == [1]
 
 
+@pytest.mark.integration
 async def test_of_two_who_open_the_same_epoch_one_wins_and_the_others_intent_ends_as_done(tmp_path):
     async with Stage(tmp_path) as stage, two_members(stage) as members:
         chain, _ = members[0]
@@ -52,6 +54,7 @@ async def test_of_two_who_open_the_same_epoch_one_wins_and_the_others_intent_end
     assert found.repeats == found.again == []
 
 
+@pytest.mark.slow
 async def test_two_processes_of_one_wallet_share_its_nonces_and_double_nothing(tmp_path):
     """One settles and one claims, from one wallet and one log; both register at first, so both want the same, too."""
     async with Stage(tmp_path) as stage:
