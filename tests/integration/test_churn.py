@@ -80,7 +80,13 @@ def kill_in(moment: str, log: PeerLog) -> int:
 
 @pytest.mark.parametrize(
     ("moment", "victim"),
-    [("answer", 0), ("critique", 1), ("decide", 2), ("train", 0), ("contribute", 1)],
+    [
+        ("answer", 0),
+        pytest.param("critique", 1, marks=pytest.mark.slow),
+        pytest.param("decide", 2, marks=pytest.mark.slow),
+        ("train", 0),
+        ("contribute", 1),
+    ],
 )
 def test_a_peer_killed_in_the_middle_comes_back_as_itself(
     token: JoinToken, logs: list[PeerLog], moment: str, victim: int

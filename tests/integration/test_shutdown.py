@@ -47,7 +47,10 @@ def everything_runs(logs: list[PeerLog], before: list[int], family: Family) -> N
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)],
+    [
+        pytest.param(signal.SIGTERM, 128 + signal.SIGTERM, marks=pytest.mark.slow),  # the other modules end so, too
+        (signal.SIGKILL, -signal.SIGKILL),
+    ],
 )
 def test_a_signal_to_the_launcher_ends_everything(
     start: Start, logs: list[PeerLog], family: Family, number: signal.Signals, code: int

@@ -216,6 +216,7 @@ def test_prices_are_shown_without_a_key_and_are_about_right(swarm, staked, home)
     assert real["steps"][0]["gas_used"] == pytest.approx(dry["steps"][0]["gas"], rel=0.2)
 
 
+@pytest.mark.slow
 def test_stake_comes_back_after_its_time(swarm, staked):
     leaving = done(swarm("unstake", "5", "--peer", "2"))
     assert (leaving["staked"], leaving["exiting"]) == (115.0, 5.0)
