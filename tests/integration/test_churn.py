@@ -178,7 +178,7 @@ def test_after_all_this_every_credit_is_paid_once(
     assert swarm.wait() == 128 + signal.SIGTERM
     wait_until(family.is_gone, "every process has ended", 15)
 
-    host = start("host", "--json", **SHORT)
+    host = start("host", "--private", "--json", **SHORT)
     wait_until(lambda: host.stdout.read_text().endswith("\n"), "the host prints its token")
     started = [log.last(PeerStarted) for log in logs]
     due = {event.address: paid(logs, event.peer) * WEI_PER_MICRO for event in started}
