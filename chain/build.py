@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from chain.abi import CONTRACT_NAMES
 from chain.toolchain import install_locked, node_command
 from protocol.errors import SwarmError
 
@@ -25,20 +26,7 @@ CHAIN_FOLDER = Path(__file__).parent
 CONTRACTS_FOLDER = CHAIN_FOLDER / "contracts"
 ARTIFACTS_FOLDER = CHAIN_FOLDER / "artifacts"
 
-DEPLOYED = (
-    "PeerRegistry",
-    "SwarmToken",
-    "RunFactory",
-    "RoundClock",
-    "Contributions",
-    "Settlement",
-    "StakeVault",
-    "Reputation",
-    "Equivocation",
-    "SwarmBase",
-    "SwarmDeployment",
-    "LeafEvaluator",
-)
+DEPLOYED = (*CONTRACT_NAMES, "LeafEvaluator")
 """Contracts with an artifact; the other sources are parts of them."""
 
 SETTINGS: dict[str, Any] = {

@@ -54,7 +54,7 @@ async def offer(request: Request, policy: FeePolicy) -> Offer:
         if price_wei > policy.max_fee_wei:
             raise fee_too_high(price_wei, policy)
         return Offer(min(policy.max_fee_wei, price_wei * 11 // 10), None)
-    tip_wei = min(policy.max_tip_wei, max(MIN_TIP_WEI, tip_wei or base_fee_wei // 10))
+    tip_wei = _tip_wei(policy, base_fee_wei, tip_wei)
     if base_fee_wei + tip_wei > policy.max_fee_wei:
         raise fee_too_high(base_fee_wei + tip_wei, policy)
     return Offer(min(policy.max_fee_wei, 2 * base_fee_wei + tip_wei), tip_wei)
@@ -65,7 +65,7 @@ async def price_wei(request: Request, policy: FeePolicy) -> int:
     base_fee_wei, tip_wei = await _market(request)
     if base_fee_wei is None:
         return quantity(await request("eth_gasPrice"))
-    return base_fee_wei + min(policy.max_tip_wei, max(MIN_TIP_WEI, tip_wei or base_fee_wei // 10))
+    return base_fee_wei + _tip_wei(policy, base_fee_wei, tip_wei)
 
 
 def raised(former: Offer, market: Offer, policy: FeePolicy) -> Offer | None:
@@ -113,6 +113,11 @@ async def _market(request: Request) -> tuple[int | None, int]:
     rewards = history.get("reward") or []
     paid = [tip for row in rewards if isinstance(row, list) and row and (tip := quantity(row[0]))]
     return quantity(fees[-1]), int(statistics.median(paid)) if paid else 0
+
+
+def _tip_wei(policy: FeePolicy, base_fee_wei: int, usual_wei: int) -> int:
+    """The usual tip, or a tenth of the base fee where nobody pays one, within the policy."""
+    return min(policy.max_tip_wei, max(MIN_TIP_WEI, usual_wei or base_fee_wei // 10))
 
 
 def _eighth_more(wei: int) -> int:

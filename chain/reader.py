@@ -6,6 +6,7 @@ is open and are read once. An answer that is not what the contract returns means
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from eth_abi.exceptions import DecodingError
@@ -39,6 +40,23 @@ LOST_BETWEEN_READS = 3
 """How often a view of several reads is begun anew because the chain went back in between."""
 
 
+async def read_view(
+    rpc: Rpc,
+    contract: Address,
+    view: Function,
+    *arguments: Any,
+    foreign: Callable[[Address], ChainError] | None = None,
+) -> Any:
+    """What a view function returns at the latest block. ``foreign``: the error for a contract that is another one."""
+    try:
+        data = await rpc.request("eth_call", {"to": contract, "data": view.call_data(*arguments)}, "latest")
+        return view.result(data)
+    except RpcRefused as refused:
+        raise contract_error(refused) from refused
+    except (DecodingError, ValueError, TypeError) as error:
+        raise (foreign or foreign_contract)(contract) from error
+
+
 class Reader:
     """Reads the run at ``contracts``. Raises ``ChainUnreachable``, or ``ChainError`` (``ForeignContract`` when what
     answers is something else)."""
@@ -52,13 +70,7 @@ class Reader:
 
     async def read(self, contract: Address, view: Function, *arguments: Any) -> Any:
         """What a view function returns at the latest block."""
-        try:
-            data = await self._rpc.request("eth_call", {"to": contract, "data": view.call_data(*arguments)}, "latest")
-            return view.result(data)
-        except RpcRefused as refused:
-            raise contract_error(refused) from refused
-        except (DecodingError, ValueError, TypeError) as error:
-            raise foreign_contract(contract) from error
+        return await read_view(self._rpc, contract, view, *arguments)
 
     async def clock(self) -> ClockView:
         snapshot = await self.read(self._contracts.contributions, function("Contributions", "snapshot"))

@@ -137,7 +137,13 @@ async def _create(sender: Sender, factory: _Factory, founding: Founding, planned
     if allowed_wei < budget_wei:
         contract, data = approval(factory.token, factory.address, budget_wei)
         gas = (await sender.send(contract, data)).gas
-    create = function("RunFactory", "createRun").call_data(
+    mined = await sender.send(factory.address, creation_data(founding))
+    return msgspec.structs.replace(planned, transaction=mined.transaction, block=mined.block, gas=gas + mined.gas)
+
+
+def creation_data(founding: Founding) -> str:
+    """The factory's call that creates the run, as ``0x`` hex. A name that is too long is cut."""
+    return function("RunFactory", "createRun").call_data(
         bytes.fromhex(founding.run),
         bytes.fromhex(founding.model),
         bytes.fromhex(founding.task),
@@ -145,8 +151,6 @@ async def _create(sender: Sender, factory: _Factory, founding: Founding, planned
         msgspec.structs.astuple(founding.rules),
         founding.budget_micro,
     )
-    mined = await sender.send(factory.address, create)
-    return msgspec.structs.replace(planned, transaction=mined.transaction, block=mined.block, gas=gas + mined.gas)
 
 
 def _require_same(rules: Rules, budget_micro: int, founding: Founding, what: str) -> None:

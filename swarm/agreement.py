@@ -184,20 +184,31 @@ class Agreement:
 
     async def _sign_late(self, found: Proposed) -> None:
         """Attest a recorded result that this peer was not asked about in time, if it holds."""
-        proposal = found.proposal
+        await self._answer(found, self._view, self._book.behind(self._view), {}, 0.0)
+
+    async def _answer(
+        self,
+        found: Proposed,
+        view: ClockView,
+        previous: CreditTable | None,
+        required: Mapping[ContentId, PeerId],
+        in_time: float,
+    ) -> None:
+        """Attest a proposal that holds, or tell why not. ``in_time``: verdicts that were here by then must be named."""
         answer = check_proposal(
-            proposal,
+            found.proposal,
             run=self._inbox.base.run,
-            verified=self._kept(self.verified(proposal.contributions)),
-            previous=self._book.behind(self._view),
-            view=self._view,
-            judged=self._audits.judge(proposal.verdicts, self._book.behind(self._view), 0.0),
+            verified=self._kept(self.verified(found.proposal.contributions)),
+            previous=previous,
+            view=view,
+            required=required,
+            judged=self._audits.judge(found.proposal.verdicts, previous, in_time),
             terms=self._terms,
         )
         if isinstance(answer, Refused):
             self._tell_refusal(found.poster, answer)
             return
-        self._remember(proposal, answer.table, found.poster)
+        self._remember(found.proposal, answer.table, found.poster)
         await self._attest(answer.result, found.poster)
 
     def self_inclusion(self, now_view: ClockView, content: ContentId | None) -> Include | None:
@@ -258,21 +269,8 @@ class Agreement:
                 continue
             await self._book.sync(now_view, self._others())
             in_time = max(waited_since, seen_at - GRACE_S)
-            answer = check_proposal(
-                proposal,
-                run=self._inbox.base.run,
-                verified=self._kept(self.verified(proposal.contributions)),
-                previous=self._book.current,
-                view=now_view,
-                required=self._required(in_time) | self._included(now_view),
-                judged=self._audits.judge(proposal.verdicts, self._book.current, in_time),
-                terms=self._terms,
-            )
-            if isinstance(answer, Refused):
-                self._tell_refusal(poster, answer)
-                continue
-            self._remember(proposal, answer.table, poster)
-            await self._attest(answer.result, poster)
+            required = self._required(in_time) | self._included(now_view)
+            await self._answer(Proposed(proposal, poster), now_view, self._book.current, required, in_time)
 
     def _kept(self, verified: Mapping[ContentId, Verified]) -> dict[ContentId, Verified]:
         """Those that enough others keep."""

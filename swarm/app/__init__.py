@@ -19,7 +19,7 @@ from protocol.errors import ConfigError
 from swarm.app.finding import Find, token_finder
 from swarm.app.founders import create_run, deploy, list_runs, show_run
 from swarm.app.orders import PASSWORD_VARIABLE, claim, in_micro, order, require_peer_name
-from swarm.app.purse import HOME_VARIABLE, credits
+from swarm.app.purse import credits, home_root
 from swarm.config import Settings, load_settings, save_resolved
 from swarm.home import Home, require_writable
 
@@ -104,7 +104,7 @@ def show(what: str, home: Path | None, as_json: bool, *, count: int = 10) -> Non
     from swarm.app.printing import printed
     from swarm.observe import queries, tables
 
-    root, now = _home_root(home), time.time()
+    root, now = home_root(home), time.time()
     views: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
         "status": (lambda: queries.status(root), lambda found: tables.status_table(found, now)),
         "rounds": (lambda: queries.rounds(root, count), tables.rounds_table),
@@ -127,7 +127,7 @@ def outbox(home: Path | None, as_json: bool) -> None:
     from swarm.app.printing import printed
     from swarm.observe.sending import outbox_table, sendings
 
-    found = sendings(_home_root(home))
+    found = sendings(home_root(home))
     if as_json:
         print(msgspec.json.encode({"outbox": found}).decode(), flush=True)
     else:
@@ -206,9 +206,3 @@ async def _peer(chosen: Settings, name: str, find: Find, num_rounds: int | None,
         ):
             await peer.run(num_rounds, first_round_since(home.peer(name).events_file, since))
     return 0
-
-
-def _home_root(home: Path | None) -> Path:
-    """The home that a command without settings looks into."""
-    named = os.environ.get(HOME_VARIABLE)
-    return home or (Path(named).expanduser() if named else Home.default().root)

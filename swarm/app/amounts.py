@@ -9,11 +9,11 @@ import re
 from decimal import Decimal
 from typing import Any
 
+from chain.base import WEI_PER_MICRO
 from protocol.errors import ConfigError
 
 MICRO_PER_TOKEN = 10**6
 WEI_PER_TOKEN = 10**18
-WEI_PER_MICRO = 10**12
 MAX_MICRO = 2**63 - 1
 
 _PLAIN = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?")

@@ -23,8 +23,12 @@ NOTHING_SIGNED = "Nothing was signed or sent."
 
 def contracts_of(token: JoinToken) -> Contracts:
     """The run's contracts, on its chain."""
-    found = token.contracts
-    return Contracts(token.run.chain_id, *(getattr(found, name) for name in RunContracts.__struct_fields__))
+    return contracts_on(token.run.chain_id, token.contracts)
+
+
+def contracts_on(chain_id: int, found: RunContracts) -> Contracts:
+    """A run's contracts on the chain with this id."""
+    return Contracts(chain_id, *(getattr(found, name) for name in RunContracts.__struct_fields__))
 
 
 def endpoints_of(chosen: Settings, token: JoinToken) -> tuple[str, ...]:

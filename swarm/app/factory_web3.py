@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from chain.abi import deployment_data, function
 from chain.base import WEI_PER_MICRO, Cost
 from chain.deploy import SUPPLY_WEI, Deployment, deploy
-from chain.keys import checksum_address
+from chain.reader import address
 from chain.rpc import gather, quantity
 from chain.rules import Rules
-from chain.run_deploy import MAX_NAME_BYTES, Founding, RunDeployment, create_run
+from chain.run_deploy import Founding, RunDeployment, create_run, creation_data
 from protocol.errors import ChainError
 from protocol.ids import Address, ContentId
 from protocol.run import RunContracts
@@ -101,7 +99,7 @@ class Web3Foundation(Teller):
         """As if the budget were approved: the endpoint is asked to pretend so."""
         at = self._contracts
         pretended = {at.token: allowed(self.address, at.factory, new.budget_micro * WEI_PER_MICRO)}
-        return await self.cost(await self.gas(at.factory, _creation(new), pretended))
+        return await self.cost(await self.gas(at.factory, creation_data(new), pretended))
 
     async def create(self, new: Founding, file: Path) -> RunDeployment:
         at = self._contracts
@@ -115,11 +113,11 @@ class Web3Foundation(Teller):
     def _view(self, number: int | None, raw: Any) -> RunView:
         run_id, creator, model_hash, task_hash, name, budget_micro, created_at, parts, rules, *_ = raw
         at = self._contracts
-        per_run = dict(zip(PER_RUN, map(_address, parts), strict=False))
+        per_run = dict(zip(PER_RUN, map(address, parts), strict=False))
         return RunView(
             number=number,
             run_id=ContentId(run_id.hex()),
-            creator=_address(creator),
+            creator=address(creator),
             model_hash=ContentId(model_hash.hex()),
             task_hash=ContentId(task_hash.hex()),
             name=name,
@@ -128,18 +126,3 @@ class Web3Foundation(Teller):
             contracts=RunContracts(registry=at.registry, token=at.token, factory=at.factory, **per_run),
             rules=Rules(*rules),
         )
-
-
-def _creation(new: Founding) -> str:
-    return function("RunFactory", "createRun").call_data(
-        bytes.fromhex(new.run),
-        bytes.fromhex(new.model),
-        bytes.fromhex(new.task),
-        new.name.encode()[:MAX_NAME_BYTES].decode(errors="ignore"),
-        msgspec.structs.astuple(new.rules),
-        new.budget_micro,
-    )
-
-
-def _address(text: str) -> Address:
-    return checksum_address(bytes.fromhex(text[2:]))

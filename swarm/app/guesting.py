@@ -11,12 +11,11 @@ from contextlib import AsyncExitStack
 
 import msgspec
 
-from chain.base import Contracts
 from identity.keyfile import open_key
 from identity.lock import IdentityLock
 from identity.wallet import wallet_address
 from protocol.errors import ConfigError
-from protocol.run import JoinToken, RunContracts, RunSpec, format_token
+from protocol.run import JoinToken, RunSpec, format_token
 from swarm.app import chain_access, factory
 from swarm.app.bootnode import bootnode_key, multiaddress_port, open_bootnode
 from swarm.app.deploying import NOBODY, require_chain_id
@@ -60,7 +59,7 @@ async def build_guest(chosen: Settings, which: str | None = None) -> GuestHost:
         made = created_here(chosen, which)
         spec = made.run if made is not None else await asyncio.to_thread(run_spec, chosen, chain_id)
         shared = made.contracts if made is not None else (await find_run(chosen, spec)).contracts
-        contracts = Contracts(chain_id, *(getattr(shared, name) for name in RunContracts.__struct_fields__))
+        contracts = chain_access.contracts_on(chain_id, shared)
         chain = await chain_access.open_run(chosen, contracts, NOBODY)  # the contracts answer, and know each other
         await chain.close()
         recalled = PortBook(home.host / "ports.json").recall()

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from eth_abi.abi import encode
-from eth_abi.exceptions import DecodingError
 from eth_hash.auto import keccak
 
 from chain.abi import Function, function
@@ -18,6 +17,7 @@ from chain.base import WEI_PER_MICRO, Contracts, Cost, Intent, Stake
 from chain.deploy import has_code
 from chain.fees import MIN_TIP_WEI
 from chain.keys import peer_key
+from chain.reader import read_view
 from chain.rpc import Rpc, RpcRefused, field, quantity
 from chain.sender import contract_error
 from chain.transactions import reference
@@ -64,13 +64,7 @@ class Teller:
         return True
 
     async def read(self, contract: Address, view: Function, *arguments: Any) -> Any:
-        try:
-            data = await self._rpc.request("eth_call", {"to": contract, "data": view.call_data(*arguments)}, "latest")
-            return view.result(data)
-        except RpcRefused as refused:
-            raise contract_error(refused) from refused
-        except (DecodingError, ValueError, TypeError) as error:
-            raise _foreign(contract) from error
+        return await read_view(self._rpc, contract, view, *arguments, foreign=_foreign)
 
     async def gas(self, to: Address | None, data: str, overrides: dict[str, Any] | None = None) -> int:
         call = {"from": self.address, "data": data} | ({"to": to} if to else {})

@@ -52,6 +52,12 @@ class Source(msgspec.Struct, frozen=True):
     settled_round: int | None = None
 
 
+def home_root(home: Path | None) -> Path:
+    """The home that a command without settings looks into."""
+    named = os.environ.get(HOME_VARIABLE)
+    return home or (Path(named).expanduser() if named else Home.default().root)
+
+
 def credits(
     home: Path | None, config: Path | None, join: Sequence[str], rpc: Sequence[str], *, offline: bool, as_json: bool
 ) -> int:
@@ -59,8 +65,7 @@ def credits(
     from swarm.app.printing import printed
     from swarm.observe import queries, tables
 
-    named = os.environ.get(HOME_VARIABLE)
-    root = home or (Path(named).expanduser() if named else Home.default().root)
+    root = home_root(home)
     rows = queries.credits(root)
     rows += idle_peers(root, {row.name for row in rows})
     source = Source(False, "only this machine's log was asked")

@@ -9,9 +9,9 @@ import msgspec
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from chain.base import Contracts, EpochsView
+from chain.base import EpochsView
 from protocol.errors import ChainError, ConfigError
-from protocol.run import JoinToken, RunContracts, RunSpec
+from protocol.run import JoinToken, RunSpec
 from swarm.app import chain_access, factory
 from swarm.app.acting import when
 from swarm.app.amounts import in_tokens, tokens_text
@@ -49,7 +49,7 @@ async def shown(chosen: Settings, which: str, *, as_json: bool) -> dict[str, Any
         await foundation.close()
     spec = known_spec(chosen, view)
     body = run_body(view, spec)
-    run = Contracts(chain_id, *(getattr(view.contracts, name) for name in RunContracts.__struct_fields__))
+    run = chain_access.contracts_on(chain_id, view.contracts)
     try:
         chain = await chain_access.open_run(chosen, run, NOBODY)
         try:
