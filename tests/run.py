@@ -4,8 +4,8 @@
     ./run_swarm.sh test PYTEST-ARGS  only pytest, with these arguments
 
 Every check runs even when an earlier one failed. The last line sums up all tests; the exit code is 0 only when every
-check and every test passed. Whole swarms play one after the other, since they share the machine's two cores. Tests of
-one chain node or daemon mostly wait for it, so two of them run at once.
+check and every test passed. Whole swarms and chain nodes mostly wait, for blocks and for each other, so two of them run
+at once; the tests of one file share a swarm, and stay together.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SWARMS = ROOT / "tests" / "integration"
 SUITES = {
     "unit tests": [*PYTEST, "-n", "2", "-m", "not integration and not slow and not gpu"],
     "chain and network": [*PYTEST, "-n", "2", "-m", INTEGRATION, "--ignore", SWARMS],
-    "whole swarms": [*PYTEST, "-v", "-m", INTEGRATION, SWARMS],
+    "whole swarms": [*PYTEST, "-n", "2", "--dist", "loadfile", "-m", INTEGRATION, SWARMS],
 }
 NO_TESTS_COLLECTED = 5
 
