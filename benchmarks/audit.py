@@ -24,7 +24,7 @@ from swarm.game.prompts import Shown, answer_prompt, critique_prompt, decide_pro
 from swarm.policy.base import Completion, Prompt, SampleRequest, Sampling, TrainSample
 from swarm.policy.exact import ExactEngine
 from swarm.policy.load import load_model
-from swarm.tasks.registry import load_task_spec, open_task
+from swarm.tasks.registry import load_task, open_task
 
 MODEL = Path(__file__).resolve().parents[1] / "models" / "tiny"
 LABELS = ("A", "B", "C")
@@ -152,7 +152,7 @@ def main() -> None:
     )
     engine = ExactEngine.open(MODEL, learn)
     endless = ExactEngine(dataclasses.replace(load_model(MODEL), end_ids=()), learn)
-    task = open_task(load_task_spec(settings.run.task))
+    task = open_task(*load_task(settings.run.task))
     questions = [question.text for question in task.questions(1, game.num_questions)]
     prompts = [answer_prompt(text) for text in questions]
     batches = {

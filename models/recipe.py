@@ -25,7 +25,7 @@ from models.measure import measure
 from models.tokenizer import build_tokenizer
 from protocol.ids import Stage
 from protocol.seeds import derive_seed
-from swarm.tasks.registry import load_task_spec, open_task, task_names
+from swarm.tasks.registry import load_task, open_task, task_names
 
 TASK = "sums"
 HIDDEN, LAYERS, HEADS, INNER, CONTEXT = 128, 3, 4, 320, 2048
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     started = time.monotonic()
-    task = open_task(load_task_spec(TASK))
+    task = open_task(*load_task(TASK))
     questions = [question.text for question in task.questions(options.seed, NUM_QUESTIONS)]
     tokenizer = build_tokenizer(_corpus(options.seed), options.out)
     model = train(new_model(tokenizer), tokenizer, questions, options.seed, options.steps)
@@ -126,9 +126,9 @@ def tensors(tokenizer: Any, examples: list[Example]) -> tuple[torch.Tensor, ...]
 def _corpus(seed: int) -> Iterator[str]:
     """Text for the tokenizer's merges: questions of every task, and examples of every stage."""
     for name in task_names():
-        yield from (question.text for question in open_task(load_task_spec(name)).questions(seed, 40))
+        yield from (question.text for question in open_task(*load_task(name)).questions(seed, 40))
     random = Random(derive_seed("corpus", seed))
-    for question in open_task(load_task_spec(TASK)).questions(seed, 300):
+    for question in open_task(*load_task(TASK)).questions(seed, 300):
         for stage in Stage:
             example = make_example(stage, question.text, random)
             yield "\n".join([*(turn.content for turn in example.prompt), example.reply])

@@ -34,14 +34,27 @@ class FamilySpec(WireStruct, frozen=True):
     parameters: str
 
 
+class QuestionSet(WireStruct, frozen=True):
+    """Questions that somebody wrote down: a blob of ``size`` bytes with ``rows`` of them, named by its hash: all peers
+    and auditors ask and judge the same. ``check``: how an answer is compared, a key of the verifiers."""
+
+    content: ContentId
+    size: Natural
+    rows: Natural
+    check: str
+
+
 class TaskSpec(WireStruct, frozen=True):
-    """What is asked. ``version`` names the scorer and generator code. ``held_out_one_in``: a question whose text hashes
-    to 0 modulo this is never trained on, only used for evaluation."""
+    """What is asked: ``families`` of generated questions, or ``data``. ``version`` names the scorer and generator code.
+
+    ``held_out_one_in``: a question whose text hashes to 0 modulo this is never trained on, only used for evaluation.
+    """
 
     name: str
     version: str
     families: tuple[FamilySpec, ...]
     held_out_one_in: Natural
+    data: QuestionSet | None = None
 
 
 class GameRules(WireStruct, frozen=True):

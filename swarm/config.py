@@ -69,7 +69,7 @@ class RunSettings(Section):
     seed: Count = Field(0, ge=0, lt=2**63)
     """The run's own salt: another seed, another run."""
     task: str = Field("sums", min_length=1)
-    """A task of configs/tasks, or the path of a task file."""
+    """A task of configs/tasks, or the path of a task file or of a file of questions."""
     model: str = Field("tiny", min_length=1)
     """A model of models/, a directory, or a Hugging Face name of a causal language model."""
     min_peers: Count = Field(1, ge=1, le=10_000)

@@ -17,7 +17,9 @@ class Exam:
 
     def __init__(self, task: Task, run: ContentId, num_questions: int, max_new_tokens: int) -> None:
         self._task = task
-        self._questions = task.questions(derive_seed("exam", run), num_questions, held_out=True)
+        there_are = task.num_held_out
+        count = num_questions if there_are is None else min(num_questions, there_are)
+        self._questions = task.questions(derive_seed("exam", run), count, held_out=True)
         self._sampling = Sampling(max_new_tokens=max_new_tokens, temperature=0.0)
 
     @property

@@ -2,6 +2,7 @@
 
 HOME/join.yaml            how to join this swarm (written by the host)
 HOME/resolved.yaml        the configuration in force, without secrets
+HOME/questions/           question sets of runs that bring their own
 HOME/host/                dev chain, its contracts and run, bootnode key, the host's events
 HOME/peers/NAME/          one peer: swarm.pem, wallet, what it signed, events, state, journal
 """
@@ -103,6 +104,10 @@ class Home:
     @property
     def host(self) -> Path:
         return self.root / "host"
+
+    @property
+    def questions(self) -> Path:
+        return self.root / "questions"
 
     @property
     def peers(self) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable
 from decimal import Decimal, localcontext
 
@@ -29,6 +30,7 @@ TRIVIAL_CONCLUSION = 250
 _DIGITS_CAP = 80
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,80}|[0-9]{1,3}(?:,[0-9]{3}){1,26})(?:\.[0-9]{0,80})?")
 _FRACTION = re.compile(r"(?:\\d?frac\{([0-9]{1,30})\}\{([0-9]{1,30})\}|([0-9]{1,30})/([0-9]{1,30}))")
+_QUANTITY = re.compile(r"(?<![\w.,-])-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,80})(?:\.[0-9]{1,80})?")
 _SEQUENCE = re.compile(r"[0-9+\-.,;'\"\[\]()\s]*")
 _ITEM = re.compile(r"[+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?")
 
@@ -56,6 +58,20 @@ def number(answer: str, truth: str, payload: str) -> int:
         context.prec = 3 * _DIGITS_CAP
         difference = abs(Decimal(answer.replace(",", "")) - Decimal(truth))
         return FULL if difference <= tolerance else 0
+
+
+def quantity(answer: str, truth: str, payload: str) -> int:
+    """The same one number, whatever words, currency and units are around it: ``$1,200.50 a day`` is ``1200.5``.
+
+    An answer with several numbers is wrong: nobody may offer a choice.
+    """
+    given, wanted = _only_quantity(answer), _only_quantity(truth)
+    return FULL if given == wanted else 0
+
+
+def exact(answer: str, truth: str, payload: str) -> int:
+    """The same text, but for letter case, white space and one full stop at the end."""
+    return FULL if _folded(answer) == _folded(truth) else 0
 
 
 def word(answer: str, truth: str, payload: str) -> int:
@@ -92,6 +108,17 @@ def conclusion(answer: str, truth: str, payload: str) -> int:
     return TRIVIAL_CONCLUSION if logic.is_trivial(formula) else FULL
 
 
+def _only_quantity(text: str) -> Decimal:
+    found = _QUANTITY.findall(text)
+    if len(found) != 1 or len(re.findall("[0-9]+", found[0])) != len(re.findall("[0-9]+", text)):
+        raise ValueError("not one number")
+    return Decimal(found[0].replace(",", ""))
+
+
+def _folded(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).split()).removesuffix(".").casefold()
+
+
 def _read_fraction(text: str) -> tuple[int, int]:
     compact = re.sub(r"[\s$]", "", text)
     if re.fullmatch(r"[0-9]{1,30}", compact):
@@ -105,6 +132,8 @@ def _read_fraction(text: str) -> tuple[int, int]:
 
 VERIFIERS: dict[str, Verifier] = {
     "number": number,
+    "quantity": quantity,
+    "exact": exact,
     "word": word,
     "numeral": numeral,
     "fraction": fraction,

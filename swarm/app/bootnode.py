@@ -14,6 +14,7 @@ from swarm.app.addresses import announced_addresses
 from swarm.config import Settings
 from swarm.home import Home
 from swarm.hosting import Ports
+from swarm.tasks.files import QuestionFiles
 
 
 async def open_bootnode(
@@ -34,6 +35,7 @@ async def open_bootnode(
         verify=lambda envelope: verify(envelope, contracts),
     )
     parts.push_async_callback(transport.close)
+    transport.serve_from(QuestionFiles(Home(chosen.home).questions).find)
     return JoinToken(
         run=spec,
         contracts=RunContracts(*msgspec.structs.astuple(contracts)[1:]),

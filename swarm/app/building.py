@@ -22,6 +22,7 @@ from protocol.run import JoinToken
 from rewards.outbox import Outbox
 from swarm.app import chain_access
 from swarm.app.addresses import announced_addresses
+from swarm.app.asking import open_run_task
 from swarm.app.finding import Find
 from swarm.checkpoint import Checkpoints
 from swarm.config import Settings
@@ -36,7 +37,7 @@ from swarm.presence import announce
 from swarm.process import peak_mb
 from swarm.settling import Settler
 from swarm.shelf import Shelf
-from swarm.tasks.registry import open_task
+from swarm.tasks.files import QuestionFiles
 from swarm.timing import Stopwatch
 from swarm.troubles import Troubles
 from swarm.work import Bench
@@ -88,7 +89,6 @@ async def _build_node(
     run, contracts = token.run, chain_access.contracts_of(token)
     if run.audit.engine != chosen.audit.engine:
         events.append(Progress(f"this run computes with the {run.audit.engine} engine"))
-    task = open_task(run.task)
     troubles = Troubles(events)
     room = EngineRoom()
     parts.callback(room.close)
@@ -121,6 +121,7 @@ async def _build_node(
     await transport.require_free_identity()
     events.append(Joined(token.bootnodes, transport.addresses, time.time() - started_at))
 
+    task = await open_run_task(run, QuestionFiles(Home(chosen.home).questions), transport, token.bootnodes, events)
     engine = await loading
     run_home = home.run(run.id)
     watch = Stopwatch(time.time)

@@ -6,14 +6,21 @@ from chain.rules import Rules, rules_of
 from protocol.ids import ContentId
 from protocol.run import RunSpec
 from swarm.config import Settings
-from swarm.tasks.registry import load_task_spec, open_task
+from swarm.home import Home
+from swarm.tasks.files import QuestionFiles
+from swarm.tasks.registry import load_task, open_task
 
 
 def run_spec(chosen: Settings, chain_id: int) -> RunSpec:
-    """The rules of the run that these settings found on a chain. Loads the model once, to name its genesis state."""
-    task = load_task_spec(chosen.run.task)
-    open_task(task)
-    return chosen.to_run_spec(chain_id=chain_id, model=_genesis(chosen), task=task)
+    """The rules of the run that these settings found on a chain. Loads the model once, to name its genesis state.
+
+    Questions that the task brings along are kept in the home, from where they are served to others.
+    """
+    task = load_task(chosen.run.task)
+    open_task(task.spec, task.questions).questions(0, chosen.game.num_questions)
+    if task.questions is not None:
+        QuestionFiles(Home(chosen.home).questions).keep(task.questions)
+    return chosen.to_run_spec(chain_id=chain_id, model=_genesis(chosen), task=task.spec)
 
 
 def rules_on_chain(spec: RunSpec, start_members: int) -> Rules:

@@ -12,6 +12,7 @@ from identity.envelope import verify
 from identity.keyfile import open_key
 from protocol.errors import ConfigError, NetworkError, VerificationError
 from protocol.messages import Finding
+from swarm.app.asking import open_run_task
 from swarm.app.building import open_engine
 from swarm.app.chain_access import contracts_of
 from swarm.app.finding import Find
@@ -19,8 +20,9 @@ from swarm.casework import Casework
 from swarm.config import Settings
 from swarm.engine_room import EngineRoom
 from swarm.examining import Examined, examine, name_peer
+from swarm.home import Home
 from swarm.policy.base import parts_of
-from swarm.tasks.registry import open_task
+from swarm.tasks.files import QuestionFiles
 
 EXIT_CODES = {
     Finding.MATCH: 0,
@@ -62,5 +64,6 @@ async def examine_in_swarm(chosen: Settings, find: Find, round_number: int, name
                 f"Use the model whose state hash is {run.model}: --model PATH_OR_NAME.",
             )
         genesis = await room.call(parts_of, engine)
-        casework = Casework(run, open_task(run.task), transport, engine.text_of, genesis, {}, time.time)
+        task = await open_run_task(run, QuestionFiles(Home(chosen.home).questions), transport, token.bootnodes)
+        casework = Casework(run, task, transport, engine.text_of, genesis, {}, time.time)
         return await examine(casework, transport, engine, room, run, round_number, peer, level=level, now=time.time)

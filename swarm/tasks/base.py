@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Protocol
 
 import msgspec
@@ -31,6 +32,11 @@ class Task(Protocol):
         """Changes whenever the same seed would give other questions or the judge other scores; part of the run's id."""
         ...
 
+    @property
+    def num_held_out(self) -> int | None:
+        """How many held-out questions there are; ``None`` where there are always more."""
+        ...
+
     def questions(self, seed: int, count: int, *, held_out: bool = False) -> tuple[Question, ...]:
         """``count`` distinct questions, the same for everyone with the same seed."""
         ...
@@ -38,3 +44,8 @@ class Task(Protocol):
     def score(self, question: Question, answer: str) -> int:
         """0 to 1000 (milli). Never raises: what cannot be judged scores 0. Same answer, same score, anywhere."""
         ...
+
+
+def is_held_out(text: str, one_in: int) -> bool:
+    """Whether a question with this text is only ever used for evaluation: SHA-256 of the text, modulo ``one_in``."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest(), "big") % one_in == 0

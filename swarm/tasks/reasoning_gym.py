@@ -7,7 +7,6 @@ when the first question is drawn (about 1 s and 35 MB on top of torch), so that 
 from __future__ import annotations
 
 import decimal
-import hashlib
 import json
 from collections.abc import Callable
 from importlib.metadata import version as installed_version
@@ -18,11 +17,9 @@ from protocol.errors import ConfigError
 from protocol.run import FamilySpec, TaskSpec
 from protocol.seeds import derive_bytes, derive_seed
 from rewards.scoring.verifiers import FULL, VERIFIER_VERSION, verify
-from swarm.tasks.base import Question
+from swarm.tasks.base import Question, is_held_out
 from swarm.tasks.families import DEFAULT_CAP, FAMILIES, Item
-
-QUESTION_CAP = 2000
-"""Characters. A longer question is skipped, by everyone alike."""
+from swarm.tasks.questions import QUESTION_CAP
 
 _ATTEMPTS_PER_QUESTION = 100
 _RESERVED = {"seed", "size"}
@@ -32,11 +29,6 @@ _FIX_TASK = "Correct the task file (see configs/tasks for examples)."
 def task_version() -> str:
     """Names the generator and the verifiers: peers with other ones are in another run."""
     return f"reasoning-gym {installed_version('reasoning_gym')}, verifiers {VERIFIER_VERSION}"
-
-
-def is_held_out(text: str, one_in: int) -> bool:
-    """Whether a question with this text is only ever used for evaluation: SHA-256 of the text, modulo ``one_in``."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest(), "big") % one_in == 0
 
 
 class ReasoningGymTask:
@@ -67,6 +59,10 @@ class ReasoningGymTask:
     @property
     def version(self) -> str:
         return self.spec.version
+
+    @property
+    def num_held_out(self) -> None:
+        return None
 
     def questions(self, seed: int, count: int, *, held_out: bool = False) -> tuple[Question, ...]:
         """``count`` distinct questions of one side of the split. Raises ``ConfigError`` when the task has too few."""

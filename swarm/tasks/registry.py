@@ -2,25 +2,31 @@
 
 sums, base_conversion, mix, ...  ->  configs/tasks/NAME.yaml
 anything with a slash or .yaml   ->  that file
+a .jsonl, .csv or .parquet file  ->  its columns ``question`` and ``answer``, compared as text
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
-from protocol.errors import ConfigError
+from protocol.errors import BadRecord, ConfigError
 from protocol.run import FamilySpec, TaskSpec
+from swarm.tasks.base import Task
+from swarm.tasks.own import CHECKS, OwnTask, first_unjudgeable, own_version
+from swarm.tasks.questions import normalised, pack
+from swarm.tasks.reading import KINDS, Source, read
 from swarm.tasks.reasoning_gym import ReasoningGymTask, task_version
 
 TASKS_DIRECTORY = Path(__file__).resolve().parents[2] / "configs" / "tasks"
 
 _FILE_CAP = 64 * 1024
 _NOTHING = "Nothing was started."
-_TASK_KEYS = {"name", "held_out_one_in", "families"}
+_TASK_KEYS = {"name", "held_out_one_in"}
+_DATA_KEYS = {"check", *Source.__struct_fields__}
 _FAMILY_KEYS = {"family", "weight", "parameters"}
 
 
@@ -29,13 +35,28 @@ def task_names(directory: Path = TASKS_DIRECTORY) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in directory.glob("*.yaml")))
 
 
-def load_task_spec(name_or_path: str, directory: Path = TASKS_DIRECTORY) -> TaskSpec:
-    """The task spec in a file. Raises ``ConfigError``: no such file, not YAML, unknown or missing key, wrong type."""
+class LoadedTask(NamedTuple):
+    """A task as its file says it is. ``questions``: the blob of ``spec.data``, where there is one."""
+
+    spec: TaskSpec
+    questions: bytes | None
+
+
+def load_task(name_or_path: str, directory: Path = TASKS_DIRECTORY) -> LoadedTask:
+    """The task in a file. Raises ``ConfigError``: no such file, not YAML, unknown or missing key, wrong type, or data
+    that cannot be asked."""
+    path = Path(name_or_path).expanduser()
+    if path.suffix.lower() in KINDS:
+        return _with_data(path.stem, 8, {"file": path.name}, path)
     is_path = name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path
-    path = Path(name_or_path).expanduser() if is_path else directory / f"{name_or_path}.yaml"
+    path = path if is_path else directory / f"{name_or_path}.yaml"
     if not path.is_file():
         known = ", ".join(task_names(directory))
-        raise ConfigError(f"There is no task {name_or_path!r}.", _NOTHING, f"Name one of {known}, or a YAML file.")
+        raise ConfigError(
+            f"There is no task {name_or_path!r}.",
+            _NOTHING,
+            f"Name one of {known}, a YAML file, or a file of questions ({', '.join(KINDS)}).",
+        )
     if path.stat().st_size > _FILE_CAP:
         raise ConfigError(f"{path} is larger than {_FILE_CAP} bytes.", _NOTHING, "Give a task file.")
     try:
@@ -45,24 +66,74 @@ def load_task_spec(name_or_path: str, directory: Path = TASKS_DIRECTORY) -> Task
     return _parse(content, path)
 
 
-def open_task(spec: TaskSpec) -> ReasoningGymTask:
-    """The task behind a spec. Raises ``ConfigError`` when this program cannot serve exactly that one."""
-    return ReasoningGymTask(spec)
+def open_task(spec: TaskSpec, questions: bytes | None = None) -> Task:
+    """The task behind a spec; ``questions``: the blob of ``spec.data``. Raises ``ConfigError`` when this program cannot
+    serve exactly that one."""
+    if spec.data is None:
+        return ReasoningGymTask(spec)
+    if questions is None:
+        raise ConfigError(
+            f"The questions of task {spec.name!r} are not here.",
+            "Nothing was started.",
+            "Join while its host or a peer that has them is online.",
+        )
+    return OwnTask(spec, questions)
 
 
-def _parse(content: Any, path: Path) -> TaskSpec:
-    task = _mapping(content, _TASK_KEYS, _TASK_KEYS, str(path))
+def _parse(content: Any, path: Path) -> LoadedTask:
+    task = _mapping(content, _TASK_KEYS | {"families", "data"}, _TASK_KEYS, str(path))
+    name, one_in = _typed(task, "name", str, path), _typed(task, "held_out_one_in", int, path)
+    if ("families" in task) == ("data" in task):
+        raise ConfigError(
+            f"{path}: a task has either `families` or `data`.", _NOTHING, "See configs/tasks for examples of both."
+        )
+    if "data" in task:
+        return _with_data(name, one_in, task["data"], path)
     families = task["families"]
     if not isinstance(families, list):
         raise _wrong(path, "families", "a list")
     spec = TaskSpec(
-        name=_typed(task, "name", str, path),
+        name=name,
         version=task_version(),
         families=tuple(_family(entry, path) for entry in families),
-        held_out_one_in=_typed(task, "held_out_one_in", int, path),
+        held_out_one_in=one_in,
     )
     ReasoningGymTask(spec)
-    return spec
+    return LoadedTask(spec, None)
+
+
+def _with_data(name: str, held_out_one_in: int, content: Any, path: Path) -> LoadedTask:
+    data = _mapping(content, _DATA_KEYS, set(), f"{path}, data")
+    words = {key: _typed(data, key, str, path) for key in data}
+    check = words.pop("check", "exact")
+    source = Source(**words)
+    if bool(source.file) == bool(source.hub):
+        raise ConfigError(f"{path}: data has either `file` or `hub`.", _NOTHING, "Name one of them.")
+    if check not in CHECKS:
+        kinds = "; ".join(f"{kind}: {meaning}" for kind, meaning in CHECKS.items())
+        raise ConfigError(f"{path}: there is no check {check!r}.", _NOTHING, f"Use one of these: {kinds}.")
+    rows, num_left_out = normalised(read(source, path.parent))
+    if not rows:
+        raise ConfigError(
+            f"{source.file or source.hub} holds no question that can be asked ({num_left_out} are empty or too long).",
+            _NOTHING,
+            "Questions have up to 2000 characters, answers up to 512.",
+        )
+    bad = first_unjudgeable(rows, check)
+    if bad is not None:
+        raise ConfigError(
+            f"No answer to question {bad[0] + 1} could be right: {bad[1][:60]!r} cannot be checked as {check!r} "
+            f"({CHECKS[check]}).",
+            _NOTHING,
+            "Use another `check`, or `answer_after` for what stands before the result.",
+        )
+    try:
+        question_set, blob = pack(rows, check)
+    except BadRecord as error:
+        raise ConfigError(f"{path}: {error.what}", _NOTHING, "Leave some questions out.") from error
+    spec = TaskSpec(name, own_version(), (), held_out_one_in, question_set)
+    OwnTask(spec, blob)
+    return LoadedTask(spec, blob)
 
 
 def _family(entry: Any, path: Path) -> FamilySpec:

@@ -20,7 +20,7 @@ from protocol.run import JoinToken, format_token
 from swarm.cli import execute
 from swarm.home import Home, PeerHome
 from swarm.joining import read_join_file
-from swarm.tasks.registry import load_task_spec
+from swarm.tasks.registry import load_task
 from tests.integration.conftest import Start
 from tests.integration.processes import Command, Family, wait_until
 from tests.protocol.test_run import TOKEN
@@ -72,7 +72,7 @@ def peer(tmp_path: Path) -> PeerHome:
 
 def away() -> JoinToken:
     """A token that can be read, of a swarm that is not there."""
-    run = msgspec.structs.replace(TOKEN.run, task=load_task_spec("sums"))
+    run = msgspec.structs.replace(TOKEN.run, task=load_task("sums").spec)
     return msgspec.structs.replace(TOKEN, run=run, rpc=(NOBODY,))
 
 

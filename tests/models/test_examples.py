@@ -7,12 +7,12 @@ import pytest
 from models.examples import FORGET, careless, make_example, solve, truth
 from protocol.ids import Stage
 from rewards.scoring.format import parse, read_pick
-from swarm.tasks.registry import load_task_spec, open_task
+from swarm.tasks.registry import load_task, open_task
 
 
 @pytest.fixture(scope="module")
 def questions():
-    return open_task(load_task_spec("sums")).questions(5, 600)
+    return open_task(*load_task("sums")).questions(5, 600)
 
 
 @pytest.mark.parametrize(

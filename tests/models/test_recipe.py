@@ -9,8 +9,8 @@ import torch
 from models.examples import make_example
 from models.recipe import TASK, new_model, schedule, tensors, train
 from protocol.ids import Stage
-from swarm.tasks.reasoning_gym import is_held_out
-from swarm.tasks.registry import load_task_spec, open_task
+from swarm.tasks.base import is_held_out
+from swarm.tasks.registry import load_task, open_task
 
 TINY = Path(__file__).resolve().parents[2] / "models" / "tiny"
 
@@ -24,11 +24,11 @@ def tokenizer():
 
 @pytest.fixture(scope="module")
 def questions():
-    return [question.text for question in open_task(load_task_spec(TASK)).questions(0, 50)]
+    return [question.text for question in open_task(*load_task(TASK)).questions(0, 50)]
 
 
 def test_no_training_question_is_held_out(questions):
-    assert not any(is_held_out(text, load_task_spec(TASK).held_out_one_in) for text in questions)
+    assert not any(is_held_out(text, load_task(TASK).spec.held_out_one_in) for text in questions)
 
 
 def test_only_replies_are_learned(tokenizer, questions):

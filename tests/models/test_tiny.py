@@ -8,7 +8,7 @@ from models.measure import RULES, greedy_correct
 from models.tokenizer import phrases
 from protocol.run import LearnRules
 from swarm.policy.native import NativeEngine
-from swarm.tasks.registry import load_task_spec, open_task
+from swarm.tasks.registry import load_task, open_task
 
 TINY = Path(__file__).resolve().parents[2] / "models" / "tiny"
 
@@ -52,7 +52,7 @@ def test_tags_stay_in_decoded_text_and_roles_do_not(tokenizer):
 
 
 def test_greedy_accuracy_leaves_room_to_learn(engine):
-    task = open_task(load_task_spec("sums"))
+    task = open_task(*load_task("sums"))
     questions = task.questions(99, 256, held_out=True)
     share = greedy_correct(engine, task, questions, RULES.answer_tokens) / len(questions)
     assert 0.28 < share < 0.60

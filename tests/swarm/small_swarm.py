@@ -78,7 +78,7 @@ GENESIS = FakeEngine().parts()
 class Doubling:
     """A task without a library: twice a number."""
 
-    name, version = "doubling", "1"
+    name, version, num_held_out = "doubling", "1", None
 
     def questions(self, seed: int, count: int, *, held_out: bool = False) -> tuple[Question, ...]:
         first = seed % 1000

@@ -27,6 +27,36 @@ def test_another_number_or_notation_is_wrong(answer):
     assert verify("number", answer, "46") == 0
 
 
+@pytest.mark.parametrize(
+    "answer", ["1200.5", "$1,200.50", "1200.50 euros", "about 1,200.5", "It is 1200.5.", "€1200.5 a day", "1200.5%"]
+)
+def test_the_same_quantity_with_words_and_units_is_right(answer):
+    assert verify("quantity", answer, "1,200.50") == FULL
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["1200", "1200.5 or 3", "12 00.5", "-1200.5", "1200.5e1", "1,2,00.5", "v1200.5", "one", "1200.5.1", "1/1200.5"],
+)
+def test_another_quantity_or_several_are_wrong(answer):
+    assert verify("quantity", answer, "1,200.50") == 0
+
+
+def test_a_quantity_may_be_negative():
+    assert verify("quantity", "-5 degrees", "-5") == FULL
+    assert verify("quantity", "minus 5", "-5") == 0
+
+
+@pytest.mark.parametrize("answer", ["New York", " new  york. ", "NEW\nYORK", "Ｎew York"])
+def test_the_same_text_but_for_case_and_space_is_right(answer):
+    assert verify("exact", answer, "New York") == FULL
+
+
+@pytest.mark.parametrize("answer", ["New", "New York City", "NewYork", "New York?", ""])
+def test_another_text_is_wrong(answer):
+    assert verify("exact", answer, "New York") == 0
+
+
 def test_a_tolerance_is_kept_exactly():
     payload = json.dumps({"tolerance": "1e-3"})
     assert verify("number", "2.001", "2.000", payload) == FULL

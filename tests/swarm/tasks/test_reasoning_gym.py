@@ -9,8 +9,9 @@ import pytest
 
 from protocol.errors import ConfigError
 from protocol.run import FamilySpec, TaskSpec
+from swarm.tasks.base import is_held_out
 from swarm.tasks.families import FAMILIES
-from swarm.tasks.reasoning_gym import ReasoningGymTask, is_held_out, task_version
+from swarm.tasks.reasoning_gym import ReasoningGymTask, task_version
 
 DEFAULTS = {"basic_arithmetic": '{"max_terms":3,"max_digits":2}', "arc_1d": '{"min_size":8,"max_size":12}'}
 

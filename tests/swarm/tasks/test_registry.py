@@ -3,14 +3,14 @@
 import pytest
 
 from protocol.errors import ConfigError
-from swarm.tasks.registry import load_task_spec, open_task, task_names
+from swarm.tasks.registry import load_task, open_task, task_names
 
 GOOD = "name: mine\nheld_out_one_in: 4\nfamilies:\n  - family: gcd\n    weight: 2\n    parameters: {max_value: 50}\n"
 
 
 @pytest.mark.parametrize("name", task_names())
 def test_every_shipped_task_opens_and_asks(name):
-    task = open_task(load_task_spec(name))
+    task = open_task(*load_task(name))
     assert task.name == name
     assert len(task.questions(0, 8)) == len(task.questions(0, 8, held_out=True)) == 8
 
@@ -22,14 +22,14 @@ def test_the_required_families_have_a_file_each():
 
 
 def test_the_default_task_has_enough_held_out_questions():
-    questions = open_task(load_task_spec("sums")).questions(0, 1024, held_out=True)
+    questions = open_task(*load_task("sums")).questions(0, 1024, held_out=True)
     assert len({question.text for question in questions}) == 1024
 
 
 def test_a_file_becomes_a_spec(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(GOOD)
-    spec = load_task_spec(str(path))
+    spec = load_task(str(path)).spec
     assert (spec.name, spec.held_out_one_in) == ("mine", 4)
     assert (spec.families[0].family, spec.families[0].weight, spec.families[0].parameters) == (
         "gcd",
@@ -41,7 +41,7 @@ def test_a_file_becomes_a_spec(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("name: x\n", "missing: families, held_out_one_in"),
+        ("name: x\n", "missing: held_out_one_in"),
         (GOOD + "colour: red\n", "unknown: colour"),
         (GOOD.replace("weight", "wait"), "unknown: wait"),
         (GOOD.replace("weight: 2", "weight: two"), "weight must be a number"),
@@ -50,6 +50,8 @@ def test_a_file_becomes_a_spec(tmp_path):
         (GOOD.replace("{max_value: 50}", "[1]"), "parameters must be a mapping"),
         (GOOD.replace("{max_value: 50}", "{max_value: 2020-01-01}"), "plain numbers"),
         (GOOD.replace("held_out_one_in: 4", "held_out_one_in: 1"), "held_out_one_in is 1"),
+        ("name: x\nheld_out_one_in: 4\n", "either `families` or `data`"),
+        (GOOD + "data: {file: x.csv}\n", "either `families` or `data`"),
         ("- 1\n", "a mapping was expected"),
         ("a: [", "is not YAML"),
         ("[" * 5000, "is not YAML"),
@@ -61,9 +63,9 @@ def test_a_wrong_file_is_refused_in_words(tmp_path, text, words):
     path = tmp_path / "task.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=words):
-        load_task_spec(str(path))
+        load_task(str(path))
 
 
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(ConfigError, match="sums"):
-        load_task_spec("chess")
+        load_task("chess")

@@ -1,0 +1,61 @@
+"""Why this module exists: somebody's own questions are a blob, the same for all, that may come from a stranger.
+
+The blob is the canonical encoding of (question, answer) pairs, in the order of whoever wrote them down. What it was
+read from, JSON lines or Parquet, is that person's affair: it is normalised once, and its hash is part of the run.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+from protocol.codec import BLOB_CAP, content_id, decode, encode
+from protocol.errors import BadRecord
+from protocol.run import QuestionSet
+from rewards.scoring.verifiers import ANSWER_CAP
+
+Rows = tuple[tuple[str, str], ...]
+"""(question, answer) pairs."""
+
+QUESTION_CAP = 2000
+"""Characters of a question. Longer ones are left out, by whoever makes a set and by every generator alike."""
+
+ROWS_CAP = 1_000_000
+
+
+def normalised(pairs: Iterable[tuple[str, str]]) -> tuple[Rows, int]:
+    """What of ``pairs`` can be asked, and how many cannot: empty or too long, or a question that was there before.
+
+    Text is brought to Unicode's NFC, so that one question has one hash, and white space around it goes.
+    """
+    kept: dict[str, str] = {}
+    num_left_out = 0
+    for question, answer in pairs:
+        question, answer = (unicodedata.normalize("NFC", text).strip() for text in (question, answer))
+        is_fit = 0 < len(question) <= QUESTION_CAP and 0 < len(answer) <= ANSWER_CAP and question not in kept
+        if is_fit and len(kept) < ROWS_CAP:
+            kept[question] = answer
+        else:
+            num_left_out += 1
+    return tuple(kept.items()), num_left_out
+
+
+def pack(rows: Rows, check: str) -> tuple[QuestionSet, bytes]:
+    """The set and its blob. Raises ``BadRecord('oversized')`` for more than a peer fetches."""
+    blob = encode(rows)
+    if len(blob) > BLOB_CAP:
+        raise BadRecord("oversized", f"The questions take {len(blob)} bytes; at most {BLOB_CAP} can be shared.")
+    return QuestionSet(content_id(blob), len(blob), len(rows), check), blob
+
+
+def unpack(blob: bytes, data: QuestionSet) -> Rows:
+    """The questions of a set. Raises ``BadRecord``: ``hash_mismatch``, ``oversized``, ``malformed``, for a blob that is
+    not the set's, or that holds what nobody could ask."""
+    if content_id(blob) != data.content:
+        raise BadRecord("hash_mismatch", "These are not the run's questions.")
+    rows = decode(blob, Rows, cap=BLOB_CAP)
+    if len(rows) != data.rows or len(blob) != data.size:
+        raise BadRecord("malformed", f"The question set holds {len(rows)} questions, not {data.rows}.")
+    if normalised(rows) != (rows, 0):
+        raise BadRecord("malformed", "The question set holds questions that are empty, too long or there twice.")
+    return rows
