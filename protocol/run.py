@@ -77,7 +77,8 @@ class LearnRules(WireStruct, frozen=True):
 
     Per question and stage, a peer trains on all its own samples and on ``num_external`` of the others' (SAPO's J).
     ``delta_nano`` 0 turns the second clip off, ``beta_nano`` 0 the KL term. ``num_updates``: optimiser steps per round,
-    each on an equal share of the round's groups.
+    each on an equal share of the round's groups. ``lora_rank``: of the adapters that are trained in the model's place,
+    0 where all of its weights are.
     """
 
     num_external: Natural
@@ -89,6 +90,7 @@ class LearnRules(WireStruct, frozen=True):
     beta_nano: Nano
     weight_decay_nano: Nano
     max_grad_norm_nano: Nano
+    lora_rank: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
 
 
 class TimeRules(WireStruct, frozen=True):

@@ -112,6 +112,8 @@ class LearnSettings(Section):
     """Decoupled weight decay of AdamW."""
     max_grad_norm: Real = Field(1.0, gt=0, le=1000)
     """Gradients longer than this are scaled down to it."""
+    lora_rank: Literal["auto"] | Annotated[int, Field(ge=0, le=1024)] = "auto"
+    """Rank of the adapters (LoRA) that are trained; 0 trains all weights; auto: 8 for models above 50M parameters."""
 
     @model_validator(mode="after")
     def _second_clip_is_outside_the_first(self) -> LearnSettings:
@@ -288,10 +290,11 @@ class Settings(Section):
     engine: EngineSettings = EngineSettings()
     observe: ObserveSettings = ObserveSettings()
 
-    def to_run_spec(self, *, chain_id: int, model: ContentId, task: TaskSpec) -> RunSpec:
-        """The rules of a run that this configuration founds. ``model``: content id of its genesis state."""
+    def to_run_spec(self, *, chain_id: int, model: ContentId, task: TaskSpec, lora_rank: int = 0) -> RunSpec:
+        """The rules of a run that this configuration founds. ``model``: content id of its genesis state, which
+        adapters of ``lora_rank`` make up, or with 0 all weights."""
         game = self.game.model_dump()
-        learn = self.learn.model_dump()
+        learn = self.learn.model_dump(exclude={"lora_rank"})
         return RunSpec(
             name=self.run.name,
             chain_id=chain_id,
@@ -302,6 +305,7 @@ class Settings(Section):
                 num_external=learn.pop("num_external"),
                 num_updates=learn.pop("num_updates"),
                 **{f"{name}_nano": _scaled(f"learn.{name}", value, 9) for name, value in learn.items()},
+                lora_rank=lora_rank,
             ),
             time=TimeRules(**self.time.model_dump()),
             audit=AuditRules(**self.audit.model_dump()),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from chain.rules import Rules, rules_of
-from protocol.ids import ContentId
 from protocol.run import RunSpec
 from swarm.config import Settings
 from swarm.home import Home
 from swarm.tasks.files import QuestionFiles
 from swarm.tasks.registry import load_task, open_task
+
+if TYPE_CHECKING:
+    from swarm.policy.engine import Genesis
 
 
 def run_spec(chosen: Settings, chain_id: int) -> RunSpec:
@@ -20,7 +24,8 @@ def run_spec(chosen: Settings, chain_id: int) -> RunSpec:
     open_task(task.spec, task.questions).questions(0, chosen.game.num_questions)
     if task.questions is not None:
         QuestionFiles(Home(chosen.home).questions).keep(task.questions)
-    return chosen.to_run_spec(chain_id=chain_id, model=_genesis(chosen), task=task.spec)
+    first = _genesis(chosen)
+    return chosen.to_run_spec(chain_id=chain_id, model=first.state, task=task.spec, lora_rank=first.lora_rank)
 
 
 def rules_on_chain(spec: RunSpec, start_members: int) -> Rules:
@@ -28,7 +33,8 @@ def rules_on_chain(spec: RunSpec, start_members: int) -> Rules:
     return rules_of(spec.economics, round_s=spec.time.round_s, poster_s=spec.time.poster_s, start_members=start_members)
 
 
-def _genesis(chosen: Settings) -> ContentId:
-    from swarm.policy.engine import genesis_state_hash
+def _genesis(chosen: Settings) -> Genesis:
+    from swarm.policy.engine import genesis
 
-    return genesis_state_hash(chosen.model_location())
+    rank = chosen.learn.lora_rank
+    return genesis(chosen.model_location(), None if rank == "auto" else rank)

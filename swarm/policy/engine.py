@@ -6,11 +6,10 @@ how tokens are drawn, how log-probabilities are computed and how a step runs.
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 
@@ -21,7 +20,8 @@ from swarm.grpo.adamw import TrainState
 from swarm.grpo.step import Sample
 from swarm.policy.base import Completion, Prompt, SampleRequest, Sampling, StepReport, TrainSample
 from swarm.policy.generate import Drawn, Limits
-from swarm.policy.load import LoadedModel, load_model
+from swarm.policy.load import LoadedModel
+from swarm.policy.lora import copy_of, open_model
 from swarm.policy.state import genesis_hash, load_state, save_state, state_hash
 from swarm.policy.text import TextCodec
 
@@ -50,7 +50,7 @@ class ModelEngine(ABC):
         self._loaded, self._rules, self._temperature = loaded, rules, temperature
         self._limits = limits or Limits()
         self._text = TextCodec(loaded.tokenizer, loaded.vocab_size)
-        self._reference = reference or (frozen_copy(loaded) if rules.beta_nano else None)
+        self._reference = reference or (copy_of(loaded, is_trained=False) if rules.beta_nano else None)
         self._state = TrainState(*trainable(loaded), base=loaded.base)
 
     @classmethod
@@ -66,7 +66,8 @@ class ModelEngine(ABC):
         """Load a model directory or hub name. Sets torch's thread count for the whole process (several peers share a
         machine's cores). Raises ``ConfigError`` as ``load_model`` does."""
         torch.set_num_threads(num_threads)
-        return cls(load_model(name_or_path, device), rules, temperature=temperature)
+        loaded, _ = open_model(name_or_path, device, lora_rank=rules.lora_rank)
+        return cls(loaded, rules, temperature=temperature)
 
     @abstractmethod
     def _draw(self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int], sampling: Sampling) -> list[Drawn]:
@@ -148,22 +149,24 @@ class ModelEngine(ABC):
             )
 
 
-def genesis_state_hash(name_or_path: str | Path) -> ContentId:
-    """Hash of the state before any training, from the model alone (no optimiser is built): what a run is named after.
+class Genesis(NamedTuple):
+    """Hash of a run's first state, and the rank of the adapters that it is made of (0: all weights are trained)."""
 
-    It is the same for every engine. Raises ``ConfigError`` as ``load_model`` does.
+    state: ContentId
+    lora_rank: int
+
+
+def genesis(name_or_path: str | Path, lora_rank: int | None = 0) -> Genesis:
+    """What a run is named after: the state before any training, from the model alone (no optimiser is built).
+
+    It is the same for every engine. ``lora_rank`` and errors as for ``open_model``.
     """
-    loaded = load_model(name_or_path)
-    return genesis_hash(*trainable(loaded), loaded.base)
+    loaded, rank = open_model(name_or_path, lora_rank=lora_rank)
+    return Genesis(genesis_hash(*trainable(loaded), loaded.base), rank)
 
 
 def trainable(loaded: LoadedModel) -> tuple[tuple[str, ...], list[torch.Tensor]]:
-    """Names and tensors of what is trained: every parameter, each tied one under its first name."""
+    """Names and tensors of what is trained: every parameter that is not frozen, each tied one under its first name."""
     named = [(name, parameter) for name, parameter in loaded.model.named_parameters() if parameter.requires_grad]
     return tuple(name for name, _ in named), [parameter for _, parameter in named]
 
-
-def frozen_copy(loaded: LoadedModel) -> LoadedModel:
-    """The same weights in tensors of their own that nothing trains."""
-    model = copy.deepcopy(loaded.model).requires_grad_(False)
-    return LoadedModel(**{**vars(loaded), "model": model})

@@ -6,7 +6,6 @@ checks, and a training step is a function of state, samples and seed that anybod
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -19,11 +18,12 @@ from swarm.grpo.adamw import TrainState
 from swarm.grpo.step import LogProbs, Sample, train
 from swarm.policy import exact_any, exact_draw
 from swarm.policy.base import Completion, SampleRequest, Sampling, StateParts, StepReport
-from swarm.policy.engine import ModelEngine, frozen_copy
+from swarm.policy.engine import ModelEngine
 from swarm.policy.exact_check import first_difference, plausible_tokens
 from swarm.policy.exact_draw import Room, Vocabulary
 from swarm.policy.generate import Drawn, Ids, Limits
 from swarm.policy.load import LoadedModel
+from swarm.policy.lora import copy_of
 from swarm.policy.packing import completion_log_probs, pass_bytes_per_token
 from swarm.policy.state import adopt_parts, state_parts
 from verde.numerics.adamw import Rates, binary32, clip_factor, update
@@ -91,10 +91,13 @@ class ExactEngine(ModelEngine):
         return state_parts(self._state)
 
     def replica(self, parts: StateParts) -> ExactEngine:
-        """See ``Replayable``. Needs memory for the weights and both moments once more."""
-        copied = dataclasses.replace(self._loaded, model=frozen_copy(self._loaded).model.requires_grad_(True))
+        """See ``Replayable``. Needs memory for what is trained and both its moments once more."""
         other = ExactEngine(
-            copied, self._rules, temperature=self._temperature, limits=self._limits, reference=self._reference
+            copy_of(self._loaded, is_trained=True),
+            self._rules,
+            temperature=self._temperature,
+            limits=self._limits,
+            reference=self._reference,
         )
         adopt_parts(other._state, parts)
         _require_numbers(other._state)

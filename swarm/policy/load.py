@@ -181,7 +181,9 @@ def _flush_subnormals(model: Any) -> None:
     """Subnormal weights and negative zeros become 0: exact arithmetic reads them so, and a state has one name."""
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.masked_fill_(parameter.abs() < _SMALLEST_NORMAL, 0.0)
+            is_small = parameter.abs() < _SMALLEST_NORMAL
+            if bool((is_small & (parameter.view(torch.int32) != 0)).any()):  # else a mapped file need not be copied
+                parameter.masked_fill_(is_small, 0.0)
 
 
 def _refusal(what: str) -> ConfigError:

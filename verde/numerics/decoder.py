@@ -162,7 +162,13 @@ class Decoder:
 
     def _times(self, name: str, row_NK: torch.Tensor, matrix: Matrix) -> torch.Tensor:
         out = self._space(name, row_NK.shape[0], matrix.weight.rows)
-        return gemm.multiply(gemm.quantise_rows(row_NK), matrix.weight, out, bias_C=matrix.bias)
+        row = gemm.quantise_rows(row_NK)
+        gemm.multiply(row, matrix.weight, out, bias_C=matrix.bias)
+        for adapter in matrix.adapters:
+            added = gemm.multiply(gemm.quantise_rows(gemm.multiply(row, adapter.down)), adapter.up)
+            part = out[:, adapter.first : adapter.first + adapter.up.rows]
+            part.copy_(elementwise.add(part, elementwise.mul(added, adapter.scale)))
+        return out
 
     def _space(self, name: str, num_rows: int, width: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """Memory for a matrix, the same in every call: fresh pages would cost more than what is written to them."""

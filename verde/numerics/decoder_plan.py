@@ -24,16 +24,31 @@ FAMILIES = ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "Gemma3F
 
 _ACTIVATIONS = {"silu": SILU, "gelu_pytorch_tanh": GELU_TANH}
 _WIDEST_HEAD = 256
+_LORA = "peft.tuners.lora.layer.Linear"
 
 Row = np.ndarray[Any, np.dtype[np.float32]]
 
 
 @dataclass(frozen=True)
+class Adapter:
+    """What LoRA adds to one of a matrix's maps, whose outputs begin at ``first``: scale · up · (down · row).
+
+    ``down`` [r, K], ``up`` [N, r], ``scale`` float32 without axes.
+    """
+
+    first: int
+    down: Quantised
+    up: Quantised
+    scale: torch.Tensor
+
+
+@dataclass(frozen=True)
 class Matrix:
-    """Some linear maps of one row: quantised weights, and a bias or none."""
+    """Some linear maps of one row: quantised weights, a bias or none, and what adapters add to the product."""
 
     weight: Quantised
     bias: torch.Tensor | None
+    adapters: tuple[Adapter, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,6 +114,31 @@ def _is_known(model: Any) -> bool:
         and not getattr(config, "attn_logit_softcapping", None)
         and not getattr(config, "use_bidirectional_attention", None)
         and not model.training
+        and all(_is_plain(part) for layer in model.model.layers for part in _maps(layer))
+    )
+
+
+def _maps(layer: Any) -> tuple[Any, ...]:
+    attention, mlp = layer.self_attn, layer.mlp
+    heads = (attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj)
+    return (*heads, mlp.gate_proj, mlp.up_proj, mlp.down_proj)
+
+
+def _is_plain(part: Any) -> bool:
+    """A linear map, or one of peft's with at most one adapter of the plain kind."""
+    if type(part) is nn.Linear:
+        return True
+    kind = type(part)
+    return (
+        f"{kind.__module__}.{kind.__qualname__}" == _LORA
+        and type(part.base_layer) is nn.Linear
+        and len(part.active_adapters) <= 1
+        and not part.merged
+        and not part.lora_variant
+        and all(type(dropout) is nn.Identity for dropout in part.lora_dropout.values())
+        and all(
+            type(thin) is nn.Linear and thin.bias is None for thin in (*part.lora_A.values(), *part.lora_B.values())
+        )
     )
 
 
@@ -146,12 +186,27 @@ def _layer(layer: Any, names: Sequence[str], is_gemma: bool) -> Layer:
     )
 
 
-def _matrix(parts: Sequence[nn.Linear], num_rows: int | None = None) -> Matrix:
+def _matrix(maps: Sequence[Any], num_rows: int | None = None) -> Matrix:
+    parts: list[nn.Linear] = [getattr(part, "base_layer", part) for part in maps]
+    adapters, first = [], 0
+    for part, inner in zip(maps, parts, strict=True):
+        if part is not inner and not part.disable_adapters:
+            adapters += [_adapter(part, name, first) for name in part.active_adapters if name in part.lora_A]
+        first += inner.out_features
     bias = None if parts[0].bias is None else torch.cat([part.bias for part in parts])[:num_rows]
     if len(parts) == 1 and num_rows in (None, parts[0].out_features):
-        return Matrix(rows_of_weight(parts[0].weight.detach()), bias)
+        return Matrix(rows_of_weight(parts[0].weight.detach()), bias, tuple(adapters))
     weight = torch.cat([part.weight for part in parts])[:num_rows]
-    return Matrix(backend.prepared(quantise_rows(weight, copies=2)), bias)
+    return Matrix(backend.prepared(quantise_rows(weight, copies=2)), bias, tuple(adapters))
+
+
+def _adapter(part: Any, name: str, first: int) -> Adapter:
+    return Adapter(
+        first,
+        rows_of_weight(part.lora_A[name].weight.detach()),
+        rows_of_weight(part.lora_B[name].weight.detach()),
+        torch.tensor(part.scaling[name], dtype=torch.float32),
+    )
 
 
 def _norm(norm: Any, plus_one: bool) -> Row:

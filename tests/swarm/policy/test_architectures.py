@@ -28,21 +28,25 @@ FAMILIES = {
 PROMPTS = [tuple(range(10, 10 + length)) for length in (3, 17, 9)]
 
 
-@pytest.fixture(params=FAMILIES)
-def loaded(request, tmp_path):
+def make_family(name, folder):
+    """A directory with a small random model of a family, loud enough that its answers vary."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    settings, is_plain = FAMILIES[request.param]
-    directory = make_model_directory(tmp_path / request.param)
+    directory = make_model_directory(folder / name)
     torch.manual_seed(1)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(request.param, **settings, **ENDS))
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(name, **FAMILIES[name][0], **ENDS))
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 parameter.mul_(8)
     model.save_pretrained(directory)
-    loaded = load_model(directory)
-    assert loaded.plain_attention == is_plain
+    return directory
+
+
+@pytest.fixture(params=FAMILIES)
+def loaded(request, tmp_path):
+    loaded = load_model(make_family(request.param, tmp_path))
+    assert loaded.plain_attention == FAMILIES[request.param][1]
     return loaded
 
 

@@ -10,7 +10,7 @@ import torch
 from protocol.errors import ConfigError, NotReproducible, VerificationError
 from protocol.run import LearnRules
 from swarm.policy.base import ChatMessage, Completion, Engine, Replayable, SampleRequest, Sampling, TrainSample
-from swarm.policy.engine import genesis_state_hash
+from swarm.policy.engine import genesis
 from swarm.policy.exact import ExactEngine
 from swarm.policy.generate import Limits
 from swarm.policy.load import load_model
@@ -50,7 +50,7 @@ def rollouts(engine):
 def test_it_is_a_replayable_engine_with_the_runs_genesis(engine, model_directory):
     engine_: Engine = engine
     replayable: Replayable = engine
-    assert engine_.state_hash() == genesis_state_hash(model_directory)
+    assert engine_.state_hash() == genesis(model_directory).state
     assert engine_.state_hash() == NativeEngine.open(model_directory, RULES).state_hash()
     assert state_root(parse_manifest(replayable.parts().manifest)) == engine_.state_hash()
     for completion in engine_.generate(REQUESTS, SAMPLING):

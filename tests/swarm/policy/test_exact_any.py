@@ -4,13 +4,11 @@ import random
 
 import msgspec
 import pytest
-import torch
 
 from swarm.policy.base import SampleRequest, Sampling
 from swarm.policy.exact import ExactEngine
 from swarm.policy.load import load_model
-from tests.swarm.policy.conftest import make_model_directory
-from tests.swarm.policy.test_architectures import ENDS, FAMILIES
+from tests.swarm.policy.test_architectures import make_family
 from tests.swarm.policy.test_exact import PROMPTS, REQUESTS, RULES, rollouts
 
 SAMPLING = Sampling(8)
@@ -18,18 +16,7 @@ SAMPLING = Sampling(8)
 
 @pytest.fixture(params=["gpt2", "mistral"])
 def engine(request, tmp_path):
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    settings, _ = FAMILIES[request.param]
-    directory = make_model_directory(tmp_path / request.param)
-    torch.manual_seed(1)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(request.param, **settings, **ENDS))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.mul_(8)
-    model.save_pretrained(directory)
-    return ExactEngine(load_model(directory), RULES)
+    return ExactEngine(load_model(make_family(request.param, tmp_path)), RULES)
 
 
 def test_honest_completions_pass_and_changed_ones_do_not(engine):

@@ -8,7 +8,7 @@ import torch
 from protocol.errors import ConfigError
 from protocol.run import LearnRules
 from swarm.policy.base import ChatMessage, Engine, SampleRequest, Sampling, TrainSample
-from swarm.policy.engine import genesis_state_hash
+from swarm.policy.engine import genesis
 from swarm.policy.native import NativeEngine
 
 RULES = LearnRules(
@@ -48,7 +48,7 @@ def test_it_is_an_engine_whose_texts_can_be_checked(engine):
 
 
 def test_the_first_state_is_the_genesis_state_of_the_model(engine, model_directory):
-    assert engine.state_hash() == genesis_state_hash(model_directory)
+    assert engine.state_hash() == genesis(model_directory).state
     assert engine.state_hash() == NativeEngine.open(model_directory, RULES).state_hash()
 
 
