@@ -29,6 +29,7 @@ from swarm.policy.state import adopt_parts, state_parts
 from verde.numerics.adamw import Rates, binary32, clip_factor, update
 from verde.numerics.backend import route
 from verde.numerics.decoder import Decoder, decoder_of
+from verde.numerics.gemm import forget_slices
 from verde.numerics.mode import exact
 from verde.numerics.subnormals import ieee_subnormals
 
@@ -133,7 +134,7 @@ class ExactEngine(ModelEngine):
             return completion_log_probs(self._loaded, samples, self._temperature)
 
     def _train(self, samples: Sequence[Sample], seed: int) -> StepReport:
-        self._decoder = None  # its slices of the weights would be kept beside those of the training pass
+        self._decoder, self._decoder_version = None, ()  # its slices of the weights would stay beside the pass' own
         with exact(*self._models()):
             return train(
                 self._state,
@@ -157,6 +158,7 @@ class ExactEngine(ModelEngine):
         version = (route().name, *(parameter._version for parameter in self._state.parameters))
         if self._decoder is None or version != self._decoder_version:
             self._decoder, self._decoder_version = None, version
+            forget_slices()  # of the training pass: both at once would not fit beside a large model
             self._decoder = decoder_of(self._loaded.model, self._vocabulary.size)
         return self._decoder
 
