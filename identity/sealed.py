@@ -216,4 +216,3 @@ def _not_a_backup(name: str, why: str) -> IdentityError:
         NOTHING_CHANGED,
         "Name the file that `swarm identity backup` wrote.",
     )
-

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from chain.base import Chain
 from identity.registration import register_and_enrol
 from protocol.errors import ConfigError, NetworkError
-from protocol.events import Registered, TransactionSent
+from protocol.events import HeldBack, Registered, TransactionSent
 from swarm.ledger_book import LedgerBook
 from swarm.work import Bench
 
@@ -19,6 +19,16 @@ async def register(bench: Bench, chain: Chain) -> None:
         if receipt.transaction:
             bench.events.append(TransactionSent(purpose, receipt.transaction, receipt.gas))
     bench.events.append(Registered(bench.signer.wallet, done.registered.transaction))
+
+
+async def close_signed_elsewhere(bench: Bench, chain: Chain) -> None:
+    """For a peer that was restored from a backup: nothing is signed in the round that is open now, or before it."""
+    fence = bench.signer.fence
+    if fence is None or fence.restored is None:
+        return
+    if fence.is_undecided(bench.run.id):
+        fence.close(bench.run.id, (await chain.clock()).round)
+    bench.events.append(HeldBack(fence.closed(bench.run.id), fence.restored.made_at))
 
 
 async def take_up_state(

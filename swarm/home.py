@@ -42,6 +42,11 @@ class PeerHome:
         return self.root / "events.jsonl"
 
     @property
+    def presence_file(self) -> Path:
+        """When the peer said last that it is here."""
+        return self.root / "presence.json"
+
+    @property
     def log_file(self) -> Path:
         return self.root / "peer.log"
 
