@@ -9,6 +9,7 @@ from identity.registration import register_and_enrol
 from protocol.errors import ConfigError, NetworkError
 from protocol.events import HeldBack, Registered, TransactionSent
 from swarm.ledger_book import LedgerBook
+from swarm.recovering import fetch_own_state
 from swarm.work import Bench
 
 
@@ -65,9 +66,11 @@ async def take_up_state(
     if bench.checkpoints.head() is None:
         bench.checkpoints.include(await bench.room.call(bench.checkpoints.save, bench.engine), 0)
         await first_exam()
-    if state != genesis and not bench.checkpoints.has(state):
+    if state == genesis or bench.checkpoints.has(state):
+        return
+    if not await fetch_own_state(bench, book.current, view, state):
         raise ConfigError(
-            f"The state that this peer's work ended in ({state[:16]}…) is not on this machine.",
+            f"The state that this peer's work ended in ({state[:16]}…) is not on this machine, and nobody serves it.",
             "Its next contribution would be rejected, so nothing was started. Its credits are safe.",
-            "Put back the peer's whole directory, not only its swarm.pem.",
+            "Try again while the swarm plays, or restore a newer backup: the whole peer, not only its swarm.pem.",
         )

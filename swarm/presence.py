@@ -91,7 +91,7 @@ async def announce(bench: Bench, events: EventLog, spoken: Spoken) -> NoReturn:
         try:
             other = await _other(bench, spoken) if published_at is not None else None
             if other is not None and published_at is not None:
-                if _is_second(bench, other, silent_s=bench.now() - published_at):
+                if is_second(tuple(bench.transport.addresses), other, silent_s=bench.now() - published_at):
                     raise second_holder(other)
                 if not is_other_told:
                     is_other_told = True
@@ -138,8 +138,9 @@ async def _other(bench: Bench, spoken: Spoken) -> Presence | None:
     return presence if presence is not None and presence.at_ms > spoken.at_ms else None
 
 
-def _is_second(bench: Bench, other: Presence, *, silent_s: float) -> bool:
-    return silent_s > TTL_S or tuple(bench.transport.addresses) >= other.addresses
+def is_second(addresses: tuple[str, ...], other: Presence, *, silent_s: float) -> bool:
+    """Whether this process, at ``addresses``, must leave the field to ``other``: of two at the same address both do."""
+    return silent_s > TTL_S or addresses >= other.addresses
 
 
 def second_holder(other: Presence) -> IdentityError:
