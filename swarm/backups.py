@@ -28,7 +28,7 @@ from identity.sealed import NOTHING_CHANGED, PEOPLE, SALT_BYTES, SealedReader, S
 from identity.wallet import wallet_address
 from protocol.errors import ConfigError, IdentityError
 from protocol.ids import Address, PeerId
-from swarm.home import PeerHome, write_atomically
+from swarm.home import Home, PeerHome, write_atomically
 
 ABOUT = "about.json"
 RECORD = "backup.json"
@@ -86,6 +86,12 @@ def backup_warning(home: PeerHome) -> str | None:
             f"`swarm identity backup FILE{_option(home)}` makes a new one."
         )
     return None
+
+
+def missing_backups(home: Path) -> list[str]:
+    """``backup_warning`` of every peer in a home."""
+    folders = sorted(path.parent for path in Home(home).peers.glob("*/swarm.pem"))
+    return [warning for folder in folders if (warning := backup_warning(PeerHome(folder))) is not None]
 
 
 def _option(home: PeerHome) -> str:
