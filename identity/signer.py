@@ -54,6 +54,11 @@ class Signer:
         return f"Signer({self.peer}, {self.address})"
 
     @property
+    def accounts(self) -> tuple[Address, ...]:
+        """Every account that this peer can sign as: the identity's own, then those of rotations, in their order."""
+        return tuple(sorted(self._keys, key=lambda account: self._keys[account][0]))
+
+    @property
     def num_keys(self) -> int:
         """Accounts that this peer can sign as."""
         return len(self._keys)
