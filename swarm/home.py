@@ -3,7 +3,7 @@
 HOME/join.yaml            how to join this swarm (written by the host)
 HOME/resolved.yaml        the configuration in force, without secrets
 HOME/host/                dev chain, its contracts and run, bootnode key, the host's events
-HOME/peers/NAME/          one peer: swarm.pem, wallet, what it signed, events, state, journal
+HOME/peers/NAME/          one peer: swarm.pem, later signing keys, wallet, what it signed, events, state, journal
 """
 
 from __future__ import annotations
