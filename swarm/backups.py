@@ -89,9 +89,17 @@ def backup_warning(home: PeerHome) -> str | None:
 
 
 def missing_backups(home: Path) -> list[str]:
-    """``backup_warning`` of every peer in a home."""
-    folders = sorted(path.parent for path in Home(home).peers.glob("*/swarm.pem"))
-    return [warning for folder in folders if (warning := backup_warning(PeerHome(folder))) is not None]
+    """What to tell of a home's peers that would be lost with its disk, in one sentence where they are several."""
+    peers = [PeerHome(path.parent) for path in sorted(Home(home).peers.glob("*/swarm.pem"))]
+    unsaved = [peer for peer in peers if last_backup(peer) is None]
+    warnings = [backup_warning(peer) for peer in peers if len(unsaved) < 2 or peer not in unsaved]
+    if len(unsaved) > 1:
+        names = ", ".join(peer.name for peer in unsaved)
+        warnings.append(
+            f"Peers {names} have no backup: with this disk their names, stakes and pay would be lost. "
+            "`swarm identity backup FILE --peer NAME` makes one."
+        )
+    return [warning for warning in warnings if warning is not None]
 
 
 def _option(home: PeerHome) -> str:

@@ -138,6 +138,7 @@ async def _numerics() -> Finding:
     from swarm.app.doctor import examine as examine_arithmetic
     from swarm.app.doctor import in_words as arithmetic_in_words
 
+    print("Examining the arithmetic; that takes half a minute on two free cores.", file=sys.stderr, flush=True)
     found = await asyncio.to_thread(examine_arithmetic)
     last = arithmetic_in_words(found)[-1]
     if found["ok"]:

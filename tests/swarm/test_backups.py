@@ -17,7 +17,7 @@ from identity.signing_keys import make_signing_key
 from identity.wallet import create_wallet, open_wallet
 from protocol.errors import ConfigError, IdentityError
 from swarm import backups
-from swarm.backups import About, backup_warning, last_backup, read_about, restore_backup, write_backup
+from swarm.backups import About, backup_warning, last_backup, missing_backups, read_about, restore_backup, write_backup
 from swarm.home import PeerHome
 
 QUICK = Stretching(n=2**10)
@@ -130,6 +130,17 @@ def test_a_peer_without_a_backup_or_with_a_newer_key_is_warned_of(peer, tmp_path
     assert "changed its signing key" in (backup_warning(peer) or "")
     save(peer, tmp_path / "b.backup")
     assert backup_warning(peer) is None
+
+
+def test_several_peers_without_a_backup_are_one_sentence(peer, tmp_path):
+    home = peer.root.parent.parent
+    create_key(PeerHome(peer.root.parent / "2").key_file)
+    (warning,) = missing_backups(home)
+    assert warning.startswith("Peers 1, 2 have no backup")
+    save(peer, tmp_path / "a.backup")
+    (warning,) = missing_backups(home)
+    assert warning.startswith("Peer 2 has no backup")
+    assert "--peer 2" in warning
 
 
 def test_a_state_that_is_deleted_while_it_is_saved_is_left_out_whole(peer, tmp_path, monkeypatch):
