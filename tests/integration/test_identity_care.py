@@ -14,9 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from protocol.events import ContributionSigned, HeldBack, RoundEnded, RoundSettled
+from protocol.events import ContributionSigned, HeldBack, RecordRejected, RoundEnded, RoundSettled
 from swarm.home import Home
 from swarm.joining import read_join_file
+from swarm.journal import Journal
 from tests.integration.conftest import Start
 from tests.integration.history import PAID
 from tests.integration.processes import PeerLog, must_live, wait_until
@@ -120,6 +121,29 @@ def test_after_its_machine_is_lost_the_peer_goes_on_from_the_backup(
     assert started_at < log.path.stat().st_mtime
 
 
+def test_a_key_that_is_changed_while_the_peer_plays_signs_from_the_next_round_on(
+    start: Start, token: str, homes: dict[str, Path], peers: dict[str, PeerLog]
+) -> None:
+    ann, bob = peers["ann"], peers["bob"]
+    place = str(homes["ann"])
+    before = start("identity", "show", "--home", place, "--json").result()["identity"][0]["signing_accounts"]
+    rotated = start("identity", "rotate", "--join", token, "--home", place, "--json", **PATIENT).result()["rotate"]
+    assert (rotated["former"], [step["intent"] for step in rotated["steps"]]) == (before[0], ["Rotate", "Refresh"])
+    at, bobs = ann.now(), bob.now()
+    for _ in range(2):
+        ended = ann.wait(RoundEnded, after=at, timeout_s=LONG_S)
+        at = next(seq for seq, event in ann.numbered(RoundEnded, after=at))
+    assert ended.outcome in PAID, "the second round that ended was begun and played with the new key"
+    content = {event.round: event.content for event in ann.all(ContributionSigned)}[ended.round]
+    assert content in bob.wait(RoundSettled, after=bobs, round=ended.round, timeout_s=LONG_S).contributions
+    assert {event.reason for event in bob.all(RecordRejected, after=bobs)} & {"wrong_signature", "unsigned"} == set()
+    journal = Home(homes["ann"]).peer("1").run(read_join_file(homes["host"] / "join.yaml").run.id).journal
+    kept = Journal(journal).read(ended.round, "contribution")
+    assert kept is not None
+    assert kept[0].delegation is not None
+    assert kept[0].delegation.signer == rotated["signer"]
+
+
 def test_a_wrong_password_changes_nothing_and_the_doctor_finds_a_living_swarm(
     start: Start, token: str, homes: dict[str, Path], backup: Path, peers: dict[str, PeerLog]
 ) -> None:
@@ -128,9 +152,13 @@ def test_a_wrong_password_changes_nothing_and_the_doctor_finds_a_living_swarm(
     assert refused.wait() == 3
     assert not Home(homes["cyd"]).peer("1").root.exists()
 
-    found = start("doctor", "--join", token, "--home", str(homes["ann"]), "--quick", "--json", **PATIENT).result()
+    command = start("doctor", "--join", token, "--home", str(homes["ann"]), "--json", **PATIENT)
+    found = command.result(LONG_S)
     assert found["doctor"]["fit"] is True
     names = {one["name"]: one["level"] for one in found["doctor"]["findings"]}
-    assert names["backup"] == "warn"
-    well = {"endpoint", "chain id", "chain time", "contracts", "contract version", "stake", "registration"}
-    assert {names[name] for name in well | {"signing account", "membership", "key file"}} == {"ok"}
+    assert (names["backup"], names["process"]) == ("warn", "ok")
+    well = {"bootnode", "wire version", "clock", "endpoint", "chain id", "chain time", "contracts", "contract version"}
+    well |= {"stake", "registration", "signing account", "membership", "key file", "numerics"}
+    assert {name: names[name] for name in well} == dict.fromkeys(well, "ok")
+    (wire,) = [one for one in found["doctor"]["findings"] if one["name"] == "wire version"]
+    assert "0 other peers" not in wire["what"]
