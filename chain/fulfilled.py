@@ -22,6 +22,7 @@ from chain.base import (
     OpenEpoch,
     Prune,
     RecordReputation,
+    Refresh,
     Register,
     Resign,
     Rotate,
@@ -58,6 +59,8 @@ async def is_done(reader: Reader, at: Contracts, wallet: Address, intent: Intent
             return to in (owner, address(offered))
         case Enrol(peer=peer):
             return await reader.presence_is_fresh(peer, await reader.absence_rounds())
+        case Refresh(peer=peer):
+            return await _is_refreshed(reader, at, peer)
         case Prune(peer=peer) | Resign(peer=peer):
             standing = await reader.read(at.clock, function("RoundClock", "standing"), peer_key(peer))
             return not standing[0]
@@ -95,6 +98,20 @@ async def is_done(reader: Reader, at: Contracts, wallet: Address, intent: Intent
 
 async def _owner(reader: Reader, at: Contracts, peer: PeerId) -> Address:
     return address(await reader.read(at.registry, function("PeerRegistry", "ownerOf"), peer_key(peer)))
+
+
+async def _is_refreshed(reader: Reader, at: Contracts, peer: PeerId) -> bool:
+    """Whether the account that the registry names has, in the next round, the weight of the peer's stake."""
+    standing, signer, round, units = await gather(
+        reader.read(at.clock, function("RoundClock", "standing"), peer_key(peer)),
+        reader.read(at.registry, function("PeerRegistry", "signerOf"), peer_key(peer)),
+        reader.read(at.clock, function("RoundClock", "round")),
+        reader.read(at.vault, function("StakeVault", "unitsOf"), peer_key(peer)),
+    )
+    if not standing[0]:
+        return True
+    weight = await reader.read(at.clock, function("RoundClock", "weightOfSigner"), signer, round + 1)
+    return bool(weight == units)
 
 
 async def _is_included(reader: Reader, at: Contracts, round: int, peer: PeerId, content: ContentId) -> bool:

@@ -67,6 +67,13 @@ class Enrol(msgspec.Struct, frozen=True, tag=True):
     peer: PeerId
 
 
+class Refresh(msgspec.Struct, frozen=True, tag=True):
+    """Let a member sign with the account that the registry names, and weigh what its stake is worth, from the next
+    round on. Anybody may. Done when both are so, and for who is no member."""
+
+    peer: PeerId
+
+
 class Resign(msgspec.Struct, frozen=True, tag=True):
     """Take this wallet's peer out from the next round on. Done when it is no member of the next round."""
 
@@ -206,6 +213,7 @@ Intent = (
     | OfferPeer
     | AcceptPeer
     | Enrol
+    | Refresh
     | Resign
     | Prune
     | Stake

@@ -25,6 +25,7 @@ from chain.base import (
     OpenEpoch,
     Prune,
     RecordReputation,
+    Refresh,
     Register,
     Resign,
     Rotate,
@@ -61,6 +62,8 @@ def transaction(at: Contracts, intent: Intent) -> Call:
             return at.registry, _data("PeerRegistry", "acceptPeer", peer_key(peer))
         case Enrol(peer=peer):
             return at.clock, _data("RoundClock", "enrol", peer_key(peer))
+        case Refresh(peer=peer):
+            return at.clock, _data("RoundClock", "refresh", peer_key(peer))
         case Resign(peer=peer):
             return at.clock, _data("RoundClock", "resign", peer_key(peer))
         case Prune(peer=peer, line=0):

@@ -1,8 +1,10 @@
-"""Why this module exists: an RSA peer id hides its key, so the identity names, once, an account that signs for it.
+"""Why this module exists: an identity names the account that signs for it, so that readers need no chain to tell.
 
-The signing key is derived from the RSA key (HKDF-SHA256, RFC 5869), so that ``swarm.pem`` alone restores everything.
-The delegation is one RSA signature over the EIP-712 registration digest (peer id, signing account, wallet, nonce), the
-same that the registry contract checks; it travels with every record, so that readers need no chain to verify one.
+An RSA peer id hides its key: its signing key is derived from the RSA key (HKDF-SHA256, RFC 5869), so that ``swarm.pem``
+alone restores everything. A secp256k1 identity signs for itself until its signing key is rotated. The delegation is the
+identity key's signature over the EIP-712 registration digest (peer id, signing account, wallet, nonce), for RSA the
+same that the registry contract checks; it travels with every record. Whether that account still counts is what the
+chain says: who checks a member's record compares the account with it.
 """
 
 from __future__ import annotations
@@ -19,11 +21,19 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from chain.base import Contracts
-from chain.keys import address_of_public_key, checksum_address, peer_of_rsa, rsa_modulus
+from chain.keys import (
+    address_of_public_key,
+    checksum_address,
+    peer_of_rsa,
+    recover_signer,
+    rsa_modulus,
+    sign_digest,
+    signer_of_peer,
+)
 from chain.typed_data import registration_digest
 from identity.keyfile import RSA_EXPONENT, IdentityKey, KeyType
 from protocol.errors import BadRecord
-from protocol.ids import Address, PeerId, parse_address
+from protocol.ids import Address, PeerId, parse_address, peer_id_bytes
 from protocol.messages import Delegation
 
 _CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -41,23 +51,25 @@ def signing_secret(key: IdentityKey) -> bytes:
     return (int.from_bytes(stream, "big") % (_CURVE_ORDER - 1) + 1).to_bytes(32, "big")
 
 
-def delegate(key: IdentityKey, contracts: Contracts, wallet: Address, nonce: int = 0) -> Delegation:
-    """The RSA identity ``key`` names its derived account, owned by ``wallet``, on the chain of ``contracts``.
+def delegate(
+    key: IdentityKey, contracts: Contracts, wallet: Address, nonce: int = 0, *, signer: Address | None = None
+) -> Delegation:
+    """The identity ``key``, owned by ``wallet`` on the chain of ``contracts``, names the account ``signer`` (``None``:
+    the one derived from an RSA key).
 
-    Only for RSA identities: a secp256k1 identity signs for itself (``ValueError``).
+    A secp256k1 identity signs for itself and names only others (``ValueError``).
     """
-    if key.kind is not KeyType.RSA:
-        raise ValueError("Only an RSA identity delegates.")
-    signer = address_of_public_key(coincurve.PrivateKey(signing_secret(key)).public_key.format())
-    digest = registration_digest(contracts, key.peer, signer, wallet, nonce)
-    rsa = cast(RSAPrivateKey, load_der_private_key(key.secret, password=None))
-    return Delegation(
-        public_key=key.public_key,
-        signer=signer,
-        signature=rsa.sign(digest, PKCS1v15(), SHA256()),
-        wallet=wallet,
-        nonce=nonce,
-    )
+    own = address_of_public_key(coincurve.PrivateKey(signing_secret(key)).public_key.format())
+    if key.kind is not KeyType.RSA and signer in (None, own):
+        raise ValueError("A secp256k1 identity needs no delegation to itself.")
+    account = signer or own
+    digest = registration_digest(contracts, key.peer, account, wallet, nonce)
+    if key.kind is KeyType.RSA:
+        rsa = cast(RSAPrivateKey, load_der_private_key(key.secret, password=None))
+        signature = rsa.sign(digest, PKCS1v15(), SHA256())
+    else:
+        signature = sign_digest(key.secret, digest)
+    return Delegation(public_key=key.public_key, signer=account, signature=signature, wallet=wallet, nonce=nonce)
 
 
 def is_canonical(address: str) -> bool:
@@ -75,17 +87,29 @@ def check_delegation(delegation: Delegation, peer: PeerId, contracts: Contracts)
     Raises ``BadRecord``: ``malformed`` (not an RSA-2048 key, bad fields), ``wrong_owner`` (another identity's key),
     ``wrong_signature``.
     """
-    modulus = rsa_modulus(delegation.public_key)
+    own = signer_of_peer(peer)
+    modulus = rsa_modulus(delegation.public_key) if own is None else b""
     if not (is_canonical(delegation.signer) and is_canonical(delegation.wallet)):
         raise BadRecord("malformed", "The delegation's accounts are not addresses with their checksum.")
-    if peer_of_rsa(delegation.public_key) != peer:
+    if own is None and peer_of_rsa(delegation.public_key) != peer:
         raise BadRecord("wrong_owner", "The delegation was made by another identity.")
+    if own is not None and (delegation.public_key != _public_key_of(peer) or delegation.signer == own):
+        raise BadRecord("malformed", "A secp256k1 identity delegates to another account, under its own key.")
     try:
         digest = registration_digest(contracts, peer, delegation.signer, delegation.wallet, delegation.nonce)
     except OverflowError as error:
         raise BadRecord("malformed", "The delegation's nonce does not fit.") from error
+    if own is not None:
+        if recover_signer(digest, delegation.signature) != own:
+            raise BadRecord("wrong_signature", "The delegation was not signed by this identity.")
+        return
     try:
         rsa = RSAPublicNumbers(RSA_EXPONENT, int.from_bytes(modulus, "big")).public_key()
         rsa.verify(delegation.signature, digest, PKCS1v15(), SHA256())
     except (InvalidSignature, ValueError) as error:
         raise BadRecord("wrong_signature", "The delegation was not signed by this identity.") from error
+
+
+def _public_key_of(peer: PeerId) -> bytes:
+    """The libp2p public key inside a secp256k1 peer id."""
+    return peer_id_bytes(peer)[2:]

@@ -1,8 +1,8 @@
 """Why this module exists: a record counts only for the peer, run, round and slot that it was signed for.
 
 Pure, and needs nothing but the envelope itself: the public key of a secp256k1 identity is in its peer id, that of an
-RSA identity in the ``Delegation`` that the record carries. Recovered signatures are remembered, so that polling the
-same slots again costs hashes only.
+RSA identity, and of any identity with another signing key, in the ``Delegation`` that the record carries. Recovered
+signatures are remembered, so that polling the same slots again costs hashes only.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ def verify(
     kind: str | None = None,
     round: int | None = None,
     peer: PeerId | None = None,
-) -> None:
-    """Check that the envelope's peer signed it on this chain, and that it is what was expected; returns nothing then.
+) -> Address:
+    """Check that the envelope's peer signed it on this chain, and that it is what was expected; returns the account
+    that signed: the peer's own, or one that it delegated to. Whether that one still counts is for the chain to say.
 
     ``run``, ``kind``, ``round``, ``peer``: where it was found; ``None`` leaves that to the caller. Raises
     ``BadRecord``, in this order: ``wrong_version``, ``wrong_run``, ``wrong_round`` (a replay), ``wrong_owner`` (claims
@@ -51,22 +52,20 @@ def verify(
     signer = signer_of(envelope, domain)
     if _recovered(_digest_of(envelope, domain), envelope.signature) != signer:
         raise BadRecord("wrong_signature", f"Its signature is not by {envelope.peer}.")
+    return signer
 
 
 def signer_of(envelope: Envelope, domain: Contracts) -> Address:
     """The account that signs for the envelope's peer: named by its peer id, or by its (checked) delegation.
 
-    Raises ``BadRecord``: ``malformed`` (no peer id, or a delegation where none may be), ``unsigned``, and what
-    ``check_delegation`` raises.
+    Raises ``BadRecord``: ``malformed`` (no peer id), ``unsigned``, and what ``check_delegation`` raises.
     """
     own = _own_signer(envelope.peer)
     if not envelope.signature:
         raise BadRecord("unsigned", "It has no signature.")
-    if own is not None:
-        if envelope.delegation is not None:
-            raise BadRecord("malformed", "A secp256k1 identity signs for itself and carries no delegation.")
-        return own
     if envelope.delegation is None:
+        if own is not None:
+            return own
         raise BadRecord("unsigned", "The peer id hides its key and the record carries no delegation.")
     check_delegation(envelope.delegation, envelope.peer, domain)
     return envelope.delegation.signer

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from chain.base import Chain, Enrol, PeerRecord, Receipt, Stake
+from chain.base import Chain, Enrol, PeerRecord, Receipt, Refresh, Stake
 from identity.signer import Signer
 from protocol.errors import ChainError, ChainUnreachable, IdentityError
 
@@ -33,7 +33,7 @@ async def register_and_enrol(chain: Chain, signer: Signer, min_stake_micro: int 
     """Make ``signer``'s peer registered to its wallet, staked, and a member of the run; safe to repeat, also from two
     processes. ``min_stake_micro``: the run's smallest deposit; what is missing of it is put up.
 
-    Raises ``IdentityError`` when another wallet owns the peer id or the registry knows another signing account,
+    Raises ``IdentityError`` when another wallet owns the peer id or the key of its signing account is not here,
     ``ChainError`` when the chain refuses otherwise, ``ChainUnreachable``.
     """
     registered = _NOTHING
@@ -57,6 +57,8 @@ async def register_and_enrol(chain: Chain, signer: Signer, min_stake_micro: int 
     _check_owner(record, signer)
     staked, record = await top_up_stake(chain, record, min_stake_micro)
     enrolled = _NOTHING
+    if record.enrolled and signer.num_keys > 1:
+        await chain.send(Refresh(signer.peer))  # the run knows the account of the last rotation, too
     if not record.enrolled:
         enrolled = await chain.send(Enrol(signer.peer))
         record = await chain.peer(signer.peer) or record
@@ -86,9 +88,4 @@ def _check_owner(record: PeerRecord, signer: Signer) -> None:
             "Everything this peer earns would be paid to the other wallet.",
             f"Put the wallet.json of {record.owner} beside swarm.pem, or use another swarm.pem with this wallet.",
         )
-    if record.signer.lower() != signer.address.lower():
-        raise IdentityError(
-            f"The registry says that {record.signer} signs for {signer.peer}; here it is {signer.address}.",
-            "Other peers would refuse its records.",
-            "Run the version of this program that registered it.",
-        )
+    signer.act_as(record.signer)

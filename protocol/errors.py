@@ -109,7 +109,8 @@ class BadRecord(SwarmError):
     ``wrong_signature``, ``wrong_owner``, ``wrong_round``, ``wrong_version``, ``wrong_run``, ``hash_mismatch``,
     ``stalled``, ``unavailable``, ``false_scores``, ``wrong_rollouts``, ``wrong_state``, ``wrong_engine``,
     ``not_a_member``, ``not_drawn`` (a receipt or verdict of somebody whose turn it is not), ``equivocation`` (two
-    different records where an honest peer publishes one).
+    different records where an honest peer publishes one), ``former_signer`` (an account that signs for the peer no
+    more, or not yet).
     """
 
     def __init__(self, reason: str, what: str) -> None:

@@ -64,6 +64,14 @@ class Registered(Event, frozen=True):
     transaction: str
 
 
+class HeldBack(Event, frozen=True):
+    """This peer was restored from a backup of ``made_at`` (unix seconds): in rounds up to ``until_round`` of this run
+    it signs nothing, because it may have done so elsewhere."""
+
+    until_round: int
+    made_at: float
+
+
 class RoundOpened(Event, frozen=True):
     """``members`` are the round's enrolled peers; ``cohort`` those that this peer plays with. Unix seconds."""
 
@@ -331,14 +339,15 @@ class Stopped(Event, frozen=True):
 
 
 EVENT_TYPES: tuple[type[Event], ...] = (
-    PeerStarted, Progress, Joined, Registered, RoundOpened, StageStarted, BatchProduced, BatchSeen, StageEnded,
+    PeerStarted, Progress, Joined, Registered, HeldBack, RoundOpened, StageStarted, BatchProduced, BatchSeen,
+    StageEnded,
     QuestionPlayed, Trained, ContributionSigned, ContributionSeen, Held, Audited, VerdictSeen, Struck, RecordRejected,
     Attested, AttestationRefused, TransactionSent, RoundSettled, RoundEnded, CreditsChanged, Claimed, Evaluated,
     PeerSeen, Problem, Recovered, Stopped,
 )  # fmt: skip
 
 AnyEvent = (
-    PeerStarted | Progress | Joined | Registered | RoundOpened | StageStarted | BatchProduced | BatchSeen
+    PeerStarted | Progress | Joined | Registered | HeldBack | RoundOpened | StageStarted | BatchProduced | BatchSeen
     | StageEnded | QuestionPlayed | Trained | ContributionSigned | ContributionSeen | Held | Audited | VerdictSeen
     | Struck | RecordRejected | Attested | AttestationRefused | TransactionSent | RoundSettled | RoundEnded
     | CreditsChanged | Claimed | Evaluated | PeerSeen | Problem | Recovered | Stopped

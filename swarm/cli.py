@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from protocol.errors import ConfigError
-from swarm.commands import chains, orders, runs
+from swarm.commands import chains, health, identity, orders, runs
 from swarm.commands.options import (
     ConfigOption,
     HomeOption,
@@ -101,6 +101,7 @@ def host(
 
 
 app.add_typer(runs.group)
+app.add_typer(identity.group)
 
 
 @app.command()
@@ -168,23 +169,8 @@ def verify(
     raise typer.Exit(root.verify(chosen, find, round_number, peer, level=level, as_json=as_json))
 
 
-@app.command()
-def doctor(
-    numerics: Annotated[bool, typer.Option("--numerics", help="Only the arithmetic: are the bits right?")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Whether this machine is fit to take part."""
-    from protocol.errors import NotBuiltYet
-
-    if not numerics:
-        raise NotBuiltYet(
-            "The whole examination of a machine is not there yet.",
-            "Nothing was examined.",
-            "`swarm doctor --numerics` examines its arithmetic.",
-        )
-    from swarm.app import doctor as examination
-
-    raise typer.Exit(examination.numerics(as_json=as_json))
+app.command()(health.doctor)
+app.command()(health.export)
 
 
 def _options(given: Mapping[str, object]) -> list[str]:

@@ -23,6 +23,7 @@ from protocol.ids import ContentId
 from protocol.run import AuditRules, EconomyRules, GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
 from swarm.home import Home, write_atomically
 from swarm.layers import Layers, read_layers
+from swarm.redaction import without_key
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CONFIGS = REPOSITORY / "configs"
@@ -386,16 +387,16 @@ def _checked(layers: Layers) -> Settings:
 
 
 def save_resolved(settings: Settings) -> Path:
-    """Write the configuration in force to HOME/resolved.yaml, for people to read. RPC endpoints keep only their host,
-    because keys hide in the rest of such addresses; a password never enters the configuration at all."""
-    body = settings.model_dump(mode="json")
-    body["chain"]["rpc"] = [_without_key(address) for address in settings.chain.rpc]
+    """Write the configuration in force to HOME/resolved.yaml, for people to read."""
     path = Home(settings.home).resolved_file
-    write_atomically(path, yaml.safe_dump(body, sort_keys=False).encode(), mode=0o600)
+    write_atomically(path, yaml.safe_dump(without_secrets(settings), sort_keys=False).encode(), mode=0o600)
     return path
 
 
-def _without_key(address: str) -> str:
-    scheme, _, rest = address.partition("://")
-    host = rest.split("/")[0].split("?")[0].rpartition("@")[2]
-    return f"{scheme}://{host}" + ("/…" if rest != host else "")
+def without_secrets(settings: Settings) -> dict[str, Any]:
+    """The settings as plain values. RPC endpoints keep only their host, because keys hide in the rest of such
+    addresses; a password never enters the configuration at all."""
+    body = settings.model_dump(mode="json")
+    for name in ("rpc", "public_rpc"):
+        body["chain"][name] = [without_key(address) for address in getattr(settings.chain, name)]
+    return body

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from chain.base import Chain
 from identity.registration import register_and_enrol
 from protocol.errors import ConfigError, NetworkError
-from protocol.events import Registered, TransactionSent
+from protocol.events import HeldBack, Registered, TransactionSent
 from swarm.ledger_book import LedgerBook
+from swarm.recovering import fetch_own_state
 from swarm.work import Bench
 
 
@@ -19,6 +20,16 @@ async def register(bench: Bench, chain: Chain) -> None:
         if receipt.transaction:
             bench.events.append(TransactionSent(purpose, receipt.transaction, receipt.gas))
     bench.events.append(Registered(bench.signer.wallet, done.registered.transaction))
+
+
+async def close_signed_elsewhere(bench: Bench, chain: Chain) -> None:
+    """For a peer that was restored from a backup: nothing is signed in the round that is open now, or before it."""
+    fence = bench.signer.fence
+    if fence is None or fence.restored is None:
+        return
+    if fence.is_undecided(bench.run.id):
+        fence.close(bench.run.id, (await chain.clock()).round)
+    bench.events.append(HeldBack(fence.closed(bench.run.id), fence.restored.made_at))
 
 
 async def take_up_state(
@@ -55,9 +66,11 @@ async def take_up_state(
     if bench.checkpoints.head() is None:
         bench.checkpoints.include(await bench.room.call(bench.checkpoints.save, bench.engine), 0)
         await first_exam()
-    if state != genesis and not bench.checkpoints.has(state):
+    if state == genesis or bench.checkpoints.has(state):
+        return
+    if not await fetch_own_state(bench, book.current, view, state):
         raise ConfigError(
-            f"The state that this peer's work ended in ({state[:16]}…) is not on this machine.",
+            f"The state that this peer's work ended in ({state[:16]}…) is not on this machine, and nobody serves it.",
             "Its next contribution would be rejected, so nothing was started. Its credits are safe.",
-            "Put back the peer's whole directory, not only its swarm.pem.",
+            "Try again while the swarm plays, or restore a newer backup: the whole peer, not only its swarm.pem.",
         )

@@ -4,7 +4,7 @@ HOME/join.yaml            how to join this swarm (written by the host)
 HOME/resolved.yaml        the configuration in force, without secrets
 HOME/questions/           question sets of runs that bring their own
 HOME/host/                dev chain, its contracts and run, bootnode key, the host's events
-HOME/peers/NAME/          one peer: swarm.pem, wallet, what it signed, events, state, journal
+HOME/peers/NAME/          one peer: swarm.pem, later signing keys, wallet, what it signed, events, state, journal
 """
 
 from __future__ import annotations
@@ -41,6 +41,11 @@ class PeerHome:
     @property
     def events_file(self) -> Path:
         return self.root / "events.jsonl"
+
+    @property
+    def presence_file(self) -> Path:
+        """When the peer said last that it is here."""
+        return self.root / "presence.json"
 
     @property
     def log_file(self) -> Path:

@@ -217,6 +217,11 @@ class Inbox:
         """All cohorts of the round."""
         return {view.cohort for view in self._views.values()}
 
+    def signed_elsewhere(self, kind: str, kept: Envelope | None) -> bool:
+        """Whether the network has a record of this peer's that is not ``kept``: another process of it signed one."""
+        found = self._envelopes.get((kind, self._me))
+        return found is not None and (kept is None or found.payload != kept.payload)
+
     def overtaken(self, stage: Stage) -> bool:
         """Whether most of the cohort's others already published a later stage."""
         later = {peer for after in STAGES[STAGES.index(stage) + 1 :] for peer in self.batches[after]}

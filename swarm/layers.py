@@ -17,7 +17,7 @@ import yaml
 from protocol.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "SWARM_"
-OTHER_VARIABLES = frozenset({"SWARM_PYTHON", "SWARM_WALLET_PASSWORD"})
+OTHER_VARIABLES = frozenset({"SWARM_PYTHON", "SWARM_WALLET_PASSWORD", "SWARM_BACKUP_PASSWORD"})
 """Variables that are no settings: which Python run_swarm.sh takes, and the wallet's password."""
 
 _FILE_CAP = 256 * 1024

@@ -9,7 +9,7 @@ Everything it needs is handed in (``swarm.app`` builds it); everything that happ
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from chain.base import ZERO_ROOT, Advance, Chain, ClockView
 from protocol.codec import content_id_of
@@ -24,7 +24,7 @@ from protocol.events import (
     RoundSettled,
     Struck,
 )
-from protocol.ids import ContentId, PeerId
+from protocol.ids import Address, ContentId, PeerId
 from protocol.messages import CreditTable
 from rewards.economics import economics_of
 from rewards.ledger import credits_tree, row_of
@@ -33,7 +33,7 @@ from rewards.pending import change_between, pending_in
 from rewards.reputation import newcomers
 from swarm.auditing import Audits
 from swarm.casework import Casework
-from swarm.entering import register, take_up_state
+from swarm.entering import close_signed_elsewhere, register, take_up_state
 from swarm.epochs import EpochWatch
 from swarm.exam import Exam
 from swarm.game.cohort import split_cohorts
@@ -43,6 +43,7 @@ from swarm.ledger_book import LedgerBook
 from swarm.membership import Membership
 from swarm.payday import Payday
 from swarm.play import RoundPlay, RoundVanished
+from swarm.presence import Present, beside
 from swarm.settling import Settler
 from swarm.tasks.base import Task
 from swarm.timing import Activity
@@ -58,6 +59,10 @@ from outside may come a little later."""
 
 FORGOTTEN_S = 5.0
 """A chain that shows a round which it had left for so long is not just late: it lost its last blocks."""
+
+
+SetMembers = Callable[[list[PeerId], Mapping[PeerId, Address], int], None]
+"""Tells the network who the members of a round are, and which account signs for each of them."""
 
 
 def _final_round(num_rounds: int | None, first_round: int | None) -> int | None:
@@ -79,7 +84,8 @@ class Node:
         *,
         eval_every: int,
         claim_every: int,
-        set_members: Callable[[list[PeerId]], None] | None = None,
+        set_members: SetMembers | None = None,
+        presence: Present | None = None,
     ) -> None:
         self._bench = bench
         self._chain = chain
@@ -91,6 +97,7 @@ class Node:
         self._eval_every = eval_every
         self._claim_every = claim_every
         self._set_members = set_members
+        self._presence = presence
         self._book = LedgerBook(bench.run, bench.journal, bench.transport)
         self._epochs = EpochWatch(bench, chain, settler, troubles)
         self._membership = Membership(bench, chain, settler, self._book, troubles)
@@ -102,16 +109,18 @@ class Node:
         """Play ``num_rounds`` rounds, missed ones included, counted from ``first_round``: that of an earlier process of
         this peer which was killed (``None``: the first one played now).
 
-        Raises ``IdentityError``, ``ChainError`` or ``ConfigError`` when this peer cannot take part at all.
+        Raises ``IdentityError``, ``ChainError`` or ``ConfigError`` when this peer cannot take part at all, and
+        ``IdentityError`` when another machine turns out to run the same peer.
         """
         watching = asyncio.ensure_future(self._epochs.watch())
         try:
-            await self._live(num_rounds, first_round)
+            await beside(self._presence, self._live(num_rounds, first_round))
         finally:
             watching.cancel()
 
     async def _live(self, num_rounds: int | None, first_round: int | None) -> None:
         await register(self._bench, self._chain)
+        await close_signed_elsewhere(self._bench, self._chain)
         await take_up_state(self._bench, self._chain, self._book, lambda: self._evaluate(0))
         await self._use_included_state()
         final, last = _final_round(num_rounds, first_round), 0
@@ -185,15 +194,16 @@ class Node:
                 await asyncio.sleep(1.0)
                 continue
             is_member = any(member.peer == self._bench.signer.peer for member in view.members)
+            is_held_back = 0 < view.round <= self._held_back_until()
             is_new = view.round > last or self._bench.now() - began_at > FORGOTTEN_S
-            if is_new and view.seed and is_member:
+            if is_new and view.seed and is_member and not is_held_back:
                 return view
-            waiting_for = self._waiting_for(view, is_member)
+            waiting_for = self._waiting_for(view, is_member, is_held_back)
             if waiting_for != told:
                 told = waiting_for
                 self._bench.events.append(Progress(waiting_for))
             await self._settler.flush()
-            if not is_member and self._is_overdue(view, began_at):
+            if (not is_member or is_held_back) and self._is_overdue(view, began_at):
                 await self._settler.send_now(Advance(view.round))
             if view.round > 0 and not is_member and self._bench.now() - since > ENROL_AGAIN_S:
                 await self._membership.renew()
@@ -205,9 +215,16 @@ class Node:
         patience_s = 3 * self._bench.run.time.poster_s
         return view.block_at > view.closes_at + patience_s and self._bench.now() - since > patience_s
 
-    def _waiting_for(self, view: ClockView, is_member: bool) -> str:
+    def _held_back_until(self) -> int:
+        """The last round in which this peer, restored from a backup, may have signed elsewhere."""
+        fence = self._bench.signer.fence
+        return 0 if fence is None else fence.closed(self._bench.run.id)
+
+    def _waiting_for(self, view: ClockView, is_member: bool, is_held_back: bool) -> str:
         if view.round == 0:
             return "waiting for enough peers to enrol"
+        if is_held_back:
+            return f"restored from a backup: round {view.round} may be signed elsewhere, waiting for the next one"
         if not is_member:
             return f"waiting for round {view.round + 1}: enrolled during round {view.round}"
         return f"waiting for round {view.round} to open" if not view.seed else f"waiting for round {view.round + 1}"
@@ -215,8 +232,10 @@ class Node:
     async def _play(self, view: ClockView, *, is_final: bool, is_closing: bool = False) -> None:
         bench, me = self._bench, self._bench.signer.peer
         members = [member.peer for member in view.members]
+        accounts = {member.peer: member.signer for member in view.members}
         if self._set_members is not None:
-            self._set_members(members)
+            self._set_members(members, accounts, view.round)
+        bench.signer.act_as(accounts.get(me, bench.signer.address))
         await self._look_up_table(view, [peer for peer in members if peer != me])
         await self._use_included_state()
         before = self._book.current

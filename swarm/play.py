@@ -153,6 +153,7 @@ class RoundPlay:
                 await self._work.train()
                 return [machine.Trained()]
             case machine.Contribute():
+                await self._poll([CONTRIBUTION])
                 await self._persist(self._work.contribute)
                 await self._poll([CONTRIBUTION])
                 if self._after_contributing is not None:
@@ -171,7 +172,7 @@ class RoundPlay:
         if kept is not None:
             await self._wait_for(decode(kept[0].payload, BatchHeader))
         else:
-            await self._poll([*STAGES[STAGES.index(stage) + 1 :]])
+            await self._poll([*STAGES[STAGES.index(stage) :]])
             if self._inbox.overtaken(stage):
                 return [machine.Skipped(stage)]
         try:

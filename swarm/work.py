@@ -13,7 +13,7 @@ import msgspec
 from chain.base import Contracts
 from identity.signer import Signer
 from protocol.codec import content_id, decode, encode
-from protocol.errors import BadRecord
+from protocol.errors import BadRecord, IdentityError
 from protocol.events import BatchProduced, ContributionSigned, Trained
 from protocol.ids import STAGES, ContentId, Stage
 from protocol.messages import BatchHeader, BlobRef, Contribution, Envelope
@@ -85,6 +85,7 @@ class Work:
         """Sample, sign, keep and publish this peer's batch of ``stage`` (or send the one signed before a restart)."""
         bench, base = self._bench, self._inbox.base
         kept = bench.journal.read(base.round, stage)
+        self._require_only_signer(stage, kept)
         if kept is not None and kept[1] is not None:
             envelope, blob = kept[0], kept[1]
             await self._publish(envelope, blob)
@@ -172,6 +173,7 @@ class Work:
         """Sign this round's contribution once, keep it, publish it; after a restart, publish the kept one."""
         bench, base = self._bench, self._inbox.base
         kept = bench.journal.read(base.round, CONTRIBUTION)
+        self._require_only_signer(CONTRIBUTION, kept)
         if kept is not None:
             await self._resend()
             await self._publish(kept[0], None)
@@ -223,6 +225,15 @@ class Work:
                     self._inbox.add_own(kept[0], kept[1])
                 except BadRecord:
                     continue  # it shows batches that nobody serves any more; the others judge it by what they hold
+
+    def _require_only_signer(self, kind: str, kept: tuple[Envelope, bytes | None] | None) -> None:
+        """Raises ``IdentityError`` before a second, different record of one round is signed."""
+        if self._inbox.signed_elsewhere(kind, kept[0] if kept is not None else None):
+            raise IdentityError(
+                f"Another process of this peer published its {kind} of round {self._inbox.base.round} already.",
+                "A second one would cost the whole stake, so none was signed; this process stopped.",
+                "Stop the other machine that runs this peer, or this one; start again after the round.",
+            )
 
     def _seal(self, kind: str, payload: bytes) -> Envelope:
         bench, base = self._bench, self._inbox.base

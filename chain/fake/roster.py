@@ -110,6 +110,18 @@ class Roster:
         if not self.members(self.round) and len(self.members(self.round + 1)) >= self._ground.rules.start_members:
             self.open_next()
 
+    def is_refreshed(self, peer: PeerId) -> bool:
+        """Whether its seat in the next round is that of the account and the stake that it has now; so for no member."""
+        standing = self.standing(peer)
+        if not standing.weight:
+            return True
+        signer = self._registry.entries[peer].signer
+        return (standing.seats[-1].signer, standing.weight) == (signer, self.units_of(peer))
+
+    def refresh(self, peer: PeerId) -> None:
+        self._require_enrolled(peer)
+        self._set_weight(peer, self.units_of(peer))
+
     def resign(self, wallet: Address, peer: PeerId) -> None:
         self._registry.require_owner(wallet, peer)
         self._require_enrolled(peer)

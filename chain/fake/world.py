@@ -31,6 +31,7 @@ from chain.base import (
     Prune,
     Receipt,
     RecordReputation,
+    Refresh,
     Register,
     Resign,
     Rotate,
@@ -158,6 +159,8 @@ class FakeWorld:
                 return entry is not None and to in (entry.owner, entry.offered_to)
             case Enrol(peer=peer):
                 return self.roster.presence_is_fresh(peer)
+            case Refresh(peer=peer):
+                return self.roster.is_refreshed(peer)
             case Prune(peer=peer) | Resign(peer=peer):
                 return not self.roster.standing(peer).weight
             case Stake(peer=peer, number=number):
@@ -201,6 +204,8 @@ class FakeWorld:
                 self.registry.accept(wallet, intent)
             case Enrol(peer=peer):
                 self.roster.enrol(wallet, peer)
+            case Refresh(peer=peer):
+                self.roster.refresh(peer)
             case Resign(peer=peer):
                 self.roster.resign(wallet, peer)
             case Prune(peer=peer, line=0):

@@ -28,6 +28,7 @@ __all__ = [
     "create_run",
     "credits",
     "deploy",
+    "home_root",
     "host",
     "in_micro",
     "list_runs",
@@ -102,6 +103,7 @@ def show(what: str, home: Path | None, as_json: bool, *, count: int = 10) -> Non
     import msgspec
 
     from swarm.app.printing import printed
+    from swarm.backups import missing_backups
     from swarm.observe import queries, tables
 
     root, now = home_root(home), time.time()
@@ -112,12 +114,16 @@ def show(what: str, home: Path | None, as_json: bool, *, count: int = 10) -> Non
     }
     query, table = views[what]
     found = query()
+    warnings = missing_backups(root) if what == "status" else []
     if as_json:
-        print(msgspec.json.encode({what: found}).decode(), flush=True)
+        print(msgspec.json.encode({what: found} | ({"warnings": warnings} if what == "status" else {})).decode())
     elif found:
         printed(table(found))
     else:
         print(f"Nothing was recorded in {root} yet. Start a swarm with `swarm local`.", file=sys.stderr)
+    for warning in warnings:
+        if not as_json:
+            print(warning, file=sys.stderr)
 
 
 def outbox(home: Path | None, as_json: bool) -> None:
@@ -199,6 +205,10 @@ async def _peer(chosen: Settings, name: str, find: Find, num_rounds: int | None,
 
     home = Home(chosen.home)
     password = os.environ.get(PASSWORD_VARIABLE)
+    if lines:
+        from swarm.app.checkup import warn_before_joining
+
+        await warn_before_joining(chosen, find, name)
     with start_guardian():
         async with (
             events_printed(home.root, time.time()) if lines else nullcontext(),

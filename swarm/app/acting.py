@@ -19,6 +19,7 @@ from chain.base import Chain, Claim, Cost, Intent, Receipt, Stake, Unstake
 from identity.keyfile import load_key, open_key
 from identity.names import nickname
 from identity.signer import Signer
+from identity.signing_keys import load_signing_keys
 from identity.wallet import Wallet
 from protocol.errors import ChainError, ConfigError
 from protocol.run import JoinToken
@@ -222,7 +223,15 @@ async def open_actor(
     )
     chain = await chain_access.open_chain(chosen, token, address)
     actor = Actor(
-        chosen, token, home, Signer(key, address), chain, terminal, password=password, dry_run=dry_run, wallet=wallet
+        chosen,
+        token,
+        home,
+        Signer(key, address, rotated=lambda: load_signing_keys(home.root)),
+        chain,
+        terminal,
+        password=password,
+        dry_run=dry_run,
+        wallet=wallet,
     )
     try:
         yield actor

@@ -11,10 +11,12 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from identity.envelope import verify
+from identity.fence import Fence
 from identity.keyfile import open_key
 from identity.lock import IdentityLock
 from identity.names import nickname
 from identity.signer import Signer
+from identity.signing_keys import load_signing_keys
 from identity.wallet import Wallet, open_wallet
 from protocol.errors import BadRecord, ConfigError
 from protocol.events import Joined, PeerStarted, Progress, RecordRejected, Stopped
@@ -33,7 +35,7 @@ from swarm.journal import Journal
 from swarm.node import Node
 from swarm.observe.eventlog import EventLog
 from swarm.policy.base import Engine, parts_of
-from swarm.presence import announce
+from swarm.presence import Spoken, announce, require_only_one
 from swarm.process import peak_mb
 from swarm.settling import Settler
 from swarm.shelf import Shelf
@@ -52,7 +54,7 @@ async def open_peer(chosen: Settings, name: str, find: Find, password: str | Non
     home = Home(chosen.home).peer(name)
     key = open_key(home.key_file)
     wallet = open_wallet(home.wallet_file, password=password, password_file=chosen.wallet.password_file)
-    signer = Signer(key, wallet.address)
+    signer = Signer(key, wallet.address, rotated=lambda: load_signing_keys(home.root), fence=Fence(home.root))
     with IdentityLock(home.root, key.peer):
         events = EventLog(home.events_file)
         events.append(
@@ -145,8 +147,8 @@ async def _build_node(
     outbox = Outbox(run_home.outbox_file, depth=chain_access.depth_of(chosen, run.chain_id))
     settler = Settler(chain, outbox, signer.wallet, events, troubles)
     exam = Exam(task, run.id, chosen.observe.num_eval_questions, run.game.answer_tokens)
-    presence = asyncio.ensure_future(announce(bench, events))
-    parts.callback(presence.cancel)
+    spoken = Spoken(home.presence_file)
+    await require_only_one(bench, spoken)
     return Node(
         bench,
         chain,
@@ -158,6 +160,7 @@ async def _build_node(
         eval_every=chosen.observe.eval_every,
         claim_every=chosen.chain.claim_every,
         set_members=transport.set_members,
+        presence=lambda: announce(bench, events, spoken),
     )
 
 

@@ -44,10 +44,10 @@ async def stake(actor: Actor, amount: str) -> dict[str, Any]:
     """Deposit ``amount`` (in tokens, as typed) for the peer."""
     micro = tokens_micro(amount)
     earlier = await actor.finish_earlier()
-    await _own_record(actor)
+    await own_record(actor)
     if not (isinstance(earlier, Stake) and earlier.amount_micro == micro):  # else it was this very order
         await actor.order(f"stake {tokens_text(micro)} tokens", Stake(actor.signer.peer, micro, _number()))
-    record = await _own_record(actor)
+    record = await own_record(actor)
     if not actor.dry_run:
         weight = f"; its weight is {record.weight}" if record.weight else ""
         actor.terminal.answer(
@@ -60,7 +60,7 @@ async def unstake(actor: Actor, amount: str) -> dict[str, Any]:
     """Begin to take ``amount`` (in tokens, or ``all``) out of the stake; until it may be withdrawn it stays liable."""
     wanted = None if amount.strip().lower() == ALL else tokens_micro(amount)
     earlier = await actor.finish_earlier()
-    record = await _own_record(actor)
+    record = await own_record(actor)
     if isinstance(earlier, Unstake) and wanted in (None, earlier.amount_micro):
         _tell_exit(actor, record)
         return actor.report(**in_tokens("amount", earlier.amount_micro), **_stake_of(record))
@@ -78,7 +78,7 @@ async def unstake(actor: Actor, amount: str) -> dict[str, Any]:
             f"{_called(actor)} is no member from the next round on."
         )
     await actor.order(f"unstake {tokens_text(micro)} tokens", Unstake(actor.signer.peer, micro, _number()))
-    record = await _own_record(actor)
+    record = await own_record(actor)
     if not actor.dry_run:
         _tell_exit(actor, record)
     return actor.report(**in_tokens("amount", micro), **_stake_of(record))
@@ -87,7 +87,7 @@ async def unstake(actor: Actor, amount: str) -> dict[str, Any]:
 async def withdraw(actor: Actor) -> dict[str, Any]:
     """Pay out to the wallet what left the stake and is liable no longer. Raises ``ChainError`` when it still is."""
     await actor.finish_earlier()
-    record = await _own_record(actor)
+    record = await own_record(actor)
     micro = record.exiting_micro
     if not micro:
         actor.terminal.answer(f"Nothing is leaving the stake of {_called(actor)}. `swarm unstake AMOUNT` begins it.")
@@ -102,7 +102,7 @@ async def withdraw(actor: Actor) -> dict[str, Any]:
             reason="StillUnbonding",
         )
     await actor.order(f"withdraw {tokens_text(micro)} tokens", Withdraw(actor.signer.peer))
-    record = await _own_record(actor)
+    record = await own_record(actor)
     if not actor.dry_run:
         actor.terminal.answer(f"{tokens_text(micro)} tokens are in {actor.signer.wallet} ({_transaction(actor)}).")
     return actor.report(**in_tokens("amount", micro), **_stake_of(record))
@@ -125,7 +125,9 @@ def _number() -> int:
     return secrets.randbits(63)
 
 
-async def _own_record(actor: Actor) -> PeerRecord:
+async def own_record(actor: Actor) -> PeerRecord:
+    """The chain's entry of the actor's peer. Raises ``ChainError`` when there is none, ``IdentityError`` when another
+    wallet owns it."""
     record = await actor.chain.peer(actor.signer.peer)
     if record is None:
         raise ChainError(

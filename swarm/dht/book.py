@@ -20,13 +20,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 from protocol.codec import decode, encode
 from protocol.errors import BadRecord
-from protocol.ids import PeerId
+from protocol.ids import Address, PeerId
 from protocol.messages import Envelope, Presence
 from swarm.dht.records import (
     PER_WORK,
@@ -54,7 +54,7 @@ class Verdict(Enum):
     STALE = "stale"  # expired, or a later presence of the same owner is held
     EARLY = "early"  # by somebody who is not a member yet: for a round not asked about, or one presence too many
     FULL = "full"  # the slot, or its owner's share of it, is full
-    DOUBTED = "doubted"  # refused, but an honest node may hold it: not a member here, or one half of an equivocation
+    DOUBTED = "doubted"  # refused, but an honest node may hold it: not a member here, half of an equivocation, rotated
     BAD = "bad"  # breaks a rule that every honest node checks
 
 
@@ -126,13 +126,20 @@ class RecordBook:
         self._reports_left = float(self._limits.report_burst)
         self._reports_at = now()
 
-    def set_members(self, members: Collection[PeerId] | None) -> None:
+    def set_members(
+        self, members: Collection[PeerId] | None, accounts: Mapping[PeerId, Address] | None = None, round: int = 0
+    ) -> None:
         """From now on only these peers' records enter (presence excepted); ``None`` lets everybody's in.
+
+        ``accounts``: who signs for them from ``round`` on, as the chain says. What a former account signs for that
+        round, or a later one, does not count.
 
         Membership is the one check that makes invented identities worthless: without it, anybody can sign as many valid
         records as ``subkeys_per_slot`` admits.
         """
         self._members = None if members is None else frozenset(members)
+        if accounts is not None:
+            self.gate.accounts.learn(round, accounts)
 
     def watch(self, key: RecordKey) -> bytes:
         """The slot of ``key``, whose name is kept so that junk found there is reported under its kind and round."""
@@ -303,7 +310,7 @@ class RecordBook:
             del self._by_owner[owner]
 
     def _reject(self, error: BadRecord, slot: bytes, subkey: str, data: bytes, digest: bytes, now: float) -> Verdict:
-        doubted = error.reason in ("not_a_member", "equivocation")
+        doubted = error.reason in ("not_a_member", "equivocation", "former_signer")
         verdict = Verdict.DOUBTED if doubted else Verdict.BAD
         if digest in self._known_bad:
             return verdict

@@ -32,8 +32,9 @@ _NO_ANSWER = "no answer in time"
 class BootnodeReport:
     """How far a bootnode was reached. ``step`` is ``joined``, or the one that failed: ``tcp``, ``handshake``, ``dht``.
 
-    ``reachable``: the bootnode could call back, so others can fetch blobs from here. ``clock_ahead_s``: its clock minus
-    this machine's; records of a machine whose clock is off by more than their lifetime are taken for expired.
+    ``steps``: those that went well, with their seconds. ``reachable``: the bootnode could call back, so others can
+    fetch blobs from here. ``clock_ahead_s``: its clock minus this machine's; records of a
+    machine whose clock is off by more than their lifetime are taken for expired.
     """
 
     address: str
@@ -42,6 +43,7 @@ class BootnodeReport:
     took_s: float = 0.0
     reachable: bool = False
     clock_ahead_s: float = 0.0
+    steps: tuple[tuple[str, float], ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -132,28 +134,34 @@ async def dial(node: DHTNode, bootnode: Bootnode, *, timeout_s: float) -> Bootno
     """One attempt to reach one bootnode, step by step. Never raises for what the network does."""
     started = time.monotonic()
     step, limit_s = "tcp", min(timeout_s, _STEP_S)
+    steps: list[tuple[str, float]] = []
 
     def report(step: str, detail: str = "", **facts: float) -> BootnodeReport:
         took_s = time.monotonic() - started
-        return BootnodeReport(
-            bootnode.text, step, detail, took_s, bool(facts.get("reachable")), facts.get("ahead", 0.0)
-        )
+        reachable, ahead_s = bool(facts.get("reachable")), facts.get("ahead", 0.0)
+        return BootnodeReport(bootnode.text, step, detail, took_s, reachable, ahead_s, tuple(steps))
+
+    def went_well() -> None:
+        steps.append((step, time.monotonic() - started - sum(took_s for _, took_s in steps)))
 
     try:
         if bootnode.endpoint is not None:
             async with asyncio.timeout(limit_s):
                 _, writer = await asyncio.open_connection(*bootnode.endpoint)
             writer.close()
+            went_well()
         step = "handshake"
         async with asyncio.timeout(limit_s):
             peer = PeerID.from_base58(bootnode.peer)
             await _client(node.p2p).connect(peer, [Multiaddr(bootnode.transport)])
+        went_well()
         step = "dht"
         async with asyncio.timeout(limit_s):
             asked_at = time.time()
             request = dht_pb2.PingRequest(peer=node.protocol.node_info, validate=True)
             answer = await node.protocol.get_stub(peer).rpc_ping(request)
             ahead_s = answer.dht_time - (asked_at + time.time()) / 2 if answer.dht_time else 0.0
+        went_well()
         await node.protocol.call_ping(peer)  # enters the routing table
         return report("joined", reachable=answer.available, ahead=ahead_s)
     except TimeoutError:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from hivemind.p2p.p2p_daemon_bindings.datastructures import StreamInfo
 
 from protocol.codec import RECORD_CAP, encode
 from protocol.errors import BadRecord, IdentityError, NetworkError
-from protocol.ids import ContentId, PeerId
+from protocol.ids import Address, ContentId, PeerId
 from protocol.messages import BlobRef, Envelope
 from swarm.blobs import BlobExchange, BlobLimits, Streams
 from swarm.dht.book import BookLimits, RecordBook
@@ -106,9 +106,11 @@ class Libp2pTransport:
             last_words=tuple(last_words.lines),
         )
 
-    def set_members(self, members: Collection[PeerId] | None) -> None:
+    def set_members(
+        self, members: Collection[PeerId] | None, accounts: Mapping[PeerId, Address] | None = None, round: int = 0
+    ) -> None:
         """Whose records enter from now on; see ``RecordBook.set_members``."""
-        self.book.set_members(members)
+        self.book.set_members(members, accounts, round)
 
     async def publish(self, envelope: Envelope, *, ttl_s: float) -> None:
         data = encode(envelope)

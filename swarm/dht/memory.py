@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from protocol.codec import RECORD_CAP, encode
 from protocol.errors import BadRecord, NetworkError
-from protocol.ids import ContentId, PeerId
+from protocol.ids import Address, ContentId, PeerId
 from protocol.messages import BlobRef, Envelope
 from swarm.blobs import HEADER_BYTES, BlobExchange, BlobLimits, Streams
 from swarm.dht.book import BookLimits, RecordBook, Verdict
@@ -91,8 +91,10 @@ class MemoryTransport:
     def addresses(self) -> tuple[str, ...]:
         return (f"/memory/{self.peer}/p2p/{self.peer}",)
 
-    def set_members(self, members: Collection[PeerId] | None) -> None:
-        self.book.set_members(members)
+    def set_members(
+        self, members: Collection[PeerId] | None, accounts: Mapping[PeerId, Address] | None = None, round: int = 0
+    ) -> None:
+        self.book.set_members(members, accounts, round)
 
     async def publish(self, envelope: Envelope, *, ttl_s: float) -> None:
         self._require_network()

@@ -28,7 +28,7 @@ from hivemind.proto import dht_pb2
 from hivemind.utils import MSGPackSerializer
 from hivemind.utils.timed_storage import ValueWithExpiration
 
-from protocol.ids import ContentId
+from protocol.ids import ContentId, PeerId
 from protocol.messages import WIRE_VERSION
 from swarm.dht.book import RecordBook, Verdict
 
@@ -51,9 +51,9 @@ def node_id_of(peer: PeerID) -> DHTID:
     return DHTID.generate(source=b"rl-swarm/node" + peer.to_bytes())
 
 
-def namespace_of(run: ContentId) -> str:
-    """Prefix of all stream and call names of a run in this wire version."""
-    return f"rl-swarm/{WIRE_VERSION}/{run[:32]}"
+def namespace_of(run: ContentId, version: int = WIRE_VERSION) -> str:
+    """Prefix of all stream and call names of a run in a wire version."""
+    return f"rl-swarm/{version}/{run[:32]}"
 
 
 class CappedSerializer(MSGPackSerializer):
@@ -130,6 +130,7 @@ class SwarmProtocol(DHTProtocol):
     _rpc_handlers = None  # hivemind caches these per class, and would otherwise take the parent's
     _stub_type = None
     serializer = CappedSerializer
+    run: ContentId
     namespace: str
     _offences: dict[PeerID, tuple[int, float]]
 
@@ -146,7 +147,7 @@ class SwarmProtocol(DHTProtocol):
             client_mode=True,  # no handlers before the storage is ours
             record_validator=OwnedRecordValidator(book),
         )
-        self.namespace = namespace_of(run)
+        self.run, self.namespace = run, namespace_of(run)
         self.storage = self.cache = BookStorage(book)
         self._offences = {}
         self.client_mode = False
@@ -156,6 +157,12 @@ class SwarmProtocol(DHTProtocol):
 
     def get_stub(self, peer: PeerID) -> Any:
         return super(DHTProtocol, self).get_stub(self.p2p, peer, namespace=self.namespace)
+
+    async def ping_in_version(self, peer: PeerId, version: int) -> Any:
+        """What a peer of this run answers to a ping in another wire version; raises what the daemon does."""
+        namespace = namespace_of(self.run, version)
+        stub = super(DHTProtocol, self).get_stub(self.p2p, PeerID.from_base58(peer), namespace=namespace)
+        return await stub.rpc_ping(dht_pb2.PingRequest(peer=self.node_info, validate=False))
 
     async def shutdown(self) -> None:
         await self.remove_p2p_handlers(self.p2p, namespace=self.namespace)

@@ -9,13 +9,13 @@ therefore refused under a newer round's key. No clock, no network; what becomes 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from protocol.codec import RECORD_CAP, decode, encode
 from protocol.errors import BadRecord
-from protocol.ids import STAGES, ContentId, parse_peer_id
+from protocol.ids import STAGES, Address, ContentId, PeerId, parse_peer_id
 from protocol.messages import WIRE_VERSION, Envelope
 from swarm.dht.transport import RecordKey
 
@@ -33,11 +33,13 @@ PER_WORK: frozenset[str] = frozenset({"receipt", "verdict"})
 KINDS: frozenset[str] = frozenset({PRESENCE}) | WRITE_ONCE | REVISABLE | PER_WORK
 
 MAX_ROUND = 2**53
+_REMEMBERED_ACCOUNTS = 2
 _BESIDE = "contradiction"
 SIGNATURE_BYTES = 65
 
-Verify = Callable[[Envelope], None]
-"""Checks signature, signer and delegation of an envelope; raises ``BadRecord``. ``identity.envelope.verify``, bound."""
+Verify = Callable[[Envelope], Address | None]
+"""Checks signature, signer and delegation of an envelope and returns the account that signed (``None``: it does not
+say); raises ``BadRecord``. ``identity.envelope.verify``, bound."""
 
 OnRejected = Callable[[BadRecord, str, str, int], None]
 """Called once per distinct bad record: the error, the peer that it claims to be from, its kind and its round."""
@@ -108,18 +110,44 @@ def claims_of(data: bytes) -> tuple[str, int]:
     return claims.kind[:32], claims.round if 0 <= claims.round <= MAX_ROUND else 0
 
 
+class Accounts:
+    """The accounts that sign for members, by round, as far as this node was told. A peer that nothing is known of may
+    sign with any account that it delegated to."""
+
+    def __init__(self) -> None:
+        self._named: dict[str, list[tuple[int, Address]]] = {}
+
+    def learn(self, round_number: int, accounts: Mapping[PeerId, Address]) -> None:
+        """From ``round_number`` on these accounts sign. Whoever is not in ``accounts`` is no member, and forgotten."""
+        known = {peer: self._named.get(peer, []) for peer in accounts}
+        for peer, account in accounts.items():
+            before = [named for named in known[peer] if named[0] < round_number]
+            known[peer] = before if before and before[-1][1] == account else [*before, (round_number, account)]
+        self._named = {peer: named[-_REMEMBERED_ACCOUNTS:] for peer, named in known.items()}
+
+    def may_sign(self, peer: PeerId, round_number: int, account: Address) -> bool:
+        """Whether ``account`` signs for ``peer`` in that round; for round 0 (no round): whether it did lately."""
+        named = self._named.get(peer, [])
+        if round_number == 0:
+            return not named or account in [one for _, one in named]
+        fitting = [one for since, one in named if since <= round_number]
+        return not fitting or fitting[-1] == account
+
+
 class Gate:
     """The rules of admission for one run. Cheap checks come first, the signature last."""
 
     def __init__(self, run: ContentId, verify: Verify) -> None:
         self.run = run
+        self.accounts = Accounts()
         self._verify = verify
 
     def open(self, slot: bytes, subkey: str, data: bytes) -> Envelope:
         """The envelope in ``data``, found in ``slot`` (20 bytes) under ``subkey``.
 
         Raises ``BadRecord``: ``oversized``, ``malformed``, ``wrong_version``, ``wrong_run``, ``wrong_owner``,
-        ``wrong_round`` (valid elsewhere, but not under this key), ``unsigned``, and what the signature check raises.
+        ``wrong_round`` (valid elsewhere, but not under this key), ``unsigned``, what the signature check raises, and
+        ``former_signer`` for an account that the chain, as far as known here, does not name for that round.
         """
         if len(data) > RECORD_CAP:
             raise BadRecord("oversized", f"{len(data)} bytes where at most {RECORD_CAP} are allowed.")
@@ -137,11 +165,13 @@ class Gate:
         if len(envelope.signature) != SIGNATURE_BYTES:
             raise BadRecord("unsigned", f"A signature of {len(envelope.signature)} bytes, not {SIGNATURE_BYTES}.")
         try:
-            self._verify(envelope)
+            account = self._verify(envelope)
         except BadRecord:
             raise
         except Exception as error:  # one entry that trips a key or curve library must not void its neighbours
             raise BadRecord("malformed", f"Its signature cannot be checked: {error!r:.200}") from error
+        if account is not None and not self.accounts.may_sign(envelope.peer, envelope.round, account):
+            raise BadRecord("former_signer", f"{account} does not sign for {owner} in round {envelope.round}.")
         return envelope
 
     @staticmethod

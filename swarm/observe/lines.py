@@ -148,6 +148,9 @@ _WORDS: dict[type, Callable[[Any], str | None]] = {
     e.PeerStarted: _started,
     e.Joined: lambda event: f"joined the swarm in {seconds_text(event.took_s)}",
     e.Registered: _registered,
+    e.HeldBack: lambda event: (
+        f"restored from a backup: signs nothing up to round {event.until_round}, which it may have signed elsewhere"
+    ),
     e.RoundOpened: lambda event: f"round {event.round}: open, {_num(len(event.members), 'member')}",
     e.StageStarted: lambda event: f"round {event.round}: {event.stage} begins",
     e.BatchProduced: lambda event: (

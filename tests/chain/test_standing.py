@@ -14,6 +14,7 @@ from chain.base import (
     OpenEpoch,
     Prune,
     RecordReputation,
+    Refresh,
     Resign,
     Rotate,
     Stake,
@@ -210,7 +211,7 @@ async def test_two_contributions_for_one_round_cost_the_whole_stake(bench: Bench
 
 @pytest.mark.asyncio
 async def test_a_signing_account_is_rotated_by_the_owner(bench: Bench) -> None:
-    await bench.join(ADA)
+    await bench.join(ADA, BEN, CYD)
     chain, fresh = bench.chain(ADA), Player("fresh")
 
     def rotation(nonce: int) -> Rotate:
@@ -224,6 +225,17 @@ async def test_a_signing_account_is_rotated_by_the_owner(bench: Bench) -> None:
     record = await chain.peer(ADA.peer)
     assert record is not None
     assert (record.signer, record.nonce) == (fresh.signer, 2)
+
+    async def signing() -> str:
+        return next(member.signer for member in (await chain.clock()).members if member.peer == ADA.peer)
+
+    assert (await bench.chain(BEN).send(Refresh(ADA.peer))).transaction
+    assert (await bench.chain(BEN).send(Refresh(ADA.peer))).transaction == ""
+    assert await signing() == ADA.signer, "the members of an open round are fixed"
+    outcome = result((await chain.clock()).round, ZERO_ROOT, 0)
+    await bench.chain(BEN).send(settle(bench.contracts, outcome, BEN, ADA))  # a refreshed member posts from then on
+    await bench.pass_time(0)
+    assert await signing() == fresh.signer
 
 
 @pytest.mark.asyncio
