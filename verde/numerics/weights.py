@@ -48,8 +48,9 @@ def _settle(name: str, tensor: torch.Tensor) -> None:
     if not on_host(tensor):
         if not bool(torch.isfinite(flat).all()):
             raise NumericsError("loading", name)
-        with torch.no_grad():
-            tensor.copy_(scalar.flush(flat).view(tensor.shape))
+        if bool(((flat.abs() < scalar.TINY) & (flat != 0)).any()):
+            with torch.no_grad():
+                tensor.copy_(scalar.flush(flat).view(tensor.shape))
         return
     chunks = np.empty(-(-flat.numel() // CHUNK), np.int32)
     run_rows(largest_magnitudes_kernel, len(chunks), flat.numpy(), chunks, cost=CHUNK)
