@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 
 from verde.numerics.place import require_numbers
+from verde.numerics.portable import route
 from verde.numerics.portable.products import bmm, quantised_pairs, rounded_pairs
 from verde.numerics.portable.rows import sum_along
 from verde.numerics.portable.scalar import div, exp, mul, power_of_two, sub
@@ -25,24 +26,43 @@ def forward(
     """(output [B, Q, H, D], weights [P, G·Q, L]); arguments as in ``verde.numerics.attention``."""
     batch, num_heads, num_queries, _ = query_BHQD.shape
     num_kv_heads, length, width = value_BNLD.shape[1:]
-    pairs, rows = batch * num_kv_heads, num_heads // num_kv_heads * num_queries
-    weights = weights_of(query_BHQD, key_BNLD, mask, scale, kind)
+    pairs = batch * num_kv_heads
     vq, token_exponents = quantised_pairs(value_BNLD.reshape(pairs, length, width), 2)
-    uq, e = _scaled_weights(weights, token_exponents)
-    output = rounded_pairs(uq, vq, e, 0).view(batch, num_heads, num_queries, width)
-    assert output.shape[1] * output.shape[2] == num_kv_heads * rows
+    scores = _scores(query_BHQD, key_BNLD)
+    weights, uq, e = _weights(scores, mask, scale, kind, (batch, num_heads, num_queries), token_exponents)
+    output = rounded_pairs(uq, vq, e, None).view(batch, num_heads, num_queries, width)
     return output.transpose(1, 2).contiguous(), weights
 
 
 def weights_of(query_BHQD: Tensor, key_BNLD: Tensor, mask: Tensor | None, scale: float, kind: int) -> Tensor:
     """Attention weights [P, G·Q, L], 0 where masked."""
-    batch, num_heads, num_queries, width = query_BHQD.shape
-    num_kv_heads, length = key_BNLD.shape[1:3]
-    keys = key_BNLD.reshape(batch * num_kv_heads, length, width)
-    scores = bmm(query_BHQD.reshape(len(keys), -1, width), keys.transpose(1, 2))
+    batch, num_heads, num_queries, _ = query_BHQD.shape
+    scores = _scores(query_BHQD, key_BNLD)
+    none = torch.zeros((len(scores), scores.shape[2], 1), dtype=torch.int64, device=scores.device)
+    return _weights(scores, mask, scale, kind, (batch, num_heads, num_queries), none)[0]
+
+
+def _scores(query_BHQD: Tensor, key_BNLD: Tensor) -> Tensor:
+    """DOT of every query with every key that it shares a head with: [P, G·Q, L]."""
+    length, width = key_BNLD.shape[2:]
+    keys = key_BNLD.reshape(-1, length, width)
+    return bmm(query_BHQD.reshape(len(keys), -1, width), keys.transpose(1, 2))
+
+
+def _weights(
+    scores: Tensor, mask: Tensor | None, scale: float, kind: int, sizes: tuple[int, int, int], token_exponents: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(weights, quantise(w · 2^E) as doubles, their exponents) of scores [P, G·Q, L]; ``sizes`` = (B, H, Q)."""
+    batch, num_heads, num_queries = sizes
+    pairs, _, length = scores.shape
+    fused = route.kernels(scores.device)
+    if fused is not None and scores.numel() and fused.takes_rows(length):
+        mask_BHQL = None if mask is None else _seen(mask, kind, num_queries, length, scores.device)
+        is_causal = mask is None and kind == CAUSAL
+        uq, e = fused.attention_weights(scores, mask_BHQL, scale, is_causal, sizes[1:], token_exponents)
+        return scores, uq, e
     seen = _seen(mask, kind, num_queries, length, scores.device)
     scores = mul(scores, scale).view(batch, num_heads, num_queries, length)
-    weights = scores
     if seen is None:
         powers = exp(sub(scores, scores.amax(-1, keepdim=True)))
     else:
@@ -54,7 +74,8 @@ def weights_of(query_BHQD: Tensor, key_BNLD: Tensor, mask: Tensor | None, scale:
     total = sum_along(powers, -1, keepdim=True)
     weights = torch.where(total == 0, 0.0, div(powers, torch.where(total == 0, 1.0, total)))
     require_numbers("attention", f"scores [{batch}, {num_heads}, {num_queries}, {length}]", weights)
-    return weights.view(len(keys), -1, length)
+    weights = weights.view(pairs, -1, length)
+    return weights, *_scaled_weights(weights, token_exponents)
 
 
 def _seen(mask: Tensor | None, kind: int, num_queries: int, length: int, device: torch.device) -> Tensor | None:
@@ -87,9 +108,13 @@ def backward(
     queries = query.reshape(pairs, rows, -1)
     keys, values = key.reshape(pairs, length, -1), value.reshape(pairs, length, -1)
     of_weights = bmm(grad, values.transpose(1, 2))
-    total = sum_along(mul(weights, of_weights), -1, keepdim=True)
-    of_scores = mul(mul(weights, sub(of_weights, total)), scale)
-    require_numbers("attention", f"gradients of shape {list(weights.shape)}", of_scores)
+    fused = route.kernels(weights.device)
+    if fused is not None and weights.numel() and fused.takes_rows(length):
+        of_scores = fused.attention_gradient(weights, of_weights, scale)
+    else:
+        total = sum_along(mul(weights, of_weights), -1, keepdim=True)
+        of_scores = mul(mul(weights, sub(of_weights, total)), scale)
+        require_numbers("attention", f"gradients of shape {list(weights.shape)}", of_scores)
     of_query = bmm(of_scores, keys)
     of_key = bmm(of_scores.transpose(1, 2), queries)
     of_value = bmm(weights.transpose(1, 2), grad)

@@ -33,7 +33,7 @@ def of_one(operator: str, x: Tensor) -> Tensor:
     """Raises ``NumericsError`` where the result is NaN or infinite."""
     x = _checked(operator, x)
     fused = route.kernels(x.device)
-    if fused is not None and fused.is_flat(x):
+    if fused is not None and fused.takes_one(operator, x):
         return fused.of_one(operator, x)  # type: ignore[no-any-return]
     out = OF_ONE[operator](x)
     require_numbers(operator, f"a tensor of shape {tuple(x.shape)}", out)
@@ -47,7 +47,7 @@ def of_two(operator: str, a: Tensor | float, b: Tensor | float) -> Tensor:
     if not tensors:
         a, tensors = torch.tensor(a), [torch.tensor(a)]
     fused = route.kernels(tensors[0].device)
-    if fused is not None and fused.are_flat(a, b):
+    if fused is not None and fused.takes_two(operator, a, b):
         return fused.of_two(operator, a, b)  # type: ignore[no-any-return]
     out = OF_TWO[operator](a, b)
     require_numbers(operator, f"a tensor of shape {tuple(out.shape)}", out)

@@ -6,6 +6,8 @@ Shapes: R rows, K elements of a row, V words of the vocabulary; heads as in ``ve
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import torch
 
 from verde.numerics.place import require_numbers
@@ -23,7 +25,7 @@ ACTIVATIONS = {
 
 def rms_norm(x_RK: Tensor, weight_K: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     """As ``norm.rms_norm``."""
-    fused = route.kernels(x_RK.device)
+    fused = _row_kernels(x_RK)
     if fused is not None:
         return fused.rms_norm(x_RK.contiguous(), weight_K.contiguous(), epsilon)  # type: ignore[no-any-return]
     mean = div(sum_along(mul(x_RK, x_RK), 1), float(x_RK.shape[1]))
@@ -35,7 +37,7 @@ def rms_norm(x_RK: Tensor, weight_K: Tensor, epsilon: float) -> tuple[Tensor, Te
 
 def rms_norm_backward_parts(g_RK: Tensor, x_RK: Tensor, weight_K: Tensor, root_R: Tensor) -> tuple[Tensor, ...]:
     """As ``norm.rms_norm_backward_parts``."""
-    fused = route.kernels(x_RK.device)
+    fused = _row_kernels(x_RK)
     if fused is not None:
         direct, through, each = fused.rms_norm_backward(g_RK.contiguous(), x_RK.contiguous(), weight_K, root_R)
     else:
@@ -45,9 +47,16 @@ def rms_norm_backward_parts(g_RK: Tensor, x_RK: Tensor, weight_K: Tensor, root_R
         by_square = div(mul(mul(total, -0.5), cube), float(x_RK.shape[1]))
         direct, through = mul(weighted, root), mul(by_square, mul(x_RK, 2.0))
         each = mul(g_RK, mul(x_RK, root))
+        require_numbers("RMS norm", f"rows of shape {list(x_RK.shape)}", direct, through)
     dweight_K = sum_columns(each)
-    require_numbers("RMS norm", f"rows of shape {list(x_RK.shape)}", direct, through, dweight_K)
+    require_numbers("RMS norm", f"rows of shape {list(x_RK.shape)}", dweight_K)
     return direct, through, dweight_K
+
+
+def _row_kernels(x_RK: Tensor) -> ModuleType | None:
+    """The fused kernels, where there are rows and each fits one program."""
+    fused = route.kernels(x_RK.device)
+    return fused if fused is not None and len(x_RK) and fused.takes_rows(x_RK.shape[1]) else None
 
 
 def sum_columns(x_RK: Tensor) -> Tensor:
@@ -149,10 +158,8 @@ def token_log_probs_backward(g_R: Tensor, z_RV: Tensor, token_R: Tensor, normali
         dz_RV: Tensor = fused.scaled_powers(z_RV, normaliser_R, None, minus)
     else:
         dz_RV = mul(minus[:, None], exp(sub(z_RV, normaliser_R[:, None])))
-    at = token_R[:, None]
-    dz_RV.scatter_(1, at, add(dz_RV.gather(1, at), g_R[:, None]))
-    _sound_loss(z_RV, dz_RV)
-    return dz_RV
+        _sound_loss(z_RV, dz_RV)
+    return _added_at(dz_RV, token_R, g_R)
 
 
 def target_log_probs(z_RV: Tensor, target_R: Tensor) -> tuple[Tensor, Tensor]:
@@ -166,18 +173,24 @@ def target_log_probs(z_RV: Tensor, target_R: Tensor) -> tuple[Tensor, Tensor]:
 
 def target_log_probs_backward(g_R: Tensor, z_RV: Tensor, target_R: Tensor, norm_2R: Tensor) -> Tensor:
     """As ``loss.target_log_probs_backward``."""
-    counted, at = target_R >= 0, target_R.clamp(min=0)[:, None]
-    g_R = torch.where(counted, g_R, 0.0)
+    g_R = torch.where(target_R >= 0, g_R, 0.0)
     fused = route.kernels(z_RV.device)
     minus = flush(-g_R)
     if fused is not None:
         dz_RV: Tensor = fused.scaled_powers(z_RV, norm_2R[0], norm_2R[1], minus)
     else:
         dz_RV = mul(minus[:, None], exp(sub(sub(z_RV, norm_2R[0][:, None]), norm_2R[1][:, None])))
+        _sound_loss(z_RV, dz_RV)
     # sub(g, mul(e, g)) is what adding g to the negated product gives: both are one rounding of the same sum.
-    dz_RV.scatter_(1, at, add(dz_RV.gather(1, at), g_R[:, None]))
-    _sound_loss(z_RV, dz_RV)
-    return dz_RV
+    return _added_at(dz_RV, target_R.clamp(min=0), g_R)
+
+
+def _added_at(dz_RV: Tensor, token_R: Tensor, g_R: Tensor) -> Tensor:
+    """Add each row's g at its token, in place."""
+    at = token_R[:, None]
+    values_R1 = add(dz_RV.gather(1, at), g_R[:, None])
+    _sound_loss(dz_RV, values_R1)
+    return dz_RV.scatter_(1, at, values_R1)
 
 
 def _sound_loss(z: Tensor, *found: Tensor) -> None:

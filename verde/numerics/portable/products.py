@@ -22,7 +22,7 @@ MAX_LENGTH = 1 << 22
 _PIECE = 1 << 16
 """Twice this many products of two bytes fit 32 bits."""
 
-_ALIGNMENT = 16
+_ALIGNMENT = 128
 """Positions beyond the length are zeros, up to a multiple of what tensor cores read at once."""
 
 _BLOCK_ELEMENTS = 1 << 27
@@ -141,13 +141,20 @@ def bmm(a_PRK: Tensor, b_PKC: Tensor) -> Tensor:
 def quantised_pairs(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """Significands as float64 and exponents along an axis. Raises ``NumericsError`` for NaN or infinity."""
     x = x.detach()
+    fused = route.kernels(x.device)
+    if fused is not None and x.numel() and (dim == 1 or fused.takes_rows(x.shape[2])):
+        return fused.quantised_pairs(x.contiguous(), dim)  # type: ignore[no-any-return]
     _require_operand(largest_bits(x, dim), x)
     return quantise(x, dim)
 
 
-def rounded_pairs(left_PRK: Tensor, right_PKC: Tensor, ea: Tensor, eb: Tensor | int) -> Tensor:
-    """The exact product of significands, rounded with the sum of exponents that broadcast."""
-    result = flush((torch.bmm(left_PRK, right_PKC) * power_of_two(ea + eb - 30)).float())
+def rounded_pairs(left_PRK: Tensor, right_PKC: Tensor, ea: Tensor, eb: Tensor | None) -> Tensor:
+    """The exact product of significands, rounded with exponents [P, R, 1] and [P, 1, C], the latter 0 if not given."""
+    total = torch.bmm(left_PRK, right_PKC)
+    fused = route.kernels(total.device)
+    if fused is not None and total.numel():
+        return fused.rounded_pairs(total, ea, eb)  # type: ignore[no-any-return]
+    result = flush((total * power_of_two((ea if eb is None else ea + eb) - 30)).float())
     place.require_numbers("matrix product", f"a result of shape {list(result.shape)}", result)
     return result
 

@@ -28,6 +28,9 @@ _forced: ContextVar[str | None] = ContextVar("forced_device_route", default=None
 _without_kernels: ContextVar[bool] = ContextVar("without_kernels", default=False)
 
 
+_interpreted: ContextVar[bool] = ContextVar("interpreted_kernels", default=False)
+
+
 @contextmanager
 def use_route(name: str) -> Iterator[None]:
     """Take a route of ``ROUTES`` whatever the device proved, in this context (for tests)."""
@@ -50,9 +53,19 @@ def without_kernels() -> Iterator[None]:
         _without_kernels.reset(token)
 
 
+@contextmanager
+def interpreted_kernels() -> Iterator[None]:
+    """Host tensors are computed by the fused kernels too, which Triton must interpret (for tests)."""
+    token = _interpreted.set(True)
+    try:
+        yield
+    finally:
+        _interpreted.reset(token)
+
+
 def kernels(device: torch.device) -> ModuleType | None:
     """The fused kernels, where this device runs them; ``None`` where torch's operators compute."""
-    if device.type != "cuda" or _without_kernels.get():
+    if _without_kernels.get() or not (device.type == "cuda" or _interpreted.get()):
         return None
     return _gpu()
 
