@@ -30,6 +30,7 @@ from verde.numerics.adamw import Rates, binary32, clip_factor, update
 from verde.numerics.backend import route
 from verde.numerics.decoder import Decoder, decoder_of
 from verde.numerics.mode import exact
+from verde.numerics.place import deferred
 from verde.numerics.portable.probe import require_exact
 from verde.numerics.subnormals import ieee_subnormals
 
@@ -109,7 +110,7 @@ class ExactEngine(ModelEngine):
     def _draw(self, prompts: Sequence[Ids], seeds: Sequence[int], sampling: Sampling) -> list[Drawn]:
         decoder = self._current_decoder()
         if decoder is not None:
-            with ieee_subnormals():
+            with ieee_subnormals(), deferred():
                 return exact_draw.draw_rows(decoder, self._vocabulary, prompts, seeds, sampling, self._room)
         with exact(self._loaded.model):
             room = self._room.max_cache_bytes
@@ -120,7 +121,7 @@ class ExactEngine(ModelEngine):
     ) -> list[Ids]:
         decoder = self._current_decoder()
         if decoder is not None:
-            with ieee_subnormals():
+            with ieee_subnormals(), deferred():
                 return exact_draw.redraw_rows(decoder, self._vocabulary, prompts, seeds, claimed, sampling, self._room)
         with exact(self._loaded.model):
             room = self._room.max_cache_bytes

@@ -18,21 +18,23 @@ from torch import nn
 from verde.numerics import backend, elementwise
 from verde.numerics.gemm import quantise_rows, rows_of_weight
 from verde.numerics.kernels.decoder import GELU_TANH, SILU
-from verde.numerics.slices import Quantised
+from verde.numerics.place import on_host
+from verde.numerics.slices import Operand, Quantised
 
 FAMILIES = ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "Gemma3ForCausalLM")
 
 _ACTIVATIONS = {"silu": SILU, "gelu_pytorch_tanh": GELU_TANH}
 _WIDEST_HEAD = 256
 
-Row = np.ndarray[Any, np.dtype[np.float32]]
+Row = np.ndarray[Any, np.dtype[np.float32]] | torch.Tensor
+"""An array of the host, or a tensor of the device on which the model lies."""
 
 
 @dataclass(frozen=True)
 class Matrix:
     """Some linear maps of one row: quantised weights, and a bias or none."""
 
-    weight: Quantised
+    weight: Operand
     bias: torch.Tensor | None
 
 
@@ -151,9 +153,13 @@ def _matrix(parts: Sequence[nn.Linear], num_rows: int | None = None) -> Matrix:
     if len(parts) == 1 and num_rows in (None, parts[0].out_features):
         return Matrix(rows_of_weight(parts[0].weight.detach()), bias)
     weight = torch.cat([part.weight for part in parts])[:num_rows]
-    return Matrix(backend.prepared(quantise_rows(weight, copies=2)), bias)
+    quantised = quantise_rows(weight, copies=2)
+    if isinstance(quantised, Quantised):
+        return Matrix(backend.prepared(quantised), bias)
+    return Matrix(quantised.prepared(), bias)
 
 
 def _norm(norm: Any, plus_one: bool) -> Row:
     weight = norm.weight.detach()
-    return (elementwise.add(weight, torch.ones(())) if plus_one else weight.clone()).numpy()
+    factor = elementwise.add(weight, torch.ones(())) if plus_one else weight.clone()
+    return factor.numpy() if on_host(factor) else factor

@@ -20,6 +20,9 @@ from protocol.errors import NumericsError
 
 _LEDGER_SIZE = 1 << 12
 
+_STRIDE = 4
+"""Marks are 16 bytes apart, so that kernels are not compiled once for each alignment of a pointer to one."""
+
 _portable: ContextVar[bool] = ContextVar("portable_code", default=False)
 
 
@@ -54,9 +57,9 @@ class _Ledger:
             self.settle()
             names = self._names.setdefault(device, [])
         if device not in self._marks:
-            self._marks[device] = torch.zeros(_LEDGER_SIZE, dtype=torch.int32, device=device)
+            self._marks[device] = torch.zeros((_LEDGER_SIZE, _STRIDE), dtype=torch.int32, device=device)
         names.append((operator, what))
-        return self._marks[device][len(names) - 1 : len(names)]
+        return self._marks[device][len(names) - 1, :1]
 
     def settle(self) -> None:
         """Wait for the devices. Raises ``NumericsError`` for the first operator with a mark."""

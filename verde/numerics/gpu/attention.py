@@ -11,11 +11,11 @@ import triton.language as tl
 
 from verde.numerics import place
 from verde.numerics.gpu import scalar as s
-from verde.numerics.gpu.layers import _row_block
+from verde.numerics.gpu.layers import row_block
 from verde.numerics.gpu.scalar import UNFUSED
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["length", "num_heads", "num_queries", "rows_per_pair", "stride_b", "stride_h", "stride_q", "stride_l"])
 def weights_kernel(
     scores_ptr, mask_ptr, exponent_ptr, uq_ptr, uq_exponent_ptr, mark_ptr, scale,
     length, num_heads, num_queries, rows_per_pair, stride_b, stride_h, stride_q, stride_l,
@@ -46,7 +46,7 @@ def weights_kernel(
     u = weight.to(tl.float64) * s.power_of_two(exponent)
     largest = tl.max(u.to(tl.int64, bitcast=True), 0)
     e = tl.where(largest == 0, 0, (largest >> 52) - 1022)
-    q = s.term(largest.to(tl.float64, bitcast=True), s.power_of_two(15 - e))
+    q = s.term_of_double(largest.to(tl.float64, bitcast=True), s.power_of_two(15 - e))
     e = tl.where(q > 32639, e + 1, e)
     half = (15 - e) >> 1
     scaled = u * s.power_of_two(half) * s.power_of_two(15 - e - half)
@@ -54,7 +54,7 @@ def weights_kernel(
     tl.store(uq_exponent_ptr + row, e)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["length"])
 def gradient_kernel(weights_ptr, gradient_ptr, mark_ptr, scale, length, BLOCK: tl.constexpr):
     """The gradient of the weights becomes that of the scaled products, in place."""
     at = tl.program_id(0).to(tl.int64) * length + tl.arange(0, BLOCK)
@@ -67,7 +67,7 @@ def gradient_kernel(weights_ptr, gradient_ptr, mark_ptr, scale, length, BLOCK: t
     tl.store(mark_ptr, 1, mask=tl.max(tl.where(inside, s.not_finite(result), 0), 0) != 0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows", "width"])
 def whole_rows_kernel(x_ptr, out_ptr, exponent_ptr, mark_ptr, rows, width, ROWS: tl.constexpr, BLOCK: tl.constexpr):
     """Significands of some rows as float64."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
@@ -83,7 +83,7 @@ def whole_rows_kernel(x_ptr, out_ptr, exponent_ptr, mark_ptr, rows, width, ROWS:
     tl.store(mark_ptr, 1, mask=tl.max(bits, 0) >= 0x7F800000)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["height", "width"])
 def whole_columns_kernel(x_ptr, out_ptr, exponent_ptr, mark_ptr, height, width, ROWS: tl.constexpr, BLOCK: tl.constexpr):
     """Significands of some columns of one matrix of a batch as float64."""
     k = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
@@ -106,7 +106,7 @@ def whole_columns_kernel(x_ptr, out_ptr, exponent_ptr, mark_ptr, height, width, 
     tl.store(mark_ptr, 1, mask=tl.max(largest, 0) >= 0x7F800000)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows", "columns"])
 def round_products_kernel(total_ptr, ea_ptr, eb_ptr, out_ptr, mark_ptr, rows, columns, HAS_EB: tl.constexpr, BLOCK: tl.constexpr):
     row = tl.program_id(0).to(tl.int64)
     c = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
@@ -144,7 +144,7 @@ def attention_weights(
         weights_kernel[(pairs * rows,)](
             scores, scores if mask is None else mask, token_exponents.contiguous(), uq, exponents, mark_1, scale,
             length, num_heads, num_queries, rows, *strides,
-            IS_MASKED=mask is not None, IS_CAUSAL=is_causal, **_row_block(length), **UNFUSED,
+            IS_MASKED=mask is not None, IS_CAUSAL=is_causal, **row_block(length), **UNFUSED,
         )  # fmt: skip
     return uq, exponents
 
@@ -154,7 +154,7 @@ def attention_gradient(weights: torch.Tensor, gradient: torch.Tensor, scale: flo
     pairs, rows, length = weights.shape
     with place.marking(weights.device, "attention", f"gradients of shape {list(weights.shape)}") as mark_1:
         gradient_kernel[(pairs * rows,)](
-            weights, gradient, mark_1, scale, length, **_row_block(length), **UNFUSED
+            weights, gradient, mark_1, scale, length, **row_block(length), **UNFUSED
         )
     return gradient
 

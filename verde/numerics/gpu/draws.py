@@ -40,7 +40,7 @@ def word(key, position, token):
     return tl.where(lane == 0, c0, tl.where(lane == 1, c1, tl.where(lane == 2, c2, c3)))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["size"])
 def draw_kernel(z_ptr, seed_ptr, position_ptr, row_ptr, value_ptr, token_ptr, size, BLOCK: tl.constexpr):
     """The largest z + noise of a block of tokens, and the least token that has it."""
     n, block = tl.program_id(0).to(tl.int64), tl.program_id(1)

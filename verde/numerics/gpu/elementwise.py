@@ -17,7 +17,7 @@ _OF_ONE = frozenset({"exp", "log", "tanh", "sigmoid", "silu", "gelu_tanh", "sqrt
 _OF_TWO = frozenset({"add", "sub", "mul", "div", "silu_backward", "gelu_tanh_backward", "tanh_backward"})
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["size"])
 def of_one_kernel(x_ptr, out_ptr, mark_ptr, size, OPERATOR: tl.constexpr, BLOCK: tl.constexpr):
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < size
@@ -44,7 +44,7 @@ def of_one_kernel(x_ptr, out_ptr, mark_ptr, size, OPERATOR: tl.constexpr, BLOCK:
     tl.store(mark_ptr, 1, mask=tl.max(s.not_finite(y), 0) != 0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["size"])
 def of_two_kernel(
     a_ptr, b_ptr, a_number, b_number, out_ptr, mark_ptr, size,
     OPERATOR: tl.constexpr, A_IS_NUMBER: tl.constexpr, B_IS_NUMBER: tl.constexpr, BLOCK: tl.constexpr,

@@ -51,7 +51,7 @@ def rms_norm_backward_kernel(
     tl.store(mark_ptr, 1, mask=tl.max(s.not_finite(direct) | s.not_finite(through), 0) != 0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def largest_of_columns_kernel(x_ptr, largest_ptr, rows, width, ROWS: tl.constexpr, BLOCK: tl.constexpr):
     k = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     largest = tl.zeros((BLOCK,), tl.int32)
@@ -64,7 +64,7 @@ def largest_of_columns_kernel(x_ptr, largest_ptr, rows, width, ROWS: tl.constexp
     tl.atomic_max(largest_ptr + k, largest, mask=k < width)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def totals_of_columns_kernel(x_ptr, largest_ptr, total_ptr, rows, width, ROWS: tl.constexpr, BLOCK: tl.constexpr):
     k = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     bits = tl.load(largest_ptr + k, mask=k < width, other=0)
@@ -79,7 +79,7 @@ def totals_of_columns_kernel(x_ptr, largest_ptr, total_ptr, rows, width, ROWS: t
     tl.atomic_add(total_ptr + k, total, mask=k < width)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["width"])
 def rounded_totals_kernel(largest_ptr, total_ptr, out_ptr, width, BLOCK: tl.constexpr):
     k = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     bits = tl.load(largest_ptr + k, mask=k < width, other=0)
@@ -88,7 +88,7 @@ def rounded_totals_kernel(largest_ptr, total_ptr, out_ptr, width, BLOCK: tl.cons
     tl.store(out_ptr + k, tl.where(bits >= 0x7F800000, float("nan"), y), mask=k < width)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["size"])
 def gated_kernel(gate_ptr, up_ptr, out_ptr, mark_ptr, size, IS_SILU: tl.constexpr, BLOCK: tl.constexpr):
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < size
@@ -99,7 +99,7 @@ def gated_kernel(gate_ptr, up_ptr, out_ptr, mark_ptr, size, IS_SILU: tl.constexp
     tl.store(mark_ptr, 1, mask=tl.max(s.not_finite(y), 0) != 0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["size"])
 def gated_backward_kernel(
     g_ptr, gate_ptr, up_ptr, dgate_ptr, dup_ptr, mark_ptr, size, IS_SILU: tl.constexpr, BLOCK: tl.constexpr
 ):
@@ -158,7 +158,8 @@ def scaled_powers_kernel(
     tl.store(mark_ptr, 1, mask=tl.max(bad, 0) != 0)
 
 
-def _row_block(width: int) -> dict[str, int]:
+def row_block(width: int) -> dict[str, int]:
+    """Block size and warps of a program that computes one row."""
     block = triton.next_power_of_2(max(width, 16))
     return {"BLOCK": block, "num_warps": min(16, max(1, block // 256))}
 
@@ -173,7 +174,7 @@ def rms_norm(x_RK: torch.Tensor, weight_K: torch.Tensor, epsilon: float) -> tupl
     out, root = torch.empty_like(x_RK), torch.empty(rows, device=x_RK.device)
     with place.marking(x_RK.device, "RMS norm", f"rows of shape {[rows, width]}") as mark_1:
         rms_norm_kernel[(rows,)](
-            x_RK, weight_K, out, root, mark_1, width, float(width), epsilon, **_row_block(width), **UNFUSED
+            x_RK, weight_K, out, root, mark_1, width, float(width), epsilon, **row_block(width), **UNFUSED
         )
     return out, root
 
@@ -186,7 +187,7 @@ def rms_norm_backward(
     direct, through, each = (torch.empty_like(x_RK) for _ in range(3))
     with place.marking(x_RK.device, "RMS norm", f"rows of shape {[rows, width]}") as mark_1:
         rms_norm_backward_kernel[(rows,)](
-            g_RK, x_RK, weight_K, root_R, direct, through, each, mark_1, width, float(width), **_row_block(width), **UNFUSED
+            g_RK, x_RK, weight_K, root_R, direct, through, each, mark_1, width, float(width), **row_block(width), **UNFUSED
         )
     return direct, through, each
 

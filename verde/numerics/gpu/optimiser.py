@@ -15,7 +15,7 @@ from verde.numerics.gpu.scalar import UNFUSED
 _BLOCK = 1024
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["size"])
 def update_kernel(
     weight_ptr, first_ptr, second_ptr, gradient_ptr, mark_ptr, size, clip,
     beta1, beta2, rest1, rest2, root, epsilon, decay, rate, BLOCK: tl.constexpr,
@@ -37,7 +37,7 @@ def update_kernel(
     tl.store(mark_ptr, 1, mask=tl.max(tl.where(inside, bad, 0), 0) != 0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["size", "piece"])
 def largest_of_pieces_kernel(x_ptr, largest_ptr, size, piece, BLOCK: tl.constexpr):
     start = tl.program_id(0).to(tl.int64) * BLOCK
     at = start + tl.arange(0, BLOCK)
@@ -52,7 +52,7 @@ def _exponent_of_squares(bits):
     return square, s.exponent_of(square)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["size", "piece"])
 def squares_of_pieces_kernel(x_ptr, largest_ptr, total_ptr, size, piece, BLOCK: tl.constexpr):
     start = tl.program_id(0).to(tl.int64) * BLOCK
     at = start + tl.arange(0, BLOCK)
@@ -62,7 +62,7 @@ def squares_of_pieces_kernel(x_ptr, largest_ptr, total_ptr, size, piece, BLOCK: 
     tl.atomic_add(total_ptr + start // piece, total)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["pieces"])
 def rounded_squares_kernel(largest_ptr, total_ptr, out_ptr, pieces, BLOCK: tl.constexpr):
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     square, e = _exponent_of_squares(tl.load(largest_ptr + at, mask=at < pieces, other=0))

@@ -32,7 +32,7 @@ def _significand(x, first, second):
     return scaled.to(tl.int32, bitcast=True) - 0x4B400000
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["length"])
 def rows_kernel(x_ptr, planes_ptr, exponent_ptr, mark_ptr, length, padded, BLOCK: tl.constexpr):
     """One row per program."""
     row = tl.program_id(0).to(tl.int64)
@@ -56,7 +56,7 @@ def rows_kernel(x_ptr, planes_ptr, exponent_ptr, mark_ptr, length, padded, BLOCK
         tl.store(out + padded, (q - (high << 8)).to(tl.int8), mask=at < padded)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["length", "rows", "per_program"])
 def largest_of_columns_kernel(x_ptr, largest_ptr, length, rows, per_program, TILE: tl.constexpr):
     """Magnitude bits of [K, R], the largest of each column, over some positions."""
     column = tl.program_id(0) * TILE + tl.arange(0, TILE)
@@ -70,7 +70,7 @@ def largest_of_columns_kernel(x_ptr, largest_ptr, length, rows, per_program, TIL
     tl.atomic_max(largest_ptr + column, largest, mask=column < rows)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["length", "rows"])
 def columns_kernel(
     x_ptr, largest_ptr, planes_ptr, exponent_ptr, mark_ptr, length, rows, padded, TILE: tl.constexpr
 ):

@@ -26,7 +26,7 @@ _GROUP = 8
 _PROGRAMS = 132
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_m"])
 def multiply_kernel(
     a_ptr, b_ptr, ea_ptr, eb_ptr, bias_ptr, out_ptr, total_ptr, mark_ptr, num_m, num_n, num_k, piece,
     HAS_BIAS: tl.constexpr, IS_WHOLE: tl.constexpr, GROUP: tl.constexpr,
@@ -78,7 +78,7 @@ def multiply_kernel(
         tl.store(total_ptr + tl.program_id(1).to(tl.int64) * num_m * num_n + at, total, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_m", "num_n", "pieces"])
 def finish_kernel(
     total_ptr, ea_ptr, eb_ptr, bias_ptr, out_ptr, mark_ptr, num_m, num_n, pieces,
     HAS_BIAS: tl.constexpr, BLOCK: tl.constexpr,

@@ -253,6 +253,12 @@ def term(x, scale):
 
 
 @triton.jit
+def term_of_double(x, scale):
+    """As ``term``, of float64."""
+    return (x * scale + 6755399441055744.0).to(tl.int64, bitcast=True) - 0x4338000000000000
+
+
+@triton.jit
 def rounded(total, e):
     """``out(total · 2^e)`` with one rounding, for int64 abs total < 2^63."""
     is_wide = tl.abs(total) >= (1 << 53)
