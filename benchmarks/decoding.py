@@ -31,12 +31,13 @@ SHAPE = {
 PROMPT_TOKENS = 64
 
 
-def model_of_half_a_billion() -> Any:
-    """A Qwen2 of that shape with random weights, in evaluation mode, settled for exact arithmetic."""
+def model_of_half_a_billion(device: str = "cpu") -> Any:
+    """A Qwen2 of that shape with random weights, in evaluation mode, settled for exact arithmetic, on ``device``."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     torch.manual_seed(1)
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model("qwen2", **SHAPE), attn_implementation="sdpa").eval()
+    model.to(device)
     with exact(model):
         pass
     return model
@@ -52,6 +53,7 @@ def native_step_s(model: Any, prompt_BL: torch.Tensor, steps: int) -> float:
         for _ in range(steps):
             start = time.perf_counter()
             token_B1 = logits[:, -1].argmax(-1, keepdim=True)
+            token_B1.cpu()  # a generation loop looks for end tokens
             logits = model(input_ids=token_B1, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
             times.append(time.perf_counter() - start)
     return statistics.median(times)
@@ -65,7 +67,7 @@ def exact_step_s(decoder: Decoder, prompt_BL: torch.Tensor, steps: int) -> float
     logits, times = _pass(decoder, cache, prompt_BL, first_B, 0), []
     for step in range(steps):
         start = time.perf_counter()
-        logits = _pass(decoder, cache, logits.argmax(-1, keepdim=True), first_B, length + step)
+        logits = _pass(decoder, cache, logits.argmax(-1, keepdim=True).cpu(), first_B, length + step)
         times.append(time.perf_counter() - start)
     return statistics.median(times)
 
@@ -77,7 +79,7 @@ def _pass(decoder: Decoder, cache: Cache, ids_BL: torch.Tensor, first_B: np.ndar
     first_N = np.repeat(first_B, length)
     slot_N = first_N + position_N
     ranges = np.stack([first_N, first_N, first_N, slot_N + 1], 1)
-    x_NK = decoder.forward(Tokens(ids_BL.reshape(-1).numpy(), position_N, slot_N, ranges), cache)
+    x_NK = decoder.forward(Tokens(ids_BL.reshape(-1).cpu().numpy(), position_N, slot_N, ranges), cache)
     return decoder.logits(x_NK, np.arange(1, batch + 1) * length - 1)
 
 

@@ -8,7 +8,7 @@ figure is the median over repetitions of (exact seconds / native seconds).
 Then, on the machine's own route: a whole training step of two such layers with the vocabulary and the loss, 8 sequences
 of 256 tokens (``benchmarks.steps``); the same of the bundled model, 16 of 128; a decoding step of all 24 layers for 8
 sequences (``benchmarks.decoding``). Needs 16 GB of memory and some ten minutes; ``--quick`` leaves the large model out.
-The last line is one JSON object.
+With ``--device cuda`` the same is measured on a GPU (``benchmarks.on_device``). The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collections.abc import Callable
 
 import torch
 
+from benchmarks import on_device
 from benchmarks.decoding import decode_ratio
 from benchmarks.steps import Steps, large_model, tiny_model
 from benchmarks.swarm_runs import criterion
@@ -88,7 +89,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--quick", action="store_true", help="without the large model")
     parser.add_argument("--json", action="store_true", help="only the JSON line")
+    parser.add_argument("--device", default="cpu", help="cuda measures the code of devices instead")
     options = parser.parse_args()
+    if options.device != "cpu":
+        on_device.main(options.device, as_json=options.json)
+        return
     layer = Layer(options.rows)
     own = backend.probed_route().name
     # Bytes are multiplied by our kernel or by the vendor's, whichever this machine takes.

@@ -52,10 +52,10 @@ def tiny_model() -> Any:
 class Steps:
     """One batch of ``batch`` sequences of ``length`` random tokens, and a model for each kind of step."""
 
-    def __init__(self, model: Any, batch: int, length: int) -> None:
+    def __init__(self, model: Any, batch: int, length: int, device: str = "cpu") -> None:
         draw = torch.Generator().manual_seed(2)
-        self._ids = torch.randint(0, model.config.vocab_size, (batch, length), generator=draw)
-        self._native, self._exact = model, copy.deepcopy(model)
+        self._ids = torch.randint(0, model.config.vocab_size, (batch, length), generator=draw).to(device)
+        self._native, self._exact = model.to(device), copy.deepcopy(model)
         self._optimiser = torch.optim.AdamW(self._native.parameters(), lr=1e-6, weight_decay=0.0, fused=True)
         self._parameters = list(self._exact.parameters())
         self._first = [torch.zeros_like(parameter) for parameter in self._parameters]
@@ -67,6 +67,11 @@ class Steps:
         self._native(input_ids=self._ids, labels=self._ids).loss.backward()
         torch.nn.utils.clip_grad_norm_(self._native.parameters(), 1.0)
         self._optimiser.step()
+
+    def native_as(self, dtype: torch.dtype) -> None:
+        """From here on, native steps compute in another type (weights and moments included)."""
+        self._native.to(dtype)
+        self._optimiser = torch.optim.AdamW(self._native.parameters(), lr=1e-6, weight_decay=0.0, fused=True)
 
     def exact(self) -> None:
         self._step += 1

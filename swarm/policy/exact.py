@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from protocol.errors import NotReproducible, VerificationError
+from protocol.errors import VerificationError
 from protocol.run import LearnRules
 from swarm.grpo.adamw import TrainState
 from swarm.grpo.step import LogProbs, Sample, train
@@ -31,6 +31,8 @@ from verde.numerics.backend import route
 from verde.numerics.decoder import Decoder, decoder_of
 from verde.numerics.gemm import forget_slices
 from verde.numerics.mode import exact
+from verde.numerics.place import deferred
+from verde.numerics.portable.probe import require_exact
 from verde.numerics.subnormals import ieee_subnormals
 
 PASS_BYTES = 24 << 20
@@ -44,8 +46,8 @@ _NANO = 10**9
 class ExactEngine(ModelEngine):
     """An ``Engine`` that is ``Replayable``. One caller at a time; every method blocks.
 
-    ``limits`` bound the memory of drawing and checking and change no bit. Raises ``NotReproducible`` for models off the
-    CPU, in other types than float32, or with operators that exact/1 does not define (some only when first computed),
+    ``limits`` bound the memory of drawing and checking and change no bit. Raises ``NotReproducible`` for a
+    device that does not compute exactly (it is examined here, in seconds), for models in other types than float32, or with operators that exact/1 does not define (some only when first computed),
     ``NumericsError`` where NaN or infinity comes out; after a step that ends so, load a state before going on.
     """
 
@@ -62,7 +64,7 @@ class ExactEngine(ModelEngine):
         reference: LoadedModel | None = None,
     ) -> None:
         if loaded.device.type != "cpu":
-            raise NotReproducible(f"computing on {loaded.device}", "exact/1 has kernels for the CPU only")
+            require_exact(loaded.device)
         super().__init__(loaded, rules, temperature=temperature, limits=limits, reference=reference)
         self._vocabulary = Vocabulary(loaded.vocab_size, loaded.end_ids)
         self._room = Room(self._limits.max_cache_bytes, self._limits.max_pass_bytes)
@@ -112,7 +114,7 @@ class ExactEngine(ModelEngine):
     def _draw(self, prompts: Sequence[Ids], seeds: Sequence[int], sampling: Sampling) -> list[Drawn]:
         decoder = self._current_decoder()
         if decoder is not None:
-            with ieee_subnormals():
+            with ieee_subnormals(), deferred():
                 return exact_draw.draw_rows(decoder, self._vocabulary, prompts, seeds, sampling, self._room)
         with exact(self._loaded.model):
             room = self._room.max_cache_bytes
@@ -123,7 +125,7 @@ class ExactEngine(ModelEngine):
     ) -> list[Ids]:
         decoder = self._current_decoder()
         if decoder is not None:
-            with ieee_subnormals():
+            with ieee_subnormals(), deferred():
                 return exact_draw.redraw_rows(decoder, self._vocabulary, prompts, seeds, claimed, sampling, self._room)
         with exact(self._loaded.model):
             room = self._room.max_cache_bytes

@@ -63,7 +63,7 @@ def redraw_rows(
                 ids_BL[number, : len(ids)] = torch.tensor(ids)
             start = len(prompts[rows[0]]) - 1
             kept = ids_BL.shape[1] - start
-            logits_BLV = loaded.model(input_ids=ids_BL, use_cache=False, logits_to_keep=kept).logits
+            logits_BLV = loaded.model(input_ids=ids_BL.to(loaded.device), use_cache=False, logits_to_keep=kept).logits
             for number, row in enumerate(rows):
                 wanted = min(len(claimed[row]) + 1, sampling.max_new_tokens)
                 claim = [*claimed[row], NO_CLAIM][:wanted]
@@ -99,7 +99,8 @@ def _draw_batch(
     cache = DynamicCache(config=loaded.model.config)
     distinct = list(dict.fromkeys(prompts))
     prompt_of_row = torch.tensor([distinct.index(prompt) for prompt in prompts])
-    logits_BV = _forward(loaded, vocabulary, torch.tensor(distinct), cache)[prompt_of_row]
+    prompt_of_row = prompt_of_row.to(loaded.device)
+    logits_BV = _forward(loaded, vocabulary, torch.tensor(distinct, device=loaded.device), cache)[prompt_of_row]
     cache.reorder_cache(prompt_of_row)  # type: ignore[arg-type]
     seed_B, rows = seed_words(seeds), torch.arange(len(prompts))
     tokens: list[list[int]] = [[] for _ in prompts]
@@ -110,16 +111,16 @@ def _draw_batch(
             torch.full((len(rows),), step),
             temperature=sampling.temperature,
             top_k=sampling.top_k,
-        )
+        ).cpu()
         for row, token in zip(rows.tolist(), token_B.tolist(), strict=True):
             tokens[row].append(token)
         kept = (~torch.isin(token_B, torch.tensor(vocabulary.end_ids, dtype=torch.long))).nonzero()[:, 0]
         if len(kept) == 0 or step == sampling.max_new_tokens - 1:
             break
         if len(kept) < len(rows):
-            cache.reorder_cache(kept)  # type: ignore[arg-type]
+            cache.reorder_cache(kept.to(loaded.device))  # type: ignore[arg-type]
             rows, token_B = rows[kept], token_B[kept]
-        logits_BV = _forward(loaded, vocabulary, token_B[:, None], cache)
+        logits_BV = _forward(loaded, vocabulary, token_B[:, None].to(loaded.device), cache)
     ends = set(vocabulary.end_ids)
     return [Drawn(tuple(row), bool(row) and row[-1] in ends) for row in tokens]
 

@@ -124,12 +124,12 @@ class _Batch:
         first_N = self.first_P[prompt_N]
         none_N = np.zeros_like(slot_N)
         tokens = Tokens(self._ids, slot_N - first_N, slot_N, np.stack([first_N, slot_N + 1, none_N, none_N], 1))
-        logits_PV = torch.empty(len(self.length_P), vocab_size)
+        logits_PV = torch.empty(len(self.length_P), vocab_size, device=self.decoder.device)
         for start, stop in self._passes(self.end_P):
             x_NK = self.decoder.forward(part(tokens, start, stop), self.cache)
             inside = (self.end_P > start) & (self.end_P <= stop)
             logits = self.decoder.logits(x_NK, self.end_P[inside] - 1 - start)
-            logits_PV[torch.from_numpy(inside)] = logits
+            logits_PV[torch.from_numpy(inside).to(logits.device)] = logits
         return logits_PV
 
     def _passes(self, ends: Array) -> Iterator[tuple[int, int]]:
@@ -167,7 +167,8 @@ def _draw_batch(batch: _Batch, vocabulary: Vocabulary, seeds: Sequence[int], sam
             temperature=sampling.temperature,
             top_k=sampling.top_k,
             row_N=source_N,
-        ).numpy()
+        )
+        token_N = token_N.cpu().numpy()
         out_BT[row_N, step] = token_N
         length_B[row_N] = step + 1
         alive_N = ~np.isin(token_N, vocabulary.end_ids)
@@ -191,7 +192,7 @@ def _redraw_batch(
 
     def check(logits: torch.Tensor, source_N: Array | None, row_N: Array, position_N: Array) -> None:
         claim = [(*claimed[row], NO_CLAIM)[place] for row, place in zip(row_N, position_N, strict=True)]
-        found_BT[row_N, position_N] = draw(
+        drawn = draw(
             logits,
             seed_B[torch.from_numpy(row_N)],
             torch.from_numpy(position_N),
@@ -199,7 +200,8 @@ def _redraw_batch(
             top_k=sampling.top_k,
             row_N=None if source_N is None else torch.from_numpy(source_N),
             claim_N=torch.tensor(claim, dtype=torch.int64),
-        ).numpy()
+        )
+        found_BT[row_N, position_N] = drawn.cpu().numpy()
 
     logits_PV = batch.prefill(vocabulary.size)
     first_N = np.flatnonzero(wanted_B > 0)

@@ -15,6 +15,8 @@ import torch
 
 from protocol.errors import NumericsError
 from verde.numerics.kernels.adamw import CHUNK, power_kernel, update_kernel
+from verde.numerics.place import on_host
+from verde.numerics.portable import optimiser
 from verde.numerics.reduce import model_norm
 from verde.numerics.threads import run_rows
 
@@ -79,6 +81,11 @@ def update(
         *(_out(_ONE - _out(rates.learning_rate * rates.weight_decay)), _out(rates.learning_rate / c1)),
     )
     for tensors in zip(weights, first, second, gradients, strict=True):
+        if not on_host(*tensors):
+            optimiser.update(*(_plain(x) for x in tensors), float(clip), [float(value) for value in constants])
+            for tensor in tensors[:3]:
+                torch.autograd.graph.increment_version(tensor)
+            continue
         flat = [_flat(tensor) for tensor in tensors]
         bad_C = np.zeros(-(-len(flat[0]) // CHUNK), np.bool_)
         run_rows(update_kernel, len(bad_C), *flat, clip, constants, bad_C, cost=20 * CHUNK)
@@ -88,10 +95,14 @@ def update(
             raise NumericsError("AdamW", f"a weight of shape {list(tensors[0].shape)}")
 
 
-def _flat(tensor: torch.Tensor) -> np.ndarray:
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
     if tensor.dtype != torch.float32 or not tensor.is_contiguous():
         raise ValueError("AdamW works on contiguous float32 tensors.")
-    return tensor.detach().view(-1).numpy()
+    return tensor.detach().view(-1)
+
+
+def _flat(tensor: torch.Tensor) -> np.ndarray:
+    return _plain(tensor).numpy()
 
 
 def _out(value: np.float32) -> np.float32:

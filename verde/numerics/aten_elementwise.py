@@ -170,7 +170,7 @@ def relu(x: torch.Tensor) -> torch.Tensor:
 
 @implements(aten.threshold_backward.default)
 def threshold_backward(gradient: torch.Tensor, x: torch.Tensor, threshold: float) -> torch.Tensor:
-    return elementwise.flush_(torch.where(x > number(threshold), gradient, torch.zeros(())))
+    return elementwise.flush_(torch.where(x > number(threshold), gradient, 0.0))
 
 
 @implements(aten.clamp.default, aten.clamp.Tensor)

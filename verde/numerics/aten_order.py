@@ -15,7 +15,8 @@ aten = torch.ops.aten
 def _first(matches: torch.Tensor, dim: int, keepdim: bool) -> torch.Tensor:
     """Index of the first true entry along ``dim``."""
     size = matches.shape[dim]
-    index = torch.arange(size).reshape([-1 if axis == dim % matches.dim() else 1 for axis in range(matches.dim())])
+    shape = [-1 if axis == dim % matches.dim() else 1 for axis in range(matches.dim())]
+    index = torch.arange(size, device=matches.device).reshape(shape)
     return torch.where(matches, index, size).amin(dim, keepdim)
 
 
@@ -25,7 +26,7 @@ def argmax(x: torch.Tensor, dim: int | None = None, keepdim: bool = False) -> to
         first = _first(x.reshape(-1) == x.max(), 0, False)
         return first.reshape([1] * x.dim()) if keepdim else first
     if x.dim() == 0:
-        return torch.zeros((), dtype=torch.long)
+        return torch.zeros((), dtype=torch.long, device=x.device)
     return _first(x == x.amax(dim, keepdim=True), dim, keepdim)
 
 
@@ -35,7 +36,7 @@ def argmin(x: torch.Tensor, dim: int | None = None, keepdim: bool = False) -> to
         first = _first(x.reshape(-1) == x.min(), 0, False)
         return first.reshape([1] * x.dim()) if keepdim else first
     if x.dim() == 0:
-        return torch.zeros((), dtype=torch.long)
+        return torch.zeros((), dtype=torch.long, device=x.device)
     return _first(x == x.amin(dim, keepdim=True), dim, keepdim)
 
 

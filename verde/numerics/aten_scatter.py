@@ -13,6 +13,8 @@ import torch
 from protocol.errors import NotReproducible, NumericsError
 from verde.numerics.aten_table import implements, operand
 from verde.numerics.kernels.scatter import sum_segments_kernel
+from verde.numerics.place import on_host, require_numbers
+from verde.numerics.portable.sums import sum_at
 from verde.numerics.threads import run_rows
 
 aten = torch.ops.aten
@@ -23,6 +25,10 @@ def scatter_sum(index_N: torch.Tensor, values_NK: torch.Tensor, num_places: int)
 
     ``index_N`` int64 in 0 … V - 1. Raises ``NumericsError`` for NaN and infinities.
     """
+    if not on_host(values_NK):
+        found_VK = sum_at(index_N, values_NK, num_places)
+        require_numbers("scatter", f"values {tuple(values_NK.shape)}", found_VK)
+        return found_VK
     out_VK = torch.zeros((num_places, values_NK.shape[1]))
     if values_NK.numel() == 0:
         return out_VK
@@ -73,7 +79,7 @@ def scatter_add(x: torch.Tensor, dim: int, index: torch.Tensor, src: torch.Tenso
 
 def _gathered_places(x: torch.Tensor, dim: int, index: torch.Tensor) -> torch.Tensor:
     """Flat places in ``x`` that ``gather(dim, index)`` would read."""
-    numbers = torch.arange(x.numel()).reshape(x.shape)
+    numbers = torch.arange(x.numel(), device=x.device).reshape(x.shape)
     return torch.gather(numbers, dim, index)
 
 
@@ -93,7 +99,7 @@ def index_add(
 def index_put(
     x: torch.Tensor, indices: Sequence[torch.Tensor | None], values: torch.Tensor, accumulate: bool = False
 ) -> torch.Tensor:
-    numbers = torch.arange(x.numel()).reshape(x.shape)
+    numbers = torch.arange(x.numel(), device=x.device).reshape(x.shape)
     places = aten.index.Tensor(numbers, list(indices))
     spread = values.expand(places.shape)
     if accumulate and not x.is_floating_point():

@@ -16,6 +16,8 @@ from verde.numerics import elementwise, memory
 from verde.numerics.aten_sums import axes_of, sum_over
 from verde.numerics.aten_table import implements, only_float32, operand
 from verde.numerics.kernels import softmax as kernels
+from verde.numerics.place import on_host
+from verde.numerics.portable import layers
 from verde.numerics.threads import run_rows
 
 aten = torch.ops.aten
@@ -26,6 +28,14 @@ MAX_LENGTH = 1 << 26
 _COST = 10
 
 
+_ON_A_DEVICE: dict[Callable[..., Any], Callable[..., torch.Tensor]] = {
+    kernels.softmax_kernel: layers.softmax,
+    kernels.softmax_backward_kernel: layers.softmax_backward,
+    kernels.log_softmax_kernel: layers.log_softmax,
+    kernels.log_softmax_backward_kernel: layers.log_softmax_backward,
+}
+
+
 def _by_rows(kernel: Callable[..., Any], dim: int, *tensors: torch.Tensor) -> torch.Tensor:
     """Run a kernel over the rows along ``dim`` of tensors of one shape."""
     shape = tensors[0].shape
@@ -34,6 +44,9 @@ def _by_rows(kernel: Callable[..., Any], dim: int, *tensors: torch.Tensor) -> to
     if shape[dim] > MAX_LENGTH:
         raise NotReproducible("softmax", f"{shape[dim]} terms exceed 2^26")
     moved = [operand(tensor).detach().movedim(dim, -1).contiguous() for tensor in tensors]
+    if not on_host(*moved):
+        result: torch.Tensor = _ON_A_DEVICE[kernel](*moved)
+        return result.movedim(-1, dim)
     rows = [tensor.view(-1, shape[dim]).numpy() for tensor in moved]
     out = memory.empty(*moved[0].shape)
     bad_R = np.zeros(len(rows[0]), np.bool_)

@@ -31,7 +31,7 @@ def sum_over(x: torch.Tensor, axes: Sequence[int], keepdim: bool = False) -> tor
     kept_sizes = [x.shape[axis] for axis in kept]
     num_kept, num_summed = prod(kept_sizes), prod(x.shape[axis] for axis in axes)
     if num_kept == 0 or num_summed == 0:
-        sums = torch.zeros(num_kept)
+        sums = x.new_zeros(num_kept)
     elif list(axes) == list(range(len(axes))) and kept:
         sums = reduce.sum_columns(x.reshape(num_summed, num_kept).contiguous())
     elif not kept:
@@ -83,10 +83,10 @@ def nll_loss(
         raise NotReproducible("aten.nll_loss_forward with class weights or without a batch")
     counted = target != ignore_index
     picked = log_probs.gather(1, target.where(counted, 0)[:, None])[:, 0]
-    losses = elementwise.flush_(torch.where(counted, -picked, torch.zeros(())))
+    losses = elementwise.flush_(torch.where(counted, -picked, 0.0))
     count = counted.sum().to(torch.float32)
     if reduction == _REDUCE_NONE:
-        return losses, torch.zeros(())
+        return losses, losses.new_zeros(())
     total = sum_over(losses, [0])
     return (elementwise.div(total, count) if reduction == _REDUCE_MEAN else total), count
 
@@ -103,7 +103,7 @@ def nll_loss_backward(
 ) -> torch.Tensor:
     counted = target != ignore_index
     each = elementwise.div(gradient, total_weight) if reduction == _REDUCE_MEAN else gradient
-    values = elementwise.flush_(torch.where(counted, -each, torch.zeros(())))
+    values = elementwise.flush_(torch.where(counted, -each, 0.0))
     return torch.zeros_like(log_probs).scatter_(1, target.where(counted, 0)[:, None], values[:, None])
 
 

@@ -26,6 +26,8 @@ from verde.numerics.kernels.attention import (
     gradient_kernel,
     weights_kernel,
 )
+from verde.numerics.place import on_host
+from verde.numerics.portable import attention as portable
 from verde.numerics.threads import run_rows
 
 _OPERATOR = "attention"
@@ -35,6 +37,8 @@ _FEW_ROWS = 16
 
 _KEEP_ELEMENTS = 1 << 22
 """Weights of at most so many elements are kept for the backward pass; more are computed again."""
+
+_KEEP_ELEMENTS_ON_DEVICE = 1 << 28
 
 _BATCHED_PRODUCTS = 1 << 21
 """Up to so many products per pair (batch, key-value head), all pairs are multiplied at once as doubles."""
@@ -88,11 +92,12 @@ class _Attention(torch.autograd.Function):
             ctx.scale, ctx.kind, weights = scale, kind, None
             grouped = query.shape[1] // key.shape[1] * query.shape[2]
             # Heads of width one would be a contraction of one term, which is a product of the values themselves.
-            if grouped <= _FEW_ROWS and query.shape[3] > 1 and not needs_gradient:
+            if on_host(query) and grouped <= _FEW_ROWS and query.shape[3] > 1 and not needs_gradient:
                 return by_key(query, key, value, mask, scale, kind)
             output, weights = by_products(query, key, value, mask, scale, kind)
             if needs_gradient:
-                kept = weights if weights.numel() <= _KEEP_ELEMENTS else None
+                most = _KEEP_ELEMENTS if on_host(query) else _KEEP_ELEMENTS_ON_DEVICE
+                kept = weights if weights.numel() <= most else None
                 ctx.save_for_backward(query, key, value, mask, kept)
             return output
 
@@ -102,6 +107,8 @@ class _Attention(torch.autograd.Function):
             query, key, value, mask, weights = ctx.saved_tensors
             if weights is None:
                 weights = _weights_again(query, key, mask, ctx.scale, ctx.kind)
+            if not on_host(query):
+                return (*portable.backward(gradient, query, key, value, weights, ctx.scale), None, None, None)
             return (*_gradients(gradient, query, key, value, weights, ctx.scale), None, None, None)
 
 
@@ -109,6 +116,8 @@ def by_products(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scale: float, kind: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(output [B, Q, H, D], weights [B·N, G·Q, L]) by matrix products; arguments as in the kernel's text."""
+    if not on_host(query):
+        return portable.forward(query, key, value, mask, scale, kind)
     batch, num_heads, num_queries, _ = query.shape
     num_kv_heads, length, width = value.shape[1:]
     pairs, rows = batch * num_kv_heads, num_heads // num_kv_heads * num_queries
@@ -179,6 +188,8 @@ def _weights_again(
     query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, scale: float, kind: int
 ) -> torch.Tensor:
     """What ``by_products`` gives as weights, without the output."""
+    if not on_host(query):
+        return portable.weights_of(query, key, mask, scale, kind)
     scores = _scores(query, key)
     none = torch.zeros(key.shape[:3], dtype=torch.int32)
     uq = (_NO_PLANES, _NO_WHOLE, np.empty(0, np.int32))
@@ -204,6 +215,8 @@ def by_key(
     batch, num_heads, num_queries, width = query.shape
     if width == 1:
         raise NotReproducible("attention key by key with heads of width one", "such scores are not quantised")
+    if not on_host(query):
+        return portable.forward(query, key, value, mask, scale, kind)[0]
     num_kv_heads, length, value_width = value.shape[1:]
     output = torch.empty(batch, num_queries, num_heads, value_width)
     dense = [x if x.stride(3) == 1 else x.contiguous() for x in (query, key, value)]

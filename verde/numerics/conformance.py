@@ -39,17 +39,18 @@ class Failure:
         return f"{self.operator} by {self.implementation}: {self.what} (case {self.case} of {self.file})"
 
 
-def conformance(table: Table | None = None) -> list[Failure]:
+def conformance(table: Table | None = None, device: str | torch.device = "cpu") -> list[Failure]:
     """Every case that an implementation gets wrong; none on a machine that conforms. Seconds.
 
-    ``table`` replaces this package's implementations; operators that it does not name are left out.
+    ``table`` replaces this package's implementations; operators that it does not name are left out. The inputs are
+    put on ``device``, so that its code computes.
     """
     if table is None:
         from verde.numerics.conformance_table import IMPLEMENTATIONS as table
     failures = []
     for file, number, case in cases():
         for name, implementation in table.get(case["operator"], {}).items():
-            what = _judged(case, implementation)
+            what = _judged(case, implementation, torch.device(device))
             if what:
                 failures.append(Failure(file, number, case["operator"], name, what))
     return failures
@@ -65,9 +66,10 @@ def cases() -> Iterator[tuple[str, int, dict[str, Any]]]:
             yield path.name, number, case
 
 
-def _judged(case: dict[str, Any], implementation: Implementation) -> str:
+def _judged(case: dict[str, Any], implementation: Implementation, device: torch.device) -> str:
     """What is wrong; empty if nothing is."""
     inputs = {name: decoded(value) for name, value in case["inputs"].items()}
+    inputs = {name: x.to(device) if isinstance(x, torch.Tensor) else x for name, x in inputs.items()}
     try:
         outputs = implementation(**inputs)
     except NumericsError:
@@ -75,7 +77,7 @@ def _judged(case: dict[str, Any], implementation: Implementation) -> str:
     if case.get("raises"):
         return "gives a result where there is none"
     for name, expected in case["outputs"].items():
-        difference = _difference(torch.as_tensor(outputs[name]), torch.as_tensor(decoded(expected)))
+        difference = _difference(torch.as_tensor(outputs[name]).cpu(), torch.as_tensor(decoded(expected)))
         if difference:
             return f"{name} {difference}"
     return ""

@@ -95,7 +95,7 @@ def _layer_norm_gradients(g: Tensor, x: Tensor, weight: Tensor, eps: float) -> t
 
 
 def _layer_norm_weights(g: Tensor, x: Tensor, eps: float) -> Outputs:
-    _, dw, db = _layer_norm_gradients(g, x, torch.ones(x.shape[1]), eps)
+    _, dw, db = _layer_norm_gradients(g, x, x.new_ones(x.shape[1]), eps)
     return {"dw": dw, "db": db}
 
 
@@ -207,7 +207,7 @@ def _attention_backward(g: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor
 
 def _sample(logits: Tensor, seed: int, position: Tensor, temperature: float, top_k: int) -> Outputs:
     rows = torch.zeros_like(position)
-    seeds = sampling.seed_words([seed] * len(position))
+    seeds = sampling.seed_words([seed] * len(position)).to(position.device)
     arguments = {"temperature": temperature, "top_k": top_k, "row_N": rows}
     token = sampling.draw(logits[None], seeds, position, **arguments)
     claimed = sampling.draw(logits[None], seeds, position, claim_N=token.flip(0), **arguments)
@@ -250,13 +250,13 @@ IMPLEMENTATIONS: Mapping[str, Mapping[str, Implementation]] = {
         "all": _y(lambda x: reduce.sum_all(x)),
         "rows": _y(lambda x: reduce.sum_rows(x[None])[0]),
         "columns": _y(lambda x: reduce.sum_columns(x[:, None])[0]),
-        "scatter": _y(lambda x: scatter_sum(torch.zeros(len(x), dtype=torch.int64), x[:, None], 1)[0, 0]),
+        "scatter": _y(lambda x: scatter_sum(x.new_zeros(len(x), dtype=torch.int64), x[:, None], 1)[0, 0]),
         "exact": _exactly(lambda x: x.sum()),
     },
     "mean": {"exact": _exactly(lambda x: x.mean())},
     "scatter": {
         "scatter_sum": _y(lambda size, index, x: scatter_sum(index, x[:, None], size)[:, 0]),
-        "exact": _exactly(lambda size, index, x: torch.zeros(size).index_add(0, index, x)),
+        "exact": _exactly(lambda size, index, x: x.new_zeros(size).index_add(0, index, x)),
     },
     "model_norm": {"reduce": _y(lambda a, b: reduce.model_norm([a, b]))},
     "significands": {"slices": _significands},
@@ -277,8 +277,8 @@ IMPLEMENTATIONS: Mapping[str, Mapping[str, Implementation]] = {
         "norm": lambda **inputs: {"dx": _fused_rms_norm_gradients(**inputs)[0]},
     },
     "rms_norm_weight": {
-        "exact": lambda g, x, eps: {"dw": _rms_norm_gradients(g, x, torch.ones(x.shape[1]), eps)[1]},
-        "norm": lambda g, x, eps: {"dw": _fused_rms_norm_gradients(g, x, torch.ones(x.shape[1]), eps)[1]},
+        "exact": lambda g, x, eps: {"dw": _rms_norm_gradients(g, x, x.new_ones(x.shape[1]), eps)[1]},
+        "norm": lambda g, x, eps: {"dw": _fused_rms_norm_gradients(g, x, x.new_ones(x.shape[1]), eps)[1]},
     },
     "layer_norm": {"exact": _exactly(lambda x, weight, bias, eps: F.layer_norm(x, weight.shape, weight, bias, eps))},
     "layer_norm_backward": {"exact": lambda **inputs: {"dx": _layer_norm_gradients(**inputs)[0]}},

@@ -21,6 +21,9 @@ from protocol.errors import NumericsError
 from verde.numerics import elementwise, gemm
 from verde.numerics.decoder_plan import Layer, Matrix, Plan, plan_of
 from verde.numerics.kernels import decoder as kernels
+from verde.numerics.place import deferred, on_host
+from verde.numerics.portable.route import kernels as device_kernels
+from verde.numerics.slices import Operand
 from verde.numerics.threads import run_rows
 
 Array = np.ndarray[Any, Any]
@@ -58,6 +61,8 @@ class Cache:
 
 class Decoder:
     """A model's forward pass on its weights at the time of making. One thread at a time: it reuses its memory."""
+
+    device = torch.device("cpu")
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -140,7 +145,7 @@ class Decoder:
         )
         if bad_N.any():
             raise NumericsError("attention", f"queries, keys or values of {num_rows} tokens")
-        range_N4 = _windowed(tokens, layer.window) if layer.window else tokens.range_N4
+        range_N4 = windowed(tokens, layer.window) if layer.window else tokens.range_N4
         out_NK = self._space("row", num_rows, plan.num_heads * plan.width)
         length = int((range_N4[:, 1] - range_N4[:, 0] + range_N4[:, 3] - range_N4[:, 2]).mean()) + 1
         run_rows(
@@ -163,7 +168,10 @@ class Decoder:
     def _times(self, name: str, row_NK: torch.Tensor, matrix: Matrix) -> torch.Tensor:
         out = self._space(name, row_NK.shape[0], matrix.weight.rows)
         row = gemm.quantise_rows(row_NK)
-        gemm.multiply(row, matrix.weight, out, bias_C=matrix.bias)
+        return self._adapted(gemm.multiply(row, matrix.weight, out, bias_C=matrix.bias), row, matrix)
+
+    def _adapted(self, out: torch.Tensor, row: Operand, matrix: Matrix) -> torch.Tensor:
+        """``out`` with what the matrix's adapters add to it, in place."""
         for adapter in matrix.adapters:
             added = gemm.multiply(gemm.quantise_rows(gemm.multiply(row, adapter.down)), adapter.up)
             part = out[:, adapter.first : adapter.first + adapter.up.rows]
@@ -189,14 +197,25 @@ class Decoder:
 def decoder_of(model: nn.Module, vocab_size: int | None = None) -> Decoder | None:
     """A decoder on the model's present weights, or ``None`` for models that only ``mode.exact`` can compute.
 
+    On the weights' device; one without fused kernels (``portable.route.kernels``) has none.
+
     The model must have been settled by ``mode.exact``. Logits are those of the first ``vocab_size`` tokens. Multiplies
     by the route (``backend.route``) that is in use now.
     """
-    plan = plan_of(model, vocab_size)
-    return None if plan is None else Decoder(plan)
+    device = next(model.parameters()).device
+    if on_host(next(model.parameters())):
+        plan = plan_of(model, vocab_size)
+        return None if plan is None else Decoder(plan)
+    if device_kernels(device) is None:
+        return None
+    from verde.numerics.gpu.decoder import DeviceDecoder
+
+    with deferred():
+        plan = plan_of(model, vocab_size)
+    return None if plan is None else DeviceDecoder(plan)
 
 
-def _windowed(tokens: Tokens, window: int) -> Array:
+def windowed(tokens: Tokens, window: int) -> Array:
     """The ranges without keys that lie ``window`` positions or more before the token."""
     first = np.maximum(tokens.position_N - window + 1, 0)
     range_N4 = tokens.range_N4.copy()

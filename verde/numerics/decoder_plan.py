@@ -18,7 +18,8 @@ from torch import nn
 from verde.numerics import backend, elementwise
 from verde.numerics.gemm import quantise_rows, rows_of_weight
 from verde.numerics.kernels.decoder import GELU_TANH, SILU
-from verde.numerics.slices import Quantised
+from verde.numerics.place import on_host
+from verde.numerics.slices import Operand, Quantised
 
 FAMILIES = ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "Gemma3ForCausalLM")
 
@@ -26,7 +27,8 @@ _ACTIVATIONS = {"silu": SILU, "gelu_pytorch_tanh": GELU_TANH}
 _WIDEST_HEAD = 256
 _LORA = "peft.tuners.lora.layer.Linear"
 
-Row = np.ndarray[Any, np.dtype[np.float32]]
+Row = np.ndarray[Any, np.dtype[np.float32]] | torch.Tensor
+"""An array of the host, or a tensor of the device on which the model lies."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Adapter:
     """
 
     first: int
-    down: Quantised
-    up: Quantised
+    down: Operand
+    up: Operand
     scale: torch.Tensor
 
 
@@ -46,7 +48,7 @@ class Adapter:
 class Matrix:
     """Some linear maps of one row: quantised weights, a bias or none, and what adapters add to the product."""
 
-    weight: Quantised
+    weight: Operand
     bias: torch.Tensor | None
     adapters: tuple[Adapter, ...] = ()
 
@@ -197,18 +199,18 @@ def _matrix(maps: Sequence[Any], num_rows: int | None = None) -> Matrix:
     if len(parts) == 1 and num_rows in (None, parts[0].out_features):
         return Matrix(rows_of_weight(parts[0].weight.detach()), bias, tuple(adapters))
     weight = torch.cat([part.weight for part in parts])[:num_rows]
-    return Matrix(backend.prepared(quantise_rows(weight, copies=2)), bias, tuple(adapters))
+    quantised = quantise_rows(weight, copies=2)
+    ready = backend.prepared(quantised) if isinstance(quantised, Quantised) else quantised.prepared()
+    return Matrix(ready, bias, tuple(adapters))
 
 
 def _adapter(part: Any, name: str, first: int) -> Adapter:
-    return Adapter(
-        first,
-        rows_of_weight(part.lora_A[name].weight.detach()),
-        rows_of_weight(part.lora_B[name].weight.detach()),
-        torch.tensor(part.scaling[name], dtype=torch.float32),
-    )
+    down, up = part.lora_A[name].weight.detach(), part.lora_B[name].weight.detach()
+    scale = torch.tensor(part.scaling[name], dtype=torch.float32, device=up.device)
+    return Adapter(first, rows_of_weight(down), rows_of_weight(up), scale)
 
 
 def _norm(norm: Any, plus_one: bool) -> Row:
     weight = norm.weight.detach()
-    return (elementwise.add(weight, torch.ones(())) if plus_one else weight.clone()).numpy()
+    factor = elementwise.add(weight, torch.ones(())) if plus_one else weight.clone()
+    return factor.numpy() if on_host(factor) else factor

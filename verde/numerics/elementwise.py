@@ -1,6 +1,6 @@
 """Why this module exists: the elementwise operators of exact/1 (docs/exact-1.md sections 2 and 6) over tensors.
 
-Tensors are float32 on the CPU, of any shape and stride; a result is a new tensor with the strides that torch's own
+Tensors are float32, of any shape and stride, all on one device (constants may be the host's); a result is a new tensor with the strides that torch's own
 operator would give it. ``NumericsError`` where a result is NaN or an infinity (infinite or NaN inputs included).
 Inputs are taken to be ``out`` of something: no subnormal and no -0 (``flush_`` makes any tensor so). Nothing here
 records a graph.
@@ -16,6 +16,8 @@ import torch
 
 from protocol.errors import NotReproducible, NumericsError
 from verde.numerics.kernels.elementwise import OF_ONE, OF_TWO, WITH_NUMBER, flush_kernel
+from verde.numerics.place import on_host
+from verde.numerics.portable import elementwise as portable
 from verde.numerics.threads import run_rows
 
 Operand = torch.Tensor | float | int
@@ -126,6 +128,8 @@ def flush_(x: torch.Tensor) -> torch.Tensor:
 
 def _settle(operator: str, x: torch.Tensor) -> torch.Tensor:
     """``out`` of a freshly rounded tensor, in place."""
+    if not on_host(x):
+        return x.copy_(portable.of_one("flush_", x))
     flat = _flat(_checked(operator, x))
     if flat is None:
         return x.copy_(_settle(operator, x.contiguous()))
@@ -135,6 +139,8 @@ def _settle(operator: str, x: torch.Tensor) -> torch.Tensor:
 
 
 def _of_one(operator: str, x: torch.Tensor) -> torch.Tensor:
+    if not on_host(x):
+        return portable.of_one(operator, x)
     x, flat = _dense(_checked(operator, x))
     out, bad_1 = torch.empty_like(x), np.zeros(1, np.int32)
     run_rows(OF_ONE[operator], flat.size, flat, _flat(out), bad_1, cost=_COST.get(operator, 1))
@@ -142,6 +148,8 @@ def _of_one(operator: str, x: torch.Tensor) -> torch.Tensor:
 
 
 def _of_two(operator: str, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    if not on_host(a, b):
+        return portable.of_two(operator, a, b)
     a, b = _checked(operator, a), _checked(operator, b)
     if a.shape != b.shape:
         raise ValueError(f"{operator} takes two tensors of one shape, not {tuple(a.shape)} and {tuple(b.shape)}")
@@ -154,6 +162,8 @@ def _of_two(operator: str, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def _arithmetic(operator: str, a: Operand, b: Operand) -> torch.Tensor:
+    if not on_host(a, b):
+        return portable.of_two(operator, a, b)
     a = _checked(operator, a) if isinstance(a, torch.Tensor) else torch.tensor(a, dtype=torch.float32)
     flat_a = _flat(a)
     if not isinstance(b, torch.Tensor):
@@ -175,8 +185,8 @@ def _arithmetic(operator: str, a: Operand, b: Operand) -> torch.Tensor:
 
 
 def _checked(operator: str, x: torch.Tensor) -> torch.Tensor:
-    if x.dtype is not torch.float32 or not x.is_cpu:
-        raise NotReproducible(operator, f"exact/1 computes float32 on the CPU, not {x.dtype} on {x.device}")
+    if x.dtype is not torch.float32:
+        raise NotReproducible(operator, f"exact/1 computes float32, not {x.dtype}")
     return x.detach() if x.requires_grad else x
 
 

@@ -8,6 +8,8 @@ import torch
 from protocol.errors import NotReproducible, NumericsError
 from verde.numerics import memory
 from verde.numerics.kernels import gated as kernels
+from verde.numerics.place import on_host
+from verde.numerics.portable import layers
 from verde.numerics.threads import run_rows
 
 _FORWARD = {"silu": kernels.silu_gated_kernel, "gelu_tanh": kernels.gelu_gated_kernel}
@@ -24,6 +26,8 @@ def gated(activation: str, gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor
     """
     kernel = _kernel(_FORWARD, activation)
     gate, up = gate.detach().contiguous(), up.detach().contiguous()
+    if not on_host(gate):
+        return layers.gated(activation, gate, up)
     out, bad_1 = memory.empty(*gate.shape), np.zeros(1, np.int32)
     run_rows(kernel, gate.numel(), _flat(gate), _flat(up), _flat(out), bad_1, cost=_COST)
     _refuse(bad_1, gate)
@@ -36,6 +40,8 @@ def gated_backward(
     """(dgate, dup) of ``gated`` for the gradient ``g`` of its result."""
     kernel = _kernel(_BACKWARD, activation)
     g, gate, up = (tensor.detach().contiguous() for tensor in (g, gate, up))
+    if not on_host(gate):
+        return layers.gated_backward(activation, g, gate, up)
     dgate, dup, bad_1 = memory.empty(*gate.shape), memory.empty(*gate.shape), np.zeros(1, np.int32)
     task = (_flat(g), _flat(gate), _flat(up), _flat(dgate), _flat(dup), bad_1)
     run_rows(kernel, gate.numel(), *task, cost=2 * _COST)

@@ -18,7 +18,9 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from protocol.errors import NotReproducible, NumericsError
 from verde.numerics import backend, memory
 from verde.numerics.kernels.epilogue import outer_kernel
-from verde.numerics.slices import Quantised, quantise_both, quantise_columns, quantise_rows
+from verde.numerics.place import on_host
+from verde.numerics.portable import products
+from verde.numerics.slices import Operand, Quantised, quantise_both, quantise_columns, quantise_rows
 from verde.numerics.threads import run_rows
 
 __all__ = [
@@ -39,7 +41,7 @@ _NO_BIAS = np.empty(0, np.float32)
 
 
 def multiply(
-    a: Quantised, b: Quantised, out: torch.Tensor | None = None, *, bias_C: torch.Tensor | None = None
+    a: Operand, b: Operand, out: torch.Tensor | None = None, *, bias_C: torch.Tensor | None = None
 ) -> torch.Tensor:
     """a · b^T: float32 [rows of a, rows of b], each element one DOT, then ``add(DOT, bias)`` where there is a bias.
 
@@ -47,10 +49,12 @@ def multiply(
     """
     if a.length != b.length:
         raise ValueError(f"rows of {a.length} and of {b.length} values cannot be multiplied")
-    if out is None:
-        out = memory.empty(a.rows, b.rows)
-    elif out.shape != (a.rows, b.rows) or out.dtype != torch.float32 or not out.is_contiguous():
+    if out is not None and (out.shape != (a.rows, b.rows) or out.dtype != torch.float32 or not out.is_contiguous()):
         raise ValueError(f"out must be a contiguous float32 matrix of shape {[a.rows, b.rows]}")
+    if isinstance(a, products.DeviceQuantised) and isinstance(b, products.DeviceQuantised):
+        return products.multiply(a, b, out, bias_C)
+    assert isinstance(a, Quantised) and isinstance(b, Quantised)
+    out = memory.empty(a.rows, b.rows) if out is None else out
     bias = _NO_BIAS if bias_C is None else bias_C.detach().contiguous().numpy()
     out_RC, bad_R = out.detach().numpy(), np.zeros(a.rows, np.bool_)
     if a.values_R is not None and b.values_R is not None:
@@ -72,6 +76,8 @@ def matmul(a_MK: torch.Tensor, b_KN: torch.Tensor) -> torch.Tensor:
 
 def bmm(a_BMK: torch.Tensor, b_BKN: torch.Tensor) -> torch.Tensor:
     """B independent products of float32 matrices, [B, M, N]."""
+    if not on_host(a_BMK, b_BKN):
+        return products.bmm(a_BMK, b_BKN)
     batch, height, _ = a_BMK.shape
     out_BMN = memory.empty(batch, height, b_BKN.shape[2])
     for a_MK, b_KN, out_MN in zip(a_BMK, b_BKN, out_BMN, strict=True):
@@ -85,13 +91,13 @@ def linear(x_RK: torch.Tensor, weight_NK: torch.Tensor, bias_N: torch.Tensor | N
 
 
 def linear_backward(
-    dy_RN: torch.Tensor, x_RK: torch.Tensor | Quantised, weight_NK: torch.Tensor, *, needs_input: bool = True
+    dy_RN: torch.Tensor, x_RK: torch.Tensor | Operand, weight_NK: torch.Tensor, *, needs_input: bool = True
 ) -> tuple[torch.Tensor | None, torch.Tensor]:
     """(dx [R, K] = dy · weight, dweight [N, K] = dy^T · x) of ``linear``; dx is ``None`` unless needed.
 
     ``x_RK`` may be given as ``quantise_columns(x, copies=2)``. The bias' gradient is ``reduce.sum_columns(dy)``.
     """
-    columns_of_x = x_RK if isinstance(x_RK, Quantised) else quantise_columns(x_RK, copies=2)
+    columns_of_x = x_RK if not isinstance(x_RK, torch.Tensor) else quantise_columns(x_RK, copies=2)
     if not needs_input:
         return None, multiply(quantise_columns(dy_RN), columns_of_x)
     rows, columns = quantise_both(dy_RN)
@@ -102,14 +108,14 @@ def linear_backward(
 class _Kept:
     storage: StorageWeakRef
     version: int
-    slices: Quantised
+    slices: Operand
 
 
 _kept: dict[tuple[object, ...], _Kept] = {}
 _kept_lock = threading.Lock()
 
 
-def rows_of_weight(weight_NK: torch.Tensor) -> Quantised:
+def rows_of_weight(weight_NK: torch.Tensor) -> Operand:
     """``quantise_rows(weight, copies=2)``, kept until the weight is changed or freed.
 
     A change is noticed by the tensor's version counter, which every in-place operation of torch raises. Who writes
@@ -119,7 +125,7 @@ def rows_of_weight(weight_NK: torch.Tensor) -> Quantised:
     return _slices(weight_NK, True)
 
 
-def columns_of_weight(weight_NK: torch.Tensor) -> Quantised:
+def columns_of_weight(weight_NK: torch.Tensor) -> Operand:
     """``quantise_columns(weight, copies=2)`` for gradients of inputs, kept likewise."""
     return _slices(weight_NK, False)
 
@@ -130,22 +136,24 @@ def forget_slices() -> None:
         _kept.clear()
 
 
-def _slices(weight: torch.Tensor, by_rows: bool) -> Quantised:
+def _slices(weight: torch.Tensor, by_rows: bool) -> Operand:
     if weight.dim() != 2:
         raise NotReproducible("linear", f"a weight is a matrix, not {list(weight.shape)}")
     if not weight.is_contiguous() and weight.T.is_contiguous():
         return _slices(weight.T, not by_rows)
-    quantise: Callable[..., Quantised] = quantise_rows if by_rows else quantise_columns
+    quantise: Callable[..., Operand] = quantise_rows if by_rows else quantise_columns
     if weight.is_inference():
         return quantise(weight, copies=2)
     storage = weight.untyped_storage()
-    key = (backend.route().name, storage._cdata, weight.storage_offset(), *weight.shape, *weight.stride(), by_rows)
+    place = backend.route().name if on_host(weight) else str(weight.device)
+    key = (place, storage._cdata, weight.storage_offset(), *weight.shape, *weight.stride(), by_rows)
     with _kept_lock:
         found = _kept.get(key)
         if found is not None and found.version == weight._version and not found.storage.expired():
             return found.slices
     version = weight._version
-    slices = backend.prepared(quantise(weight, copies=2))
+    quantised = quantise(weight, copies=2)
+    slices: Operand = backend.prepared(quantised) if isinstance(quantised, Quantised) else quantised.prepared()
     with _kept_lock:
         for stale in [stale for stale, kept in _kept.items() if kept.storage.expired()]:
             del _kept[stale]

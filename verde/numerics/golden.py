@@ -112,7 +112,10 @@ def tokens(step: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def train(model: nn.Module, steps: int, computing: AbstractContextManager[Any]) -> Iterator[str]:
-    """Train for ``steps`` inside ``computing`` and yield the SHA-256 of weights, moments and losses after each step."""
+    """Train for ``steps`` inside ``computing`` and yield the SHA-256 of weights, moments and losses after each step.
+
+    On the device that the model lies on.
+    """
     parameters = list(model.parameters())
     flat = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
     optimiser = AdamW(flat)
@@ -130,7 +133,8 @@ def train(model: nn.Module, steps: int, computing: AbstractContextManager[Any]) 
 
 
 def _backward(model: Any, step: int) -> torch.Tensor:
-    ids, mask = tokens(step)
+    device = next(model.parameters()).device
+    ids, mask = (x.to(device) for x in tokens(step))
     loss = model(input_ids=ids, attention_mask=mask, labels=torch.where(mask == 0, -100, ids)).loss
     loss.backward()
     return loss.detach().clone()
@@ -146,7 +150,7 @@ class AdamW:
 
     def __init__(self, weights: torch.Tensor) -> None:
         self.weights, self.first, self.second = weights, torch.zeros_like(weights), torch.zeros_like(weights)
-        self._power1 = self._power2 = torch.ones(())
+        self._power1 = self._power2 = weights.new_ones(())
 
     def update(self, gradients: Sequence[torch.Tensor]) -> None:
         """One step in place of ``weights``, ``first`` and ``second``."""
@@ -166,21 +170,23 @@ class AdamW:
 def _digest(tensors: Sequence[torch.Tensor]) -> str:
     digest = hashlib.sha256()
     for tensor in tensors:
-        digest.update(tensor.detach().contiguous().numpy().astype("<f4").tobytes())
+        digest.update(tensor.detach().cpu().contiguous().numpy().astype("<f4").tobytes())
     return digest.hexdigest()
 
 
-def hashes(family: str, steps: int = STEPS, *, fused: bool = True, attention: str = "eager") -> list[str]:
-    """This machine's hashes after each step, in exact/1."""
+def hashes(
+    family: str, steps: int = STEPS, *, fused: bool = True, attention: str = "eager", device: str = "cpu"
+) -> list[str]:
+    """This machine's hashes after each step, in exact/1, computed on ``device``."""
     from verde.numerics.mode import exact
 
-    model = small_model(family, attention)
+    model = small_model(family, attention).to(device)
     return list(train(model, steps, exact(model, fused=fused)))
 
 
-def native_hashes(family: str, steps: int) -> list[str]:
+def native_hashes(family: str, steps: int, device: str = "cpu") -> list[str]:
     """The same training in the machine's own arithmetic: what differs between machines."""
-    return list(train(small_model(family), steps, nullcontext()))
+    return list(train(small_model(family).to(device), steps, nullcontext()))
 
 
 def main(arguments: Sequence[str]) -> None:

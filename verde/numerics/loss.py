@@ -11,6 +11,8 @@ import torch
 from protocol.errors import NumericsError
 from verde.numerics import memory
 from verde.numerics.kernels import loss as kernels
+from verde.numerics.place import on_host
+from verde.numerics.portable import layers
 from verde.numerics.threads import run_rows
 
 _COST = 8
@@ -23,6 +25,8 @@ def token_log_probs(z_RV: torch.Tensor, token_R: torch.Tensor) -> tuple[torch.Te
     ``ValueError`` for a token outside of the vocabulary.
     """
     z_RV, token_R = z_RV.detach().contiguous(), _checked(token_R, z_RV.shape[1])
+    if not on_host(z_RV):
+        return layers.token_log_probs(z_RV, token_R)
     rows, words = z_RV.shape
     log_prob_R, normaliser_R, bad_R = torch.empty(rows), torch.empty(rows), np.zeros(rows, np.bool_)
     task = (z_RV.numpy(), token_R.numpy(), log_prob_R.numpy(), normaliser_R.numpy(), bad_R)
@@ -43,6 +47,9 @@ def token_log_probs_backward(
     ``out`` may be ``z_RV`` itself when nobody reads the logits afterwards.
     """
     z_RV, token_R, g_R = z_RV.detach().contiguous(), _checked(token_R, z_RV.shape[1]), g_R.detach().contiguous()
+    if not on_host(z_RV):
+        found_RV = layers.token_log_probs_backward(g_R, z_RV, token_R, normaliser_R)
+        return found_RV if out is None else out.detach().copy_(found_RV)
     rows, words = z_RV.shape
     dz_RV = memory.empty(rows, words) if out is None else out.detach()
     if dz_RV.shape != z_RV.shape or not dz_RV.is_contiguous():
@@ -60,6 +67,8 @@ def target_log_probs(z_RV: torch.Tensor, target_R: torch.Tensor) -> tuple[torch.
     ``target_R`` int64 below V. Raises ``NumericsError`` for NaN or infinity, ``ValueError`` for other targets.
     """
     z_RV, target_R = z_RV.detach().contiguous(), _checked(target_R, z_RV.shape[1], least=-1)
+    if not on_host(z_RV):
+        return layers.target_log_probs(z_RV, target_R)
     rows, words = z_RV.shape
     picked_R, norm_2R, bad_R = torch.empty(rows), torch.empty(2, rows), np.zeros(rows, np.bool_)
     task = (z_RV.numpy(), target_R.numpy(), picked_R.numpy(), norm_2R.numpy(), bad_R)
@@ -73,6 +82,8 @@ def target_log_probs_backward(
 ) -> torch.Tensor:
     """dz [R, V]: the gradient of the whole log-softmax where each target has the gradient g and all else has none."""
     z_RV, target_R, g_R = z_RV.detach().contiguous(), _checked(target_R, z_RV.shape[1], least=-1), g_R.contiguous()
+    if not on_host(z_RV):
+        return layers.target_log_probs_backward(g_R, z_RV, target_R, norm_2R)
     rows, words = z_RV.shape
     dz_RV, bad_R = memory.empty(rows, words), np.zeros(rows, np.bool_)
     task = (g_R.numpy(), z_RV.numpy(), target_R.numpy(), norm_2R.numpy(), dz_RV.numpy(), bad_R)

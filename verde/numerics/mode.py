@@ -24,6 +24,7 @@ from protocol.errors import NotReproducible
 from verde.numerics import aten
 from verde.numerics.attention import attend
 from verde.numerics.fused import cross_entropy, fusing
+from verde.numerics.place import deferred
 from verde.numerics.rope import settle_tables
 from verde.numerics.subnormals import ieee_subnormals
 from verde.numerics.weights import settle_weights
@@ -69,14 +70,15 @@ def is_exact() -> bool:
 def exact(*models: nn.Module, fused: bool = True) -> Iterator[None]:
     """Everything torch computes in this block, on this thread, is exact/1 arithmetic or an error.
 
-    ``models`` (Hugging Face causal language models in float32, on the CPU) are made ready: their rotary tables and
+    ``models`` (Hugging Face causal language models in float32, on CPU or CUDA) are made ready: their rotary tables and
     subnormal weights are replaced in place, for good; their attention is ours until the block ends. ``fused`` computes
     known layers by one kernel each instead of one per aten operator; the bits are the same. May be nested. A program's
     ``torch.set_flush_denormal`` is set aside.
 
-    Raises ``NotReproducible`` for weights that are not float32 on the CPU, for tables that exact/1 does not define, and
+    Raises ``NotReproducible`` for weights that are not float32 on CPU or CUDA, for tables that exact/1 does not define, and
     for models whose attention does not go through transformers' registry; inside the block, for each operator that it
-    does not define. Raises ``NumericsError`` where NaN or infinity comes out.
+    does not define. Raises ``NumericsError`` where NaN or infinity comes out;
+    on a device that is found at the end of the block (``place.deferred``).
     """
     with ieee_subnormals(), torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch(), torch.no_grad():
         for model in models:
@@ -93,7 +95,8 @@ def exact(*models: nn.Module, fused: bool = True) -> Iterator[None]:
             return
         _active.depth = 1
         try:
-            with _Functions(), _Dispatch():
+            # One thread for backward too: what this block says holds for the thread that entered it.
+            with deferred(), torch.autograd.set_multithreading_enabled(False), _Functions(), _Dispatch():
                 yield
         finally:
             _active.depth = 0

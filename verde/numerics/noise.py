@@ -15,6 +15,8 @@ import torch
 from protocol.errors import NumericsError
 from verde.numerics.constants import IRWIN_HALL
 from verde.numerics.kernels.noise import gumbel_kernel, initial_kernel, words_kernel
+from verde.numerics.portable import draws
+from verde.numerics.portable import scalar as portable
 from verde.numerics.threads import run_rows
 
 _SEED_MASK = (1 << 64) - 1
@@ -27,8 +29,15 @@ def words(seed: int, position: int, size: int) -> np.ndarray:
     return out_V
 
 
-def gumbel(seed: int, position: int, size: int) -> torch.Tensor:
-    """float32 [size]: the Gumbel noise of each token at the ``position``-th generated token, for a 64-bit seed."""
+def gumbel(seed: int, position: int, size: int, device: torch.device | None = None) -> torch.Tensor:
+    """float32 [size]: the Gumbel noise of each token at the ``position``-th generated token, for a 64-bit seed.
+
+    Computed on ``device``, where one is named.
+    """
+    if device is not None:
+        key = np.array([seed & _SEED_MASK], np.uint64).view(np.int64)
+        drawn = draws.words(torch.from_numpy(key).to(device), torch.tensor([position], device=device), size)
+        return portable.gumbel(drawn)[0]
     out_V = torch.empty(size, dtype=torch.float32)
     run_rows(gumbel_kernel, -(-size // 4), np.uint64(seed & _SEED_MASK), np.uint64(position), out_V.numpy(), cost=80)
     return out_V

@@ -12,6 +12,8 @@ from protocol.errors import NumericsError
 from verde.numerics import elementwise, memory
 from verde.numerics.kernels import norm as kernels
 from verde.numerics.kernels.reduce import BLOCK, totals_of_columns_kernel
+from verde.numerics.place import on_host
+from verde.numerics.portable import layers
 from verde.numerics.threads import run_rows
 
 
@@ -22,6 +24,8 @@ def rms_norm(x_RK: torch.Tensor, weight_K: torch.Tensor, epsilon: float) -> tupl
     Backward wants ``root``. Raises ``NumericsError`` for NaN or infinity.
     """
     x_RK, weight_K = x_RK.detach().contiguous(), weight_K.detach().contiguous()
+    if not on_host(x_RK):
+        return layers.rms_norm(x_RK, weight_K, float(np.float32(epsilon)))
     rows, width = x_RK.shape
     out_RK, root_R, bad_R = memory.empty(rows, width), torch.empty(rows), np.zeros(rows, np.bool_)
     task = (x_RK.numpy(), weight_K.numpy(), np.float32(epsilon), out_RK.numpy(), root_R.numpy(), bad_R)
@@ -47,6 +51,9 @@ def rms_norm_backward_parts(
     ``weight_K`` and ``root_R`` as in and from ``rms_norm``. Raises ``NumericsError`` for NaN or infinity.
     """
     g_RK, x_RK, weight_K = (tensor.detach().contiguous() for tensor in (g_RK, x_RK, weight_K))
+    if not on_host(x_RK):
+        direct_RK, through_RK, dweight_K = layers.rms_norm_backward_parts(g_RK, x_RK, weight_K, root_R)
+        return direct_RK, through_RK, dweight_K
     rows, width = x_RK.shape
     blocks = -(-rows // BLOCK)
     direct_RK, through_RK = memory.empty(rows, width), memory.empty(rows, width)

@@ -16,6 +16,8 @@ from verde.numerics.kernels import reduce as kernels
 from verde.numerics.kernels.compiled import kernel
 from verde.numerics.kernels.exponent import NOT_FINITE, exponent_of_bits, rounded
 from verde.numerics.kernels.quantise import largest_of_columns_kernel
+from verde.numerics.place import on_host, require_numbers
+from verde.numerics.portable import layers, optimiser, rows, scalar
 from verde.numerics.threads import run_rows
 
 MAX_TERMS = 1 << 26
@@ -32,6 +34,8 @@ def sum_rows(x_RK: torch.Tensor) -> torch.Tensor:
     Raises ``NumericsError`` for NaN, infinity or an overflow, ``NotReproducible`` beyond 2^26 terms.
     """
     x_RK = _plain(x_RK, 2, x_RK.shape[-1])
+    if not on_host(x_RK):
+        return _sound(rows.sum_along(x_RK, 1))
     out_R = torch.empty(x_RK.shape[0])
     run_rows(kernels.sum_rows_kernel, x_RK.shape[0], x_RK.numpy(), out_R.numpy(), cost=2 * x_RK.shape[1])
     return _numbers(out_R)
@@ -40,8 +44,10 @@ def sum_rows(x_RK: torch.Tensor) -> torch.Tensor:
 def sum_columns(x_RK: torch.Tensor) -> torch.Tensor:
     """SUM of each column of a float32 matrix: [K]. Otherwise as ``sum_rows``."""
     x_RK = _plain(x_RK, 2, x_RK.shape[0])
-    rows, width = x_RK.shape
-    blocks = -(-rows // kernels.BLOCK)
+    if not on_host(x_RK):
+        return _sound(layers.sum_columns(x_RK))
+    height, width = x_RK.shape
+    blocks = -(-height // kernels.BLOCK)
     largest, exponents = np.empty((blocks, width), np.int32), np.empty(width, np.int32)
     partial, out_K = np.empty((blocks, width), np.int64), torch.empty(width)
     cost = kernels.BLOCK * width
@@ -56,7 +62,10 @@ def sum_columns(x_RK: torch.Tensor) -> torch.Tensor:
 
 def sum_all(x: torch.Tensor) -> torch.Tensor:
     """SUM of all elements of a float32 tensor of any shape, as a tensor without dimensions. Errors as ``sum_rows``."""
-    x_N = _plain(x, None, x.numel()).reshape(-1).numpy()
+    x = _plain(x, None, x.numel())
+    if not on_host(x):
+        return _sound(rows.sum_along(x.reshape(1, -1), 1)[0])
+    x_N = x.reshape(-1).numpy()
     pieces = -(-len(x_N) // _PIECE)
     largest, totals = np.zeros(pieces, np.int32), np.zeros(pieces, np.int64)
     run_rows(kernels.largest_of_pieces_kernel, pieces, x_N, _PIECE, largest, cost=_PIECE)
@@ -73,9 +82,13 @@ def model_norm(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
     The order of the tensors does not matter; their borders do, since pieces of 2^20 values end there.
     Raises ``NumericsError`` where a square or a sum is no number.
     """
+    tensors = [_plain(x, None, min(x.numel(), NORM_PIECE)).reshape(-1) for x in tensors]
+    if not on_host(*tensors):
+        squares = torch.cat([optimiser.sums_of_squares(x_N, NORM_PIECE) for x_N in tensors])
+        return scalar.sqrt(sum_all(_sound(squares)))
     sums = []
     for x in tensors:
-        x_N = _plain(x, None, min(x.numel(), NORM_PIECE)).reshape(-1).numpy()
+        x_N = x.numpy()
         pieces = -(-len(x_N) // NORM_PIECE)
         out_P = np.empty(pieces, np.float32)
         run_rows(kernels.sum_of_squares_kernel, pieces, x_N, NORM_PIECE, out_P, cost=4 * NORM_PIECE)
@@ -96,6 +109,12 @@ def _plain(x: torch.Tensor, dimensions: int | None, terms: int) -> torch.Tensor:
     if terms > MAX_TERMS:
         raise NotReproducible("sum", f"{terms} terms exceed 2^26")
     return x.detach().contiguous()
+
+
+def _sound(out: torch.Tensor) -> torch.Tensor:
+    """``_numbers`` on a device."""
+    require_numbers("sum", f"a result of shape {list(out.shape)}", out)
+    return out
 
 
 def _numbers(out: torch.Tensor) -> torch.Tensor:

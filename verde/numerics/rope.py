@@ -36,9 +36,9 @@ def settle_tables(model: nn.Module) -> None:
             if buffer is None or not (buffer.is_floating_point() or buffer.is_complex()):
                 continue
             shown = f"{prefix}.{name}" if prefix else name
-            exact = _exact_values(module, name, shown, buffer)
-            _require_close(shown, buffer, exact)
-            if not torch.equal(buffer, exact):
+            exact, found = _exact_values(module, name, shown, buffer), buffer.cpu()
+            _require_close(shown, found, exact)
+            if not torch.equal(found, exact):
                 buffer.copy_(exact)
 
 

@@ -13,6 +13,8 @@ import torch
 from protocol.errors import NumericsError
 from verde.numerics import memory
 from verde.numerics.kernels import rotary as kernels
+from verde.numerics.place import on_host
+from verde.numerics.portable import layers
 from verde.numerics.threads import run_rows
 
 
@@ -31,6 +33,9 @@ def rotate_backward(g_BHLD: torch.Tensor, cos_BLD: torch.Tensor, sin_BLD: torch.
 
 
 def _rotated(kernel: Any, x_BHLD: torch.Tensor, cos_BLD: torch.Tensor, sin_BLD: torch.Tensor) -> torch.Tensor:
+    if not on_host(x_BHLD):
+        is_backward = kernel is kernels.rotate_backward_kernel
+        return layers.rotate(x_BHLD.detach(), cos_BLD.detach(), sin_BLD.detach(), backward=is_backward)
     batch, heads, length, width = x_BHLD.shape
     rows = batch * length
     x_RHD = x_BHLD.detach().transpose(1, 2).contiguous().view(rows, heads, width)

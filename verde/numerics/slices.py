@@ -14,6 +14,8 @@ from protocol.errors import NotReproducible, NumericsError
 from verde.numerics.kernels import quantise as kernels
 from verde.numerics.kernels.exponent import NOT_FINITE
 from verde.numerics.kernels.packing import RIGHT_LANES, STRIDE_GROUPS, pack_columns_kernel, pack_rows_kernel
+from verde.numerics.place import on_host
+from verde.numerics.portable.products import DeviceQuantised
 from verde.numerics.threads import run_rows
 
 MAX_LENGTH = 1 << 22
@@ -149,12 +151,18 @@ def powers_of_two(exponents: np.ndarray, shift: int) -> np.ndarray:
     return ((exponents.astype(np.int64) + (1023 + shift)) << 52).view(np.float64)
 
 
-def quantise_rows(x_RK: torch.Tensor, *, copies: int = 3) -> Quantised:
+Operand = Quantised | DeviceQuantised
+"""Rows of significands, wherever they lie."""
+
+
+def quantise_rows(x_RK: torch.Tensor, *, copies: int = 3) -> Operand:
     """Each row of a float32 matrix [R, K], quantised along itself. It must not change before it is used.
 
     ``copies``: of the operands of a product on the int8 route one should have three; two take less memory.
     Raises ``NotReproducible`` for K > 2^22; NaN and infinity are found when the bytes are made.
     """
+    if not on_host(x_RK):
+        return DeviceQuantised(x_RK, False)
     x_RK = _plain(x_RK)
     if not x_RK.is_contiguous() and x_RK.T.is_contiguous():
         return quantise_columns(x_RK.T, copies=copies)
@@ -162,8 +170,10 @@ def quantise_rows(x_RK: torch.Tensor, *, copies: int = 3) -> Quantised:
     return _of_floats(x_RK, x_RK.shape[1], copies, True)
 
 
-def quantise_columns(x_KR: torch.Tensor, *, copies: int = 3) -> Quantised:
+def quantise_columns(x_KR: torch.Tensor, *, copies: int = 3) -> Operand:
     """``quantise_rows`` of the transpose of a float32 matrix [K, R]: row r of the result is column r."""
+    if not on_host(x_KR):
+        return DeviceQuantised(x_KR, True)
     x_KR = _plain(x_KR)
     if not x_KR.is_contiguous() and x_KR.T.is_contiguous():
         return quantise_rows(x_KR.T, copies=copies)
@@ -171,8 +181,10 @@ def quantise_columns(x_KR: torch.Tensor, *, copies: int = 3) -> Quantised:
     return _of_floats(x_KR, x_KR.shape[0], copies, False)
 
 
-def quantise_both(x_RK: torch.Tensor, *, copies: int = 3) -> tuple[Quantised, Quantised]:
+def quantise_both(x_RK: torch.Tensor, *, copies: int = 3) -> tuple[Operand, Operand]:
     """``(quantise_rows(x), quantise_columns(x))`` of one matrix."""
+    if not on_host(x_RK):
+        return DeviceQuantised(x_RK, False), DeviceQuantised(x_RK, True)
     x_RK = x_RK if x_RK.is_contiguous() or x_RK.T.is_contiguous() else x_RK.contiguous()
     return quantise_rows(x_RK, copies=copies), quantise_columns(x_RK, copies=copies)
 

@@ -12,7 +12,11 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from protocol.errors import NotReproducible, NumericsError
 from verde.numerics.kernels.numbers import CHUNK, count_subnormals_kernel, flush_kernel, largest_magnitudes_kernel
+from verde.numerics.place import on_host
+from verde.numerics.portable import scalar
 from verde.numerics.threads import run_rows
+
+DEVICES = ("cpu", "cuda")
 
 _INFINITY_BITS = 0x7F800000
 
@@ -29,8 +33,8 @@ def settle_weights(model: nn.Module) -> None:
     for name, tensor in tensors:
         if not (tensor.is_floating_point() or tensor.is_complex()):
             continue
-        if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
-            raise NotReproducible(f"{name} in {tensor.dtype} on {tensor.device}", "weights are float32 on the CPU")
+        if tensor.dtype != torch.float32 or tensor.device.type not in DEVICES:
+            raise NotReproducible(f"{name} in {tensor.dtype} on {tensor.device}", "weights are float32 on CPU or CUDA")
         version = -1 if tensor.is_inference() else tensor._version
         if tensor.numel() == 0 or (version >= 0 and _seen.get(tensor) == version):
             continue
@@ -41,6 +45,13 @@ def settle_weights(model: nn.Module) -> None:
 
 def _settle(name: str, tensor: torch.Tensor) -> None:
     flat = tensor.detach().contiguous().view(-1)
+    if not on_host(tensor):
+        if not bool(torch.isfinite(flat).all()):
+            raise NumericsError("loading", name)
+        if bool(((flat.abs() < scalar.TINY) & (flat != 0)).any()):
+            with torch.no_grad():
+                tensor.copy_(scalar.flush(flat).view(tensor.shape))
+        return
     chunks = np.empty(-(-flat.numel() // CHUNK), np.int32)
     run_rows(largest_magnitudes_kernel, len(chunks), flat.numpy(), chunks, cost=CHUNK)
     if int(chunks.max()) >= _INFINITY_BITS:
