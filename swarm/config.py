@@ -269,6 +269,16 @@ class ObserveSettings(Section):
     """Evaluate on held-out questions after every so many rounds; 0: at the start and the end only."""
     num_eval_questions: Count = Field(512, ge=1, le=65_536)
     """Held-out questions per evaluation."""
+    metrics: bool = True
+    """Serve Prometheus metrics and health of each peer over HTTP."""
+    metrics_host: str = Field("127.0.0.1", min_length=1)
+    """Address on which they are served; whoever reaches it can read them."""
+    metrics_port: Port = 0
+    """Port of a peer's metrics; 0 takes a free one and says which."""
+    tracker: Literal["none", "trackio", "wandb"] = "none"
+    """Experiment tracker that gets a peer's curves: `trackio`, `wandb` (both installed separately) or none."""
+    tracker_project: str = Field("rl-swarm", min_length=1, max_length=64)
+    """Project under which the tracker keeps them."""
 
 
 class Settings(Section):

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from protocol.errors import SwarmError
 from swarm.children import Child, describe_exit
 from swarm.failures import CUT_SHORT
+from swarm.foreground import Foreground
 from swarm.guardian import start_guardian
 from swarm.home import Home
+from swarm.pulse import look_at
 from swarm.watching import print_events
 
 JOIN_WAIT_S = 600
@@ -29,7 +30,11 @@ View = Callable[["Launcher"], Awaitable[None]]
 
 
 class Launcher:
-    """A private swarm. ``run`` returns the exit code: 0 when all peers played their rounds or the person quit."""
+    """A private swarm. ``run`` returns the exit code: 0 when all peers played their rounds or the person quit.
+
+    ``extras``: name -> arguments of further commands that run beside it, such as a leaderboard. They are started again
+    when they end, and a swarm never ends because of them.
+    """
 
     def __init__(
         self,
@@ -40,6 +45,7 @@ class Launcher:
         host_options: Sequence[str],
         peer_options: Sequence[str],
         *,
+        extras: Mapping[str, Sequence[str]] | None = None,
         program: Sequence[str] = SWARM,
     ) -> None:
         self.home = home
@@ -47,14 +53,24 @@ class Launcher:
         self.started_at = started_at
         self.names = [str(number) for number in range(1, num_peers + 1)]
         self.notes: list[str] = []
+        extras = extras or {}
         rounds = ("--rounds", str(num_rounds), "--since", str(started_at)) if num_rounds else ()
         join = ("--wait", str(JOIN_WAIT_S), "--fresh-since", str(started_at))
-        self._host = self._child("host", home.host / "host.log", ["host", *host_options], self._forget_host)
+        host_command = self._command(["host", *host_options])
+        self._host = Child("host", host_command, home.host / "host.log", self.notes.append, self._forget_host)
         self._peers = [
-            self._child(
-                f"peer {name}", home.peer(name).log_file, ["run", "--peer", name, *join, *rounds, *peer_options]
+            Child(
+                f"peer {name}",
+                self._command(["run", "--peer", name, *join, *rounds, *peer_options]),
+                home.peer(name).log_file,
+                self.notes.append,
+                look=look_at(home.peer(name).events_file, lambda: None),
             )
             for name in self.names
+        ]
+        self._extras = [
+            Child(name, self._command(arguments), home.root / f"{name}.log", self.notes.append, gives_up=False)
+            for name, arguments in extras.items()
         ]
 
     async def run(self, view: View) -> int:
@@ -63,6 +79,7 @@ class Launcher:
             showing = asyncio.ensure_future(view(self))
             hosting = asyncio.ensure_future(self._host.supervise())
             playing = [asyncio.ensure_future(child.supervise()) for child in self._peers]
+            beside = [asyncio.ensure_future(child.supervise()) for child in self._extras]
             everybody = asyncio.ensure_future(_first_failure(playing))
             try:
                 await asyncio.wait({showing, hosting, everybody}, return_when=asyncio.FIRST_COMPLETED)
@@ -77,21 +94,18 @@ class Launcher:
                 return 0
             finally:
                 await asyncio.shield(self._stop())
-                await _end(everybody, *playing, hosting, showing)
+                await _end(everybody, *playing, hosting, showing, *beside)
 
     async def _stop(self) -> None:
-        await asyncio.gather(*(child.stop() for child in self._peers))
+        await asyncio.gather(*(child.stop() for child in (*self._peers, *self._extras)))
         await self._host.stop()
 
     def _forget_host(self) -> None:
         """A peer that starts while the host is away waits for the new join file instead of dialling nobody."""
         self.home.join_file.unlink(missing_ok=True)
 
-    def _child(
-        self, name: str, log_file: Path, arguments: Sequence[str], before_restart: Callable[[], None] = lambda: None
-    ) -> Child:
-        command = [*self._program, *arguments, "--home", str(self.home.root)]
-        return Child(name, command, log_file, self.notes.append, before_restart)
+    def _command(self, arguments: Sequence[str]) -> list[str]:
+        return [*self._program, *arguments, "--home", str(self.home.root)]
 
 
 def _failure(child: Child, code: int) -> SwarmError:
@@ -132,7 +146,9 @@ async def show_lines(launcher: Launcher) -> None:
 
 
 async def show_dashboard(launcher: Launcher) -> None:
-    """The Textual dashboard; returns when the person quits."""
-    from tui.app import SwarmDashboard
-
-    await SwarmDashboard(launcher.home.root).run_async()
+    """The dashboard, in a process of its own; returns when the person quits. One that dies is shown again, and after
+    some times in a row there are lines instead: the swarm goes on in any case."""
+    dashboard = Foreground([sys.executable, "-m", "tui", str(launcher.home.root)])
+    if await dashboard.show(launcher.notes.append):
+        return
+    await show_lines(launcher)
