@@ -19,6 +19,8 @@ from swarm.commands.options import (
     HomeOption,
     JoinOption,
     JsonOption,
+    LogFormat,
+    LogsOption,
     ModelOption,
     PrivateOption,
     RoundsOption,
@@ -44,6 +46,7 @@ def local(
     peers: Annotated[int, typer.Option("--peers", min=1, max=64, help="How many peers play.")] = 3,
     rounds: RoundsOption = None,
     no_tui: Annotated[bool, typer.Option("--no-tui", help="A line per event instead of the dashboard.")] = False,
+    logs: LogsOption = LogFormat.LINES,
     home: HomeOption = None,
     model: ModelOption = None,
     task: TaskOption = None,
@@ -62,6 +65,7 @@ def local(
         num_rounds=rounds,
         tui=not no_tui,
         as_json=as_json,
+        json_logs=logs is LogFormat.JSON,
         host_options=["--private", "--json", *_options(founding)],
         peer_options=["--private", "--json", *_options({"--model": model, "--config": config})],
     )
@@ -79,6 +83,7 @@ def host(
     announce: Annotated[str | None, typer.Option("--announce", help="Public address for the token.")] = None,
     min_peers: Annotated[int | None, typer.Option("--min-peers", min=1, help="Round 1 waits for so many.")] = None,
     run: Annotated[str | None, typer.Option("--run", help="A created run to host, on a configured chain.")] = None,
+    logs: LogsOption = LogFormat.LINES,
     private: PrivateOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -97,10 +102,11 @@ def host(
         chain__gate_host=listen,
         network__announce=announce,
     )
-    raise typer.Exit(root.host(chosen, which=run, as_json=as_json))
+    raise typer.Exit(root.host(chosen, which=run, as_json=as_json, json_logs=logs is LogFormat.JSON))
 
 
 app.add_typer(runs.group)
+app.command()(runs.up)
 
 
 @app.command()
@@ -129,6 +135,18 @@ def peers(home: HomeOption = None, as_json: JsonOption = False) -> None:
     from swarm import app as root
 
     root.show("peers", home, as_json)
+
+
+@app.command()
+def health(
+    peer: Annotated[str | None, typer.Option("--peer", help="Only this peer of the home (default: all).")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Whether the peers of this home are well, for people and health checks."""
+    from swarm import app as root
+
+    raise typer.Exit(root.well(home, peer, as_json=as_json))
 
 
 @app.command()

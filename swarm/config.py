@@ -3,9 +3,10 @@
     command line  >  environment SWARM_SECTION__KEY  >  --config FILE (else HOME/config.yaml)
                   >  configs/PROFILE.yaml            >  configs/base.yaml
 
-Unknown keys are refused everywhere, with the nearest known one; a wrong value is reported with the file, variable or
-option that it came from. The docstring under a field is its help text. Rules that a round depends on leave here as
-``protocol.run`` structs, in integers, so that they hash exactly.
+One peer's own HOME/peers/NAME/config.yaml lies over the file. Unknown keys are refused everywhere, with the nearest
+known one; a wrong value is reported with the file, variable or option that it came from. The docstring under a field is
+its help text. Rules that a round depends on leave here as ``protocol.run`` structs, in integers, so that they hash
+exactly.
 """
 
 from __future__ import annotations
@@ -343,8 +344,10 @@ def load_settings(
     file: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
+    *,
+    peer: str | None = None,
 ) -> Settings:
-    """The configuration in force.
+    """The configuration in force, with that peer's own settings where ``peer`` names one of the home.
 
     ``overrides``: dotted keys from the command line, e.g. ``{"run.seed": 7}``; ``None`` values are not given.
     ``environment``: what to read ``SWARM_…`` variables from (none when ``None``; the command line passes os.environ).
@@ -359,7 +362,22 @@ def load_settings(
         file = own if own.is_file() else None
     if file is not None:
         layers = layers.over(read_layers([Path(file)], known))
+    if peer is not None:
+        layers = layers.over(_of_peer(_home_of(layers.over(upper)), peer, known))
     return _checked(layers.over(upper))
+
+
+def _of_peer(home: Path, peer: str, known: Mapping[str, str]) -> Layers:
+    """What the peer's own file sets. It lies in the home, so it cannot move it."""
+    file = Home(home).peer(peer).config_file
+    if not file.is_file():
+        return Layers({})
+    own = read_layers([file], known)
+    if "home" in own.values:
+        raise ConfigError(
+            f"{file}: home cannot be set for one peer.", "Nothing was started.", "Remove it; give --home instead."
+        )
+    return own
 
 
 def _home_of(layers: Layers) -> Path:

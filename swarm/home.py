@@ -42,6 +42,11 @@ class PeerHome:
         return self.root / "events.jsonl"
 
     @property
+    def config_file(self) -> Path:
+        """Settings of this peer alone."""
+        return self.root / "config.yaml"
+
+    @property
     def log_file(self) -> Path:
         return self.root / "peer.log"
 

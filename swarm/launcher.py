@@ -18,7 +18,7 @@ from swarm.foreground import Foreground
 from swarm.guardian import start_guardian
 from swarm.home import Home
 from swarm.pulse import look_at
-from swarm.watching import print_events
+from swarm.watching import Telling, print_events
 
 JOIN_WAIT_S = 600
 """How long a peer waits for the host's join file; a host that fails ends the swarm, and the waiting with it."""
@@ -143,6 +143,15 @@ async def _end(*tasks: asyncio.Future[Any]) -> None:
 async def show_lines(launcher: Launcher) -> None:
     """One readable line per event on stderr, with bars for what takes long where stderr is a terminal."""
     await print_events(launcher.home.root, launcher.started_at, launcher.notes)
+
+
+def lines_through(telling: Telling | None) -> View:
+    """The same through ``telling``, where there is one."""
+
+    async def show(launcher: Launcher) -> None:
+        await print_events(launcher.home.root, launcher.started_at, launcher.notes, telling)
+
+    return show
 
 
 async def show_dashboard(launcher: Launcher) -> None:

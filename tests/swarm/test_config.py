@@ -258,3 +258,23 @@ def test_nobody_reads_the_environment_behind_the_configurations_back():
     tree = ast.parse((REPOSITORY / "swarm" / "config.py").read_text())
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     assert "os" not in imported
+
+
+def test_a_peers_own_file_lies_over_the_homes_and_under_the_environment(home):
+    written(home / "config.yaml", "engine: {threads: 2}\nnetwork: {port: 1000}\nrun: {name: shared}\n")
+    written(home / "peers" / "2" / "config.yaml", "network: {port: 2000}\nengine: {threads: 3}\n")
+    first = load_settings("join", overrides={"home": home}, peer="1")
+    second = load_settings("join", overrides={"home": home}, environment={"SWARM_ENGINE__THREADS": "4"}, peer="2")
+    assert (first.network.port, first.engine.threads) == (1000, 2)
+    assert (second.network.port, second.engine.threads, second.run.name) == (2000, 4, "shared")
+    assert load_settings("join", overrides={"home": home}).network.port == 1000
+
+
+def test_a_peers_own_file_cannot_move_the_home_and_its_mistakes_are_named(home):
+    file = written(home / "peers" / "1" / "config.yaml", "home: ./elsewhere\n")
+    with pytest.raises(ConfigError, match="home cannot be set for one peer"):
+        load_settings("join", overrides={"home": home}, peer="1")
+    file.write_text("network: {prt: 1}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_settings("join", overrides={"home": home}, peer="1")
+    assert str(file) in caught.value.what

@@ -1,4 +1,4 @@
-"""A peer whose training step does not fit skips the round with its reason; nobody waits for it, and it plays the next."""
+"""A peer whose training step does not fit skips the round with its reason; nobody waits, and it plays the next."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Why this module exists: memory must really run out for a test of what happens then, and that takes a process.
 
-Run as a script: draws and trains with the bundled model, first freely, then with the address space nailed to what it has
-plus a little. The last line is what happened, as JSON.
+Run as a script: draws and trains with the bundled model, first freely, then with the address space nailed to what it
+has plus a little. The last line is what happened, as JSON.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from swarm.policy.load import load_model
 RULES = LearnRules(2, 1, 1000, 200_000_000, 200_000_000, 0, 0, 0, 10**9)
 TINY = Path(__file__).parents[3] / "models" / "tiny"
 SPARE_DRAWING, SPARE_TRAINING = 4 << 20, 1 << 20
-"""Bytes beyond what the process has: drawing in large batches wants more than the first, a step more than the second."""
+"""Bytes beyond what the process has: large batches want more than the first, a step more than the second."""
 
 
 def main() -> None:

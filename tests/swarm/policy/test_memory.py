@@ -1,4 +1,4 @@
-"""Memory that runs out: less at once while sampling, with the same results; a step that does not fit changes nothing."""
+"""When memory runs out: less at once while sampling, with the same results; a step that does not fit changes none."""
 
 import json
 import subprocess
