@@ -88,6 +88,7 @@ class JsonLogs:
                     structlog.processors.format_exc_info,
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                     self._redact,
+                    _in_order,
                     structlog.processors.JSONRenderer(),
                 ],
             )
@@ -197,6 +198,11 @@ def _stamp(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> Mutab
     at = datetime.fromtimestamp(entry.pop("at", None) or time.time(), UTC)
     entry["timestamp"] = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return entry
+
+
+def _in_order(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """When, how bad and what come first: for eyes, too."""
+    return {name: entry[name] for name in ("timestamp", "level", "event") if name in entry} | dict(entry)
 
 
 def _not_small_talk(record: logging.LogRecord) -> bool:
