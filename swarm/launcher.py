@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from protocol.errors import SwarmError
@@ -17,6 +18,7 @@ from swarm.failures import CUT_SHORT
 from swarm.foreground import Foreground
 from swarm.guardian import start_guardian
 from swarm.home import Home
+from swarm.observe.health import Health
 from swarm.pulse import look_at
 from swarm.watching import Telling, print_events
 
@@ -30,11 +32,7 @@ View = Callable[["Launcher"], Awaitable[None]]
 
 
 class Launcher:
-    """A private swarm. ``run`` returns the exit code: 0 when all peers played their rounds or the person quit.
-
-    ``extras``: name -> arguments of further commands that run beside it, such as a leaderboard. They are started again
-    when they end, and a swarm never ends because of them.
-    """
+    """A private swarm. ``run`` returns the exit code: 0 when all peers played their rounds or the person quit."""
 
     def __init__(
         self,
@@ -45,7 +43,6 @@ class Launcher:
         host_options: Sequence[str],
         peer_options: Sequence[str],
         *,
-        extras: Mapping[str, Sequence[str]] | None = None,
         program: Sequence[str] = SWARM,
     ) -> None:
         self.home = home
@@ -53,24 +50,17 @@ class Launcher:
         self.started_at = started_at
         self.names = [str(number) for number in range(1, num_peers + 1)]
         self.notes: list[str] = []
-        extras = extras or {}
         rounds = ("--rounds", str(num_rounds), "--since", str(started_at)) if num_rounds else ()
         join = ("--wait", str(JOIN_WAIT_S), "--fresh-since", str(started_at))
-        host_command = self._command(["host", *host_options])
-        self._host = Child("host", host_command, home.host / "host.log", self.notes.append, self._forget_host)
+        self._host = self._child("host", home.host / "host.log", ["host", *host_options], self._forget_host)
         self._peers = [
-            Child(
+            self._child(
                 f"peer {name}",
-                self._command(["run", "--peer", name, *join, *rounds, *peer_options]),
                 home.peer(name).log_file,
-                self.notes.append,
+                ["run", "--peer", name, *join, *rounds, *peer_options],
                 look=look_at(home.peer(name).events_file, lambda: None),
             )
             for name in self.names
-        ]
-        self._extras = [
-            Child(name, self._command(arguments), home.root / f"{name}.log", self.notes.append, gives_up=False)
-            for name, arguments in extras.items()
         ]
 
     async def run(self, view: View) -> int:
@@ -79,7 +69,6 @@ class Launcher:
             showing = asyncio.ensure_future(view(self))
             hosting = asyncio.ensure_future(self._host.supervise())
             playing = [asyncio.ensure_future(child.supervise()) for child in self._peers]
-            beside = [asyncio.ensure_future(child.supervise()) for child in self._extras]
             everybody = asyncio.ensure_future(_first_failure(playing))
             try:
                 await asyncio.wait({showing, hosting, everybody}, return_when=asyncio.FIRST_COMPLETED)
@@ -94,18 +83,26 @@ class Launcher:
                 return 0
             finally:
                 await asyncio.shield(self._stop())
-                await _end(everybody, *playing, hosting, showing, *beside)
+                await _end(everybody, *playing, hosting, showing)
 
     async def _stop(self) -> None:
-        await asyncio.gather(*(child.stop() for child in (*self._peers, *self._extras)))
+        await asyncio.gather(*(child.stop() for child in self._peers))
         await self._host.stop()
 
     def _forget_host(self) -> None:
         """A peer that starts while the host is away waits for the new join file instead of dialling nobody."""
         self.home.join_file.unlink(missing_ok=True)
 
-    def _command(self, arguments: Sequence[str]) -> list[str]:
-        return [*self._program, *arguments, "--home", str(self.home.root)]
+    def _child(
+        self,
+        name: str,
+        log_file: Path,
+        arguments: Sequence[str],
+        before_restart: Callable[[], None] = lambda: None,
+        look: Callable[[], Health] | None = None,
+    ) -> Child:
+        command = [*self._program, *arguments, "--home", str(self.home.root)]
+        return Child(name, command, log_file, self.notes.append, before_restart, look=look)
 
 
 def _failure(child: Child, code: int) -> SwarmError:

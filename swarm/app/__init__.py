@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +68,6 @@ def local(
     as_json: bool,
     host_options: Sequence[str],
     peer_options: Sequence[str],
-    extras: Mapping[str, Sequence[str]] | None = None,
     json_logs: bool = False,
 ) -> int:
     """A private swarm on this machine; returns the exit code."""
@@ -80,7 +79,7 @@ def local(
     started_at = time.time()
     require_writable(home.root)
     save_resolved(chosen)
-    launcher = Launcher(home, num_peers, num_rounds, started_at, host_options, peer_options, extras=extras)
+    launcher = Launcher(home, num_peers, num_rounds, started_at, host_options, peer_options)
     telling = telling_of(chosen, json_logs, started_at)
     show = show_dashboard if tui and not json_logs and sys.stdout.isatty() else lines_through(telling)
     code = run_until_signal(lambda: launcher.run(show))
