@@ -140,13 +140,14 @@ def peers(home: HomeOption = None, as_json: JsonOption = False) -> None:
 @app.command()
 def health(
     peer: Annotated[str | None, typer.Option("--peer", help="Only this peer of the home (default: all).")] = None,
+    the_host: Annotated[bool, typer.Option("--host", help="The home's host instead: gate and bootnode.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Whether the peers of this home are well, for people and health checks."""
     from swarm import app as root
 
-    raise typer.Exit(root.well(home, peer, as_json=as_json))
+    raise typer.Exit(root.host_well(home, as_json=as_json) if the_host else root.well(home, peer, as_json=as_json))
 
 
 @app.command()

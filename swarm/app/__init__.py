@@ -21,7 +21,7 @@ from swarm.app.founders import create_run, deploy, list_runs, show_run
 from swarm.app.logs import naming_the_run, telling_of
 from swarm.app.orders import PASSWORD_VARIABLE, claim, in_micro, order, require_peer_name
 from swarm.app.purse import credits, home_root
-from swarm.app.wellness import well
+from swarm.app.wellness import host_well, well
 from swarm.config import Settings, load_settings, save_resolved
 from swarm.home import Home, require_writable
 
@@ -34,6 +34,7 @@ __all__ = [
     "credits",
     "deploy",
     "host",
+    "host_well",
     "in_micro",
     "list_runs",
     "local",

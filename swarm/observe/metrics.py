@@ -42,7 +42,7 @@ class Described:
 
 
 METRICS: tuple[Described, ...] = (
-    Described("swarm_peer_info", "info", ("nickname", "peer", "model", "engine", "version"), "Who this peer is."),
+    Described("swarm_peer_info", "info", ("nickname", "peer_id", "model", "engine", "version"), "Who this peer is."),
     Described("swarm_healthy", "gauge", (), "1 while the peer is well; what /healthz says."),
     Described("swarm_last_progress_timestamp_seconds", "gauge", (), "When the peer last got on."),
     Described("swarm_stale_after_seconds", "gauge", (), "Two lengths of a round: progress older than this is a stall."),
@@ -135,7 +135,8 @@ def _self(store: Store) -> sqlite3.Row:
 
 def _info(store: Store, *_: object) -> Labelled:
     me = _self(store)
-    return {tuple(plain(me[name] or "", 120) for name in BY_NAME["swarm_peer_info"].labels): 1}
+    columns = ("peer" if name == "peer_id" else name for name in BY_NAME["swarm_peer_info"].labels)
+    return {tuple(plain(me[column] or "", 120) for column in columns): 1}
 
 
 def _phase(store: Store, *_: object) -> Labelled:
