@@ -1,4 +1,4 @@
-"""Why this module exists: command lines stand in documents, units and containers, and must be ones that ``swarm`` takes."""
+"""Why this module exists: command lines in documents, units and containers must be ones that ``swarm`` takes."""
 
 from __future__ import annotations
 
