@@ -405,7 +405,7 @@ def _checked(layers: Layers) -> Settings:
         raise ConfigError(
             f"{layers.source_of(key)}: {key}: {first['msg'].removeprefix('Value error, ')}{shown}.",
             "Nothing was started.",
-            f"{known_keys().get(key, 'Correct the values of this section.')} See configs/README.md.",
+            f"{known_keys().get(key, 'Correct the values of this section.')} See docs/configuration.md.",
         ) from error
 
 

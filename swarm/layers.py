@@ -49,7 +49,7 @@ class Layers:
                 raise ConfigError(
                     f"There is no setting behind the environment variable {variable[:80]}.",
                     _NOTHING,
-                    nearest(variable, names) or "Unset it; configs/README.md lists all settings.",
+                    nearest(variable, names) or "Unset it; docs/configuration.md lists all settings.",
                 )
             if text:
                 values[names[variable]] = (text, f"environment variable {variable}")
@@ -101,7 +101,7 @@ def _read_file(path: Path, known: tuple[str, ...]) -> Iterable[tuple[str, tuple[
                 raise ConfigError(
                     f"{path}: there is no setting {key[:80]}.",
                     _NOTHING,
-                    nearest(key, [*known, *sections]) or "configs/README.md lists all settings.",
+                    nearest(key, [*known, *sections]) or "docs/configuration.md lists all settings.",
                 )
             if item is not None:
                 yield key, (_beside(path, item), str(path))

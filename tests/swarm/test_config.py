@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from protocol.errors import ConfigError
 from protocol.ids import ContentId
 from protocol.run import FamilySpec, TaskSpec
-from swarm.config import CONFIGS, REPOSITORY, Settings, known_keys, load_settings, save_resolved
+from swarm.config import REPOSITORY, Settings, known_keys, load_settings, save_resolved
 
 GENESIS = ContentId("ab" * 32)
 TASK = TaskSpec("sums", "1", (FamilySpec("chain_sum", 1, "{}"),), 8)
@@ -107,7 +107,7 @@ def test_an_unknown_variable_is_refused_with_the_nearest_known_one(variable, mea
     [
         ("run: {sed: 1}", "run.sed", "Did you mean run.seed?"),
         ("runs: {seed: 1}", "runs", "Did you mean run?"),
-        ("zzz: 1", "zzz", "configs/README.md lists all settings."),
+        ("zzz: 1", "zzz", "docs/configuration.md lists all settings."),
         ("seed: 1", "seed", "Did you mean run.seed?"),
     ],
 )
@@ -248,7 +248,7 @@ def test_the_resolved_configuration_is_written_without_secrets_and_reads_back(ho
 
 
 def test_every_setting_has_a_help_text_and_is_listed_for_readers():
-    listed = (CONFIGS / "README.md").read_text()
+    listed = (REPOSITORY / "docs" / "configuration.md").read_text()
     for key, text in known_keys().items():
         assert text.endswith("."), key
         assert f"`{key}`" in listed, key
