@@ -16,14 +16,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from protocol.errors import ConfigError
 from protocol.ids import ContentId
 from protocol.run import AuditRules, EconomyRules, GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
-from swarm.home import Home, write_atomically
-from swarm.layers import Layers, read_layers
+from swarm.home import Home
+from swarm.layers import Layers, peers_layers, read_layers
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CONFIGS = REPOSITORY / "configs"
@@ -363,21 +362,8 @@ def load_settings(
     if file is not None:
         layers = layers.over(read_layers([Path(file)], known))
     if peer is not None:
-        layers = layers.over(_of_peer(_home_of(layers.over(upper)), peer, known))
+        layers = layers.over(peers_layers(Home(_home_of(layers.over(upper))).peer(peer).config_file, known))
     return _checked(layers.over(upper))
-
-
-def _of_peer(home: Path, peer: str, known: Mapping[str, str]) -> Layers:
-    """What the peer's own file sets. It lies in the home, so it cannot move it."""
-    file = Home(home).peer(peer).config_file
-    if not file.is_file():
-        return Layers({})
-    own = read_layers([file], known)
-    if "home" in own.values:
-        raise ConfigError(
-            f"{file}: home cannot be set for one peer.", "Nothing was started.", "Remove it; give --home instead."
-        )
-    return own
 
 
 def _home_of(layers: Layers) -> Path:
@@ -407,19 +393,3 @@ def _checked(layers: Layers) -> Settings:
             "Nothing was started.",
             f"{known_keys().get(key, 'Correct the values of this section.')} See docs/configuration.md.",
         ) from error
-
-
-def save_resolved(settings: Settings) -> Path:
-    """Write the configuration in force to HOME/resolved.yaml, for people to read. RPC endpoints keep only their host,
-    because keys hide in the rest of such addresses; a password never enters the configuration at all."""
-    body = settings.model_dump(mode="json")
-    body["chain"]["rpc"] = [_without_key(address) for address in settings.chain.rpc]
-    path = Home(settings.home).resolved_file
-    write_atomically(path, yaml.safe_dump(body, sort_keys=False).encode(), mode=0o600)
-    return path
-
-
-def _without_key(address: str) -> str:
-    scheme, _, rest = address.partition("://")
-    host = rest.split("/")[0].split("?")[0].rpartition("@")[2]
-    return f"{scheme}://{host}" + ("/…" if rest != host else "")

@@ -22,8 +22,9 @@ from swarm.app.logs import naming_the_run, telling_of
 from swarm.app.orders import PASSWORD_VARIABLE, claim, in_micro, order, require_peer_name
 from swarm.app.purse import credits, home_root
 from swarm.app.wellness import host_well, well
-from swarm.config import Settings, load_settings, save_resolved
+from swarm.config import Settings, load_settings
 from swarm.home import Home, require_writable
+from swarm.resolved import save_resolved
 
 if TYPE_CHECKING:
     from swarm.watching import Telling
