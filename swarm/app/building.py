@@ -169,14 +169,21 @@ async def _build_node(
 
 def open_engine(chosen: Settings, token: JoinToken) -> ModelEngine:
     """The engine of these settings for a run, in the run's first state. Blocking: takes seconds, and memory."""
+    from swarm.policy.memory import memory_told
+
     run = token.run
-    return _engine_class(run.audit.engine).open(
-        chosen.model_location() if chosen.run.model != "tiny" else _bundled_or_named(chosen, token),
-        run.learn,
-        device=chosen.engine.device,
-        temperature=run.game.temperature_milli / 1000,
-        num_threads=chosen.engine.threads or 1,
-    )
+    with memory_told(
+        "The model does not fit this machine's memory",
+        "The peer did not start; credits are not touched.",
+        "End other programs, run fewer peers on this machine, or join a run with a smaller model.",
+    ):
+        return _engine_class(run.audit.engine).open(
+            chosen.model_location() if chosen.run.model != "tiny" else _bundled_or_named(chosen, token),
+            run.learn,
+            device=chosen.engine.device,
+            temperature=run.game.temperature_milli / 1000,
+            num_threads=chosen.engine.threads or 1,
+        )
 
 
 def _engine_class(name: str) -> type[ModelEngine]:

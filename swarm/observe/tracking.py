@@ -44,7 +44,7 @@ class KeptTracker:
 
 
 class LibraryTracker:
-    """trackio or wandb: ``init``, ``log`` with a step, ``finish``. ``facts`` describe the run there."""
+    """trackio or wandb: ``init`` gives a run with ``log`` and ``finish``. ``facts`` describe the run there."""
 
     def __init__(self, library: str, project: str, name: str, facts: Mapping[str, Any]) -> None:
         try:
@@ -55,14 +55,13 @@ class LibraryTracker:
                 "The peer was not started; credits are not touched.",
                 f"Install it beside the program (`.venv/bin/pip install {library}`), or set observe.tracker to none.",
             ) from error
-        self._module = module
-        module.init(project=project, name=name, config=dict(facts))
+        self._run = module.init(project=project, name=name, config=dict(facts))
 
     def log(self, numbers: Mapping[str, float], step: int) -> None:
-        self._module.log(dict(numbers), step=step)
+        self._run.log(dict(numbers), step=step)  # the run itself: what `log` of the module means depends on the thread
 
     def finish(self) -> None:
-        self._module.finish()
+        self._run.finish()
 
 
 class Rounds:

@@ -38,6 +38,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 DOCS = Path(__file__).parents[2] / "docs"
 NAMES = ("1", "2")
+UNHURRIED = {"SWARM_GAME__NUM_QUESTIONS": "24", "SWARM_GAME__NUM_SAMPLES": "8"}
+"""Rounds so long that a command which checks the last one finds everything that it needs."""
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +49,10 @@ def logs(home: Path) -> list[PeerLog]:
 
 @pytest.fixture(scope="module")
 def swarm(start: Start, logs: list[PeerLog]) -> Iterator[Command]:
-    command = start("local", "--peers", "2", "--logs", "json")
+    command = start("local", "--peers", "2", "--logs", "json", **UNHURRIED)
     must_live.append(command)
     for log in logs:
-        log.wait(RoundEnded)
+        log.wait(RoundEnded, timeout_s=300)
     yield command
     must_live.clear()
     if command.process.poll() is None:
@@ -86,7 +88,7 @@ def test_what_the_tutorial_asks_is_answered_while_it_runs(swarm: Command, start:
 def test_what_the_tutorial_checks_comes_out_the_same(swarm: Command, start: Start, logs: list[PeerLog]) -> None:
     (arguments,) = commands_of("tutorial.md", "Check somebody's work")
     assert arguments == ["verify", "1", "PEER"]
-    number = logs[0].last(RoundEnded).round
+    number = logs[0].wait(RoundEnded, after=logs[0].now()).round
     found = start("verify", str(number), logs[1].last(PeerStarted).nickname, "--json").result()
     assert (found["verdict"], found["level"]) == ("match", 2)
 

@@ -58,11 +58,10 @@ def test_a_tracker_that_breaks_is_told_of_once(log):
 @pytest.mark.parametrize("library", ["trackio", "wandb"])
 def test_a_library_is_called_as_both_are(monkeypatch, library):
     calls = []
-    module = types.SimpleNamespace(
-        init=lambda **named: calls.append(("init", named)),
-        log=lambda numbers, step: calls.append(("log", numbers, step)),
-        finish=lambda: calls.append(("finish",)),
+    run = types.SimpleNamespace(
+        log=lambda numbers, step: calls.append(("log", numbers, step)), finish=lambda: calls.append(("finish",))
     )
+    module = types.SimpleNamespace(init=lambda **named: calls.append(("init", named)) or run)
     monkeypatch.setitem(sys.modules, library, module)
     tracker = LibraryTracker(library, "project", "run-1", {"task": "sums"})
     tracker.log({"loss": 0.5}, 3)

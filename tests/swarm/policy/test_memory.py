@@ -9,8 +9,14 @@ import pytest
 import torch
 
 from protocol.errors import OutOfMemory
+from protocol.run import LearnRules
+from swarm.policy.base import ChatMessage, SampleRequest, Sampling
 from swarm.policy.generate import Limits
+from swarm.policy.load import load_model
 from swarm.policy.memory import memory_told, ran_out
+from swarm.policy.native import NativeEngine
+
+RULES = LearnRules(2, 1, 1000, 200_000_000, 200_000_000, 0, 0, 0, 10**9)
 
 ROOT = Path(__file__).parents[3]
 
@@ -67,3 +73,34 @@ def test_limits_halve_for_drawing_alone_and_end_somewhere():
         assert limits.max_pass_bytes == Limits().max_pass_bytes, "it is a part of a step's arithmetic"
         limits, num = limits.halved(), num + 1
     assert num == 10
+
+
+def test_the_native_engine_halves_what_it_draws_at_once_and_leaves_its_steps_as_they_are(monkeypatch):
+    engine = NativeEngine(load_model(ROOT / "models" / "tiny"), RULES)
+    tokens_per_pass, shrunk = engine._tokens_per_pass, []
+    draw = engine._draw
+
+    def cramped(prompts, seeds, sampling):
+        if engine._limits.max_cache_bytes > 16 << 20:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] can't allocate memory")
+        return draw(prompts, seeds, sampling)
+
+    monkeypatch.setattr(engine, "_draw", cramped)
+    engine.on_shrink = shrunk.append
+    requests = [SampleRequest((ChatMessage("user", "What is 2 + 3?"),), seed) for seed in range(3)]
+    assert len(engine.generate(requests, Sampling(4))) == 3
+    assert [round(megabytes, 1) for megabytes in shrunk] == [33.6, 16.8]
+    assert (engine._tokens_per_pass, engine._limits.max_pass_bytes) == (tokens_per_pass, Limits().max_pass_bytes)
+    assert len(engine.generate(requests, Sampling(4))) == 3, "and stays so"
+    assert len(shrunk) == 2
+
+
+def test_where_not_even_one_fits_it_is_said(monkeypatch):
+    engine = NativeEngine(load_model(ROOT / "models" / "tiny"), RULES)
+
+    def never(prompts, seeds, sampling):
+        raise MemoryError
+
+    monkeypatch.setattr(engine, "_draw", never)
+    with pytest.raises(OutOfMemory, match="Not even one completion fits"):
+        engine.generate([SampleRequest((ChatMessage("user", "2 + 3"),), 0)], Sampling(4))
