@@ -134,10 +134,16 @@ class Child:
 
     async def _watch(self, look: Callable[[], Health]) -> None:
         """Tell of a stall once; end the process where the cause is its own, so that it is started again."""
-        told = ""
+        told = unseen = ""
         while True:
             await asyncio.sleep(LOOK_S)
-            found = await asyncio.to_thread(look)
+            try:
+                found, unseen = await asyncio.to_thread(look), ""
+            except Exception as error:  # a log that cannot be read now says nothing about its peer
+                if not unseen:
+                    self._on_event(f"{self.name} cannot be looked at: {error}")
+                unseen = str(error) or type(error).__name__
+                continue
             if found.condition not in UNWELL:
                 if told:
                     self._on_event(f"{self.name} gets on again.")

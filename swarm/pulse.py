@@ -71,9 +71,13 @@ class ServiceManager:
         self.tell("READY=1", "STATUS=Starting.")
         every_s = min(LOOK_S, self.watchdog_s / 3) if self.watchdog_s else LOOK_S
         while self.is_there:
-            found = await asyncio.to_thread(look)
-            wanted = ("WATCHDOG=1",) if found.ok or found.elsewhere else ()
-            self.tell(f"STATUS={found.why}", *wanted)
+            try:
+                found = await asyncio.to_thread(look)
+            except Exception as error:  # the loop answers, and a log that cannot be read now is no stall
+                self.tell(f"STATUS=Its log cannot be read: {error}", "WATCHDOG=1")
+            else:
+                wanted = ("WATCHDOG=1",) if found.ok or found.elsewhere else ()
+                self.tell(f"STATUS={found.why}", *wanted)
             await asyncio.sleep(every_s)
 
 

@@ -199,7 +199,7 @@ async def test_a_stalled_child_is_started_again_and_both_sides_say_why(tmp_path,
         "if told: print(told); raise SystemExit(0)\n"
         "print('hangs', flush=True); time.sleep(600)"
     )
-    child, told = child_of(tmp_path, program, look=looking(Condition.PLAYING, Condition.STALLED))
+    child, told = child_of(tmp_path, program, look=looking(Condition.PLAYING, Condition.STALLED, Condition.PLAYING))
     assert await child.supervise() == 0
     why = "is stalled: No progress for 1 s. Last known: training"
     assert told == [f"peer 1 {why}; starting it again in 0.01 s."]
@@ -221,6 +221,23 @@ async def test_a_stall_whose_cause_is_elsewhere_is_told_once_and_waited_for(tmp_
         "peer 1 gets on again.",
     ]
     assert child.log_file.read_text().count("lives") == 1
+
+
+@pytest.mark.asyncio
+async def test_a_log_that_cannot_be_read_is_told_once_and_is_no_stall(tmp_path, monkeypatch):
+    monkeypatch.setattr(children, "LOOK_S", 0.01)
+    num_looks = []
+
+    def look():
+        num_looks.append(1)
+        raise OSError("disk on fire")
+
+    child, told = child_of(tmp_path, "import time; time.sleep(600)", look=look)
+    supervising = asyncio.ensure_future(child.supervise())
+    await until(lambda: len(num_looks) >= 3)
+    await child.stop()
+    await supervising
+    assert told == ["peer 1 cannot be looked at: disk on fire"]
 
 
 @pytest.mark.asyncio

@@ -58,6 +58,19 @@ async def test_the_watchdog_is_kept_quiet_unless_starting_again_would_help(manag
 
 
 @pytest.mark.asyncio
+async def test_a_log_that_cannot_be_read_now_is_no_reason_to_start_again(manager):
+    environment, arrived = manager
+
+    def look():
+        raise OSError("disk on fire")
+
+    posting = asyncio.ensure_future(ServiceManager(environment).keep_posted(look))
+    await asyncio.sleep(0.1)
+    posting.cancel()
+    assert {"STATUS=Its log cannot be read: disk on fire", "WATCHDOG=1"} <= set(arrived())
+
+
+@pytest.mark.asyncio
 async def test_without_systemd_nothing_is_sent_and_nobody_waits():
     service = ServiceManager({})
     assert (service.is_there, service.watchdog_s, service.tell("READY=1")) == (False, 0.0, False)
