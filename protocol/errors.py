@@ -10,6 +10,7 @@
     |- VerificationError            exit 6  a check of somebody's work failed
     |- NotReproducible              exit 2  a model needs an operator without exact arithmetic
     |- NumericsError                exit 1  a computation ended in NaN or infinity
+    |- OutOfMemory                  exit 1  this machine's memory does not hold what is to be computed
     `- BadRecord                    (never fatal) bytes from the network that break a rule
 
 Each error says what happened, what it means for the user's credits, and what to do next. ``str(error)`` is those
@@ -100,6 +101,11 @@ class NumericsError(SwarmError):
         )
         self.operator = operator
         self.tensor = tensor
+
+
+class OutOfMemory(SwarmError):
+    """Memory ran out. While sampling less is computed at once; a training step that does not fit is skipped with its
+    round. It ends a peer only where nothing is left to do without."""
 
 
 class BadRecord(SwarmError):

@@ -8,6 +8,7 @@ know something that the log does not. ``at`` is unix seconds; durations end in `
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import get_args
 
 import msgspec
 
@@ -24,6 +25,7 @@ class Outcome(StrEnum):
     LATE = "late"  # this peer was late and skipped the stage
     NOT_INCLUDED = "not_included"  # the round closed without this peer's contribution; its step is undone
     NO_QUORUM = "no_quorum"  # the round ended by the clock: too few members attested the result
+    SKIPPED = "skipped"  # this peer could not take the training step and made no contribution; its reason was told
 
 
 class Event(msgspec.Struct, frozen=True, tag_field="type", tag=lambda name: name):
@@ -330,6 +332,44 @@ class Recovered(Event, frozen=True):
     error: str
 
 
+class Serving(Event, frozen=True):
+    """Metrics and health of this peer can be read at ``url`` while it runs."""
+
+    url: str
+
+
+class Restarted(Event, frozen=True):
+    """Whoever looks after this peer started it again: ``why`` in words, for the ``count``-th time in a row."""
+
+    why: str
+    count: int
+
+
+class MemoryShrunk(Event, frozen=True):
+    """Memory ran out while sampling, so less is computed at once from now on: at most ``megabytes`` of working memory.
+    What is computed stays the same, bit by bit."""
+
+    what: str
+    megabytes: float
+
+
+class StepSkipped(Event, frozen=True):
+    """This peer took no training step in ``round`` and makes no contribution. ``reason``: the error's class; ``what``
+    happened, in words. Its state is the one before."""
+
+    round: int
+    reason: str
+    what: str
+
+
+class NetworkUsed(Event, frozen=True):
+    """What this peer asked of the network since it last said so: ``ops`` counts operations by name and result, as
+    ``publish ok`` or ``fetch unavailable``."""
+
+    round: int
+    ops: dict[str, int]
+
+
 class Stopped(Event, frozen=True):
     """The peer's process ends in an orderly way. ``peak_mb``: the largest resident memory it ever had."""
 
@@ -338,21 +378,16 @@ class Stopped(Event, frozen=True):
     peak_mb: int
 
 
-EVENT_TYPES: tuple[type[Event], ...] = (
-    PeerStarted, Progress, Joined, Registered, HeldBack, RoundOpened, StageStarted, BatchProduced, BatchSeen,
-    StageEnded,
-    QuestionPlayed, Trained, ContributionSigned, ContributionSeen, Held, Audited, VerdictSeen, Struck, RecordRejected,
-    Attested, AttestationRefused, TransactionSent, RoundSettled, RoundEnded, CreditsChanged, Claimed, Evaluated,
-    PeerSeen, Problem, Recovered, Stopped,
-)  # fmt: skip
-
 AnyEvent = (
     PeerStarted | Progress | Joined | Registered | HeldBack | RoundOpened | StageStarted | BatchProduced | BatchSeen
     | StageEnded | QuestionPlayed | Trained | ContributionSigned | ContributionSeen | Held | Audited | VerdictSeen
     | Struck | RecordRejected | Attested | AttestationRefused | TransactionSent | RoundSettled | RoundEnded
-    | CreditsChanged | Claimed | Evaluated | PeerSeen | Problem | Recovered | Stopped
+    | CreditsChanged | Claimed | Evaluated | PeerSeen | Problem | Recovered | Stopped | Serving | Restarted
+    | MemoryShrunk | StepSkipped | NetworkUsed
 )  # fmt: skip
 """The tagged union that a log line decodes to."""
+
+EVENT_TYPES: tuple[type[Event], ...] = get_args(AnyEvent)
 
 
 class LoggedEvent(msgspec.Struct, frozen=True):

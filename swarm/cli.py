@@ -13,12 +13,15 @@ from typing import Annotated, NoReturn
 import typer
 
 from protocol.errors import ConfigError
-from swarm.commands import chains, health, identity, orders, runs
+from swarm.commands import chains, identity, orders, runs
+from swarm.commands.health import doctor, export
 from swarm.commands.options import (
     ConfigOption,
     HomeOption,
     JoinOption,
     JsonOption,
+    LogFormat,
+    LogsOption,
     ModelOption,
     PrivateOption,
     RoundsOption,
@@ -44,6 +47,7 @@ def local(
     peers: Annotated[int, typer.Option("--peers", min=1, max=64, help="How many peers play.")] = 3,
     rounds: RoundsOption = None,
     no_tui: Annotated[bool, typer.Option("--no-tui", help="A line per event instead of the dashboard.")] = False,
+    logs: LogsOption = LogFormat.LINES,
     home: HomeOption = None,
     model: ModelOption = None,
     task: TaskOption = None,
@@ -62,6 +66,7 @@ def local(
         num_rounds=rounds,
         tui=not no_tui,
         as_json=as_json,
+        json_logs=logs is LogFormat.JSON,
         host_options=["--private", "--json", *_options(founding)],
         peer_options=["--private", "--json", *_options({"--model": model, "--config": config})],
     )
@@ -79,6 +84,7 @@ def host(
     announce: Annotated[str | None, typer.Option("--announce", help="Public address for the token.")] = None,
     min_peers: Annotated[int | None, typer.Option("--min-peers", min=1, help="Round 1 waits for so many.")] = None,
     run: Annotated[str | None, typer.Option("--run", help="A created run to host, on a configured chain.")] = None,
+    logs: LogsOption = LogFormat.LINES,
     private: PrivateOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -97,11 +103,12 @@ def host(
         chain__gate_host=listen,
         network__announce=announce,
     )
-    raise typer.Exit(root.host(chosen, which=run, as_json=as_json))
+    raise typer.Exit(root.host(chosen, which=run, as_json=as_json, json_logs=logs is LogFormat.JSON))
 
 
 app.add_typer(runs.group)
 app.add_typer(identity.group)
+app.command()(runs.up)
 
 
 @app.command()
@@ -130,6 +137,19 @@ def peers(home: HomeOption = None, as_json: JsonOption = False) -> None:
     from swarm import app as root
 
     root.show("peers", home, as_json)
+
+
+@app.command()
+def health(
+    peer: Annotated[str | None, typer.Option("--peer", help="Only this peer of the home (default: all).")] = None,
+    the_host: Annotated[bool, typer.Option("--host", help="The home's host instead: gate and bootnode.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Whether the peers of this home are well, for people and health checks."""
+    from swarm import app as root
+
+    raise typer.Exit(root.host_well(home, as_json=as_json) if the_host else root.well(home, peer, as_json=as_json))
 
 
 @app.command()
@@ -169,8 +189,8 @@ def verify(
     raise typer.Exit(root.verify(chosen, find, round_number, peer, level=level, as_json=as_json))
 
 
-app.command()(health.doctor)
-app.command()(health.export)
+app.command()(doctor)
+app.command()(export)
 
 
 def _options(given: Mapping[str, object]) -> list[str]:

@@ -3,9 +3,10 @@
     command line  >  environment SWARM_SECTION__KEY  >  --config FILE (else HOME/config.yaml)
                   >  configs/PROFILE.yaml            >  configs/base.yaml
 
-Unknown keys are refused everywhere, with the nearest known one; a wrong value is reported with the file, variable or
-option that it came from. The docstring under a field is its help text. Rules that a round depends on leave here as
-``protocol.run`` structs, in integers, so that they hash exactly.
+One peer's own HOME/peers/NAME/config.yaml lies over the file. Unknown keys are refused everywhere, with the nearest
+known one; a wrong value is reported with the file, variable or option that it came from. The docstring under a field is
+its help text. Rules that a round depends on leave here as ``protocol.run`` structs, in integers, so that they hash
+exactly.
 """
 
 from __future__ import annotations
@@ -15,15 +16,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from protocol.errors import ConfigError
 from protocol.ids import ContentId
 from protocol.run import AuditRules, EconomyRules, GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
-from swarm.home import Home, write_atomically
-from swarm.layers import Layers, read_layers
-from swarm.redaction import without_key
+from swarm.home import Home
+from swarm.layers import Layers, peers_layers, read_layers
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CONFIGS = REPOSITORY / "configs"
@@ -272,6 +271,16 @@ class ObserveSettings(Section):
     """Evaluate on held-out questions after every so many rounds; 0: at the start and the end only."""
     num_eval_questions: Count = Field(512, ge=1, le=65_536)
     """Held-out questions per evaluation."""
+    metrics: bool = True
+    """Serve Prometheus metrics and health of each peer over HTTP."""
+    metrics_host: str = Field("127.0.0.1", min_length=1)
+    """Address on which they are served; whoever reaches it can read them."""
+    metrics_port: Port = 0
+    """Port of a peer's metrics; 0 takes a free one and says which."""
+    tracker: Literal["none", "trackio", "wandb"] = "none"
+    """Experiment tracker that gets a peer's curves: `trackio`, `wandb` (both installed separately) or none."""
+    tracker_project: str = Field("rl-swarm", min_length=1, max_length=64)
+    """Project under which the tracker keeps them."""
 
 
 class Settings(Section):
@@ -338,8 +347,10 @@ def load_settings(
     file: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
+    *,
+    peer: str | None = None,
 ) -> Settings:
-    """The configuration in force.
+    """The configuration in force, with that peer's own settings where ``peer`` names one of the home.
 
     ``overrides``: dotted keys from the command line, e.g. ``{"run.seed": 7}``; ``None`` values are not given.
     ``environment``: what to read ``SWARM_…`` variables from (none when ``None``; the command line passes os.environ).
@@ -354,6 +365,8 @@ def load_settings(
         file = own if own.is_file() else None
     if file is not None:
         layers = layers.over(read_layers([Path(file)], known))
+    if peer is not None:
+        layers = layers.over(peers_layers(Home(_home_of(layers.over(upper))).peer(peer).config_file, known))
     return _checked(layers.over(upper))
 
 
@@ -382,21 +395,5 @@ def _checked(layers: Layers) -> Settings:
         raise ConfigError(
             f"{layers.source_of(key)}: {key}: {first['msg'].removeprefix('Value error, ')}{shown}.",
             "Nothing was started.",
-            f"{known_keys().get(key, 'Correct the values of this section.')} See configs/README.md.",
+            f"{known_keys().get(key, 'Correct the values of this section.')} See docs/configuration.md.",
         ) from error
-
-
-def save_resolved(settings: Settings) -> Path:
-    """Write the configuration in force to HOME/resolved.yaml, for people to read."""
-    path = Home(settings.home).resolved_file
-    write_atomically(path, yaml.safe_dump(without_secrets(settings), sort_keys=False).encode(), mode=0o600)
-    return path
-
-
-def without_secrets(settings: Settings) -> dict[str, Any]:
-    """The settings as plain values. RPC endpoints keep only their host, because keys hide in the rest of such
-    addresses; a password never enters the configuration at all."""
-    body = settings.model_dump(mode="json")
-    for name in ("rpc", "public_rpc"):
-        body["chain"][name] = [without_key(address) for address in getattr(settings.chain, name)]
-    return body

@@ -13,6 +13,7 @@ import errno
 import json
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from protocol import errors
@@ -33,13 +34,25 @@ def report(error: Exception, *, as_json: bool = False) -> int:
     told = in_words(error)
     if told is not error and told.exit_code == SwarmError.exit_code:
         traceback.print_exception(error, file=sys.stderr)
-    for part in (f"error: {told.what}", told.so_what, told.next_step):
-        if part:
-            print(part, file=sys.stderr, flush=True)
+    _ways[-1](told)
     if as_json:
         name = type(told if told.exit_code != SwarmError.exit_code else error).__name__
         print(json.dumps(to_json(told) | {"error": name}), flush=True)
     return told.exit_code
+
+
+def _print(told: SwarmError) -> None:
+    for part in (f"error: {told.what}", told.so_what, told.next_step):
+        if part:
+            print(part, file=sys.stderr, flush=True)
+
+
+_ways: list[Callable[[SwarmError], None]] = [_print]
+
+
+def tell_through(way: Callable[[SwarmError], None]) -> None:
+    """From now on failures are told ``way``, not in lines: where a process's logs are read by programs."""
+    _ways.append(way)
 
 
 def in_words(error: Exception) -> SwarmError:

@@ -48,6 +48,11 @@ class PeerHome:
         return self.root / "presence.json"
 
     @property
+    def config_file(self) -> Path:
+        """Settings of this peer alone."""
+        return self.root / "config.yaml"
+
+    @property
     def log_file(self) -> Path:
         return self.root / "peer.log"
 

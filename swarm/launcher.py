@@ -15,9 +15,12 @@ from typing import Any
 from protocol.errors import SwarmError
 from swarm.children import Child, describe_exit
 from swarm.failures import CUT_SHORT
+from swarm.foreground import Foreground
 from swarm.guardian import start_guardian
 from swarm.home import Home
-from swarm.watching import print_events
+from swarm.observe.health import Health
+from swarm.pulse import look_at
+from swarm.watching import Telling, print_events
 
 JOIN_WAIT_S = 600
 """How long a peer waits for the host's join file; a host that fails ends the swarm, and the waiting with it."""
@@ -52,7 +55,10 @@ class Launcher:
         self._host = self._child("host", home.host / "host.log", ["host", *host_options], self._forget_host)
         self._peers = [
             self._child(
-                f"peer {name}", home.peer(name).log_file, ["run", "--peer", name, *join, *rounds, *peer_options]
+                f"peer {name}",
+                home.peer(name).log_file,
+                ["run", "--peer", name, *join, *rounds, *peer_options],
+                look=look_at(home.peer(name).events_file, lambda: None),
             )
             for name in self.names
         ]
@@ -88,10 +94,15 @@ class Launcher:
         self.home.join_file.unlink(missing_ok=True)
 
     def _child(
-        self, name: str, log_file: Path, arguments: Sequence[str], before_restart: Callable[[], None] = lambda: None
+        self,
+        name: str,
+        log_file: Path,
+        arguments: Sequence[str],
+        before_restart: Callable[[], None] = lambda: None,
+        look: Callable[[], Health] | None = None,
     ) -> Child:
         command = [*self._program, *arguments, "--home", str(self.home.root)]
-        return Child(name, command, log_file, self.notes.append, before_restart)
+        return Child(name, command, log_file, self.notes.append, before_restart, look=look)
 
 
 def _failure(child: Child, code: int) -> SwarmError:
@@ -131,8 +142,19 @@ async def show_lines(launcher: Launcher) -> None:
     await print_events(launcher.home.root, launcher.started_at, launcher.notes)
 
 
-async def show_dashboard(launcher: Launcher) -> None:
-    """The Textual dashboard; returns when the person quits."""
-    from tui.app import SwarmDashboard
+def lines_through(telling: Telling | None) -> View:
+    """The same through ``telling``, where there is one."""
 
-    await SwarmDashboard(launcher.home.root).run_async()
+    async def show(launcher: Launcher) -> None:
+        await print_events(launcher.home.root, launcher.started_at, launcher.notes, telling)
+
+    return show
+
+
+async def show_dashboard(launcher: Launcher) -> None:
+    """The dashboard, in a process of its own; returns when the person quits. One that dies is shown again, and after
+    some times in a row there are lines instead: the swarm goes on in any case."""
+    dashboard = Foreground([sys.executable, "-m", "tui", str(launcher.home.root)])
+    if await dashboard.show(launcher.notes.append):
+        return
+    await show_lines(launcher)

@@ -49,7 +49,7 @@ class Layers:
                 raise ConfigError(
                     f"There is no setting behind the environment variable {variable[:80]}.",
                     _NOTHING,
-                    nearest(variable, names) or "Unset it; configs/README.md lists all settings.",
+                    nearest(variable, names) or "Unset it; docs/configuration.md lists all settings.",
                 )
             if text:
                 values[names[variable]] = (text, f"environment variable {variable}")
@@ -88,6 +88,17 @@ def read_layers(files: Iterable[Path], known: Iterable[str]) -> Layers:
     return layers
 
 
+def peers_layers(file: Path, known: Iterable[str]) -> Layers:
+    """What one peer's own file sets; nothing where there is none. It lies in the home, so it cannot move it: raises
+    ``ConfigError`` for ``home``, and what ``read_layers`` raises."""
+    if not file.is_file():
+        return Layers({})
+    own = read_layers([file], known)
+    if "home" in own.values:
+        raise ConfigError(f"{file}: home cannot be set for one peer.", _NOTHING, "Remove it; give --home instead.")
+    return own
+
+
 def _read_file(path: Path, known: tuple[str, ...]) -> Iterable[tuple[str, tuple[Any, str]]]:
     sections = {key.partition(".")[0] for key in known if "." in key}
     for name, value in _load(path).items():
@@ -101,7 +112,7 @@ def _read_file(path: Path, known: tuple[str, ...]) -> Iterable[tuple[str, tuple[
                 raise ConfigError(
                     f"{path}: there is no setting {key[:80]}.",
                     _NOTHING,
-                    nearest(key, [*known, *sections]) or "configs/README.md lists all settings.",
+                    nearest(key, [*known, *sections]) or "docs/configuration.md lists all settings.",
                 )
             if item is not None:
                 yield key, (_beside(path, item), str(path))

@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping
 
 from chain.base import ZERO_ROOT, Advance, Chain, ClockView
 from protocol.codec import content_id_of
-from protocol.errors import BadRecord, ChainUnreachable, NetworkError
+from protocol.errors import BadRecord, ChainUnreachable, NetworkError, OutOfMemory
 from protocol.events import (
     CreditsChanged,
     Evaluated,
+    NetworkUsed,
     Outcome,
     Progress,
     RecordRejected,
@@ -41,6 +42,7 @@ from swarm.game.round_view import RoundView, round_questions
 from swarm.inbox import Inbox
 from swarm.ledger_book import LedgerBook
 from swarm.membership import Membership
+from swarm.observe.health import LOBBY
 from swarm.payday import Payday
 from swarm.play import RoundPlay, RoundVanished
 from swarm.presence import Present, beside
@@ -222,7 +224,7 @@ class Node:
 
     def _waiting_for(self, view: ClockView, is_member: bool, is_held_back: bool) -> str:
         if view.round == 0:
-            return "waiting for enough peers to enrol"
+            return LOBBY
         if is_held_back:
             return f"restored from a backup: round {view.round} may be signed elsewhere, waiting for the next one"
         if not is_member:
@@ -354,6 +356,8 @@ class Node:
         oldest = min([view.round, *(pay.round for _, pay in pending_in(table).values())]) - KEEP_ROUNDS
         bench.shelf.forget_old(oldest)
         self._archive = {number: kept for number, kept in self._archive.items() if number >= oldest}
+        if bench.tally is not None:
+            bench.events.append(NetworkUsed(view.round, bench.tally.take()))
         if is_closing:
             return
         total_s, parts = bench.watch.lap()
@@ -393,6 +397,10 @@ class Node:
 
     async def _evaluate(self, round_number: int) -> None:
         started_at = self._bench.now()
-        num_correct = await self._bench.room.call(self._exam.take, self._bench.engine)
+        try:
+            num_correct = await self._bench.room.call(self._exam.take, self._bench.engine)
+        except OutOfMemory as error:
+            self._troubles.report(error)  # a curve with a gap, and no more
+            return
         took_s = self._bench.now() - started_at
         self._bench.events.append(Evaluated(round_number, self._exam.num_questions, num_correct, took_s))

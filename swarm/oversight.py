@@ -57,7 +57,7 @@ class Oversight:
         held = {peer for peer in contributions if self.holding.is_held(peer, may_follow)}
         heard: list[machine.Happening] = [machine.Leaving(peer) for peer in sorted(self._leaving - state.leaving)]
         heard += [machine.Contributed(peer) for peer in sorted(held - state.contributed)]
-        is_kept = state.closing or self._bench.signer.peer in held
+        is_kept = state.closing or state.gave_up or self._bench.signer.peer in held
         if is_due and is_kept and not state.judged and self.audits.is_done(self._alive(state)):
             heard.append(machine.Judged())
         return heard

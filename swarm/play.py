@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from chain.base import Advance, Chain, ClockView
 from chain.sortition import poster_order
 from protocol.codec import decode
-from protocol.errors import BadRecord, ChainUnreachable, ConfigError, NetworkError
+from protocol.errors import BadRecord, ChainUnreachable, ConfigError, NetworkError, OutOfMemory
 from protocol.events import BatchSeen, ContributionSeen, Outcome, Progress, RoundOpened, StageEnded, StageStarted
 from protocol.ids import STAGES, ContentId, PeerId, Stage
 from protocol.messages import BatchHeader
@@ -149,9 +149,7 @@ class RoundPlay:
             case machine.EndStage():
                 self._end_stage(action)
             case machine.Train():
-                self._bench.events.append(Progress("training"))
-                await self._work.train()
-                return [machine.Trained()]
+                return await self._train()
             case machine.Contribute():
                 await self._poll([CONTRIBUTION])
                 await self._persist(self._work.contribute)
@@ -177,12 +175,23 @@ class RoundPlay:
                 return [machine.Skipped(stage)]
         try:
             await self._persist(lambda: self._work.produce(stage))
-        except (BadRecord, ConfigError) as error:
-            # A kept batch stands on batches that nobody serves any more, or a prompt outgrew the model's context.
+        except (BadRecord, ConfigError, OutOfMemory) as error:
+            # A kept batch stands on batches that nobody serves any more, or a prompt outgrew the context or the memory.
             self._troubles.report(error)
             return [machine.Skipped(stage)]
         self.stages_played.append(stage)
         return [machine.Produced(stage)]
+
+    async def _train(self) -> list[machine.Happening]:
+        self._bench.events.append(Progress("training"))
+        try:
+            await self._work.train()
+        except OutOfMemory as error:
+            self._troubles.report(error)
+            await self._persist(self._oversight.say_goodbye)
+            return [machine.GaveUp()]
+        self._troubles.over(OutOfMemory)
+        return [machine.Trained()]
 
     async def _wait_for(self, header: BatchHeader) -> None:
         """Collect what a kept batch was built on, as far as it is still served."""
@@ -194,17 +203,14 @@ class RoundPlay:
 
     def _end_stage(self, action: machine.EndStage) -> None:
         base = self._inbox.base
-        waited_s = max(0.0, self._bench.now() - self._produced_at(action.stage))
+        own = self._inbox.batches[action.stage].get(self._bench.signer.peer)
+        waited_s = max(0.0, self._bench.now() - own.arrived_at) if own is not None else 0.0
         self._bench.events.append(
             StageEnded(base.round, action.stage, action.outcome, action.received, action.missing, waited_s)
         )
         if action.stage is STAGES[-1]:
             answers, critiques, decisions = (self._scored(stage) for stage in STAGES)
             self._bench.events.append(recap(self._inbox.view(), 0, answers, critiques, decisions))
-
-    def _produced_at(self, stage: Stage) -> float:
-        own = self._inbox.batches[stage].get(self._bench.signer.peer)
-        return own.arrived_at if own is not None else self._bench.now()
 
     def _scored(self, stage: Stage) -> Scored:
         return {

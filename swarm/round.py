@@ -59,6 +59,10 @@ class Trained(msgspec.Struct, frozen=True):
     """My training step is done and its state is on disk."""
 
 
+class GaveUp(msgspec.Struct, frozen=True):
+    """I cannot take the training step, and said that I make no contribution."""
+
+
 class Contributed(msgspec.Struct, frozen=True):
     """``peer``'s contribution is here, its claims were recomputed and others keep it (for mine: it is published)."""
 
@@ -86,7 +90,7 @@ class Tick(msgspec.Struct, frozen=True):
     """Time passed."""
 
 
-Happening = Produced | Skipped | Received | Trained | Contributed | Leaving | Judged | Recorded | Tick
+Happening = Produced | Skipped | Received | Trained | GaveUp | Contributed | Leaving | Judged | Recorded | Tick
 
 
 # --- what to do ------------------------------------------------------------------------------------------------------
@@ -137,7 +141,8 @@ class RoundState(msgspec.Struct, frozen=True):
 
     ``closes_at``: when the current phase stops waiting for others. ``missed``: who made me wait until then, in a stage
     that I had ``produced_at`` an earlier moment. ``leaving``: who makes nothing in this round. ``closing``: I am one of
-    them, and wait for ``cohort``. ``worst``: the least good stage outcome so far.
+    them, and wait for ``cohort``. ``gave_up``: I make no contribution, and judge those of the others. ``worst``: the
+    least good stage outcome so far.
     """
 
     me: PeerId
@@ -155,12 +160,16 @@ class RoundState(msgspec.Struct, frozen=True):
     leaving: frozenset[PeerId] = frozenset()
     judged: bool = False
     closing: bool = False
+    gave_up: bool = False
     agree_since: float = 0.0
     proposed: bool = False
     worst: Outcome = Outcome.COMPLETE
 
 
-_SEVERITY = (Outcome.COMPLETE, Outcome.PARTIAL, Outcome.ALONE, Outcome.LATE, Outcome.NO_QUORUM, Outcome.NOT_INCLUDED)
+_SEVERITY = (
+    Outcome.COMPLETE, Outcome.PARTIAL, Outcome.ALONE, Outcome.LATE, Outcome.SKIPPED, Outcome.NO_QUORUM,
+    Outcome.NOT_INCLUDED,
+)  # fmt: skip
 
 
 def _worse(a: Outcome, b: Outcome) -> Outcome:
@@ -235,6 +244,11 @@ def advance(state: RoundState, happening: Happening, now: float) -> tuple[RoundS
         case Trained() if state.phase is Phase.TRAIN:
             closes_at = now + state.rules.contribute_s
             return msgspec.structs.replace(state, phase=Phase.CONTRIBUTE, closes_at=closes_at), [Contribute()]
+        case GaveUp() if state.phase is Phase.TRAIN:
+            closes_at, worst = now + state.rules.contribute_s, _worse(state.worst, Outcome.SKIPPED)
+            state = msgspec.structs.replace(
+                state, phase=Phase.CONTRIBUTE, closes_at=closes_at, gave_up=True, worst=worst
+            )
         case _:
             pass
     return _settle_phase(state, now)
@@ -278,12 +292,13 @@ def _stage(state: RoundState, stage: Stage, now: float) -> tuple[RoundState, lis
 
 
 def _contribute(state: RoundState, now: float) -> tuple[RoundState, list[Action]]:
-    if state.me not in state.contributed and not state.closing:
+    if state.me not in state.contributed and not state.closing and not state.gave_up:
         return state, []
     last = STAGES[-1]
     worth_waiting = {peer for stage, peer in state.received if stage is last or state.closing}
     if state.closing:
-        worth_waiting |= state.cohort - {state.me} - state.leaving
+        worth_waiting |= state.cohort - {state.me}
+    worth_waiting -= state.leaving
     if (worth_waiting - state.contributed or not state.judged) and now < state.closes_at:
         return state, []
     return _agree(msgspec.structs.replace(state, phase=Phase.AGREE, agree_since=now), now)
@@ -302,6 +317,6 @@ def _close(state: RoundState, settled: bool, included: bool) -> tuple[RoundState
     outcome = state.worst
     if not settled:
         outcome = _worse(outcome, Outcome.NO_QUORUM)
-    elif not included:
+    elif not included and not state.gave_up:
         outcome = _worse(outcome, Outcome.NOT_INCLUDED)
     return msgspec.structs.replace(state, phase=Phase.CLOSED, worst=outcome), [Finish(outcome)]

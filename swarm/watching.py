@@ -6,18 +6,34 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Protocol, Self
 
 from swarm.observe.console import Printer
 
 LINES_EVERY_S = 0.2
 
 
-async def print_events(home: Path, since: float, notes: list[str]) -> None:
-    """One readable line on stderr per event under ``home`` from ``since`` (unix seconds) on, until cancelled.
+class Telling(Protocol):
+    """Something that tells what is new, and what the program itself has to say."""
+
+    def poll(self) -> int: ...
+
+    def note(self, text: str) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+async def print_events(
+    home: Path, since: float, notes: list[str], telling: Telling | None = None, *, only: str | None = None
+) -> None:
+    """One readable line on stderr per event under ``home`` (of one peer: ``only``) from ``since`` (unix seconds) on,
+    until cancelled; or what ``telling`` makes of it.
 
     Takes from ``notes`` what the program itself has to say. What is new at the end is still printed.
     """
-    with Printer(home, since=since) as printer:
+    with telling or Printer(home, since=since, only=only) as printer:
         try:
             while True:
                 printer.poll()
@@ -29,9 +45,11 @@ async def print_events(home: Path, since: float, notes: list[str]) -> None:
 
 
 @asynccontextmanager
-async def events_printed(home: Path, since: float) -> AsyncIterator[None]:
+async def events_printed(
+    home: Path, since: float, telling: Telling | None = None, *, only: str | None = None
+) -> AsyncIterator[None]:
     """``print_events`` while the block runs."""
-    printing = asyncio.ensure_future(print_events(home, since, []))
+    printing = asyncio.ensure_future(print_events(home, since, [], telling, only=only))
     try:
         yield
     finally:

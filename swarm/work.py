@@ -6,20 +6,21 @@ Before anything is published it is in the journal; what is found there is sent a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
 from chain.base import Contracts
 from identity.signer import Signer
 from protocol.codec import content_id, decode, encode
-from protocol.errors import BadRecord, IdentityError
-from protocol.events import BatchProduced, ContributionSigned, Trained
+from protocol.errors import BadRecord, IdentityError, OutOfMemory
+from protocol.events import BatchProduced, ContributionSigned, StepSkipped, Trained
 from protocol.ids import STAGES, ContentId, Stage
 from protocol.messages import BatchHeader, BlobRef, Contribution, Envelope
 from protocol.run import RunSpec
 from swarm.checkpoint import Checkpoints
 from swarm.contribution import build_contribution
+from swarm.dht.counted import Tally
 from swarm.dht.transport import Transport
 from swarm.engine_room import EngineRoom
 from swarm.game.rescore import build_batch
@@ -28,7 +29,7 @@ from swarm.inbox import CONTRIBUTION, CheckedBatch, Inbox
 from swarm.journal import Journal
 from swarm.lesson import lesson, step_seed
 from swarm.observe.eventlog import EventLog
-from swarm.policy.base import Engine, StateParts, parts_of
+from swarm.policy.base import Engine, StateParts, StepReport, TrainSample, parts_of
 from swarm.shelf import Shelf
 from swarm.timing import Activity, Now, Stopwatch
 
@@ -58,6 +59,9 @@ class Bench(msgspec.Struct, frozen=True):
 
     poll_s: float = 0.2
     """Seconds between looks at the network and the chain while waiting for either."""
+
+    tally: Tally | None = None
+    """Counts what ``transport`` is asked, where somebody tells of it."""
 
 
 class _Step(msgspec.Struct, frozen=True):
@@ -117,7 +121,10 @@ class Work:
         return checked
 
     async def train(self) -> None:
-        """One GRPO step on own and shared rollouts; the new state is on disk when this returns."""
+        """One GRPO step on own and shared rollouts; the new state is on disk when this returns.
+
+        Raises ``OutOfMemory`` when it does not fit this machine; then the state is the one before, and that is told.
+        """
         bench, base = self._bench, self._inbox.base
         me = bench.signer.peer
         prompts = {
@@ -141,7 +148,7 @@ class Work:
             is_first = self._state_before == bench.run.model
             before = None if is_first else await self._ship(self._state_before)
             if taught.samples:
-                report = await bench.room.call(bench.engine.step, taught.samples, step_seed(base, me))
+                report = await self._step_or_undo(taught.samples, step_seed(base, me))
                 loss, grad_norm, num_tokens = report.loss, report.grad_norm, report.num_tokens
             state_after = await bench.room.call(bench.checkpoints.save, bench.engine)
             after = await self._ship(state_after)
@@ -158,6 +165,16 @@ class Work:
         )
         self._step = _Step(told, consumed, before, after)
         bench.events.append(told)
+
+    async def _step_or_undo(self, samples: Sequence[TrainSample], seed: int) -> StepReport:
+        """The engine's step, or its ``OutOfMemory`` with the state before in the engine again."""
+        bench = self._bench
+        try:
+            return await bench.room.call(bench.engine.step, samples, seed)
+        except OutOfMemory as error:
+            bench.events.append(StepSkipped(self._inbox.base.round, type(error).__name__, error.what))
+            await bench.room.call(bench.checkpoints.restore, bench.engine, self._state_before)
+            raise
 
     async def _ship(self, state: ContentId) -> BlobRef | None:
         """Keep the engine's present state, which is ``state``, for others; where its manifest is found."""

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("protocol", "chain", "identity", "rewards", "verde", "swarm", "tui", "web")
-OTHER_CODE = ("benchmarks", "models", "packaging", "tests")
+OTHER_CODE = ("benchmarks", "docs", "models", "packaging", "tests")
 MAX_LINES = 400
 
 GENERATED = {"node_modules", "__pycache__", "build", ".venv", ".git"}

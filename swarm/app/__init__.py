@@ -13,15 +13,21 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from protocol.errors import ConfigError
 from swarm.app.finding import Find, token_finder
 from swarm.app.founders import create_run, deploy, list_runs, show_run
+from swarm.app.logs import naming_the_run, telling_of
 from swarm.app.orders import PASSWORD_VARIABLE, claim, in_micro, order, require_peer_name
 from swarm.app.purse import credits, home_root
-from swarm.config import Settings, load_settings, save_resolved
+from swarm.app.wellness import host_well, well
+from swarm.config import Settings, load_settings
 from swarm.home import Home, require_writable
+from swarm.resolved import save_resolved
+
+if TYPE_CHECKING:
+    from swarm.watching import Telling
 
 __all__ = [
     "claim",
@@ -30,6 +36,7 @@ __all__ = [
     "deploy",
     "home_root",
     "host",
+    "host_well",
     "in_micro",
     "list_runs",
     "local",
@@ -40,14 +47,19 @@ __all__ = [
     "show",
     "show_run",
     "token_finder",
+    "up",
     "verify",
+    "well",
 ]
 
 
-def settings(profile: str, config: Path | None, **overrides: Any) -> Settings:
-    """The configuration in force for a command; ``overrides``: its options, by dotted key with ``__`` for the dot."""
+def settings(profile: str, config: Path | None, *, peer: str | None = None, **overrides: Any) -> Settings:
+    """The configuration in force for a command, about one ``peer`` of the home where it is; ``overrides``: its options,
+    by dotted key with ``__`` for the dot."""
     dotted = {key.replace("__", "."): value for key, value in overrides.items()}
-    return load_settings("local" if profile == "local" else "join", config, dotted, os.environ)
+    if peer is not None:
+        require_peer_name(peer)
+    return load_settings("local" if profile == "local" else "join", config, dotted, os.environ, peer=peer)
 
 
 def local(
@@ -59,9 +71,10 @@ def local(
     as_json: bool,
     host_options: Sequence[str],
     peer_options: Sequence[str],
+    json_logs: bool = False,
 ) -> int:
     """A private swarm on this machine; returns the exit code."""
-    from swarm.launcher import Launcher, show_dashboard, show_lines
+    from swarm.launcher import Launcher, lines_through, show_dashboard
     from swarm.observe.summary import summary
     from swarm.process import run_until_signal
 
@@ -70,32 +83,61 @@ def local(
     require_writable(home.root)
     save_resolved(chosen)
     launcher = Launcher(home, num_peers, num_rounds, started_at, host_options, peer_options)
-    show = show_dashboard if tui and sys.stdout.isatty() else show_lines
+    telling = telling_of(chosen, json_logs, started_at)
+    show = show_dashboard if tui and not json_logs and sys.stdout.isatty() else lines_through(telling)
     code = run_until_signal(lambda: launcher.run(show))
     if as_json:
         print(json.dumps(summary(home.root, started_at)), flush=True)
     return code
 
 
-def host(chosen: Settings, *, which: str | None = None, as_json: bool) -> int:
+def host(chosen: Settings, *, which: str | None = None, as_json: bool, json_logs: bool = False) -> int:
     """Chain, gate and bootnode for others, until a signal; prints the join token. On a configured chain it is only the
     bootnode, of the run ``which`` (see ``swarm.app.guesting``)."""
     from swarm.process import run_until_signal
 
     require_writable(chosen.home)
-    return run_until_signal(lambda: _host(chosen, which, as_json))
+    telling = telling_of(chosen, json_logs, time.time(), only="host")
+    return run_until_signal(lambda: _host(chosen, which, as_json, telling))
 
 
-def run(chosen: Settings, find: Find, *, name: str, num_rounds: int | None, since: float, lines: bool) -> int:
+def run(
+    chosen: Settings,
+    find: Find,
+    *,
+    name: str,
+    num_rounds: int | None,
+    since: float,
+    lines: bool,
+    json_logs: bool = False,
+) -> int:
     """One peer, until ``num_rounds`` rounds since ``since`` (unix seconds) are over or a signal ends it.
 
-    ``lines``: tell on stderr what happens.
+    ``lines``: tell on stderr what happens; ``json_logs``: as JSON.
     """
     from swarm.process import run_until_signal
 
     require_peer_name(name)
     require_writable(chosen.home)
-    return run_until_signal(lambda: _peer(chosen, name, find, num_rounds, since, lines))
+    telling = telling_of(chosen, json_logs, time.time(), only=name)
+    find = naming_the_run(find, telling)
+    return run_until_signal(lambda: _peer(chosen, name, find, num_rounds, since, lines or json_logs, telling))
+
+
+def up(
+    chosen: Settings, *, names: Sequence[str], num_rounds: int | None, options: Sequence[str], json_logs: bool = False
+) -> int:
+    """Several peers of this home in somebody's swarm, looked after: started again when they die or stall."""
+    from swarm.keeper import Keeper
+    from swarm.process import run_until_signal
+
+    for name in names:
+        require_peer_name(name)
+    require_writable(chosen.home)
+    started_at = time.time()
+    keeper = Keeper(Home(chosen.home), names, num_rounds, started_at, options)
+    telling = telling_of(chosen, json_logs, started_at)
+    return run_until_signal(lambda: keeper.run(telling))
 
 
 def show(what: str, home: Path | None, as_json: bool, *, count: int = 10) -> None:
@@ -165,16 +207,21 @@ def verify(chosen: Settings, find: Find, round_number: int, peer: str, *, level:
 # --- running ---------------------------------------------------------------------------------------------------------
 
 
-async def _host(chosen: Settings, which: str | None, as_json: bool) -> int:
+async def _host(chosen: Settings, which: str | None, as_json: bool, telling: Telling | None) -> int:
     from swarm.guardian import start_guardian
+    from swarm.pulse import ServiceManager
+    from swarm.watching import events_printed
 
+    logs = events_printed(chosen.home, time.time(), telling, only="host") if telling is not None else nullcontext()
     with start_guardian():
         hosting = await _hosting(chosen, which)
         try:
             print(json.dumps({"token": hosting.token_text}) if as_json else hosting.token_text, flush=True)
             if sys.stdout.isatty():
                 print("Others join with `swarm run --join` and this line. Ctrl-C ends the host.", file=sys.stderr)
-            await hosting.serve()
+            ServiceManager().tell("READY=1", "STATUS=Others can join.")
+            async with logs:
+                await hosting.serve()
         finally:
             await hosting.close()
     return 0
@@ -197,7 +244,15 @@ async def _hosting(chosen: Settings, which: str | None) -> Any:
     return await build_host(chosen)
 
 
-async def _peer(chosen: Settings, name: str, find: Find, num_rounds: int | None, since: float, lines: bool) -> int:
+async def _peer(
+    chosen: Settings,
+    name: str,
+    find: Find,
+    num_rounds: int | None,
+    since: float,
+    lines: bool,
+    telling: Telling | None,
+) -> int:
     from swarm.app.building import open_peer
     from swarm.guardian import start_guardian
     from swarm.observe.eventlog import first_round_since
@@ -211,7 +266,7 @@ async def _peer(chosen: Settings, name: str, find: Find, num_rounds: int | None,
         await warn_before_joining(chosen, find, name)
     with start_guardian():
         async with (
-            events_printed(home.root, time.time()) if lines else nullcontext(),
+            events_printed(home.root, time.time(), telling, only=name) if lines else nullcontext(),
             open_peer(chosen, name, find, password) as peer,
         ):
             await peer.run(num_rounds, first_round_since(home.peer(name).events_file, since))

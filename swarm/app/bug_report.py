@@ -29,10 +29,11 @@ from identity.wallet import open_wallet
 from protocol.errors import ConfigError, SwarmError
 from protocol.run import JoinToken
 from swarm.app.identity_care import identity_of
-from swarm.config import Settings, without_secrets
+from swarm.config import Settings
 from swarm.home import Home, PeerHome
 from swarm.joining import read_join_file
 from swarm.redaction import forms_of, redacted, secrets_in_url
+from swarm.resolved import without_secrets
 
 LAST_EVENTS = 500
 _TAIL_BYTES = 2 * 1024 * 1024

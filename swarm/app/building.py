@@ -19,22 +19,24 @@ from identity.signer import Signer
 from identity.signing_keys import load_signing_keys
 from identity.wallet import Wallet, open_wallet
 from protocol.errors import BadRecord, ConfigError
-from protocol.events import Joined, PeerStarted, Progress, RecordRejected, Stopped
+from protocol.events import Joined, MemoryShrunk, PeerStarted, Progress, RecordRejected, Stopped
 from protocol.run import JoinToken
 from rewards.outbox import Outbox
 from swarm.app import chain_access
 from swarm.app.addresses import announced_addresses
 from swarm.app.asking import open_run_task
 from swarm.app.finding import Find
+from swarm.app.looks import Looks, open_looks
 from swarm.checkpoint import Checkpoints
 from swarm.config import Settings
+from swarm.dht.counted import CountedTransport, Tally
 from swarm.engine_room import EngineRoom
 from swarm.exam import Exam
 from swarm.home import Home
 from swarm.journal import Journal
 from swarm.node import Node
 from swarm.observe.eventlog import EventLog
-from swarm.policy.base import Engine, parts_of
+from swarm.policy.base import parts_of
 from swarm.presence import Spoken, announce, require_only_one
 from swarm.process import peak_mb
 from swarm.settling import Settler
@@ -72,7 +74,8 @@ async def open_peer(chosen: Settings, name: str, find: Find, password: str | Non
         async with AsyncExitStack() as parts:
             parts.callback(events.close)
             parts.push(_last_event(events))
-            yield await _build_node(chosen, name, find, signer, wallet, events, parts)
+            looks = open_looks(chosen, name, events, parts)
+            yield await _build_node(chosen, name, find, signer, wallet, events, parts, looks)
 
 
 async def _build_node(
@@ -83,12 +86,14 @@ async def _build_node(
     wallet: Wallet,
     events: EventLog,
     parts: AsyncExitStack,
+    looks: Looks,
 ) -> Node:
     events.append(Progress("loading libraries"))
     from swarm.dht.libp2p import Libp2pSettings, start_libp2p
 
     token = await find()
     run, contracts = token.run, chain_access.contracts_of(token)
+    looks.know(run)
     if run.audit.engine != chosen.audit.engine:
         events.append(Progress(f"this run computes with the {run.audit.engine} engine"))
     troubles = Troubles(events)
@@ -125,8 +130,9 @@ async def _build_node(
 
     task = await open_run_task(run, QuestionFiles(Home(chosen.home).questions), transport, token.bootnodes, events)
     engine = await loading
+    engine.on_shrink = lambda megabytes: events.append(MemoryShrunk("sampling", megabytes))
     run_home = home.run(run.id)
-    watch = Stopwatch(time.time)
+    watch, tally = Stopwatch(time.time), Tally()
     bench = Bench(
         run=run,
         contracts=contracts,
@@ -135,7 +141,7 @@ async def _build_node(
         engine_name=engine.name,
         profile=engine.profile,
         room=room,
-        transport=transport,
+        transport=CountedTransport(transport, tally),
         checkpoints=Checkpoints(run_home.states),
         shelf=Shelf(run_home.held),
         journal=Journal(run_home.journal),
@@ -143,6 +149,7 @@ async def _build_node(
         watch=watch,
         now=time.time,
         genesis=await room.call(parts_of, engine),
+        tally=tally,
     )
     outbox = Outbox(run_home.outbox_file, depth=chain_access.depth_of(chosen, run.chain_id))
     settler = Settler(chain, outbox, signer.wallet, events, troubles)
@@ -164,16 +171,23 @@ async def _build_node(
     )
 
 
-def open_engine(chosen: Settings, token: JoinToken) -> Engine:
+def open_engine(chosen: Settings, token: JoinToken) -> ModelEngine:
     """The engine of these settings for a run, in the run's first state. Blocking: takes seconds, and memory."""
+    from swarm.policy.memory import memory_told
+
     run = token.run
-    return _engine_class(run.audit.engine).open(
-        chosen.model_location() if chosen.run.model != "tiny" else _bundled_or_named(chosen, token),
-        run.learn,
-        device=chosen.engine.device,
-        temperature=run.game.temperature_milli / 1000,
-        num_threads=chosen.engine.threads or 1,
-    )
+    with memory_told(
+        "The model does not fit this machine's memory",
+        "The peer did not start; credits are not touched.",
+        "End other programs, run fewer peers on this machine, or join a run with a smaller model.",
+    ):
+        return _engine_class(run.audit.engine).open(
+            chosen.model_location() if chosen.run.model != "tiny" else _bundled_or_named(chosen, token),
+            run.learn,
+            device=chosen.engine.device,
+            temperature=run.game.temperature_milli / 1000,
+            num_threads=chosen.engine.threads or 1,
+        )
 
 
 def _engine_class(name: str) -> type[ModelEngine]:

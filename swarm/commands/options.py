@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class LogFormat(StrEnum):
+    """How a command tells on stderr what happens."""
+
+    LINES = "lines"
+    JSON = "json"
+
 
 HomeOption = Annotated[Path | None, typer.Option("--home", help="Where this swarm keeps its files.")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="A YAML file over the defaults.")]
@@ -21,3 +30,4 @@ RpcOption = Annotated[list[str] | None, typer.Option("--rpc", help="RPC endpoint
 PeerOption = Annotated[str, typer.Option("--peer", help="Which of this home's peers.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show gas and fee; sign and send nothing.")]
 WalletOption = Annotated[Path | None, typer.Option("--wallet", help="Keystore that pays, not HOME/host/wallet.json.")]
+LogsOption = Annotated[LogFormat, typer.Option("--logs", help="What happens, on stderr: lines, or a JSON object each.")]

@@ -14,6 +14,8 @@ from swarm.commands.options import (
     HomeOption,
     JoinOption,
     JsonOption,
+    LogFormat,
+    LogsOption,
     ModelOption,
     PasswordOption,
     PrivateOption,
@@ -38,7 +40,9 @@ def run(
     model: ModelOption = None,
     config: ConfigOption = None,
     password_file: PasswordOption = None,
+    logs: LogsOption = LogFormat.LINES,
     private: PrivateOption = False,
+    kept: Annotated[bool, typer.Option("--kept", help="As part of `swarm up`.", hidden=True)] = False,
     wait_s: Annotated[float, typer.Option("--wait", help="Seconds to wait for HOME/join.yaml.", hidden=True)] = 0.0,
     fresh_since: Annotated[float, typer.Option("--fresh-since", help="… written after this.", hidden=True)] = 0.0,
     since: Annotated[float, typer.Option("--since", help="Count --rounds from this time on.", hidden=True)] = math.inf,
@@ -54,13 +58,44 @@ def run(
     chosen = root.settings(
         profile,
         config,
+        peer=peer,
         home=home,
         run__model=model,
         wallet__password_file=password_file,
         network__port=0 if private else None,  # a fixed port is the host's; its peers on this machine take free ones
+        observe__metrics_port=0 if private else None,
     )
     find = root.token_finder(chosen, join or [], rpc or [], wait_s=wait_s, fresh_since=fresh_since)
-    raise typer.Exit(root.run(chosen, find, name=peer, num_rounds=rounds, since=since, lines=not private))
+    lines, json_logs = not (private or kept), logs is LogFormat.JSON
+    raise typer.Exit(
+        root.run(chosen, find, name=peer, num_rounds=rounds, since=since, lines=lines, json_logs=json_logs)
+    )
+
+
+def up(
+    join: JoinOption = None,
+    rpc: RpcOption = None,
+    peers: Annotated[int, typer.Option("--peers", min=1, max=64, help="How many: they are called 1, 2, …")] = 1,
+    peer: Annotated[list[str] | None, typer.Option("--peer", help="These peers of the home instead.")] = None,
+    rounds: RoundsOption = None,
+    logs: LogsOption = LogFormat.LINES,
+    home: HomeOption = None,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    password_file: PasswordOption = None,
+) -> None:
+    """Several peers in somebody's swarm, kept running: restarted when they die or stall."""
+    from swarm import app as root
+
+    names = peer or [str(number) for number in range(1, peers + 1)]
+    chosen = root.settings("join", config, home=home, run__model=model, wallet__password_file=password_file)
+    root.token_finder(chosen, join or [], rpc or [])  # what is wrong with the token is said once, and now
+    given = {"--model": model, "--config": config, "--password-file": password_file}
+    options = [text for name, value in given.items() if value is not None for text in (name, str(value))]
+    options += [
+        text for name, values in (("--join", join), ("--rpc", rpc)) for one in values or () for text in (name, one)
+    ]
+    raise typer.Exit(root.up(chosen, names=names, num_rounds=rounds, options=options, json_logs=logs is LogFormat.JSON))
 
 
 @group.command()

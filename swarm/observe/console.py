@@ -22,19 +22,25 @@ POLL_S = 0.25
 
 
 class Follower:
-    """New events of all peers and the host of a home, oldest first; those before ``since`` (unix s) are passed over."""
+    """New events of all peers and the host of a home, or of one of them (``only``: a peer's name, or ``host``), oldest
+    first; those before ``since`` (unix s) are passed over."""
 
-    def __init__(self, home: Path, since: float = 0.0) -> None:
+    def __init__(self, home: Path, since: float = 0.0, only: str | None = None) -> None:
         self._home = Path(home)
         self._since = since
+        self._only = only
         self._positions: dict[Path, Position] = {}
         self._names: dict[Path, str] = {}
 
     def poll(self) -> list[tuple[str, LoggedEvent]]:
         """(nickname, event) of everything written since the last call."""
-        found: list[tuple[str, LoggedEvent]] = []
+        return [(nickname, logged) for _, nickname, logged in self.poll_named()]
+
+    def poll_named(self) -> list[tuple[str, str, LoggedEvent]]:
+        """(folder's name, nickname, event) of everything written since the last call."""
+        found: list[tuple[str, str, LoggedEvent]] = []
         for path in (self._home / "host" / EVENTS, *sorted((self._home / "peers").glob(f"*/{EVENTS}"))):
-            more = True
+            more = self._only in (None, path.parent.name)
             while more:
                 chunk = read_from(path, self._positions.get(path, START))
                 self._positions[path], more = chunk.position, chunk.more
@@ -42,8 +48,9 @@ class Follower:
                     if isinstance(logged.event, e.PeerStarted):
                         self._names[path] = logged.event.nickname
                     if logged.at >= self._since:
-                        found.append((self._names.get(path, path.parent.name), logged))
-        return sorted(found, key=lambda one: one[1].at)
+                        name = path.parent.name
+                        found.append((name, self._names.get(path, name), logged))
+        return sorted(found, key=lambda one: one[2].at)
 
 
 class ProgressDisplay:
@@ -113,10 +120,13 @@ class ProgressDisplay:
 
 
 class Printer:
-    """Prints what happens under ``home`` from ``since`` (unix s) on. ``console`` defaults to stderr."""
+    """Prints what happens under ``home``, or to one of its peers (``only``), from ``since`` (unix s) on. ``console``
+    defaults to stderr."""
 
-    def __init__(self, home: Path, since: float = 0.0, console: Console | None = None) -> None:
-        self._follower = Follower(home, since)
+    def __init__(
+        self, home: Path, since: float = 0.0, console: Console | None = None, *, only: str | None = None
+    ) -> None:
+        self._follower = Follower(home, since, only)
         self._console = console or Console(stderr=True)
         self._progress = ProgressDisplay(self._console)
 

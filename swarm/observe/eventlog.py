@@ -168,6 +168,15 @@ def read(path: Path) -> Chunk:
     return Chunk(tuple(events), position, num_garbage)
 
 
+def position_at_end(path: Path) -> Position:
+    """Behind everything that is in the log now: a reader who begins there hears of what is new alone."""
+    position, more = START, True
+    while more:
+        chunk = read_from(path, position)
+        position, more = chunk.position, chunk.more
+    return position
+
+
 def first_round_since(path: Path, since: float) -> int | None:
     """The first round that opened for this log's peer at or after ``since`` (unix seconds), if any did."""
     events = (logged.event for logged in read(path).events if logged.at >= since)

@@ -21,12 +21,17 @@ OTHERS = "(others)"
 
 _INT64 = 2**63 - 1
 
+MAX_NETWORK_OPS = 64
+"""Kinds of operation and result that are counted apart; the program itself knows fewer."""
+
 
 def apply(db: sqlite3.Connection, logged: LoggedEvent) -> None:
     """Fold one event into the tables. The caller owns the transaction."""
     handler = _HANDLERS.get(type(logged.event))
     if handler is not None:
         handler(db, logged, logged.event)
+    if type(logged.event) in PROGRESS:
+        db.execute("UPDATE self SET progress_at = ?", (logged.at,))
 
 
 def _json(items: tuple[Any, ...]) -> str:
@@ -55,7 +60,7 @@ def _started(db: sqlite3.Connection, logged: LoggedEvent, event: e.PeerStarted) 
     db.execute(
         "UPDATE self SET nickname = ?, peer = ?, address = ?, model = ?, engine = ?, version = ?, pid = ?,"
         " started_at = ?, num_starts = num_starts + 1, joined_at = NULL, stopped_at = NULL, stop_why = NULL,"
-        " exit_code = NULL",
+        " exit_code = NULL, opened_since_start = 0, serving = ''",
         (event.nickname, event.peer, event.address, event.model, event.engine, event.version, event.pid, logged.at),
     )
     db.execute("UPDATE problems SET recovered_at = ? WHERE recovered_at IS NULL", (logged.at,))
@@ -82,7 +87,7 @@ def _round_opened(db: sqlite3.Connection, logged: LoggedEvent, event: e.RoundOpe
         " opened_at = excluded.opened_at, closes_at = excluded.closes_at",
         (event.round, event.seed, _json(event.members), _json(event.cohort), event.opened_at, event.closes_at),
     )
-    db.execute("UPDATE self SET round = ?", (event.round,))
+    db.execute("UPDATE self SET round = ?, opened_since_start = 1", (event.round,))
     _phase(db, logged, "open", event.closes_at)
 
 
@@ -285,10 +290,48 @@ def _recovered(db: sqlite3.Connection, logged: LoggedEvent, event: e.Recovered) 
 
 def _stopped(db: sqlite3.Connection, logged: LoggedEvent, event: e.Stopped) -> None:
     db.execute(
-        "UPDATE self SET stopped_at = ?, stop_why = ?, exit_code = ?, peak_mb = max(peak_mb, ?)",
+        "UPDATE self SET stopped_at = ?, stop_why = ?, exit_code = ?, peak_mb = max(peak_mb, ?), serving = ''",
         (logged.at, event.why, event.exit_code, event.peak_mb),
     )
     _phase(db, logged, "stopped")
+
+
+def _serving(db: sqlite3.Connection, logged: LoggedEvent, event: e.Serving) -> None:
+    db.execute("UPDATE self SET serving = ?", (event.url,))
+
+
+def _restarted(db: sqlite3.Connection, logged: LoggedEvent, event: e.Restarted) -> None:
+    db.execute("REPLACE INTO restarts VALUES (?, ?, ?, ?)", (logged.seq, event.why[:400], event.count, logged.at))
+
+
+def _shrunk(db: sqlite3.Connection, logged: LoggedEvent, event: e.MemoryShrunk) -> None:
+    db.execute("REPLACE INTO shrunk VALUES (?, ?, ?, ?)", (logged.seq, event.what[:400], event.megabytes, logged.at))
+
+
+def _skipped(db: sqlite3.Connection, logged: LoggedEvent, event: e.StepSkipped) -> None:
+    db.execute(
+        "REPLACE INTO skipped VALUES (?, ?, ?, ?)", (event.round, event.reason[:64], event.what[:400], logged.at)
+    )
+
+
+def _network_used(db: sqlite3.Connection, logged: LoggedEvent, event: e.NetworkUsed) -> None:
+    for name, count in sorted(event.ops.items())[:MAX_NETWORK_OPS]:
+        op, _, result = name[:64].partition(" ")
+        db.execute(
+            "INSERT INTO network_ops VALUES (?, ?, ?)"
+            " ON CONFLICT (op, result) DO UPDATE SET count = count + excluded.count",
+            (op, result or "ok", min(count, 2**31)),
+        )
+
+
+PROGRESS = frozenset(
+    {
+        e.PeerStarted, e.Joined, e.Registered, e.RoundOpened, e.StageStarted, e.BatchProduced, e.StageEnded, e.Trained,
+        e.StepSkipped, e.ContributionSigned, e.ContributionSeen, e.Attested, e.RoundSettled, e.RoundEnded, e.Claimed,
+        e.Evaluated,
+    }
+)  # fmt: skip
+"""What shows that a peer gets on. Waiting, presence and problems do not."""
 
 
 _HANDLERS: dict[type, Callable[[sqlite3.Connection, LoggedEvent, Any], None]] = {
@@ -321,4 +364,9 @@ _HANDLERS: dict[type, Callable[[sqlite3.Connection, LoggedEvent, Any], None]] = 
     e.Problem: _problem,
     e.Recovered: _recovered,
     e.Stopped: _stopped,
+    e.Serving: _serving,
+    e.Restarted: _restarted,
+    e.MemoryShrunk: _shrunk,
+    e.StepSkipped: _skipped,
+    e.NetworkUsed: _network_used,
 }

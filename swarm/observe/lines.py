@@ -20,6 +20,7 @@ _OUTCOMES = {
     Outcome.LATE: "late: skipped",
     Outcome.NOT_INCLUDED: "not included: the round closed without this peer's work, its step is undone",
     Outcome.NO_QUORUM: "no quorum: too few members attested the result",
+    Outcome.SKIPPED: "skipped: this peer could not take the training step and made no contribution",
 }
 
 
@@ -196,6 +197,13 @@ _WORDS: dict[type, Callable[[Any], str | None]] = {
     e.Evaluated: _evaluated,
     e.Problem: _problem,
     e.Recovered: lambda event: f"over: {plain(event.error, 64)}",
+    e.Serving: lambda event: f"metrics at {plain(event.url, 100)}/metrics, health at {plain(event.url, 100)}/healthz",
+    e.Restarted: lambda event: f"started again ({_num(event.count, 'restart')} in a row): {plain(event.why, 300)}",
+    e.MemoryShrunk: lambda event: (
+        f"memory ran out while {plain(event.what, 40)}: at most {event.megabytes:.3g} MB at once from now on,"
+        " with the same results"
+    ),
+    e.StepSkipped: lambda event: f"round {event.round}: no training step, no contribution: {plain(event.what, 300)}",
     e.Stopped: lambda event: (
         f"stopped: {plain(event.why, 200)} (exit code {event.exit_code}, peak memory {event.peak_mb} MB)"
     ),

@@ -33,11 +33,12 @@ from swarm.observe.views import (
     time_split,
 )
 
-NOT_COMPLETED = (Outcome.NOT_INCLUDED, Outcome.NO_QUORUM)
+NOT_COMPLETED = (Outcome.NOT_INCLUDED, Outcome.NO_QUORUM, Outcome.SKIPPED)
 """Rounds that ended so gave the peer nothing: they are not counted as completed."""
 
 _WORST_FIRST = (
-    Outcome.NOT_INCLUDED, Outcome.NO_QUORUM, Outcome.LATE, Outcome.ALONE, Outcome.PARTIAL, Outcome.COMPLETE,
+    Outcome.NOT_INCLUDED, Outcome.NO_QUORUM, Outcome.SKIPPED, Outcome.LATE, Outcome.ALONE, Outcome.PARTIAL,
+    Outcome.COMPLETE,
 )  # fmt: skip
 _TIME_COLUMNS = ", ".join(f"{part}_s" for part in ("total", *TIME_PARTS))
 
@@ -80,7 +81,7 @@ def peer_status(name: str, store: Store, now: float, alive: Alive) -> PeerStatus
     state = state_of(me["pid"], me["started_at"], me["stopped_at"], alive)
     closes_at = me["phase_closes_at"] if state is State.RUNNING else None
     (completed,) = store.rows(
-        "SELECT count(*) FROM rounds WHERE outcome IS NOT NULL AND outcome NOT IN (?, ?)", *NOT_COMPLETED
+        "SELECT count(*) FROM rounds WHERE outcome IS NOT NULL AND outcome NOT IN (?, ?, ?)", *NOT_COMPLETED
     )
     return PeerStatus(
         name=name,

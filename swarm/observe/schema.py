@@ -6,7 +6,7 @@ Units: ``at`` unix seconds, ``_s`` seconds, ``micro`` millionths of a credit, ``
 ``wei`` decimal text (larger than SQLite's integers).
 """
 
-VERSION = 3
+VERSION = 4
 
 TABLES = """
 CREATE TABLE log (
@@ -23,7 +23,8 @@ CREATE TABLE self (
     joined_at REAL, registered INTEGER NOT NULL DEFAULT 0,
     stopped_at REAL, stop_why TEXT, exit_code INTEGER, peak_mb INTEGER NOT NULL DEFAULT 0,
     round INTEGER NOT NULL DEFAULT 0, phase TEXT NOT NULL DEFAULT '', phase_since REAL, phase_closes_at REAL,
-    settled_micro INTEGER NOT NULL DEFAULT 0, claimed_micro INTEGER NOT NULL DEFAULT 0, balance_wei TEXT
+    settled_micro INTEGER NOT NULL DEFAULT 0, claimed_micro INTEGER NOT NULL DEFAULT 0, balance_wei TEXT,
+    progress_at REAL, opened_since_start INTEGER NOT NULL DEFAULT 0, serving TEXT NOT NULL DEFAULT ''
 );
 INSERT INTO self (one) VALUES (1);
 
@@ -112,6 +113,18 @@ CREATE TABLE problems (
     seq INTEGER PRIMARY KEY, error TEXT NOT NULL, what TEXT NOT NULL, so_what TEXT NOT NULL, next_step TEXT NOT NULL,
     at REAL NOT NULL, recovered_at REAL
 );
+
+CREATE TABLE restarts (seq INTEGER PRIMARY KEY, why TEXT NOT NULL, count INTEGER NOT NULL, at REAL NOT NULL);
+
+CREATE TABLE shrunk (seq INTEGER PRIMARY KEY, what TEXT NOT NULL, megabytes REAL NOT NULL, at REAL NOT NULL);
+
+CREATE TABLE skipped (
+    round INTEGER PRIMARY KEY, reason TEXT NOT NULL, what TEXT NOT NULL, at REAL NOT NULL
+);
+
+CREATE TABLE network_ops (
+    op TEXT, result TEXT, count INTEGER NOT NULL, PRIMARY KEY (op, result)
+) WITHOUT ROWID;
 
 CREATE TABLE questions (seq INTEGER PRIMARY KEY, round INTEGER NOT NULL, played BLOB NOT NULL);
 """

@@ -61,13 +61,18 @@ def sendings(home: Path) -> tuple[Sending, ...]:
 
     Raises ``SwarmError`` for a damaged file.
     """
-    found: list[Sending] = []
-    for folder in sorted(path for path in (home / "peers").glob("*") if path.is_dir()):
-        entries = [entry for path in sorted(folder.glob("transactions/*.log")) for entry in read_entries(path)]
-        for path in sorted(folder.glob("runs/*/outbox.log")):
-            for item in replay(DurableLines(path).read()).values():
-                found.append(_sending(folder.name, path.parent.name, item, entries))
-    return tuple(sorted(found, key=lambda one: one.queued_at))
+    folders = sorted(path for path in (home / "peers").glob("*") if path.is_dir())
+    return tuple(sorted((one for folder in folders for one in sendings_of(folder)), key=lambda one: one.queued_at))
+
+
+def sendings_of(folder: Path) -> list[Sending]:
+    """The same for one peer's folder. Raises ``SwarmError`` for a damaged file."""
+    entries = [entry for path in sorted(folder.glob("transactions/*.log")) for entry in read_entries(path)]
+    return [
+        _sending(folder.name, path.parent.name, item, entries)
+        for path in sorted(folder.glob("runs/*/outbox.log"))
+        for item in replay(DurableLines(path).read()).values()
+    ]
 
 
 def outbox_table(found: Sequence[Sending], now: float) -> RenderableType:

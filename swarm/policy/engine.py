@@ -7,13 +7,13 @@ how tokens are drawn, how log-probabilities are computed and how a step runs.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self, TypeVar
 
 import torch
 
-from protocol.errors import ConfigError
+from protocol.errors import ConfigError, OutOfMemory
 from protocol.ids import ContentId
 from protocol.run import LearnRules
 from swarm.grpo.adamw import TrainState
@@ -22,10 +22,13 @@ from swarm.policy.base import Completion, Prompt, SampleRequest, Sampling, StepR
 from swarm.policy.generate import Drawn, Limits
 from swarm.policy.load import LoadedModel
 from swarm.policy.lora import copy_of, open_model
+from swarm.policy.memory import memory_told
 from swarm.policy.state import genesis_hash, load_state, save_state, state_hash
 from swarm.policy.text import TextCodec
 
 _LOG_PROBS_AT_ONCE = 16
+
+Result = TypeVar("Result")
 
 
 class ModelEngine(ABC):
@@ -52,6 +55,8 @@ class ModelEngine(ABC):
         self._text = TextCodec(loaded.tokenizer, loaded.vocab_size)
         self._reference = reference or (copy_of(loaded, is_trained=False) if rules.beta_nano else None)
         self._state = TrainState(*trainable(loaded), base=loaded.base)
+        self.on_shrink: Callable[[float], None] = lambda megabytes: None
+        """Told on the engine's thread when memory ran out while drawing, with what is drawn in from now on."""
 
     @classmethod
     def open(
@@ -88,11 +93,15 @@ class ModelEngine(ABC):
 
     def generate(self, requests: Sequence[SampleRequest], sampling: Sampling) -> list[Completion]:
         """One completion per request, in order; each depends on (weights, prompt, seed, sampling) alone (see the
-        engine for its last bits). Raises ``ConfigError`` when a prompt and its completion exceed the model's context.
+        engine for its last bits). Where memory runs out it is done again with less at once, now and later on.
+
+        Raises ``ConfigError`` when a prompt and its completion exceed the model's context, ``OutOfMemory`` when not
+        even one fits.
         """
         prompts = [self._text.encode(request.prompt) for request in requests]
         self._require_room(prompts, sampling.max_new_tokens)
-        drawn = self._draw(prompts, [request.seed for request in requests], sampling)
+        seeds = [request.seed for request in requests]
+        drawn = self._fitting(lambda: self._draw(prompts, seeds, sampling))
         texts = self._text.texts_of([completion.tokens for completion in drawn])
         return [Completion(row.tokens, text, row.ended) for row, text in zip(drawn, texts, strict=True)]
 
@@ -118,9 +127,21 @@ class ModelEngine(ABC):
     def step(self, samples: Sequence[TrainSample], seed: int) -> StepReport:
         """One round's updates (see ``swarm.grpo.step.train``). Samples with equal prompts form a group.
 
-        Raises ``ValueError`` without samples or for token ids outside the vocabulary, before anything changes.
+        Raises ``ValueError`` without samples or for token ids outside the vocabulary, before anything changes, and
+        ``OutOfMemory``: then the state may be half changed, and one has to be loaded before going on. It is not tried
+        with less at once: how a step is cut into passes is a part of what it computes.
         """
-        return self._train([self._sample(sample) for sample in samples], seed)
+        encoded = [self._sample(sample) for sample in samples]
+        try:
+            with memory_told(
+                "The training step does not fit this machine's memory",
+                "This peer skips the round and earns nothing in it; credits it has are not touched.",
+                "End other programs, run fewer peers on this machine, or join a run with a smaller model or batch.",
+            ):
+                return self._train(encoded, seed)
+        finally:
+            for parameter in self._state.parameters:
+                parameter.grad = None
 
     def state_hash(self) -> ContentId:
         """The state's Merkle root (format: ``verde.commit``)."""
@@ -133,6 +154,27 @@ class ModelEngine(ABC):
     def load(self, directory: Path) -> None:
         """Replace the state by a saved one. Raises ``ConfigError`` when it is damaged or of another model."""
         load_state(self._state, directory)
+
+    def _fitting(self, drawing: Callable[[], Result]) -> Result:
+        """What ``drawing`` gives, tried again with half as much at once for as long as memory runs out."""
+        while True:
+            try:
+                with memory_told(
+                    "Not even one completion fits this machine's memory",
+                    "The stage is skipped; credits are not touched.",
+                    "End other programs, run fewer peers on this machine, or join a run with a smaller model.",
+                ):
+                    return drawing()
+            except OutOfMemory:
+                limits = self._limits.halved()
+                if limits is None:
+                    raise
+            self._take_limits(limits)
+            self.on_shrink(limits.max_cache_bytes / 1e6)
+
+    def _take_limits(self, limits: Limits) -> None:
+        """Draw within ``limits`` from now on."""
+        self._limits = limits
 
     def _sample(self, sample: TrainSample) -> Sample:
         self._text.check(sample.tokens)

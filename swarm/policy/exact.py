@@ -6,6 +6,7 @@ checks, and a training step is a function of state, samples and seed that anybod
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -83,7 +84,8 @@ class ExactEngine(ModelEngine):
         claimed = [
             plausible_tokens(completion.tokens, self._vocabulary, sampling.max_new_tokens) for completion in completions
         ]
-        redrawn = self._redraw(prompts, [request.seed for request in requests], claimed, sampling)
+        seeds = [request.seed for request in requests]
+        redrawn = self._fitting(lambda: self._redraw(prompts, seeds, claimed, sampling))
         return [
             first_difference(completion, tokens, found, self._vocabulary)
             for completion, tokens, found in zip(completions, claimed, redrawn, strict=True)
@@ -102,6 +104,7 @@ class ExactEngine(ModelEngine):
             limits=self._limits,
             reference=self._reference,
         )
+        other.on_shrink = self.on_shrink
         adopt_parts(other._state, parts)
         _require_numbers(other._state)
         return other
@@ -148,6 +151,13 @@ class ExactEngine(ModelEngine):
                 num_tokens_per_pass=self._tokens_per_pass,
                 optimiser=exact_adamw,
             )
+
+    def _take_limits(self, limits: Limits) -> None:
+        """Here the pass shrinks, too: it bounds what is drawn at once, and changes no bit of it."""
+        shrunk = dataclasses.replace(limits, max_pass_bytes=max(1, limits.max_pass_bytes // 2))
+        super()._take_limits(shrunk)
+        self._room = Room(shrunk.max_cache_bytes, shrunk.max_pass_bytes)
+        self._decoder = None  # its slices of the weights are made again when they are needed
 
     def _policy(self, loaded: LoadedModel) -> LogProbs:
         return lambda samples: completion_log_probs(loaded, samples, self._temperature)

@@ -8,6 +8,7 @@ Shapes: P prompts, B rows, L padded prompt length, T new tokens, V vocabulary. P
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,9 @@ Ids = tuple[int, ...]
 _MASK_IN_CACHE = torch.ones((1, 1, 1, 1), dtype=torch.bool)
 """Four dimensions tell the model not to build a mask: while decoding, the shared cache knows what each row reads."""
 
+_LEAST_CACHE_BYTES = 128 << 10
+"""Where drawing does not fit with so little, it does not fit at all."""
+
 _COMPACT_BELOW = 0.75
 """Rows are copied to leave finished ones behind when at most this share of them is still alive."""
 
@@ -39,6 +43,17 @@ class Limits:
     max_prompt_tokens: int = 8192
     max_cache_bytes: int = 64 << 20
     max_pass_bytes: int = 32 << 20
+
+    def halved(self) -> Limits | None:
+        """Half as much at once, for drawing only (``max_pass_bytes`` stays); ``None`` when that is hardly anything."""
+        if self.max_cache_bytes <= _LEAST_CACHE_BYTES:
+            return None
+        return dataclasses.replace(
+            self,
+            max_rows=max(1, self.max_rows // 2),
+            max_prompt_tokens=max(1, self.max_prompt_tokens // 2),
+            max_cache_bytes=self.max_cache_bytes // 2,
+        )
 
 
 @dataclass(frozen=True)

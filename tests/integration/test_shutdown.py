@@ -18,6 +18,7 @@ pytestmark = pytest.mark.integration
 
 NAMES = ("1", "2")
 LOCAL = ("local", "--peers", str(len(NAMES)))
+SECOND_SCREEN = b"\x1b[?1049h"
 GONE_S = 15.0
 """Seconds in which everything must have ended; on a quiet machine it takes two or three."""
 
@@ -63,11 +64,19 @@ def test_a_signal_to_the_launcher_ends_everything(
     wait_until(family.is_gone, f"every process has ended: {family.members()}", GONE_S)
 
 
-def test_q_in_the_dashboard_ends_everything_well(home: Path, logs: list[PeerLog], family: Family) -> None:
+def test_a_killed_dashboard_is_shown_again_and_q_ends_everything_well(
+    home: Path, logs: list[PeerLog], family: Family
+) -> None:
     before = [log.now() for log in logs]
     terminal = Terminal(command_line([*LOCAL, "--home", str(home)]), environment(family, {}))
     everything_runs(logs, before, family)
-    assert b"\x1b[?1049h" in terminal.drawn, "the dashboard has the screen"
+    assert terminal.drawn.count(SECOND_SCREEN) == 1, "the dashboard has the screen"
+    (dashboard,) = family.of("-m", "tui")
+    peers = {process.pid for process in family.of("swarm.cli", "run")}
+    dashboard.kill()
+    wait_until(lambda: terminal.drawn.count(SECOND_SCREEN) == 2, "the dashboard has the screen again")
+    assert {process.pid for process in family.of("swarm.cli", "run")} == peers, "nobody noticed"
+    wait_until(lambda: family.of("-m", "tui") and b"Quit" in terminal.drawn.rpartition(SECOND_SCREEN)[2], "it is drawn")
     terminal.press("q")
     assert terminal.process.wait(GONE_S) == 0
     assert b"\x1b[?1049l" in terminal.drawn, "the screen is given back"

@@ -71,4 +71,4 @@ def test_the_type_comes_first_so_that_a_log_can_be_searched():
 
 def test_a_round_that_went_less_than_well_has_a_name():
     names = {str(outcome) for outcome in Outcome}
-    assert names == {"complete", "alone", "partial", "late", "not_included", "no_quorum"}
+    assert names == {"complete", "alone", "partial", "late", "not_included", "no_quorum", "skipped"}

@@ -4,11 +4,14 @@ import signal
 import sys
 import time
 
+import msgspec
 import pytest
 
 from protocol.errors import ChainError, NetworkError
+from protocol.events import Restarted
 from swarm import children
-from swarm.children import MAX_RESTARTS, MAX_SAME_FAILURES, Child, describe_exit
+from swarm.children import MAX_RESTARTS, MAX_SAME_FAILURES, RESTARTED, Child, describe_exit
+from swarm.observe.health import WELL, Condition, Health
 
 
 @pytest.fixture(autouse=True)
@@ -171,3 +174,80 @@ def test_exits_have_words():
     assert describe_exit(3) == "exit code 3"
     assert describe_exit(-9) == "signal SIGKILL"
     assert describe_exit(-15) == "signal SIGTERM"
+
+
+# --- a child that lives and does not get on ---------------------------------------------------------------------------
+
+
+def looking(*conditions, elsewhere=False):
+    """A look that finds these conditions, one after the other, the last one for ever."""
+    left = list(conditions)
+
+    def look():
+        condition = left.pop(0) if len(left) > 1 else left[0]
+        why = f"No progress for {len(left)} s. Last known: training."
+        return Health(condition in WELL, condition, why, 3, "train", 1.0, 9.0, 4.0, elsewhere)
+
+    return look
+
+
+@pytest.mark.asyncio
+async def test_a_stalled_child_is_started_again_and_both_sides_say_why(tmp_path, monkeypatch):
+    monkeypatch.setattr(children, "LOOK_S", 0.05)
+    program = (
+        f"import os, time; told = os.environ.get('{RESTARTED}')\n"
+        "if told: print(told); raise SystemExit(0)\n"
+        "print('hangs', flush=True); time.sleep(600)"
+    )
+    child, told = child_of(tmp_path, program, look=looking(Condition.PLAYING, Condition.STALLED, Condition.PLAYING))
+    assert await child.supervise() == 0
+    why = "is stalled: No progress for 1 s. Last known: training"
+    assert told == [f"peer 1 {why}; starting it again in 0.01 s."]
+    restarted = msgspec.json.decode(child.last_words(1), type=Restarted)
+    assert restarted == Restarted(why, 1)
+
+
+@pytest.mark.asyncio
+async def test_a_stall_whose_cause_is_elsewhere_is_told_once_and_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(children, "LOOK_S", 0.02)
+    look = looking(Condition.STALLED, Condition.STALLED, Condition.STALLED, Condition.PLAYING, elsewhere=True)
+    child, told = child_of(tmp_path, "print('lives', flush=True); import time; time.sleep(600)", look=look)
+    supervising = asyncio.ensure_future(child.supervise())
+    await until(lambda: len(told) == 2)
+    await child.stop()
+    await supervising
+    assert told == [
+        "peer 1 is stalled, and starting it again would not help: No progress for 3 s. Last known: training.",
+        "peer 1 gets on again.",
+    ]
+    assert child.log_file.read_text().count("lives") == 1
+
+
+@pytest.mark.asyncio
+async def test_a_log_that_cannot_be_read_is_told_once_and_is_no_stall(tmp_path, monkeypatch):
+    monkeypatch.setattr(children, "LOOK_S", 0.01)
+    num_looks = []
+
+    def look():
+        num_looks.append(1)
+        raise OSError("disk on fire")
+
+    child, told = child_of(tmp_path, "import time; time.sleep(600)", look=look)
+    supervising = asyncio.ensure_future(child.supervise())
+    await until(lambda: len(num_looks) >= 3)
+    await child.stop()
+    await supervising
+    assert told == ["peer 1 cannot be looked at: disk on fire"]
+
+
+@pytest.mark.asyncio
+async def test_one_that_never_gives_up_still_ends_for_what_cannot_change(tmp_path, monkeypatch):
+    monkeypatch.setattr(children, "LONGEST_PAUSE_S", 0.01)
+    flag = tmp_path / "count"
+    program = (
+        f"import pathlib; p = pathlib.Path({str(flag)!r}); n = len(p.read_text()) if p.exists() else 0\n"
+        "p.write_text('x' * (n + 1)); raise SystemExit(3 if n == 8 else 4)"
+    )
+    child, told = child_of(tmp_path, program, gives_up=False)
+    assert await child.supervise() == 3
+    assert len(told) == 8 > MAX_RESTARTS

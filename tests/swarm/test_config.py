@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from protocol.errors import ConfigError
 from protocol.ids import ContentId
 from protocol.run import FamilySpec, TaskSpec
-from swarm.config import CONFIGS, REPOSITORY, Settings, known_keys, load_settings, save_resolved
+from swarm.config import REPOSITORY, Settings, known_keys, load_settings
+from swarm.resolved import save_resolved
 
 GENESIS = ContentId("ab" * 32)
 TASK = TaskSpec("sums", "1", (FamilySpec("chain_sum", 1, "{}"),), 8)
@@ -107,7 +108,7 @@ def test_an_unknown_variable_is_refused_with_the_nearest_known_one(variable, mea
     [
         ("run: {sed: 1}", "run.sed", "Did you mean run.seed?"),
         ("runs: {seed: 1}", "runs", "Did you mean run?"),
-        ("zzz: 1", "zzz", "configs/README.md lists all settings."),
+        ("zzz: 1", "zzz", "docs/configuration.md lists all settings."),
         ("seed: 1", "seed", "Did you mean run.seed?"),
     ],
 )
@@ -248,7 +249,7 @@ def test_the_resolved_configuration_is_written_without_secrets_and_reads_back(ho
 
 
 def test_every_setting_has_a_help_text_and_is_listed_for_readers():
-    listed = (CONFIGS / "README.md").read_text()
+    listed = (REPOSITORY / "docs" / "configuration.md").read_text()
     for key, text in known_keys().items():
         assert text.endswith("."), key
         assert f"`{key}`" in listed, key
@@ -258,3 +259,23 @@ def test_nobody_reads_the_environment_behind_the_configurations_back():
     tree = ast.parse((REPOSITORY / "swarm" / "config.py").read_text())
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     assert "os" not in imported
+
+
+def test_a_peers_own_file_lies_over_the_homes_and_under_the_environment(home):
+    written(home / "config.yaml", "engine: {threads: 2}\nnetwork: {port: 1000}\nrun: {name: shared}\n")
+    written(home / "peers" / "2" / "config.yaml", "network: {port: 2000}\nengine: {threads: 3}\n")
+    first = load_settings("join", overrides={"home": home}, peer="1")
+    second = load_settings("join", overrides={"home": home}, environment={"SWARM_ENGINE__THREADS": "4"}, peer="2")
+    assert (first.network.port, first.engine.threads) == (1000, 2)
+    assert (second.network.port, second.engine.threads, second.run.name) == (2000, 4, "shared")
+    assert load_settings("join", overrides={"home": home}).network.port == 1000
+
+
+def test_a_peers_own_file_cannot_move_the_home_and_its_mistakes_are_named(home):
+    file = written(home / "peers" / "1" / "config.yaml", "home: ./elsewhere\n")
+    with pytest.raises(ConfigError, match="home cannot be set for one peer"):
+        load_settings("join", overrides={"home": home}, peer="1")
+    file.write_text("network: {prt: 1}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_settings("join", overrides={"home": home}, peer="1")
+    assert str(file) in caught.value.what

@@ -13,6 +13,7 @@ from swarm.round import (
     Contributed,
     EndStage,
     Finish,
+    GaveUp,
     Generate,
     Happening,
     Judged,
@@ -193,6 +194,34 @@ def test_who_is_leaving_is_not_waited_for() -> None:
     assert actions[-1] == Generate(Stage.CRITIQUE, 13)
 
 
+def test_who_gives_up_its_step_signs_nothing_and_still_judges_the_others() -> None:
+    state, _ = begin(ANN, ALL, (ANN, BOB, EVE), RULES, now=0)
+    history = [step for n, stage in enumerate(STAGES) for step in full_stage(stage, n + 1)]
+    state, actions = play(state, *history, (5, GaveUp()))
+    assert state.phase is Phase.CONTRIBUTE
+    assert Contribute() not in actions
+    state, actions = play(state, (6, Contributed(BOB)), (6, Contributed(EVE)), (6, Judged()))
+    assert (state.phase, actions) == (Phase.AGREE, [Propose()])
+    _, actions = play(state, (7, Recorded(settled=True, included=False)))
+    assert actions == [Finish(Outcome.SKIPPED)]
+    _, actions = play(state, (7, Recorded(settled=False, included=False)))
+    assert actions == [Finish(Outcome.NO_QUORUM)]
+
+
+def test_giving_up_means_something_in_training_only() -> None:
+    state, _ = begin(ANN, ALL, (ANN, BOB, EVE), RULES, now=0)
+    assert play(state, (1, GaveUp())) == (state, [])
+
+
+def test_a_peer_that_decided_and_then_gave_up_is_not_waited_for() -> None:
+    state, _ = begin(ANN, ALL, (ANN, BOB, EVE), RULES, now=0)
+    history = [step for n, stage in enumerate(STAGES) for step in full_stage(stage, n + 1)]
+    state, _ = play(state, *history, (5, Trained()), (6, Contributed(ANN)), (6, Contributed(BOB)), (6, Judged()))
+    assert state.phase is Phase.CONTRIBUTE
+    state, _ = play(state, (6, Leaving(EVE)))
+    assert state.phase is Phase.AGREE
+
+
 def test_a_round_closed_by_the_clock_and_one_that_left_me_out_have_their_own_names() -> None:
     state, _ = begin(ANN, ALL, (ANN,), RULES, now=0)
     assert play(state, (1, Recorded(settled=False, included=False)))[1] == [Finish(Outcome.NO_QUORUM)]
@@ -206,6 +235,7 @@ happenings = st.one_of(
     st.sampled_from([ANN, BOB, EVE]).map(Contributed),
     st.sampled_from([BOB, EVE]).map(Leaving),
     st.just(Judged()),
+    st.just(GaveUp()),
     st.just(Tick()),
 )
 

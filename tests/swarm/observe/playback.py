@@ -63,7 +63,7 @@ def played(round: int, peers: list[int]) -> e.QuestionPlayed:
     for index, peer in enumerate(peers):
         right = wobble("right", peer, round) < skill(peer, round) * 2 - 1 or index == 0
         said = truth if right else str(len(asked) + peer)
-        label = "ABCDEFGH"[index]
+        label = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[index]
         answers.append(
             Said(
                 peer_id(peer),

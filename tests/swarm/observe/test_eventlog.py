@@ -4,7 +4,20 @@ import threading
 import pytest
 
 from protocol.errors import SwarmError
-from protocol.events import EVENT_TYPES, HeldBack, Progress, QuestionPlayed, Recovered, Said, Trained
+from protocol.events import (
+    EVENT_TYPES,
+    HeldBack,
+    MemoryShrunk,
+    NetworkUsed,
+    Progress,
+    QuestionPlayed,
+    Recovered,
+    Restarted,
+    Said,
+    Serving,
+    StepSkipped,
+    Trained,
+)
 from protocol.ids import ContentId, PeerId
 from swarm.observe.eventlog import LINE_CAP, START, EventLog, follow, read, read_from
 from tests.swarm.observe import playback
@@ -30,8 +43,15 @@ def test_what_is_written_is_read_with_its_time_and_number(tmp_path):
 
 
 def test_every_kind_of_event_survives_the_log(tmp_path):
-    events = [event for _, event in playback.script(0, 3, 1, degraded=True)]
-    events += [Recovered("ChainUnreachable"), HeldBack(3, 1.5)]
+    events = [event for _, event in playback.script(0, 3, 1, degraded=True)] + [
+        Recovered("ChainUnreachable"),
+        HeldBack(3, 1.5),
+        Serving("http://127.0.0.1:9464"),
+        Restarted("ended with signal SIGKILL", 2),
+        MemoryShrunk("sampling", 32.0),
+        StepSkipped(1, "OutOfMemory", "It did not fit."),
+        NetworkUsed(1, {"publish ok": 4}),
+    ]
     with EventLog(tmp_path / "log") as log:
         for event in events:
             log.append(event)

@@ -42,6 +42,19 @@ STAGES = ("answer", "critique", "decide")
         (e.Evaluated(3, 0, 0, 1.0), "held-out accuracy after round 3: nothing asked of 0 questions"),
         (e.Problem("NetworkError", "What.", "So what.", "Next."), "problem: What. So what. Next."),
         (e.Recovered("NetworkError"), "over: NetworkError"),
+        (
+            e.Serving("http://127.0.0.1:9464"),
+            "metrics at http://127.0.0.1:9464/metrics, health at http://127.0.0.1:9464/healthz",
+        ),
+        (e.Restarted("ended with signal SIGKILL", 1), "started again (1 restart in a row): ended with signal SIGKILL"),
+        (
+            e.MemoryShrunk("sampling", 32.0),
+            "memory ran out while sampling: at most 32 MB at once from now on, with the same results",
+        ),
+        (
+            e.StepSkipped(4, "OutOfMemory", "It did not fit."),
+            "round 4: no training step, no contribution: It did not fit.",
+        ),
         (e.Stopped("asked to", 0, 612), "stopped: asked to (exit code 0, peak memory 612 MB)"),
         (
             e.RoundEnded(4, Outcome.NO_QUORUM, STAGES, 20.0, 8, 5, 4, 2, 1),
@@ -69,4 +82,4 @@ def test_every_event_of_a_run_is_one_printable_line_or_none():
 def test_every_kind_of_event_has_words_or_is_silent_on_purpose():
     from swarm.observe.lines import _WORDS
 
-    assert set(e.EVENT_TYPES) - set(_WORDS) == {e.Progress, e.PeerSeen}
+    assert set(e.EVENT_TYPES) - set(_WORDS) == {e.Progress, e.PeerSeen, e.NetworkUsed}
