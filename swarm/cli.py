@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from protocol.errors import ConfigError
-from swarm.commands import chains, orders, runs
+from swarm.commands import chains, displays, orders, runs
 from swarm.commands.options import (
     ConfigOption,
     HomeOption,
@@ -139,6 +139,8 @@ def outbox(home: HomeOption = None, as_json: JsonOption = False) -> None:
     root.outbox(home, as_json)
 
 
+app.command()(displays.top)
+app.command()(displays.replay)
 app.command()(orders.credits)
 app.command()(orders.claim)
 app.command()(orders.register)

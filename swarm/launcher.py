@@ -133,6 +133,8 @@ async def show_lines(launcher: Launcher) -> None:
 
 async def show_dashboard(launcher: Launcher) -> None:
     """The Textual dashboard; returns when the person quits."""
+    from swarm.observe.sending import sendings
     from tui.app import SwarmDashboard
 
-    await SwarmDashboard(launcher.home.root).run_async()
+    root = launcher.home.root
+    await SwarmDashboard(root, outbox=lambda: sendings(root)).run_async()

@@ -1,14 +1,16 @@
-"""Why this module exists: every panel draws itself from the selected peer's snapshot and the time, and nothing else."""
+"""Why this module exists: every panel draws itself from the value it is shown and the time, and nothing else."""
 
 from __future__ import annotations
+
+from typing import Generic, TypeVar
 
 from textual.content import Content
 from textual.widgets import Static
 
-from swarm.observe.snapshot import Snapshot
+Shown = TypeVar("Shown")
 
 
-class Panel(Static):
+class Panel(Static, Generic[Shown]):
     """A piece of a screen. Subclasses implement ``draw``; text from outside goes through ``Content.styled`` only, which
     does not interpret markup."""
 
@@ -17,7 +19,7 @@ class Panel(Static):
     def __init__(self, *, id: str, title: str = "") -> None:
         super().__init__(id=id)
         self.border_title = title
-        self.shown: Snapshot | None = None
+        self.shown: Shown | None = None
         self.now = 0.0
 
     @property
@@ -35,8 +37,8 @@ class Panel(Static):
         self.border_subtitle = note or "" if boxed else ""
         self.border_title = row(name, "  ", note.stylize_before("not bold")) if note is not None and not boxed else name
 
-    def show(self, shown: Snapshot | None, now: float) -> None:
-        """Take the peer to show (None: there is none yet)."""
+    def show(self, shown: Shown | None, now: float) -> None:
+        """Take what to show (None: there is nothing yet)."""
         self.shown, self.now = shown, now
         self.redraw()
 
@@ -74,6 +76,12 @@ def rows(*lines: Content) -> Content:
 def fit(content: Content, width: int) -> Content:
     """Cut or padded to exactly ``width`` cells."""
     return content.truncate(max(0, width), ellipsis=True, pad=True)
+
+
+def right(content: Content, width: int) -> Content:
+    """Cut or padded on the left to exactly ``width`` cells."""
+    length = content.cell_length
+    return row(" " * (width - length), content) if length < width else fit(content, width)
 
 
 def ends(left: Content, right: Content, width: int) -> Content:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from textual.content import Content
 
-from swarm.observe.snapshot import KnownPeer
+from swarm.observe.known import KnownPeer
+from swarm.observe.snapshot import Snapshot
 from swarm.observe.text import credits_short, seconds_text
 from tui.widgets.panel import Panel, fit, row, rows, score_style
 
@@ -28,7 +29,7 @@ class Columns(NamedTuple):
     trend: int
 
 
-class PeersPanel(Panel):
+class PeersPanel(Panel[Snapshot]):
     """One line per peer this one knows, itself first."""
 
     def __init__(self, *, id: str) -> None:

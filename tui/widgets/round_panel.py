@@ -25,7 +25,7 @@ _WAITING = {
 }
 
 
-class RoundPanel(Panel):
+class RoundPanel(Panel[Snapshot]):
     """The six steps of a round, the one being played, and a bar for the time left."""
 
     def __init__(self, *, id: str) -> None:
