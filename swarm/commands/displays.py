@@ -20,7 +20,7 @@ def top(home: HomeOption = None, peer: ShownOption = None, light: LightOption = 
 
 
 def replay(
-    number: Annotated[int | None, typer.Argument(metavar="[ROUND]", min=0, help="Where to begin.")] = None,
+    number: Annotated[int | None, typer.Argument(metavar="ROUND", min=0, help="Where to begin.")] = None,
     home: HomeOption = None,
     peer: ShownOption = None,
     speed: Annotated[float, typer.Option("--speed", min=0.1, max=128, help="So many times as fast.")] = 4.0,
