@@ -99,6 +99,7 @@ class SwarmDashboard(App[None]):
         self.first_look = asyncio.Event()
         self._first_peer = peer
         self._view: object = None
+        self._shown_look: Look | None = None
         self._host_progress: ProgressView | None = None
         self._unreadable = ""
         self._on_quit = on_quit
@@ -129,6 +130,11 @@ class SwarmDashboard(App[None]):
         stack = self.screen_stack
         return next((screen for screen in reversed(stack) if isinstance(screen, SwarmScreen)), None)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the screen shows what it asked for last."""
+        return self._shown_look is not None and (not self.peers or self._shown_look == self._look())
+
     @on(Observed)
     def _observed(self, message: Observed) -> None:
         self.peers, self._host_progress, self._unreadable = message.peers, message.host_progress, ""
@@ -138,12 +144,13 @@ class SwarmDashboard(App[None]):
             self._first_peer = ""
         self.selected = min(self.selected, max(0, len(self.peers) - 1))
         wanted = self._look()
+        self._shown_look = message.look
         if message.look == wanted or (not message.look.peer and self.selected == 0):
             self._view = message.view
-        if message.look != wanted:
-            self._feed.want(wanted)
         self._show()
-        if not self.peers or message.look == wanted:
+        if message.look != self._look():
+            self.look_again()
+        if self.is_settled:
             self.first_look.set()
 
     @on(Unreadable)

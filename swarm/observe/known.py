@@ -54,6 +54,22 @@ class PeerDetail(View, frozen=True):
     last_round: int | None
 
 
+PATIENCE_S = 90.0
+"""A peer that said nothing for this long is shown as silent, unless rounds take longer."""
+
+
+def patience_s(store: Store) -> float:
+    """How long a peer may say nothing without anything being wrong: a training step is silent, and may take long."""
+    row = store.row(
+        "SELECT (SELECT max(total_s) FROM (SELECT total_s FROM rounds WHERE ended_at IS NOT NULL"
+        " ORDER BY round DESC LIMIT 5)) AS lately, closes_at - opened_at AS at_most FROM rounds"
+        " ORDER BY round DESC LIMIT 1"
+    )
+    if row is None:
+        return PATIENCE_S
+    return max(PATIENCE_S, row["lately"] if row["lately"] is not None else row["at_most"] or 0.0)
+
+
 _past: WeakKeyDictionary[Store, tuple[int, Scores]] = WeakKeyDictionary()
 """Scores of the rounds before the present one: they change no more, and are most of the history."""
 

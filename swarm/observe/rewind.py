@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import deque
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,6 +56,9 @@ class Tape(Store):
     def __init__(self, log: Path) -> None:
         super().__init__(log, Path(":memory:"))
         self.at = float("-inf")
+        self._copies: list[_Copy] = []
+        self._copy_every = _COPY_EVERY
+        self._num_folded = 0
         self._start()
 
     def refresh(self) -> bool:
@@ -79,11 +83,9 @@ class Tape(Store):
         return None if logged is None else logged.at
 
     def _start(self) -> None:
-        self._copies: list[_Copy] = []
         self._block: deque[LoggedEvent] = deque()
         self._block_start = self._block_end = START
-        self._num_taken = self._num_folded = 0
-        self._copy_every = _COPY_EVERY
+        self._num_taken = 0
 
     def _next(self) -> LoggedEvent | None:
         while not self._block:
@@ -202,7 +204,5 @@ def _rounds(logs: list[Path]) -> tuple[RoundMark, ...]:
                 else:
                     ended[number] = max(logged.at, ended.get(number, logged.at))
     starts = sorted(opened.items())
-    following = [at for _, at in starts[1:]] + [float("inf")]
-    return tuple(
-        RoundMark(number, at, ended.get(number, after)) for (number, at), after in zip(starts, following, strict=True)
-    )
+    following = {number: at for (number, _), (_, at) in pairwise(starts)}
+    return tuple(RoundMark(number, at, ended.get(number, following.get(number, float("inf")))) for number, at in starts)

@@ -11,7 +11,7 @@ import msgspec
 
 from protocol.events import Outcome
 from protocol.ids import STAGES
-from swarm.observe.known import NUM_ROUNDS_SHOWN, KnownPeer, known_peers
+from swarm.observe.known import NUM_ROUNDS_SHOWN, KnownPeer, known_peers, patience_s
 from swarm.observe.queries import peer_status, round_times
 from swarm.observe.rollouts import QuestionView, latest_question
 from swarm.observe.store import Store
@@ -65,6 +65,7 @@ class Snapshot(View, frozen=True):
     time: TimeSplit
     num_rejected: int
     last_rejection: str
+    patience_s: float
 
 
 def snapshot(name: str, store: Store, now: float, alive: Alive) -> Snapshot:
@@ -103,6 +104,7 @@ def snapshot(name: str, store: Store, now: float, alive: Alive) -> Snapshot:
         time=round_times(store, NUM_TIMED_ROUNDS),
         num_rejected=num_rejected,
         last_rejection=_rejection(rejections[0]) if rejections else "",
+        patience_s=patience_s(store),
     )
 
 

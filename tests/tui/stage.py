@@ -53,10 +53,27 @@ def dashboard(root: Path, now: float, *, dead: int = -1, **options) -> SwarmDash
 
 
 async def settled(pilot) -> None:
-    """The feed has had its first look and the screen shows it."""
+    """The feed has had its look and the screen shows it."""
     await asyncio.wait_for(pilot.app.first_look.wait(), 60)
+    await until(pilot, lambda: pilot.app.is_settled)
     await pilot.pause()
+
+
+async def until(pilot, condition, timeout_s=60.0) -> None:
+    async def wait():
+        while not condition():
+            await pilot.pause(0.02)
+
+    await asyncio.wait_for(wait(), timeout_s)
     await pilot.pause()
+
+
+async def press(pilot, *keys: str) -> None:
+    """Press keys one after the other; after each, wait until the screen shows what it wants to."""
+    for key in keys:
+        await pilot.press(key)
+        await pilot.pause()
+        await settled(pilot)
 
 
 def text_of(app) -> str:

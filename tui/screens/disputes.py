@@ -104,6 +104,8 @@ class DisputesScreen(SwarmScreen):
         game = self._games[listing.cursor] if listing.cursor < len(self._games) else None
         drawn = (game, drawing.size.width)
         if drawn != self._drawn or game is None:
+            if self._drawn[:1] != drawn[:1]:
+                drawing.follow()
             self._drawn = drawn
             drawing.border_title = (
                 f"Dispute {game.game}: {game.subject} of round {game.round}" if game else "The search"

@@ -45,7 +45,7 @@ WORDS: Words = (
         ("trend", "the score of the last rounds, oldest left"),
     )),
     ("Peers", (
-        ("doing", "the stage of its newest work that arrived here; silent: nothing heard for a while"),
+        ("doing", "the stage of its newest work that arrived here; silent: nothing heard for as long as a round takes"),
         ("dropped", "records of this peer that broke a rule (size, signature, round, scores) and were ignored"),
         ("credits", "what the settled rounds in this log paid to that peer"),
     )),

@@ -12,7 +12,7 @@ from textual.binding import Binding
 from textual.widget import Widget
 from textual.widgets import Input
 
-from swarm.observe.known import KnownPeer, PeerDetail, known_peers, peer_detail
+from swarm.observe.known import KnownPeer, PeerDetail, known_peers, patience_s, peer_detail
 from swarm.observe.queries import peer_status
 from swarm.observe.store import Store
 from swarm.observe.stores import Alive
@@ -26,7 +26,7 @@ from tui.widgets.peer_table import COLUMNS, head, peer_line
 
 WORDS: Words = (
     ("A line of the table", (
-        ("doing", "the stage of its newest work that arrived here, else what it says; silent: nothing heard for 90 s"),
+        ("doing", "the stage of its newest work here, else what it says; silent: nothing for as long as a round takes"),
         ("heard", "how long ago its last word of any kind arrived here"),
         ("work", "contributions of it that this peer recomputed"),
         ("checks", "verdicts by whoever did its sampled work again: the same + another result"),
@@ -48,6 +48,7 @@ class PeersView(msgspec.Struct, frozen=True):
 
     peers: tuple[KnownPeer, ...]
     detail: PeerDetail | None
+    patience_s: float
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Asked:
         current = store.row("SELECT cohort FROM rounds WHERE round = ?", status.round)
         peers = known_peers(store, status, msgspec.json.decode(current["cohort"]) if current else [])
         marked = self.marked or (peers[0].peer if peers else "")
-        return PeersView(peers, peer_detail(store, marked) if marked else None)
+        return PeersView(peers, peer_detail(store, marked) if marked else None, patience_s(store))
 
 
 class PeersScreen(SwarmScreen):
@@ -141,14 +142,19 @@ class PeersScreen(SwarmScreen):
         peers = self._view.peers if self._view else ()
         wanted = self.query_one(FilterLine).wanted
         found = [one for one in peers if wanted in f"{one.nickname} {one.peer} {one.phase}".casefold()]
+        self._marked = self._marked or (peers[0].peer if peers else "")
         self._shown = sorted(found, key=_key(self.column), reverse=self.reverse)
         listing.border_title = f"Peers {len(peers)}" if not wanted else f"Peers {len(found)} of {len(peers)}"
         listing.border_subtitle = row(
             ("by ", "$faint"), (self.column, "$accent"), (" ↓" if self.reverse else " ↑", "$accent")
         )
         places = [index for index, one in enumerate(self._shown) if one.peer == self._marked]
-        lines = [peer_line(one, width, self._now) for one in self._shown]
+        patience = self._view.patience_s if self._view else 0.0
+        lines = [peer_line(one, width, self._now, patience) for one in self._shown]
         listing.show_lines(lines, head(width, self.column, self.reverse), places[0] if places else None)
+        if self._shown and not places:  # filtered away: the mark stands on another peer now
+            self._marked = self._shown[listing.cursor].peer
+            self.app.look_again()  # type: ignore[attr-defined]
         self._draw_card()
 
     def _draw_card(self) -> None:

@@ -71,14 +71,25 @@ class Listing(ScrollView, can_focus=True):
     def on_resize(self) -> None:
         self.post_message(self.Resized())
 
-    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        super().watch_scroll_y(old_value, new_value)
-        if self._follows and self._lines:
-            self._is_following = new_value >= self.max_scroll_y - 1
+    def follow(self) -> None:
+        """Keep the last line in view from now on."""
+        self._is_following = self._follows
+
+    def on_mouse_scroll_up(self) -> None:
+        self._is_following = False
+
+    def on_mouse_scroll_down(self) -> None:
+        self.call_after_refresh(self._perhaps_follow)
+
+    def on_scroll_to(self) -> None:
+        self.call_after_refresh(self._perhaps_follow)
+
+    def _perhaps_follow(self) -> None:
+        self._is_following = self._follows and self.scroll_offset.y >= self.max_scroll_y
 
     def _to_end(self) -> None:
         if self._is_following:
-            self.scroll_end(animate=False, immediate=True, x_axis=False)
+            self.scroll_end(animate=False, immediate=True, force=True, x_axis=False)
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
@@ -101,21 +112,27 @@ class Listing(ScrollView, can_focus=True):
         if self._picks:
             self._pick(self.cursor + step)
         else:
-            self.scroll_relative(y=step, animate=False)
+            self._scroll_by(step)
 
     def action_page(self, step: int) -> None:
         if self._picks:
             self._pick(self.cursor + step * max(1, self.size.height - 2))
         else:
-            self.scroll_relative(y=step * max(1, self.size.height - 1), animate=False)
+            self._scroll_by(step * max(1, self.size.height - 1))
 
     def action_edge(self, step: int) -> None:
         if self._picks:
             self._pick(0 if step < 0 else len(self._lines) - 1)
         elif step < 0:
-            self.scroll_home(animate=False)
+            self._is_following = False
+            self.scroll_home(animate=False, immediate=True, x_axis=False)
         else:
-            self.scroll_end(animate=False)
+            self.follow()
+            self.scroll_end(animate=False, immediate=True, force=True, x_axis=False)
+
+    def _scroll_by(self, lines: int) -> None:
+        self.scroll_relative(y=lines, animate=False, immediate=True)
+        self._perhaps_follow()
 
     def on_click(self, event: Click) -> None:
         if self._picks:

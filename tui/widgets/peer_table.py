@@ -13,7 +13,6 @@ COLUMNS = {"name": 0, "doing": 12, "heard": 9, "work": 6, "checks": 8, "dropped"
 """Names and widths; the name takes what is left."""
 
 _TREND = 20
-SILENT_S = 90.0
 
 
 def _layout(width: int) -> tuple[int, int]:
@@ -41,10 +40,10 @@ def head(width: int, column: str, reverse: bool) -> Content:
     return fit(line, width)
 
 
-def peer_line(peer: KnownPeer, width: int, now: float) -> Content:
-    """One peer."""
+def peer_line(peer: KnownPeer, width: int, now: float, patience_s: float) -> Content:
+    """One peer; silent after ``patience_s`` without a word."""
     name, trend = _layout(width)
-    silent = peer.last_seen_at is None or (not peer.me and now - peer.last_seen_at > SILENT_S)
+    silent = peer.last_seen_at is None or (not peer.me and now - peer.last_seen_at > patience_s)
     mark = ("▸ ", "bold $primary") if peer.me else ("· ", "$accent") if peer.cohort else ("  ", "")
     style = "bold $foreground" if peer.me else "$faint" if silent else "$foreground"
     doing = ("silent", "$warning") if silent else ({"between rounds": "waiting"}.get(peer.phase, peer.phase), "$faint")

@@ -95,7 +95,7 @@ class WayDetail(Panel[WayView]):
         self.caption(f"{way.nickname}{whose}")
         if way.missing:
             step, _, why = way.missing.partition(": ")
-            state = row((" lost at " if way.is_lost else " waits at ", "$faint"), (step, _missing_style(way)),
+            state = row((" lost at " if way.is_lost else " missing ", "$faint"), (step, _missing_style(way)),
                         (f": {why}" if why else "", "$foreground"))  # fmt: skip
         elif way.claimed:
             state = row((" ✓ ", "$success"), ("all the way: its tokens are in the wallet", "$foreground"))

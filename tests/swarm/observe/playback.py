@@ -144,7 +144,7 @@ def one_round(round: int, me: int, peers: list[int], *, degraded: bool = False) 
         missing = (peer_id(lost),) if lost is not None else ()
         yield at + took + 0.5, e.StageEnded(round, stage, outcome, tuple(map(peer_id, heard)), missing, 0.5)
         at += took + 0.6
-    yield at, played(round, peers)
+    yield at, played(round, peers[:8])
     loss = None if degraded else 0.31 * math.exp(-round / 8) + 0.01 * wobble("loss", me, round)
     yield (
         at + 3.8,

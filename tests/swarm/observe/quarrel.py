@@ -38,8 +38,11 @@ def game(
     )  # fmt: skip
     for turn, (side, move, phase, search, first, count, total, what, gas) in enumerate(MOVES[:num_moves], start=1):
         now = at + turn * step_s
-        yield now, DisputeMove(
-            name, turn, side, move, phase, search, first, count, total, what, gas, _hash(number, turn), now + 60
+        yield (
+            now,
+            DisputeMove(
+                name, turn, side, move, phase, search, first, count, total, what, gas, _hash(number, turn), now + 60
+            ),
         )
     if num_moves == len(MOVES):
         why = (
