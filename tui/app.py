@@ -115,6 +115,7 @@ class SwarmDashboard(App[None]):
         self._feed.want(self._look())
         self.run_worker(self._feed.run, thread=True, name="feed")
         self.set_interval(1.0, self._tick)
+        self.call_after_refresh(self._show)
 
     def on_unmount(self) -> None:
         self._feed.stop()
@@ -235,7 +236,16 @@ class SwarmDashboard(App[None]):
 
     def _seen(self) -> Seen:
         deck = self.player.deck() if self.player is not None else None
-        return Seen(self.peers, self.selected, self._view, self._host_progress, self._unreadable, self.now, deck)
+        return Seen(
+            self.peers,
+            self.selected,
+            self._view,
+            self._host_progress,
+            self._unreadable,
+            self.now,
+            deck,
+            self._shown_look is None,
+        )
 
     def _show(self) -> None:
         screen = self.shown_screen

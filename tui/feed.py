@@ -21,8 +21,8 @@ from swarm.observe.text import plain
 from swarm.observe.views import PeerStatus, ProgressView
 
 POLL_S = 0.25
-_IDLE_TO_BUSY = 40
-"""Long logs take longer to look at; then the feed looks less often, and never takes more than 2.5 % of a core."""
+_IDLE_TO_BUSY = 60
+"""Long logs take longer to look at; then the feed looks less often, and never takes more than 1.7 % of a core."""
 
 _SLOWEST_S = 3.0
 """It never looks less often than this."""

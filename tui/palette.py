@@ -54,6 +54,6 @@ def _seek(app: SwarmDashboard, at: float) -> None:
 
 def _picture(app: SwarmDashboard) -> None:
     try:
-        app.notify(f"Saved {app.save_screenshot()}")
+        app.notify(f"Saved {app.save_screenshot()}", markup=False)
     except OSError as error:
-        app.notify(f"Not saved: {error.strerror}", severity="error")
+        app.notify(f"Not saved: {error.strerror}", severity="error", markup=False)

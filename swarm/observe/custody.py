@@ -153,6 +153,7 @@ def _ways(
     in_result = {one["content"] for one in store.rows("SELECT content FROM settled WHERE round = ?", number)}
     earned = {one["peer"]: one["micro_credits"] for one in store.rows("SELECT * FROM credits WHERE round = ?", number)}
     struck = {one["content"] for one in store.rows("SELECT content FROM struck WHERE round = ?", number)}
+    paid = _paid(store, number)
     checks: dict[str, list[sqlite3.Row]] = {}
     for one in store.rows("SELECT * FROM audits WHERE round = ?", number):
         checks.setdefault(one["content"], []).append(one)
@@ -181,7 +182,7 @@ def _ways(
             num_accusers=len({one["by"] for one in about if one["finding"] == "mismatch"}),
             expected_micro=made[peer]["micro_credits"] if peer in made else None,
             credited_micro=earned.get(peer, 0) if is_credited else None,
-            settled=is_credited and _is_paid(store, peer, number),
+            settled=is_credited and peer in paid,
             claimed=_is_claimed(home, peer, number) if home is not None and is_credited else None,
             struck=content in struck,
             missing="",
@@ -246,16 +247,18 @@ def _seers(store: Store, local: Mapping[str, Store], number: int) -> dict[str, s
     return seen
 
 
-def _is_paid(store: Store, peer: str, number: int) -> bool:
-    """Pay keeps its order: a round is paid once all that was paid covers everything earned up to it."""
-    row = store.row(
-        "SELECT (SELECT total(micro_credits) FROM credits WHERE peer = ? AND round <= ?) AS earned,"
-        " (SELECT total(micro_credits) FROM paid WHERE peer = ?) AS paid, self.peer AS me, settled_micro FROM self",
-        peer, number, peer,
-    )  # fmt: skip
-    assert row is not None
-    paid = max(row["paid"], row["settled_micro"]) if row["me"] == peer else row["paid"]
-    return bool(paid >= row["earned"] > 0)
+def _paid(store: Store, number: int) -> set[str]:
+    """Whose pay for this round has come. Pay keeps its order: a round is paid once all that was paid covers everything
+    earned up to it."""
+    earned = "SELECT peer, total(micro_credits) AS num FROM credits WHERE round <= ? GROUP BY peer"
+    paid = {
+        row["peer"]: row["num"]
+        for row in store.rows("SELECT peer, total(micro_credits) AS num FROM paid GROUP BY peer")
+    }
+    me = store.row("SELECT peer, settled_micro FROM self")
+    if me is not None:
+        paid[me["peer"]] = max(paid.get(me["peer"], 0), me["settled_micro"])
+    return {row["peer"] for row in store.rows(earned, number) if paid.get(row["peer"], 0) >= row["num"] > 0}
 
 
 def _is_claimed(home: Store, peer: str, number: int) -> bool:

@@ -23,7 +23,9 @@ Words = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 
 
 class Seen(NamedTuple):
-    """What a screen is shown. ``view``: what it asked for, None until it is there. ``deck``: in a replay."""
+    """What a screen is shown. ``view``: what it asked for, None until it is there. ``deck``: in a replay.
+
+    ``reading``: the logs are being read for the first time, which takes some seconds when they are long."""
 
     peers: tuple[PeerStatus, ...]
     selected: int
@@ -32,6 +34,7 @@ class Seen(NamedTuple):
     unreadable: str
     now: float
     deck: Deck | None
+    reading: bool = False
 
     @property
     def status(self) -> PeerStatus | None:

@@ -100,14 +100,12 @@ class DisputesScreen(SwarmScreen):
         width = listing.size.width
         lines = [game_line(one, width, self._now) for one in self._games]
         listing.show_lines(lines, game_head(width) if lines else None)
-        listing.border_title = f"Disputes {len(lines)}" if lines else "Disputes"
+        listing.caption(f"Disputes {len(lines)}" if lines else "Disputes")
         game = self._games[listing.cursor] if listing.cursor < len(self._games) else None
         drawn = (game, drawing.size.width)
         if drawn != self._drawn or game is None:
             if self._drawn[:1] != drawn[:1]:
                 drawing.follow()
             self._drawn = drawn
-            drawing.border_title = (
-                f"Dispute {game.game}: {game.subject} of round {game.round}" if game else "The search"
-            )
+            drawing.caption(f"Dispute {game.game}: {game.subject} of round {game.round}" if game else "The search")
             drawing.show_lines(picture(game, max(20, drawing.size.width - 1)))

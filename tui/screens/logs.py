@@ -120,9 +120,8 @@ class LogsScreen(SwarmScreen):
             if (not self.only_problems or one.kind == "problem") and wanted in f"{one.nickname} {one.text}".casefold()
         ]
         names = list(dict.fromkeys(one.name for one in self._lines or ()))
-        listing.border_title = "Problems" if self.only_problems else "Log"
         whose = f"all {len(names)} peers" if self.all_peers else "this peer"
-        listing.border_subtitle = f"{len(lines):,} lines, {whose}"
+        listing.caption("Problems" if self.only_problems else "Log", f"{len(lines):,} lines, {whose}")
         if not lines:
             listing.show_lines(
                 [row((" Nothing to show." if wanted or self.only_problems else " Nothing yet.", "$faint"))]

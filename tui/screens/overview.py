@@ -94,6 +94,7 @@ class Overview(SwarmScreen):
         shown = seen.view if isinstance(seen.view, Snapshot) else None
         self.query_one(Identity).show(seen.status, seen.now)
         self.query_one(RoundPanel).host_progress = seen.host_progress
+        self.query_one(RoundPanel).reading = seen.reading
         if shown is None and seen.peers:
             return  # on its way
         for kind in (RoundPanel, ScorePlot, PeersPanel, QuestionPanel, CreditsPanel, TimeSplitPanel):

@@ -144,10 +144,8 @@ class PeersScreen(SwarmScreen):
         found = [one for one in peers if wanted in f"{one.nickname} {one.peer} {one.phase}".casefold()]
         self._marked = self._marked or (peers[0].peer if peers else "")
         self._shown = sorted(found, key=_key(self.column), reverse=self.reverse)
-        listing.border_title = f"Peers {len(peers)}" if not wanted else f"Peers {len(found)} of {len(peers)}"
-        listing.border_subtitle = row(
-            ("by ", "$faint"), (self.column, "$accent"), (" ↓" if self.reverse else " ↑", "$accent")
-        )
+        note = row(("by ", "$faint"), (self.column + (" ↓" if self.reverse else " ↑"), "$accent"))
+        listing.caption(f"Peers {len(found)} of {len(peers)}" if wanted else f"Peers {len(peers)}", note)
         places = [index for index, one in enumerate(self._shown) if one.peer == self._marked]
         patience = self._view.patience_s if self._view else 0.0
         lines = [peer_line(one, width, self._now, patience) for one in self._shown]

@@ -125,7 +125,6 @@ class RolloutsScreen(SwarmScreen):
         if drawn == self._drawn:
             return
         self._drawn = drawn
-        said.border_title = f"Question of round {question.round}" if question else "Said"
-        said.border_subtitle = f"view: {self.view_name}"
+        said.caption(f"Question of round {question.round}" if question else "Said", f"view: {self.view_name}")
         said.show_lines(thread(question, max(20, said.size.width - 1), self.view_name, self._me))
         said.scroll_home(animate=False)

@@ -76,6 +76,7 @@ class WalletScreen(SwarmScreen):
     def __init__(self) -> None:
         super().__init__()
         self._purse: Purse | None = None
+        self._drawn: tuple[object, ...] = ()
         self._now = 0.0
 
     def body(self) -> Iterable[Widget]:
@@ -103,23 +104,32 @@ class WalletScreen(SwarmScreen):
 
     def count_time(self, now: float) -> None:
         self._now = now
-        self._draw_lists()
+        self._draw_sendings()
 
     @on(Listing.Resized)
     def _resized(self) -> None:
         self._draw_lists()
 
     def _draw_lists(self) -> None:
-        sendings, mined = self.query_one("#sendings", Listing), self.query_one("#transactions", Listing)
-        purse = self._purse
+        self._draw_sendings()
+        mined = self.query_one("#transactions", Listing)
+        wallet = self._purse.wallet if self._purse else None
+        drawn = (wallet.transactions if wallet else None, mined.size.width)
+        if drawn == self._drawn:
+            return
+        self._drawn = drawn
+        if wallet is None:
+            mined.show_lines(())
+            return
+        head, lines = transaction_lines(wallet, mined.size.width)
+        mined.show_lines(lines, head)
+        num = wallet.num_transactions
+        mined.caption(f"Transactions {num}" if num else "Transactions", f"{wallet.gas:,} gas in all" if num else "")
+
+    def _draw_sendings(self) -> None:
+        sendings, purse = self.query_one("#sendings", Listing), self._purse
         if purse is None:
             sendings.show_lines(())
-            mined.show_lines(())
             return
         head, lines = sending_lines(purse.sendings, sendings.size.width, self._now, purse.trouble, purse.knows_outbox)
         sendings.show_lines(lines, head)
-        head, lines = transaction_lines(purse.wallet, mined.size.width)
-        mined.show_lines(lines, head)
-        num, gas = purse.wallet.num_transactions, purse.wallet.gas
-        mined.border_title = f"Transactions {num}" if num else "Transactions"
-        mined.border_subtitle = f"{gas:,} gas in all" if num else ""

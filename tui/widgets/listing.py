@@ -57,6 +57,11 @@ class Listing(ScrollView, can_focus=True):
         self._lines: Sequence[Content] = ()
         self._head: Content | None = None
 
+    def caption(self, title: str, note: Content | str = "") -> None:
+        """The title, and a note on the lower border; both plain text, whatever brackets are in them."""
+        self.border_title = Content(title)
+        self.border_subtitle = Content(note) if isinstance(note, str) else note
+
     def show_lines(self, lines: Sequence[Content], head: Content | None = None, cursor: int | None = None) -> None:
         """Replace all lines; ``cursor``: the marked one."""
         self._lines, self._head = lines, head

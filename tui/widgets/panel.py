@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from textual.content import Content
 from textual.widgets import Static
@@ -15,12 +15,15 @@ class Panel(Static, Generic[Shown]):
     does not interpret markup."""
 
     ALLOW_SELECT = False
+    GROWS = False
+    """Whether its height follows its content; else the screen need not be laid out again."""
 
     def __init__(self, *, id: str, title: str = "") -> None:
         super().__init__(id=id)
         self.border_title = title
         self.shown: Shown | None = None
         self.now = 0.0
+        self._drawn: tuple[str, tuple[Any, ...]] | None = None
 
     @property
     def wide(self) -> bool:
@@ -43,8 +46,15 @@ class Panel(Static, Generic[Shown]):
         self.redraw()
 
     def redraw(self) -> None:
-        if self.is_mounted and self.size.width > 0:
-            self.update(self.draw(self.size.width, self.size.height))
+        """Draw again; what comes out the same costs no more than drawing it."""
+        if not self.is_mounted or self.size.width <= 0:
+            return
+        content = self.draw(self.size.width, self.size.height)
+        drawn = content.plain, tuple(content.spans)
+        if drawn != self._drawn:
+            grew = self.GROWS and (self._drawn is None or drawn[0].count("\n") != self._drawn[0].count("\n"))
+            self._drawn = drawn
+            self.update(content, layout=grew)
 
     def on_resize(self) -> None:
         self.redraw()

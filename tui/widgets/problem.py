@@ -15,6 +15,8 @@ class ProblemBar(Panel[PeerStatus]):
     ``brief``: one line, too, where the screen is short.
     """
 
+    GROWS = True
+
     def __init__(self, *, id: str, brief: bool = False) -> None:
         super().__init__(id=id)
         self.brief = brief
