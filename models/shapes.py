@@ -73,7 +73,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 
 def write_checkpoint(shape: str, folder: Path, *, dtype: str = "bfloat16") -> Path:
-    """A model directory in the shape of that name. The same bytes every time. Raises ``KeyError`` for an unknown one."""
+    """A model directory in the shape of that name, the same every time. Raises ``KeyError`` for an unknown one."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 

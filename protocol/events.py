@@ -12,6 +12,8 @@ from typing import get_args
 
 import msgspec
 
+from protocol.dispute_events import DisputeDecided, DisputeMove, DisputeOpened
+from protocol.event_base import Event
 from protocol.ids import Address, ContentId, PeerId, Stage
 from protocol.messages import Finding
 
@@ -26,10 +28,6 @@ class Outcome(StrEnum):
     NOT_INCLUDED = "not_included"  # the round closed without this peer's contribution; its step is undone
     NO_QUORUM = "no_quorum"  # the round ended by the clock: too few members attested the result
     SKIPPED = "skipped"  # this peer could not take the training step and made no contribution; its reason was told
-
-
-class Event(msgspec.Struct, frozen=True, tag_field="type", tag=lambda name: name):
-    """Base of all events. ``at`` is set by the event log when the event is written."""
 
 
 class PeerStarted(Event, frozen=True):
@@ -164,6 +162,13 @@ class ContributionSigned(Event, frozen=True):
     content: ContentId
 
 
+class ContributionPublished(Event, frozen=True):
+    """This peer's signed contribution stands where the others look for it."""
+
+    round: int
+    content: ContentId
+
+
 class ContributionSeen(Event, frozen=True):
     """Another peer's contribution arrived, its claims were recomputed and agree."""
 
@@ -243,6 +248,23 @@ class AttestationRefused(Event, frozen=True):
     why: str
 
 
+class ResultProposed(Event, frozen=True):
+    """``poster`` proposes a result of ``round``: these contributions, and the credits that they lead to."""
+
+    round: int
+    poster: PeerId
+    credits_root: ContentId
+    contributions: tuple[ContentId, ...]
+
+
+class AttestationSeen(Event, frozen=True):
+    """Another peer signed a result: it has recomputed whatever is in it."""
+
+    round: int
+    by: PeerId
+    credits_root: ContentId
+
+
 class TransactionSent(Event, frozen=True):
     """A transaction of this peer was mined. ``purpose``: register, enrol, settle, advance, claim."""
 
@@ -267,8 +289,8 @@ class RoundSettled(Event, frozen=True):
     contributions: tuple[ContentId, ...]
     micro_credits: dict[PeerId, int]
     poster: PeerId | None
-    paid: dict[PeerId, int] = {}
-    paid_for_verdicts: dict[PeerId, int] = {}
+    paid: dict[PeerId, int] = {}  # noqa: RUF012 (a Struct gives each its own)
+    paid_for_verdicts: dict[PeerId, int] = {}  # noqa: RUF012
 
 
 class RoundEnded(Event, frozen=True):
@@ -290,6 +312,14 @@ class CreditsChanged(Event, frozen=True):
 
     settled_micro: int
     claimed_micro: int
+
+
+class StakeChanged(Event, frozen=True):
+    """What this peer has at stake on the chain, and what of it is on its way out (from ``exit_ready_at``, unix s)."""
+
+    stake_micro: int
+    exiting_micro: int
+    exit_ready_at: float
 
 
 class Claimed(Event, frozen=True):
@@ -383,7 +413,8 @@ AnyEvent = (
     | StageEnded | QuestionPlayed | Trained | ContributionSigned | ContributionSeen | Held | Audited | VerdictSeen
     | Struck | RecordRejected | Attested | AttestationRefused | TransactionSent | RoundSettled | RoundEnded
     | CreditsChanged | Claimed | Evaluated | PeerSeen | Problem | Recovered | Stopped | Serving | Restarted
-    | MemoryShrunk | StepSkipped | NetworkUsed
+    | MemoryShrunk | StepSkipped | NetworkUsed | ContributionPublished
+    | ResultProposed | AttestationSeen | StakeChanged | DisputeOpened | DisputeMove | DisputeDecided
 )  # fmt: skip
 """The tagged union that a log line decodes to."""
 

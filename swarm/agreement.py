@@ -26,7 +26,7 @@ from chain.base import ClockView, Include, Settle
 from chain.sortition import Quorum, doublings, quorum
 from protocol.codec import decode, encode
 from protocol.errors import BadRecord
-from protocol.events import AttestationRefused, Attested
+from protocol.events import AttestationRefused, AttestationSeen, Attested, ResultProposed
 from protocol.ids import STAGES, ContentId, PeerId, Stage
 from protocol.messages import Attestation, CreditTable, Envelope, Proposal, RoundResult
 from rewards.economics import economics_of
@@ -256,7 +256,11 @@ class Agreement:
         for signer, envelope in await self._collect(ATTESTATION):
             attestation = self._payload(envelope, Attestation)
             if attestation is not None and self._holds(attestation, signer, envelope):
-                self._attestations.setdefault(attestation.result, set()).add(attestation)
+                known = self._attestations.setdefault(attestation.result, set())
+                if attestation not in known and signer != self._bench.signer.peer:
+                    root = attestation.result.credits_root
+                    self._bench.events.append(AttestationSeen(attestation.result.round, signer, root))
+                known.add(attestation)
 
     async def _read_proposals(self, now_view: ClockView, waited_since: float, due: Collection[PeerId]) -> None:
         for poster, envelope in await self._collect(PROPOSAL):
@@ -320,7 +324,11 @@ class Agreement:
             self._rejected(bad, envelope.peer, envelope.kind)
 
     def _remember(self, proposal: Proposal, table: CreditTable, poster: PeerId) -> None:
-        self.proposed[proposal.result.data_hash] = Proposed(proposal, poster)
+        result = proposal.result
+        if result.data_hash not in self.proposed:
+            told = ResultProposed(result.round, poster, result.credits_root, tuple(proposal.contributions))
+            self._bench.events.append(told)
+        self.proposed[result.data_hash] = Proposed(proposal, poster)
         self._book.keep(table)
 
     async def _attest(self, result: RoundResult, poster: PeerId) -> None:

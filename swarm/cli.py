@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from protocol.errors import ConfigError
-from swarm.commands import chains, identity, orders, runs
+from swarm.commands import chains, displays, identity, orders, runs
 from swarm.commands.health import doctor, export
 from swarm.commands.options import (
     ConfigOption,
@@ -160,6 +160,8 @@ def outbox(home: HomeOption = None, as_json: JsonOption = False) -> None:
     root.outbox(home, as_json)
 
 
+app.command()(displays.top)
+app.command()(displays.replay)
 app.command()(orders.credits)
 app.command()(orders.claim)
 app.command()(orders.register)

@@ -154,7 +154,7 @@ def lines_through(telling: Telling | None) -> View:
 async def show_dashboard(launcher: Launcher) -> None:
     """The dashboard, in a process of its own; returns when the person quits. One that dies is shown again, and after
     some times in a row there are lines instead: the swarm goes on in any case."""
-    dashboard = Foreground([sys.executable, "-m", "tui", str(launcher.home.root)])
+    dashboard = Foreground([sys.executable, "-m", "swarm.app.dashboard", str(launcher.home.root)])
     if await dashboard.show(launcher.notes.append):
         return
     await show_lines(launcher)

@@ -10,7 +10,7 @@ import asyncio
 
 from chain.base import Chain
 from protocol.errors import ChainError
-from protocol.events import CreditsChanged, Progress
+from protocol.events import CreditsChanged, Progress, StakeChanged
 from protocol.run import EconomyRules
 from rewards.ledger import row_of
 from swarm.epochs import is_due
@@ -43,6 +43,7 @@ class Payday:
         self._settler = settler
         self._book = book
         self._troubles = troubles
+        self._told: StakeChanged | None = None
 
     async def claimed_micro(self) -> int:
         """What was paid to this peer so far; 0 while the chain is away."""
@@ -51,7 +52,13 @@ class Payday:
         except ChainError as error:
             self._troubles.report(error)
             return 0
-        return record.claimed_micro if record is not None else 0
+        if record is None:
+            return 0
+        stake = StakeChanged(record.stake_micro, record.exiting_micro, float(record.exit_ready_at))
+        if stake != self._told:
+            self._told = stake
+            self._bench.events.append(stake)
+        return record.claimed_micro
 
     async def claim(self) -> None:
         """Claim what is unlocked now."""

@@ -14,7 +14,7 @@ from chain.base import Contracts
 from identity.signer import Signer
 from protocol.codec import content_id, decode, encode
 from protocol.errors import BadRecord, IdentityError, OutOfMemory
-from protocol.events import BatchProduced, ContributionSigned, StepSkipped, Trained
+from protocol.events import BatchProduced, ContributionPublished, ContributionSigned, StepSkipped, Trained
 from protocol.ids import STAGES, ContentId, Stage
 from protocol.messages import BatchHeader, BlobRef, Contribution, Envelope
 from protocol.run import RunSpec
@@ -194,6 +194,7 @@ class Work:
         if kept is not None:
             await self._resend()
             await self._publish(kept[0], None)
+            bench.events.append(ContributionPublished(base.round, content_id(kept[0].payload)))
             return
         if self._step is None:
             raise AssertionError("A contribution is signed after the training step.")
@@ -219,6 +220,7 @@ class Work:
         bench.journal.write(envelope)
         bench.events.append(ContributionSigned(base.round, content_id(envelope.payload)))
         await self._publish(envelope, None)
+        bench.events.append(ContributionPublished(base.round, content_id(envelope.payload)))
 
     def state_after(self) -> ContentId | None:
         """The state that this round's signed contribution ends in, from the journal; ``None`` before it is signed."""

@@ -15,7 +15,14 @@ import msgspec
 from protocol import events as e
 from protocol.events import LoggedEvent
 from protocol.ids import PeerId
-from swarm.observe.schema import NUM_PROBLEMS_KEPT, NUM_QUESTIONS_KEPT, NUM_REJECTED_PEERS_PER_ROUND
+from swarm.observe.fold_disputes import DISPUTE_HANDLERS
+from swarm.observe.lines import kind_of, words
+from swarm.observe.schema import (
+    NUM_LINES_KEPT,
+    NUM_PROBLEMS_KEPT,
+    NUM_QUESTIONS_KEPT,
+    NUM_REJECTED_PEERS_PER_ROUND,
+)
 
 OTHERS = "(others)"
 
@@ -32,6 +39,15 @@ def apply(db: sqlite3.Connection, logged: LoggedEvent) -> None:
         handler(db, logged, logged.event)
     if type(logged.event) in PROGRESS:
         db.execute("UPDATE self SET progress_at = ?", (logged.at,))
+    _say(db, logged)
+
+
+def _say(db: sqlite3.Connection, logged: LoggedEvent) -> None:
+    """Keep the newest events in words."""
+    text = words(logged.event)
+    if text is not None:
+        db.execute("REPLACE INTO lines VALUES (?, ?, ?, ?)", (logged.seq, logged.at, kind_of(logged.event), text))
+        db.execute("DELETE FROM lines WHERE seq <= ?", (logged.seq - NUM_LINES_KEPT,))
 
 
 def _json(items: tuple[Any, ...]) -> str:
@@ -154,6 +170,13 @@ def _contribution_signed(db: sqlite3.Connection, logged: LoggedEvent, event: e.C
     _phase(db, logged, "settle")
 
 
+def _contribution_published(db: sqlite3.Connection, logged: LoggedEvent, event: e.ContributionPublished) -> None:
+    db.execute(
+        "UPDATE contributions SET published_at = coalesce(published_at, ?) WHERE round = ? AND own = 1",
+        (logged.at, event.round),
+    )
+
+
 def _contribution_seen(db: sqlite3.Connection, logged: LoggedEvent, event: e.ContributionSeen) -> None:
     db.execute(
         "REPLACE INTO contributions (round, peer, content, own, seen_at, micro_credits) VALUES (?, ?, ?, 0, ?, ?)",
@@ -205,6 +228,23 @@ def _attested(db: sqlite3.Connection, logged: LoggedEvent, event: e.Attested) ->
         "REPLACE INTO attestations VALUES (?, ?, ?, NULL, ?)",
         (event.round, event.poster, event.credits_root, logged.at),
     )
+    _attestor(db, logged, event.round, _own_peer(db), event.credits_root)
+
+
+def _attestation_seen(db: sqlite3.Connection, logged: LoggedEvent, event: e.AttestationSeen) -> None:
+    _attestor(db, logged, event.round, event.by, event.credits_root)
+    _seen(db, event.by, logged.at)
+
+
+def _attestor(db: sqlite3.Connection, logged: LoggedEvent, round: int, by: str, credits_root: str) -> None:
+    db.execute("INSERT OR IGNORE INTO attestors VALUES (?, ?, ?, ?)", (round, by, credits_root, logged.at))
+
+
+def _proposed(db: sqlite3.Connection, logged: LoggedEvent, event: e.ResultProposed) -> None:
+    db.execute(
+        "INSERT OR IGNORE INTO proposals VALUES (?, ?, ?, ?, ?)",
+        (event.round, event.poster, event.credits_root, _json(event.contributions), logged.at),
+    )
 
 
 def _attestation_refused(db: sqlite3.Connection, logged: LoggedEvent, event: e.AttestationRefused) -> None:
@@ -232,6 +272,12 @@ def _settled(db: sqlite3.Connection, logged: LoggedEvent, event: e.RoundSettled)
         "INSERT INTO credits VALUES (?, ?, ?)",
         [(event.round, peer, min(micro, _INT64)) for peer, micro in event.micro_credits.items()],
     )
+    for_work = {peer: micro - event.paid_for_verdicts.get(peer, 0) for peer, micro in event.paid.items()}
+    db.execute("DELETE FROM paid WHERE round = ?", (event.round,))
+    db.executemany(
+        "INSERT INTO paid VALUES (?, ?, ?)",
+        [(event.round, peer, min(micro, _INT64)) for peer, micro in for_work.items() if micro > 0],
+    )
 
 
 def _round_ended(db: sqlite3.Connection, logged: LoggedEvent, event: e.RoundEnded) -> None:
@@ -247,6 +293,13 @@ def _round_ended(db: sqlite3.Connection, logged: LoggedEvent, event: e.RoundEnde
 
 def _credits(db: sqlite3.Connection, logged: LoggedEvent, event: e.CreditsChanged) -> None:
     db.execute("UPDATE self SET settled_micro = ?, claimed_micro = ?", (event.settled_micro, event.claimed_micro))
+
+
+def _stake(db: sqlite3.Connection, logged: LoggedEvent, event: e.StakeChanged) -> None:
+    db.execute(
+        "UPDATE self SET stake_micro = ?, exiting_micro = ?, exit_ready_at = ?",
+        (event.stake_micro, event.exiting_micro, event.exit_ready_at or None),
+    )
 
 
 def _claimed(db: sqlite3.Connection, logged: LoggedEvent, event: e.Claimed) -> None:
@@ -369,4 +422,9 @@ _HANDLERS: dict[type, Callable[[sqlite3.Connection, LoggedEvent, Any], None]] = 
     e.MemoryShrunk: _shrunk,
     e.StepSkipped: _skipped,
     e.NetworkUsed: _network_used,
+    e.ContributionPublished: _contribution_published,
+    e.ResultProposed: _proposed,
+    e.AttestationSeen: _attestation_seen,
+    e.StakeChanged: _stake,
+    **DISPUTE_HANDLERS,
 }

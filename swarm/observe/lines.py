@@ -34,9 +34,19 @@ def line(event: e.Event, nickname: str) -> str | None:
 
     Amounts: credits decimal, scores and accuracies in percent, durations with their unit.
     """
-    words = _WORDS.get(type(event))
-    said = words(event) if words is not None else None
+    said = words(event)
     return None if said is None else f"{plain(nickname, 40)}: {said}"
+
+
+def words(event: e.Event) -> str | None:
+    """``line`` without the name in front."""
+    told = _WORDS.get(type(event))
+    return told(event) if told is not None else None
+
+
+def kind_of(event: e.Event) -> str:
+    """What a line is about, for its colour and for filters: problem, chain, check, round or peer."""
+    return _KINDS.get(type(event), "peer")
 
 
 def percent(milli: int) -> str:
@@ -145,6 +155,32 @@ def _problem(event: e.Problem) -> str:
     return "problem: " + " ".join(plain(part, 300) for part in (event.what, event.so_what, event.next_step) if part)
 
 
+def _dispute_opened(event: e.DisputeOpened) -> str:
+    return (
+        f"dispute {plain(event.game, 20)}: {short_id(event.challenger)} challenges the contribution of"
+        f" {name_of(event.peer)} to round {event.round} ({plain(event.subject, 40)})"
+    )
+
+
+def _dispute_move(event: e.DisputeMove) -> str:
+    left = f", {_num(event.count, plain(event.search, 20).rstrip('s'))} of {event.total} left" if event.search else ""
+    what = f": {plain(event.what, 120)}" if event.what else ""
+    return f"dispute {plain(event.game, 20)}: {plain(event.side, 20)} plays {plain(event.move, 40)}{what}{left}"
+
+
+def _dispute_decided(event: e.DisputeDecided) -> str:
+    return f"dispute {plain(event.game, 20)}: the {plain(event.winner, 20)} wins. {plain(event.why, 200)}".rstrip()
+
+
+_KINDS: dict[type, str] = {
+    **dict.fromkeys((e.Problem, e.Recovered, e.RecordRejected, e.AttestationRefused, e.Struck), "problem"),
+    **dict.fromkeys(
+        (e.TransactionSent, e.RoundSettled, e.CreditsChanged, e.Claimed, e.Registered, e.StakeChanged), "chain"
+    ),
+    **dict.fromkeys((e.Audited, e.VerdictSeen, e.DisputeOpened, e.DisputeMove, e.DisputeDecided), "check"),
+    **dict.fromkeys((e.RoundOpened, e.RoundEnded, e.Trained, e.Evaluated, e.StageEnded, e.QuestionPlayed), "round"),
+}
+
 _WORDS: dict[type, Callable[[Any], str | None]] = {
     e.PeerStarted: _started,
     e.Joined: lambda event: f"joined the swarm in {seconds_text(event.took_s)}",
@@ -169,6 +205,20 @@ _WORDS: dict[type, Callable[[Any], str | None]] = {
         f"round {event.round}: contribution of {name_of(event.peer)} recomputed,"
         f" worth {credits_text(event.micro_credits)} credits"
     ),
+    e.ContributionPublished: lambda event: f"round {event.round}: contribution {short_id(event.content)} published",
+    e.ResultProposed: lambda event: (
+        f"round {event.round}: {name_of(event.poster)} proposes a result of"
+        f" {_num(len(event.contributions), 'contribution')}"
+    ),
+    e.AttestationSeen: lambda event: (
+        f"round {event.round}: {name_of(event.by)} signed result {short_id(event.credits_root)}"
+    ),
+    e.StakeChanged: lambda event: (
+        f"stake: {credits_text(event.stake_micro)} tokens count, {credits_text(event.exiting_micro)} on their way out"
+    ),
+    e.DisputeOpened: _dispute_opened,
+    e.DisputeMove: _dispute_move,
+    e.DisputeDecided: _dispute_decided,
     e.Held: lambda event: (
         f"round {event.round}: keeps the contribution of {name_of(event.peer)} until it is paid,"
         f" {event.num_bytes / 1e6:.1f} MB"

@@ -24,7 +24,8 @@ CREATE TABLE self (
     stopped_at REAL, stop_why TEXT, exit_code INTEGER, peak_mb INTEGER NOT NULL DEFAULT 0,
     round INTEGER NOT NULL DEFAULT 0, phase TEXT NOT NULL DEFAULT '', phase_since REAL, phase_closes_at REAL,
     settled_micro INTEGER NOT NULL DEFAULT 0, claimed_micro INTEGER NOT NULL DEFAULT 0, balance_wei TEXT,
-    progress_at REAL, opened_since_start INTEGER NOT NULL DEFAULT 0, serving TEXT NOT NULL DEFAULT ''
+    progress_at REAL, opened_since_start INTEGER NOT NULL DEFAULT 0, serving TEXT NOT NULL DEFAULT '',
+    stake_micro INTEGER, exiting_micro INTEGER, exit_ready_at REAL
 );
 INSERT INTO self (one) VALUES (1);
 
@@ -56,7 +57,7 @@ CREATE TABLE batches (
 
 CREATE TABLE contributions (
     round INTEGER, peer TEXT, content TEXT NOT NULL, own INTEGER NOT NULL,
-    produced_at REAL, seen_at REAL, micro_credits INTEGER,
+    produced_at REAL, published_at REAL, seen_at REAL, micro_credits INTEGER,
     PRIMARY KEY (round, peer)
 ) WITHOUT ROWID;
 
@@ -75,6 +76,15 @@ CREATE TABLE attestations (
     round INTEGER, poster TEXT, credits_root TEXT, refused_why TEXT, at REAL NOT NULL, PRIMARY KEY (round, poster)
 ) WITHOUT ROWID;
 
+CREATE TABLE proposals (
+    round INTEGER, poster TEXT, credits_root TEXT, contributions TEXT NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (round, poster, credits_root)
+) WITHOUT ROWID;
+
+CREATE TABLE attestors (
+    round INTEGER, by TEXT, credits_root TEXT, at REAL NOT NULL, PRIMARY KEY (round, by, credits_root)
+) WITHOUT ROWID;
+
 CREATE TABLE settlements (
     round INTEGER PRIMARY KEY, contributions_root TEXT NOT NULL, credits_root TEXT NOT NULL, poster TEXT,
     at REAL NOT NULL
@@ -83,6 +93,10 @@ CREATE TABLE settlements (
 CREATE TABLE settled (round INTEGER, content TEXT, PRIMARY KEY (round, content)) WITHOUT ROWID;
 
 CREATE TABLE credits (
+    round INTEGER, peer TEXT, micro_credits INTEGER NOT NULL, PRIMARY KEY (round, peer)
+) WITHOUT ROWID;
+
+CREATE TABLE paid (
     round INTEGER, peer TEXT, micro_credits INTEGER NOT NULL, PRIMARY KEY (round, peer)
 ) WITHOUT ROWID;
 
@@ -127,9 +141,28 @@ CREATE TABLE network_ops (
 ) WITHOUT ROWID;
 
 CREATE TABLE questions (seq INTEGER PRIMARY KEY, round INTEGER NOT NULL, played BLOB NOT NULL);
+
+CREATE TABLE disputes (
+    game TEXT PRIMARY KEY, round INTEGER NOT NULL, peer TEXT NOT NULL, content TEXT NOT NULL, subject TEXT NOT NULL,
+    challenger TEXT NOT NULL, defender TEXT NOT NULL, role TEXT NOT NULL, bond_micro INTEGER NOT NULL,
+    stake_micro INTEGER NOT NULL, opened_at REAL NOT NULL, closes_at REAL NOT NULL,
+    decided_at REAL, winner TEXT, by TEXT, why TEXT, slashed_micro INTEGER, reward_micro INTEGER
+) WITHOUT ROWID;
+
+CREATE TABLE dispute_moves (
+    game TEXT, turn INTEGER, side TEXT NOT NULL, move TEXT NOT NULL, phase TEXT NOT NULL, search TEXT NOT NULL,
+    first INTEGER NOT NULL, count INTEGER NOT NULL, total INTEGER NOT NULL, what TEXT NOT NULL, gas INTEGER NOT NULL,
+    closes_at REAL NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (game, turn)
+) WITHOUT ROWID;
+
+CREATE TABLE lines (seq INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL);
 """
 
-NUM_QUESTIONS_KEPT = 16
+NUM_QUESTIONS_KEPT = 64
+NUM_LINES_KEPT = 1000
+"""Of the log in words; the log itself keeps everything."""
+
 NUM_PROBLEMS_KEPT = 100
 NUM_REJECTED_PEERS_PER_ROUND = 64
 """A flood under made-up names must not grow the read-model: further names are counted together as ``(others)``."""

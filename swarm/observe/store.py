@@ -24,7 +24,8 @@ _BUSY_S = 10.0
 _TABLES = (
     "log", "self", "progress", "rounds", "stages", "batches", "contributions", "attestations", "settlements",
     "settled", "credits", "audits", "struck", "rejections", "claims", "transactions", "evaluations", "peers_seen",
-    "problems", "questions", "restarts", "shrunk", "skipped", "network_ops",
+    "problems", "questions", "restarts", "shrunk", "skipped", "network_ops", "proposals", "attestors", "disputes",
+    "dispute_moves", "lines", "paid",
 )  # fmt: skip
 
 
@@ -106,7 +107,7 @@ class Store:
                 position = self._position()
                 chunk = read_from(self.log, position)
                 if chunk.restarted:
-                    _clear(self._db)
+                    clear(self._db)
                 if chunk.restarted or chunk.position != position:
                     self._fold(chunk)
                     changed = True
@@ -169,7 +170,8 @@ def _create(db: sqlite3.Connection) -> None:
     db.execute("INSERT INTO made_by VALUES (?)", (VERSION,))
 
 
-def _clear(db: sqlite3.Connection) -> None:
+def clear(db: sqlite3.Connection) -> None:
+    """An empty log again."""
     for table in _TABLES:
         db.execute(f"DELETE FROM {table}")
     log = START

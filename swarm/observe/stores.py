@@ -32,7 +32,7 @@ class Stores:
 
     def refresh(self) -> bool:
         """Find new logs and fold in what is new; True when anything changed."""
-        logs = {path.parent.name: path for path in sorted((self.home / "peers").glob(f"*/{EVENTS}"), key=_natural)}
+        logs = {path.parent.name: path for path in sorted((self.home / "peers").glob(f"*/{EVENTS}"), key=natural)}
         changed = False
         for name in self.peers.keys() - logs.keys():
             self.peers.pop(name).close()
@@ -73,7 +73,7 @@ def is_running(pid: int, started_at: float) -> bool:
         return False
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
+def natural(path: Path) -> list[tuple[int, str]]:
     """``peer-2`` before ``peer-10``."""
     parts = re.split(r"(\d+)", os.fspath(path.parent.name))
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from textual.content import Content
 
+from swarm.observe.snapshot import Snapshot
 from swarm.observe.text import credits_short
 from tui.widgets.panel import Panel, fit, row, rows
 
 _ROOMY = 50
 
 
-class CreditsPanel(Panel):
+class CreditsPanel(Panel[Snapshot]):
     """Earned, settled and claimed credits; the steps that the newest contribution has passed."""
 
     def __init__(self, *, id: str) -> None:

@@ -11,13 +11,13 @@ from tui.widgets.panel import Panel, ends, fit, row, rows
 _STATE_STYLE = {State.RUNNING: "$success", State.STOPPED: "$faint", State.DIED: "bold $error", State.NEW: "$faint"}
 
 
-class Identity(Panel):
+class Identity(Panel[PeerStatus]):
     """Nickname, state, model; peer id and wallet address in full where there is room."""
 
     def draw(self, width: int, height: int) -> Content:
         if self.shown is None:
             return row((" No peer has started yet.", "$faint"))
-        me = self.shown.status
+        me = self.shown
         state = row((me.state.value, _STATE_STYLE[me.state]), (self._since(me), "$faint"))
         if not self.wide:
             who = row((f" {me.nickname}", "bold $primary"), ("  peer ", "$faint"), short_id(me.peer),

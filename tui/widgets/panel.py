@@ -1,24 +1,29 @@
-"""Why this module exists: every panel draws itself from the selected peer's snapshot and the time, and nothing else."""
+"""Why this module exists: every panel draws itself from the value it is shown and the time, and nothing else."""
 
 from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
 
 from textual.content import Content
 from textual.widgets import Static
 
-from swarm.observe.snapshot import Snapshot
+Shown = TypeVar("Shown")
 
 
-class Panel(Static):
+class Panel(Static, Generic[Shown]):
     """A piece of a screen. Subclasses implement ``draw``; text from outside goes through ``Content.styled`` only, which
     does not interpret markup."""
 
     ALLOW_SELECT = False
+    GROWS = False
+    """Whether its height follows its content; else the screen need not be laid out again."""
 
     def __init__(self, *, id: str, title: str = "") -> None:
         super().__init__(id=id)
         self.border_title = title
-        self.shown: Snapshot | None = None
+        self.shown: Shown | None = None
         self.now = 0.0
+        self._drawn: tuple[str, tuple[Any, ...]] | None = None
 
     @property
     def wide(self) -> bool:
@@ -35,14 +40,21 @@ class Panel(Static):
         self.border_subtitle = note or "" if boxed else ""
         self.border_title = row(name, "  ", note.stylize_before("not bold")) if note is not None and not boxed else name
 
-    def show(self, shown: Snapshot | None, now: float) -> None:
-        """Take the peer to show (None: there is none yet)."""
+    def show(self, shown: Shown | None, now: float) -> None:
+        """Take what to show (None: there is nothing yet)."""
         self.shown, self.now = shown, now
         self.redraw()
 
     def redraw(self) -> None:
-        if self.is_mounted and self.size.width > 0:
-            self.update(self.draw(self.size.width, self.size.height))
+        """Draw again; what comes out the same costs no more than drawing it."""
+        if not self.is_mounted or self.size.width <= 0:
+            return
+        content = self.draw(self.size.width, self.size.height)
+        drawn = content.plain, tuple(content.spans)
+        if drawn != self._drawn:
+            grew = self.GROWS and (self._drawn is None or drawn[0].count("\n") != self._drawn[0].count("\n"))
+            self._drawn = drawn
+            self.update(content, layout=grew)
 
     def on_resize(self) -> None:
         self.redraw()
@@ -74,6 +86,12 @@ def rows(*lines: Content) -> Content:
 def fit(content: Content, width: int) -> Content:
     """Cut or padded to exactly ``width`` cells."""
     return content.truncate(max(0, width), ellipsis=True, pad=True)
+
+
+def right(content: Content, width: int) -> Content:
+    """Cut or padded on the left to exactly ``width`` cells."""
+    length = content.cell_length
+    return row(" " * (width - length), content) if length < width else fit(content, width)
 
 
 def ends(left: Content, right: Content, width: int) -> Content:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from textual.content import Content
+from textual.events import Click
 
-from swarm.observe.snapshot import Snapshot
-from swarm.observe.views import State
-from tui.widgets.panel import Panel, fit, row
+from swarm.observe.views import PeerStatus, State
+from tui.widgets.panel import Panel, ends, fit, row
 
 DOTS = {
     State.RUNNING: ("●", "$success"),
@@ -14,34 +14,48 @@ DOTS = {
     State.DIED: ("✕", "$error"),
     State.NEW: ("·", "$faint"),
 }
+_MAX_NAME = 28
 
 
-class PeerTabs(Panel):
-    """The top line."""
+class PeerTabs(Panel[PeerStatus]):
+    """The second line: as many of the local peers as fit, the shown one always among them. A click shows another."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
-        self.peers: tuple[Snapshot, ...] = ()
+        self.peers: tuple[PeerStatus, ...] = ()
         self.selected = 0
+        self._places: list[tuple[int, int, str]] = []
 
-    def show_all(self, peers: tuple[Snapshot, ...], selected: int) -> None:
+    def show_all(self, peers: tuple[PeerStatus, ...], selected: int) -> None:
         self.peers, self.selected = peers, selected
         self.redraw()
 
     def draw(self, width: int, height: int) -> Content:
-        line = row((" ◆ ", "bold $accent"), ("RL Swarm", "bold $foreground"), "  ")
-        room = max(6, (width - 14) // max(1, len(self.peers)) - 6)
-        for index, peer in enumerate(self.peers):
-            dot, colour = DOTS[peer.status.state]
-            chosen = index == self.selected
-            name = peer.status.nickname
-            name = name if len(name) <= room else name[: room - 1] + "…"
-            back = " on $panel" if chosen else ""
-            key = str(index + 1) if index < 9 else " "
+        self._places = []
+        if not self.peers:
+            return fit(row((" no peers yet", "$faint")), width)
+        num = len(self.peers)
+        count = row((f"{self.selected + 1} of {num} ", "$faint")) if num > 1 else row("")
+        num_shown = max(1, min(num, (width - 10) // 22))
+        room = max(4, min(_MAX_NAME, (width - 10) // num_shown - 5))
+        first = min(max(0, self.selected - num_shown // 2), num - num_shown)
+        line = row((" ‹" if first else "  ", "$faint"))
+        for index in range(first, first + num_shown):
+            peer, chosen = self.peers[index], index == self.selected
+            dot, colour = DOTS[peer.state]
+            name = peer.nickname if len(peer.nickname) <= room else peer.nickname[: room - 1] + "…"
+            back = " on $cursor" if chosen and num > 1 else ""
+            start = line.cell_length
             line = row(
                 line,
-                (f" {key} ", ("bold $primary" if chosen else "$faint") + back),
-                (f"{dot} ", colour + back),
+                (f" {dot} ", colour + back),
                 (f"{name} ", ("bold $foreground" if chosen else "$faint") + back),
             )
-        return fit(line, width)
+            self._places.append((start, line.cell_length, peer.name))
+        line = row(line, ("›" if first + num_shown < num else " ", "$faint"))
+        return ends(line, count, width)
+
+    def on_click(self, event: Click) -> None:
+        for start, end, name in self._places:
+            if start <= event.x < end:
+                self.app.choose(name)  # type: ignore[attr-defined]

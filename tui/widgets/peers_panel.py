@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from textual.content import Content
 
-from swarm.observe.snapshot import KnownPeer
+from swarm.observe.known import KnownPeer
+from swarm.observe.snapshot import Snapshot
 from swarm.observe.text import credits_short, seconds_text
 from tui.widgets.panel import Panel, fit, row, rows, score_style
 
@@ -15,9 +16,6 @@ _SCORE, _CREDITS, _DOING = 6, 9, 12
 
 _REMEMBERED_S = 120.0
 """A dropped record marks its sender for this long; the count stays in `swarm peers`."""
-
-_SILENT_S = 90.0
-"""A peer that said nothing for this long is shown as silent."""
 
 
 class Columns(NamedTuple):
@@ -28,14 +26,16 @@ class Columns(NamedTuple):
     trend: int
 
 
-class PeersPanel(Panel):
+class PeersPanel(Panel[Snapshot]):
     """One line per peer this one knows, itself first."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, title="Peers")
+        self._patience_s = 0.0
 
     def draw(self, width: int, height: int) -> Content:
         peers = self.shown.peers if self.shown else ()
+        self._patience_s = self.shown.patience_s if self.shown else 0.0
         dropped = self.shown.num_rejected if self.shown else 0
         note = row((f"{dropped} records dropped", "$warning")) if dropped else None
         self.caption(f"Peers {len(peers)}" if peers else "Peers", note)
@@ -57,7 +57,7 @@ class PeersPanel(Panel):
         return row((text, "$faint"))
 
     def _line(self, peer: KnownPeer, columns: Columns) -> Content:
-        silent = peer.last_seen_at is None or (not peer.me and self.now - peer.last_seen_at > _SILENT_S)
+        silent = peer.last_seen_at is None or (not peer.me and self.now - peer.last_seen_at > self._patience_s)
         mark = ("▸", "bold $primary") if peer.me else ("!", "bold $error") if self._breaks_rules(peer) else (" ", "")
         style = "bold $foreground" if peer.me else "$faint" if silent else "$foreground"
         last = peer.scores[-1][1] if peer.scores else None

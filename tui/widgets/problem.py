@@ -5,24 +5,36 @@ from __future__ import annotations
 from textual.content import Content
 
 from swarm.observe.text import seconds_text
+from swarm.observe.views import PeerStatus
 from tui.widgets.panel import Panel, fit, row, rows
 
 
-class ProblemBar(Panel):
-    """The last problem in words. Red while it lasts; one quiet line when there is none or it is over."""
+class ProblemBar(Panel[PeerStatus]):
+    """The last problem in words. Red while it lasts; one quiet line when there is none or it is over.
 
-    def __init__(self, *, id: str) -> None:
+    ``brief``: one line, too, where the screen is short.
+    """
+
+    GROWS = True
+
+    def __init__(self, *, id: str, brief: bool = False) -> None:
         super().__init__(id=id)
+        self.brief = brief
         self.unreadable = ""
 
     def draw(self, width: int, height: int) -> Content:
-        problem = self.shown.status.problem if self.shown else None
+        problem = self.shown.problem if self.shown else None
         lasting = bool(self.unreadable) or (problem is not None and problem.recovered_at is None)
         self.set_class(lasting, "-lasting")
         if self.unreadable:
             return fit(row((" ! ", "bold $error"), f"The event logs cannot be read: {self.unreadable}"), width)
         if problem is None:
             return fit(row((" ✓ ", "$success"), ("No problems.", "$faint")), width)
+        if lasting and self.brief and not self.tall:
+            words = row(
+                (" ! ", "bold $error"), (problem.what, "bold $foreground"), (f" {problem.next_step}", "$warning")
+            )
+            return fit(words, width)
         ago = seconds_text(self.now - problem.at) + " ago"
         if not lasting:
             return fit(row((" ✓ ", "$success"), (f"Over: {problem.what} ({ago})", "$faint")), width)

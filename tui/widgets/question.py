@@ -6,14 +6,15 @@ import re
 
 from textual.content import Content
 
-from swarm.observe.snapshot import SaidView
+from swarm.observe.rollouts import SaidView
+from swarm.observe.snapshot import Snapshot
 from tui.widgets.panel import Panel, ends, fit, row, rows, score_style
 
 _TAG = re.compile(r"[<‹]/?[A-Za-z_]{1,20}[>›]")  # peers' own tags are shown escaped, in single guillemets
 _STAGES = ("answers", "critiques", "decisions")
 
 
-class QuestionPanel(Panel):
+class QuestionPanel(Panel[Snapshot]):
     """The latest question, and what everybody said in the three stages with the score and why."""
 
     def __init__(self, *, id: str) -> None:

@@ -25,18 +25,20 @@ _WAITING = {
 }
 
 
-class RoundPanel(Panel):
+class RoundPanel(Panel[Snapshot]):
     """The six steps of a round, the one being played, and a bar for the time left."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, title="Round")
         self.host_progress: ProgressView | None = None
+        self.reading = False
 
     def draw(self, width: int, height: int) -> Content:
         shown = self.shown
         if shown is None:
             self.caption("Round")
-            return rows(*self._busy(self.host_progress, "Waiting for the first peer to start…", width))
+            idle = "Reading the event logs…" if self.reading else "Waiting for the first peer to start…"
+            return rows(*self._busy(self.host_progress, idle, width))
         me = shown.status
         self.caption(f"Round {me.round}" if me.round else "Round", self._last(shown))
         if me.progress is not None and me.phase not in STEPS:

@@ -17,7 +17,7 @@ _FIRST_ROUNDS = 5
 """The axis reaches this round from the start, so that the first points are not stretched over the whole width."""
 
 
-class ScorePlot(Panel):
+class ScorePlot(Panel[Snapshot]):
     """Mean score per round of the shown peer (bright) and of the others (dim), and held-out accuracy (marked)."""
 
     def __init__(self, *, id: str) -> None:
@@ -37,7 +37,7 @@ class ScorePlot(Panel):
         first = 0 if first <= 1 else first
         cells = draw(curves, inner, lines, (first, last), (low, high), list(ticks), "$line")
         drawn = [
-            row((f"{ticks[index]:4.0f}% " if index in ticks else " " * _MARGIN, "$faint"), *_runs(line))
+            row((f"{ticks[index]:4.0f}% " if index in ticks else " " * _MARGIN, "$faint"), *runs(line))
             for index, line in enumerate(cells)
         ]
         return rows(*drawn, row((" " * _MARGIN + _axis(first, last, inner), "$faint")))
@@ -59,7 +59,8 @@ def _span(values: list[float]) -> tuple[float, float]:
     return max(0.0, low), min(100.0, max(low + 50, -(-max(values) // 25) * 25))
 
 
-def _runs(line: list[Cell]) -> list[tuple[str, str]]:
+def runs(line: list[Cell]) -> list[tuple[str, str]]:
+    """Neighbouring cells of one style, joined."""
     runs: list[tuple[str, str]] = []
     for character, style in line:
         if runs and runs[-1][1] == style:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.content import Content
 
-from swarm.observe.snapshot import NUM_TIMED_ROUNDS
+from swarm.observe.snapshot import NUM_TIMED_ROUNDS, Snapshot
 from tui.widgets.panel import Panel, row, rows
 
 _PARTS = (
@@ -16,7 +16,7 @@ _ROOMY = 66
 _GOOD_OVERHEAD = 0.2
 
 
-class TimeSplitPanel(Panel):
+class TimeSplitPanel(Panel[Snapshot]):
     """A bar of the last rounds' time and what each part is called."""
 
     def __init__(self, *, id: str) -> None:

@@ -15,6 +15,7 @@ from protocol.events import Outcome, Said
 from protocol.ids import STAGES, Address, ContentId, PeerId, Stage
 from protocol.messages import Finding
 from swarm.observe.eventlog import EventLog
+from tests.swarm.observe import quarrel
 
 START_AT = 1_790_000_000.0
 ROUND_S = 24.0
@@ -143,7 +144,7 @@ def one_round(round: int, me: int, peers: list[int], *, degraded: bool = False) 
         missing = (peer_id(lost),) if lost is not None else ()
         yield at + took + 0.5, e.StageEnded(round, stage, outcome, tuple(map(peer_id, heard)), missing, 0.5)
         at += took + 0.6
-    yield at, played(round, peers)
+    yield at, played(round, peers[:8])
     loss = None if degraded else 0.31 * math.exp(-round / 8) + 0.01 * wobble("loss", me, round)
     yield (
         at + 3.8,
@@ -151,6 +152,7 @@ def one_round(round: int, me: int, peers: list[int], *, degraded: bool = False) 
     )
     at += 4.0
     yield at, e.ContributionSigned(round, content("c", me, round))
+    yield at + 0.1, e.ContributionPublished(round, content("c", me, round))
     for peer in heard:
         yield at + 0.2, e.ContributionSeen(round, peer_id(peer), content("c", peer, round), micro(peer, round))
     for peer in heard:
@@ -173,7 +175,11 @@ def one_round(round: int, me: int, peers: list[int], *, degraded: bool = False) 
         )
         yield at + 1.2, e.Struck(past, peer_id(77), content("c", 77, past), 400_000)
     poster = peers[round % len(peers)]
+    in_result = tuple(content("c", peer, round) for peer in peers if peer != lost)
+    yield at + 0.5, e.ResultProposed(round, peer_id(poster), content("credits", round), in_result)
     yield at + 0.5, e.Attested(round, peer_id(poster), content("credits", round))
+    for peer in heard:
+        yield at + 0.7, e.AttestationSeen(round, peer_id(peer), content("credits", round))
     if poster == me:
         yield at + 1.0, e.TransactionSent("settle", content("settle", round), 181_004, round)
     settled = tuple(content("c", peer, round) for peer in peers if peer != lost)
@@ -192,6 +198,8 @@ def one_round(round: int, me: int, peers: list[int], *, degraded: bool = False) 
             sum(micro(me, past) for past in range(1, round - round % 5 + 1)),
         ),
     )
+    if round == 1:
+        yield at + 1.3, e.StakeChanged(100_000_000, 0, 0.0)
     if round % 5 == 0:
         amount = sum(micro(me, past) for past in range(round - 4, round + 1)) * 10**12
         yield at + 1.5, e.TransactionSent("claim", content("claim", me, round), 92_113, round)
@@ -252,6 +260,22 @@ def script(me: int, num_peers: int, num_rounds: int, *, degraded: bool = False) 
             if isinstance(event, e.StageStarted):
                 event = e.StageStarted(round, event.stage, opened + event.closes_at)
             yield opened + at, event
+        yield from disputes(round, me, peers, opened, degraded=degraded and round == num_rounds)
+
+
+def disputes(round: int, me: int, peers: list[int], opened: float, *, degraded: bool) -> Iterator[Step]:
+    """The first peer challenges a stranger in round 9; in a bad last round somebody challenges the first peer."""
+    if round == 9:
+        role = "challenger" if me == 0 else "onlooker"
+        yield from quarrel.game(
+            7, 8, peer_id(77), content("c", 77, 8), role=role, num_moves=len(quarrel.MOVES), at=opened + 8, step_s=1.3
+        )
+    if degraded:
+        role = "defender" if me == 0 else "onlooker"
+        yield from quarrel.game(
+            9, round - 1, peer_id(0), content("c", 0, round - 1), role=role, num_moves=6, at=opened + 12, step_s=0.5,
+            subject="draw 3",
+        )  # fmt: skip
 
 
 def write(
@@ -262,7 +286,8 @@ def write(
     for me in range(num_peers):
         clock = [START_AT]
         with EventLog(home / "peers" / f"peer-{me + 1}" / "events.jsonl", now=lambda clock=clock: clock[0]) as log:
-            for at, event in script(me, num_peers, num_rounds, degraded=degraded):
+            steps = sorted(script(me, num_peers, num_rounds, degraded=degraded), key=lambda step: step[0])
+            for at, event in steps:
                 if until is not None and at > until:
                     break
                 clock[0] = at

@@ -43,7 +43,7 @@ def test_what_is_written_is_read_with_its_time_and_number(tmp_path):
 
 
 def test_every_kind_of_event_survives_the_log(tmp_path):
-    events = [event for _, event in playback.script(0, 3, 1, degraded=True)] + [
+    events = [event for _, event in playback.script(0, 3, 9, degraded=True)] + [
         Recovered("ChainUnreachable"),
         HeldBack(3, 1.5),
         Serving("http://127.0.0.1:9464"),

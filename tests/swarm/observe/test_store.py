@@ -142,11 +142,12 @@ def test_numbers_and_floods_from_strangers_stay_bounded(tmp_path):
 
 
 def test_only_the_newest_questions_are_kept(tmp_path):
-    log = write_log(tmp_path / "events.jsonl", playback.script(0, 3, 40))
+    last = schema.NUM_QUESTIONS_KEPT + 16
+    log = write_log(tmp_path / "events.jsonl", playback.script(0, 3, last))
     with Store(log) as made:
         made.refresh()
         kept = [row["round"] for row in made.rows("SELECT round FROM questions ORDER BY seq")]
-    assert kept == list(range(41 - schema.NUM_QUESTIONS_KEPT, 41))
+    assert kept == list(range(17, last + 1))
 
 
 def test_a_restart_ends_the_problems_of_the_life_before(tmp_path):

@@ -1,0 +1,51 @@
+"""Why this module exists: a line per dispute: who against whom, about what, how far, and whose turn."""
+
+from __future__ import annotations
+
+from textual.content import Content
+
+from swarm.observe.disputes import DisputeView
+from swarm.observe.text import credits_short, seconds_text, short_id
+from tui.widgets.panel import ends, fit, row
+
+_NUMBER, _ABOUT, _PARTIES = 6, 40, 32
+
+
+def game_head(width: int) -> Content:
+    """The names of the columns."""
+    parties = "challenger against defender".ljust(_PARTIES) if width >= 110 else ""
+    line = " game".ljust(_NUMBER) + "about".ljust(_ABOUT) + parties
+    return fit(ends(row((line, "$faint")), row(("state ", "$faint")), width), width)
+
+
+def game_line(game: DisputeView, width: int, now: float) -> Content:
+    """One dispute."""
+    about = f"{game.nickname}, round {game.round}, {game.subject}"
+    parts = [
+        fit(row((f" {game.game}", "bold $primary")), _NUMBER - 1), row(" "),
+        fit(row((about, "$foreground")), _ABOUT - 1), row(" "),
+    ]  # fmt: skip
+    if width >= 110:
+        sides = [
+            ("you" if game.role == side else short_id(address), "bold $accent" if game.role == side else "$foreground")
+            for side, address in (("challenger", game.challenger), ("defender", game.defender))
+        ]
+        parts.append(fit(row(sides[0], (" against ", "$faint"), sides[1]), _PARTIES))
+    return ends(row(*parts), row(state(game, now), " "), width)
+
+
+def state(game: DisputeView, now: float) -> Content:
+    """How it stands: who won, or whose turn it is and for how long."""
+    if game.winner:
+        taken = f", {credits_short(game.slashed_micro)} taken" if game.slashed_micro else ""
+        mine = game.role == game.winner
+        style = "bold $success" if mine or game.role == "onlooker" else "bold $error"
+        return row((f"{game.winner} won", style), (f" by {game.by}{taken}", "$faint"))
+    turn = game.turn_of or "nobody"
+    left = game.closes_at - now
+    clock = f"{seconds_text(left)} left" if left > 0 else "time is up"
+    style = "bold $accent" if turn == game.role else "$foreground"
+    return row(
+        ("your turn" if turn == game.role else f"{turn}'s turn", style),
+        (f", {clock}", "$warning" if left < 60 else "$faint"),
+    )
