@@ -22,6 +22,7 @@ PeerName = Annotated[str, InPath(max_length=128, description="A peer id, or a ni
 Search = Annotated[str, Query(max_length=140, description="A part of a nickname, peer id or address.")]
 Sort = Literal["credits", "name", "rounds", "score", "standing", "seen"]
 CSV_CHUNK = 500
+Lines = list[views.Peer] | list[views.Work] | list[views.Round]
 
 
 def router(queries: Queries) -> APIRouter:
@@ -158,8 +159,7 @@ def _within(found: views.Rounds, page: int) -> list[views.Round]:
     return found.rounds if page <= found.pages else []
 
 
-def _csv(name: str, kind: type[BaseModel], read: Callable[[int], list[views.Peer] | list[views.Work] | list[views.Round]]
-         ) -> Response:  # fmt: skip
+def _csv(name: str, kind: type[BaseModel], read: Callable[[int], Lines]) -> Response:
     """All pages that ``read`` gives, as CSV. Cells that a spreadsheet would take for a formula begin with a quote."""
 
     def lines() -> Iterator[str]:

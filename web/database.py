@@ -31,7 +31,7 @@ def database_url(text: str) -> sa.URL:
 def open_database(text: str, *, read_only: bool = False) -> sa.Engine:
     """The database at a path or URL, with the tables of this version.
 
-    Missing ones are made unless ``read_only``. Raises ``ConfigError`` when it cannot be opened or is of another version.
+    Missing ones are made unless ``read_only``. Raises ``ConfigError`` when it cannot be opened, or has another version.
     """
     url = database_url(text)
     is_file = url.get_backend_name() == "sqlite"

@@ -47,7 +47,9 @@ def fold_lines(connection: sa.Connection, lines: Sequence[_Values], settled_at: 
             **{_TOTALS[name]: value for name, value in put.items()},
             standing_milli=sa.bindparam("b_standing"),
             is_listed=1,
-            last_seen=sa.case((peers.c.last_seen < sa.bindparam("b_at"), sa.bindparam("b_at")), else_=peers.c.last_seen),
+            last_seen=sa.case(
+                (peers.c.last_seen < sa.bindparam("b_at"), sa.bindparam("b_at")), else_=peers.c.last_seen
+            ),
         )
     )
     connection.execute(

@@ -1,8 +1,8 @@
 """Why this module exists: whoever disputes something on the chain leaves events; here they become one story each.
 
-    epoch         a challenge to what is paid out: opened, answered, affirmed or void
-    equivocation  a peer signed two contributions for one round: proven, there and then
-    game          a bisection about one contribution: every event of the dispute contract with a ``game`` argument
+epoch         a challenge to what is paid out: opened, answered, affirmed or void
+equivocation  a peer signed two contributions for one round: proven, there and then
+game          a bisection about one contribution: every event of the dispute contract with a ``game`` argument
 """
 
 from __future__ import annotations

@@ -141,7 +141,9 @@ class Queries:
         names = ("round", "credits_micro", "earned_micro", "score_milli", "standing_milli")
         return views.History(**{name: [row[at] for row in columns] for at, name in enumerate(names)})
 
-    def works(self, *, peer: str | None = None, round: int | None = None, page: int = 1, size: int = 50) -> list[views.Work]:
+    def works(
+        self, *, peer: str | None = None, round: int | None = None, page: int = 1, size: int = 50
+    ) -> list[views.Work]:
         """Contributions of a peer, newest first, or of a round, best paid first."""
         o, w = schema.outcomes.c, schema.contributions.c
         picked = [("peer", peer)] if peer is not None else [("round", round)]

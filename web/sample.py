@@ -79,8 +79,8 @@ def play(
         for peer, (content, micro) in waiting.items():
             struck = dice.random() < 0.004
             rows.append(Outcome(round - 1, peer, content, micro, "struck" if struck else "paid", round))
-            rows.append(VerdictRow(digest("verdict", content), round, dice.choice(peers), content, 1,
-                                   "mismatch" if struck else "match", "Token 7 was not drawn." if struck else ""))  # fmt: skip
+            finding, what = ("mismatch", "Token 7 was not drawn.") if struck else ("match", "")
+            rows.append(VerdictRow(digest("verdict", content), round, dice.choice(peers), content, 1, finding, what))
             lines[peer] = {"struck_micro": micro, "failed": 1} if struck else {"paid_micro": micro, "passed": 1}
             total += 0 if struck else micro
         waiting = {}

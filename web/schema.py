@@ -1,7 +1,7 @@
 """Why this module exists: the tables of the index, the same in SQLite and in PostgreSQL.
 
-    facts     events, seen_rounds, ledger, contributions, outcomes, verdicts, said   written once, each with a unique key
-    derived   rounds, peers, epochs, payouts, disputes, dispute_moves                folded from the facts (``web.fold``)
+    facts     events, seen_rounds, ledger, contributions, outcomes, verdicts, said   written once, each under its key
+    derived   rounds, peers, epochs, payouts, disputes, dispute_moves                folded from the facts by web.fold
     state     meta, cursors, tables, presence                                        where the indexer stands
 
 Amounts are integers in millionths (``_micro``), scores in thousandths (``_milli``), times unix seconds.

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from protocol.errors import ConfigError
 from swarm.indexing.rows import (
     AnyRow,
     ChainEvent,
@@ -64,6 +65,24 @@ class Store:
                 _keep_table(connection, kinds[RoundChecked][-1].round, table)
             if rows:
                 _count_up(connection)
+
+    def begin(self, run: Run, *, replace: bool) -> None:
+        """Say which run is indexed. What is here of another run is dropped with ``replace``; else ``ConfigError``."""
+        known = self._meta("run")
+        old = msgspec.json.decode(known, type=Run) if known else run
+        if (old.run, old.contracts) != (run.run, run.contracts):
+            if not replace:
+                raise ConfigError(
+                    f"The database holds the index of another run, {old.name!r} ({old.run[:16]}…).",
+                    "Nothing was written.",
+                    "Give each run a database of its own: --db.",
+                )
+            with self._engine.begin() as connection:
+                for table in schema.metadata.sorted_tables:
+                    if table is not schema.meta:
+                        connection.execute(sa.delete(table))
+                connection.execute(sa.delete(schema.meta).where(schema.meta.c.name.not_in(("schema", "version"))))
+        self.put([run])
 
     def cursors(self) -> tuple[Cursor, ...]:
         query = sa.select(schema.cursors).order_by(schema.cursors.c.block.desc())
@@ -164,7 +183,9 @@ class Store:
         for row in present:
             c = schema.peers.c
             connection.execute(
-                sa.update(schema.peers).where(c.peer == row["peer"], c.last_seen < row["at"]).values(last_seen=row["at"])
+                sa.update(schema.peers)
+                .where(c.peer == row["peer"], c.last_seen < row["at"])
+                .values(last_seen=row["at"])
             )
 
     def _put_works(self, connection: sa.Connection, kinds: dict[type, list[Any]]) -> set[int]:

@@ -41,6 +41,7 @@ class Templates:
             "mark": pictures.mark,
             "milli": text.milli,
             "seconds": text.seconds_text,
+            "passages": text.passages,
             "short": text.short_id,
             "stale_s": STALE_S,
             "static": asset,

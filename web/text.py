@@ -6,12 +6,25 @@ escapes, endless lines. Amounts and times for people are here, too. Pure.
 
 from __future__ import annotations
 
+import re
 import time
 
 from swarm.observe.text import credits_text, plain, seconds_text, short_id
 
-__all__ = ["ago", "clock", "credits", "credits_text", "milli", "paragraphs", "plain", "seconds_text", "short_id"]
+__all__ = [
+    "ago",
+    "clock",
+    "credits",
+    "credits_text",
+    "milli",
+    "paragraphs",
+    "passages",
+    "plain",
+    "seconds_text",
+    "short_id",
+]
 
+_TAG = re.compile(r"<(/?(?:think|answer|compare|identify|explain|majority|question|final|step_by_step))>")
 MAX_LINES = 24
 LINE_CAP = 400
 
@@ -24,13 +37,25 @@ def paragraphs(text: str, limit: int = 1_200) -> str:
     return (whole[: limit - 1].rstrip() + "…") if is_cut else whole
 
 
+def passages(text: str, limit: int = 1_200) -> list[tuple[str, str]]:
+    """``paragraphs`` of ``text``, cut at the tags that the game asks for: (``think``, ``answer``…, or empty; words)."""
+    found: list[tuple[str, str]] = []
+    label = ""
+    for number, piece in enumerate(_TAG.split(paragraphs(text, limit))):
+        if number % 2:
+            label = "" if piece.startswith("/") else piece
+        elif piece.strip():
+            found.append((label, piece.strip()))
+    return found
+
+
 def credits(micro: int | None, decimals: int = 3) -> str:
     """Micro-credits for a column: grouped, with a fixed number of decimals, cut, never rounded up."""
     if micro is None:
         return "–"
     sign, micro = ("-", -micro) if micro < 0 else ("", micro)
     whole, rest = divmod(micro, 1_000_000)
-    return f"{sign}{whole:,}.{rest:06d}"[: len(f"{sign}{whole:,}.") + decimals]
+    return f"{sign}{whole:,}.{rest:06d}"[: len(f"{sign}{whole:,}") + (1 + decimals if decimals else 0)]
 
 
 def milli(value: int | None) -> str:

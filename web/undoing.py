@@ -1,7 +1,7 @@
 """Why this module exists: chains take things back, and a ledger that is only added to must say so with new lines.
 
-    RolledBack   an epoch was void, and its results with it: a line for each peer that cancels those of the undone rounds
-    lost blocks  what stood in them never happened: their events and what was concluded from them are removed
+RolledBack   an epoch was void, and its results with it: a line for each peer that cancels the undone ones
+lost blocks  what stood in them never happened: their events and what was concluded from them are removed
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ def undo_results(connection: sa.Connection, event: ChainEvent) -> None:
         }
         lines.append(line)
     label = f" undone {event.block} {event.index}"  # the very same result may be recorded again
+    connection.execute(sa.update(ledger).where(ledger.c.round > to_round).values(data_hash=ledger.c.data_hash + label))
     connection.execute(
-        sa.update(ledger).where(ledger.c.round > to_round).values(data_hash=ledger.c.data_hash + label)
+        sa.delete(meta).where(meta.c.name.in_([f"check/{n}" for n in _rounds_after(connection, to_round)]))
     )
-    connection.execute(sa.delete(meta).where(meta.c.name.in_([f"check/{n}" for n in _rounds_after(connection, to_round)])))
     if lines:
         connection.execute(sa.insert(ledger), lines)
         fold.fold_lines(connection, lines, 0)

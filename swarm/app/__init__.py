@@ -30,6 +30,7 @@ __all__ = [
     "deploy",
     "host",
     "in_micro",
+    "leaderboard",
     "list_runs",
     "local",
     "order",
@@ -58,8 +59,10 @@ def local(
     as_json: bool,
     host_options: Sequence[str],
     peer_options: Sequence[str],
+    leaderboard: bool = True,
 ) -> int:
     """A private swarm on this machine; returns the exit code."""
+    from swarm.boarding import Board
     from swarm.launcher import Launcher, show_dashboard, show_lines
     from swarm.observe.summary import summary
     from swarm.process import run_until_signal
@@ -68,7 +71,17 @@ def local(
     started_at = time.time()
     require_writable(home.root)
     save_resolved(chosen)
-    launcher = Launcher(home, num_peers, num_rounds, started_at, host_options, peer_options)
+    launcher = Launcher(
+        home,
+        num_peers,
+        num_rounds,
+        started_at,
+        host_options,
+        peer_options,
+        board=Board.of(home) if leaderboard else None,
+    )
+    if launcher.board is not None:
+        print(f"Leaderboard: {launcher.board.address}", file=sys.stderr, flush=True)
     show = show_dashboard if tui and sys.stdout.isatty() else show_lines
     code = run_until_signal(lambda: launcher.run(show))
     if as_json:
@@ -95,6 +108,37 @@ def run(chosen: Settings, find: Find, *, name: str, num_rounds: int | None, sinc
     require_peer_name(name)
     require_writable(chosen.home)
     return run_until_signal(lambda: _peer(chosen, name, find, num_rounds, since, lines))
+
+
+def leaderboard(
+    chosen: Settings,
+    find: Find,
+    *,
+    serve: bool,
+    host: str | None,
+    port: int | None,
+    database: str | None,
+    reindex: bool,
+    indexer_options: Sequence[str],
+    as_json: bool,
+) -> int:
+    """The leaderboard's page with its indexer (``serve``), or the indexer alone, until a signal."""
+    from swarm.app import board
+    from swarm.process import run_until_signal
+
+    require_writable(chosen.home)
+    if not serve:
+        return run_until_signal(lambda: board.index(chosen, find, database=database, reindex=reindex))
+    return run_until_signal(
+        lambda: board.serve(
+            chosen,
+            host=host or board.DEFAULT_HOST,
+            port=board.DEFAULT_PORT if port is None else port,
+            database=database,
+            indexer_options=indexer_options,
+            as_json=as_json,
+        )
+    )
 
 
 def show(what: str, home: Path | None, as_json: bool, *, count: int = 10) -> None:

@@ -113,9 +113,7 @@ def event_of(log: Log, at: int) -> ChainEvent:
             peer = peer_id_from_bytes(bytes.fromhex(log.arguments["peerId"]))
         except BadRecord:
             peer = ""
-    return ChainEvent(
-        log.block, log.index, log.transaction, at, log.contract, log.name, peer, dict(log.arguments)
-    )
+    return ChainEvent(log.block, log.index, log.transaction, at, log.contract, log.name, peer, dict(log.arguments))
 
 
 def with_peers(events: list[ChainEvent], peer_of: Callable[[str], str]) -> list[ChainEvent]:

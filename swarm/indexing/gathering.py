@@ -8,7 +8,8 @@ large ones cohort by cohort once the result is there, so that memory holds one c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from typing import TypeVar
 
 from protocol.codec import content_id, decode
 from protocol.errors import BadRecord, NetworkError
@@ -32,6 +33,8 @@ LIVE_MEMBERS = 64
 
 KINDS = (*STAGES, CONTRIBUTION)
 POLL_S = 0.3
+
+Message = TypeVar("Message")
 
 
 class RoundReading:
@@ -208,10 +211,29 @@ class RoundReading:
         )
 
 
+async def find_table(
+    transport: Transport, run: ContentId, round: int, data_hash: str, others: Collection[PeerId]
+) -> bytes | None:
+    """The credit table with this hash, by any proposal of its round that names it, from its poster or ``others``.
+
+    ``None`` when nobody serves it. Who proposed it need not be believed: the hash is the chain's."""
+    found = await transport.collect_all(RecordKey(run, "proposal", round))
+    for poster, envelopes in found.items():
+        for envelope in envelopes:
+            proposal = _decoded(envelope.payload, Proposal)
+            if proposal is None or proposal.table.content != data_hash:
+                continue
+            try:
+                return await transport.fetch(proposal.table, poster, *(peer for peer in others if peer != poster))
+            except BadRecord:
+                continue
+    return None
+
+
 _no_tokenizer: Callable[..., str] = None  # type: ignore[assignment]  # ``check_batch`` then leaves texts unchecked
 
 
-def _decoded(payload: bytes, kind: type) -> object:
+def _decoded(payload: bytes, kind: type[Message]) -> Message | None:
     try:
         return decode(payload, kind)
     except BadRecord:

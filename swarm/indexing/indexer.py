@@ -21,7 +21,7 @@ from protocol.run import RunSpec
 from rewards.ledger import total_micro
 from swarm.dht.transport import RecordKey, Transport
 from swarm.indexing.chain_source import ChainSource, with_peers
-from swarm.indexing.gathering import RoundReading
+from swarm.indexing.gathering import RoundReading, find_table
 from swarm.indexing.ledger_rows import lines_between, outcomes, recorded_table
 from swarm.indexing.recompute import result_of, ruling_on
 from swarm.indexing.rows import AnyRow, ChainEvent, Present, RoundChecked, RoundSeen, Sink, Trouble
@@ -30,6 +30,9 @@ from swarm.timing import Now
 
 GIVE_UP_S = 180.0
 """A table that nobody serves is looked for so long after its result was recorded (by the indexer's clock)."""
+
+PASS_OVER_S = 20.0
+"""… and for so long when a later result is there, which accounts for it."""
 
 PATIENCE_S = 6.0
 READINGS = 4
@@ -59,6 +62,7 @@ class Indexer:
         self._now = now
         self._set_members = set_members
         self._patience_s = patience_s
+        self._members: list[PeerId] = []
         self._readings: dict[int, RoundReading] = {}
         self._wanted_since: dict[str, float] = {}
         self._trouble = ""
@@ -121,7 +125,8 @@ class Indexer:
     async def _look_at_round(self) -> None:
         clock = await self._source.clock()
         if clock.members:
-            self._set_members([member.peer for member in clock.members])
+            self._members = [member.peer for member in clock.members]
+            self._set_members(self._members)
         if clock.round and clock.seed and clock.round not in self._readings:
             members = {member.peer: (member.weight, member.joined_round) for member in clock.members}
             seen = RoundSeen(clock.round, clock.seed, clock.opened_at, clock.closes_at, dict(members))
@@ -161,12 +166,16 @@ class Indexer:
     # --- results ---------------------------------------------------------------------------------------------------
 
     async def _read_results(self) -> None:
-        for settled in self._sink.unread_rounds():
-            if not await self._read_result(settled):
+        unread = self._sink.unread_rounds()
+        for settled in unread:
+            self._wanted_since.setdefault(str(settled.arguments["dataHash"]), self._now())
+        for settled in unread:
+            patience_s = GIVE_UP_S if settled is unread[-1] else PASS_OVER_S
+            if not await self._read_result(settled, patience_s):
                 return
 
-    async def _read_result(self, settled: ChainEvent) -> bool:
-        """Read one result; ``False`` while it must be waited for."""
+    async def _read_result(self, settled: ChainEvent, patience_s: float) -> bool:
+        """Read one result; ``False`` while it must be waited for, ``patience_s`` in all."""
         facts = settled.arguments
         round, data_hash = int(facts["round"]), str(facts["dataHash"])
         reading = await self._reading(round)
@@ -177,8 +186,9 @@ class Indexer:
         if blob is None and reading is not None and proposal is not None:
             blob = await reading.table(proposal)
         if blob is None:
-            since = self._wanted_since.setdefault(data_hash, self._now())
-            if self._now() - since < GIVE_UP_S:
+            blob = await find_table(self._transport, self._run.id, round, data_hash, self._members)
+        if blob is None:
+            if self._now() - self._wanted_since[data_hash] < patience_s:
                 return False
             why = "Nobody serves its credit table any more; the next result that is seen accounts for it."
             self._sink.put([RoundChecked(round, "unseen", why, int(facts["totalMicroCredits"]))])
@@ -244,5 +254,3 @@ class Indexer:
     def _table(self, data_hash: str | None) -> CreditTable | None:
         blob = self._sink.table_of(data_hash) if data_hash else None
         return decode(blob, CreditTable, cap=BLOB_CAP) if blob is not None else None
-
-

@@ -233,8 +233,7 @@ class Sink(Protocol):
         ...
 
     def unread_rounds(self) -> tuple[ChainEvent, ...]:
-        """Results (``RoundSettled`` that the chain did not undo) that were neither checked nor given up, oldest first.
-        """
+        """Results (``RoundSettled`` that stand) which were neither checked nor given up, oldest first."""
         ...
 
     def forget_after(self, block: int) -> None:

@@ -62,5 +62,3 @@ def _said(inbox: Inbox, one: CheckedBatch) -> list[Said]:
 
 def _num_tokens(one: CheckedBatch) -> int:
     return sum(len(rollout.tokens) for group in one.batch.groups for rollout in group.rollouts)
-
-
