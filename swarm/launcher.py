@@ -59,6 +59,7 @@ class Launcher:
             for name in self.names
         ]
         self.board = board
+        self._stopping = False
         self._page = (
             self._child("leaderboard", board.log_file, board.arguments(started_at, JOIN_WAIT_S)) if board else None
         )
@@ -87,6 +88,7 @@ class Launcher:
                 await _end(everybody, *playing, boarding, hosting, showing)
 
     async def _stop(self) -> None:
+        self._stopping = True
         await asyncio.gather(*(child.stop() for child in self._peers))
         if self._page is not None:
             await self._page.stop()  # before the host: it has a last look at the chain
@@ -96,6 +98,8 @@ class Launcher:
         """The page is started again when it ends, and its end is told; the swarm never ends because of it."""
         if self._page is not None:
             await self._page.supervise()
+            if self._stopping:
+                return
             words = self._page.error()
             why = f": {words.what}" if words is not None else "."
             self.notes.append(f"The leaderboard has ended{why} The swarm goes on. Its log is {self._page.log_file}.")

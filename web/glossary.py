@@ -41,6 +41,9 @@ TERMS: dict[str, tuple[str, str]] = {
     "rollout": ("Rollout", "One completion that a model wrote. The feed shows those that the others were shown."),
     "recomputed": ("Recomputed", "The strongest check: from the signed records, the rollouts and the verdicts, the "
                                  "whole ledger of the round was computed again here and has the recorded root."),
+    "sampled": ("Sampled", "The index was catching up: all signatures, hashes and roots of the round were checked, and "
+                           "the contributions of a cohort that the round's seed draws were scored again; they earned "
+                           "what was recorded."),
     "root": ("Root checked", "The credit table has the hash, the root and the total that the chain recorded, but not "
                              "everything behind it could be had."),
     "differs": ("Differs", "What the chain recorded is not what follows from the public records. Ask the members why."),

@@ -42,6 +42,11 @@ def digest(*parts: object) -> str:
     return hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()
 
 
+def digest_of(data: bytes) -> str:
+    """The content id of some bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def run_row() -> Run:
     return Run(digest("run"), "private", 31337, "sums", digest("model"), "tiny", "exact", 10**12, 25_000_000,
                {"clock": "0x" + "00" * 20})  # fmt: skip
@@ -52,7 +57,11 @@ def register(peers: Sequence[str]) -> list[AnyRow]:
     rows: list[AnyRow] = []
     for number, peer in enumerate(peers):
         owner = "0x" + digest("owner", peer)[:40]
-        facts = {"peerKey": digest("key", peer), "owner": owner, "signer": "0x" + digest("signer", peer)[:40]}
+        facts: dict[str, object] = {
+            "peerKey": digest("key", peer),
+            "owner": owner,
+            "signer": "0x" + digest("signer", peer)[:40],
+        }
         rows += [
             _event(number, 0, "PeerRegistry", "PeerRegistered", START, peer, facts),
             _event(number, 1, "StakeVault", "StakeDeposited", START, peer, {"amountWei": 25 * 10**18}),
@@ -85,7 +94,11 @@ def play(
             total += 0 if struck else micro
         waiting = {}
         for peer in chosen:
-            stages = tuple(int(1000 * min(1, max(0, dice.gauss(skill[peer] + round / 4000, 0.12)))) for _ in range(3))
+            stages = (
+                _score(dice, skill[peer], round),
+                _score(dice, skill[peer], round),
+                _score(dice, skill[peer], round),
+            )
             content, micro = digest(round, peer), 1000 * sum(stages) // 3
             waiting[peer] = (content, micro)
             line = lines.setdefault(peer, {})
@@ -104,6 +117,10 @@ def play(
         rows.insert(1, _event(block + 1, 0, "Contributions", "RoundSettled", at, dice.choice(peers), facts))
         rows += [RoundChecked(round, "recomputed", "", total), *(Present(peer, at) for peer in chosen[:64])]
         yield rows
+
+
+def _score(dice: random.Random, skill: float, round: int) -> int:
+    return int(1000 * min(1, max(0, dice.gauss(skill + round / 4000, 0.12))))
 
 
 def _talk(dice: random.Random, round: int, peer: str, stages: tuple[int, ...]) -> list[Said]:

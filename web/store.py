@@ -33,6 +33,7 @@ from swarm.indexing.rows import (
 )
 from web import fold, schema
 from web.database import inserted_once, put_over
+from web.rosters import round_from_events
 from web.undoing import forget, undo_results
 
 KEPT_TABLES, KEPT_CURSORS = 64, 32
@@ -100,7 +101,12 @@ class Store:
     def round_seen(self, round: int) -> RoundSeen | None:
         seen = schema.seen_rounds
         found = self._all(sa.select(seen).where(seen.c.round == round))
-        return RoundSeen(*found[0][:4], members=json.loads(found[0][4])) if found else None
+        if not found:
+            with self._engine.connect() as connection:
+                return round_from_events(connection, round)
+        number, seed, opened_at, closes_at, text = found[0]
+        members = {peer: (weight, joined) for peer, (weight, joined) in json.loads(text).items()}
+        return RoundSeen(number, seed, opened_at, closes_at, members)
 
     def table_at_opening(self, round: int) -> str | None:
         c = schema.events.c

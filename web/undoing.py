@@ -48,6 +48,7 @@ def undo_results(connection: sa.Connection, event: ChainEvent) -> None:
     if lines:
         connection.execute(sa.insert(ledger), lines)
         fold.fold_lines(connection, lines, 0)
+        fold.summarise_rounds(connection, {to_round + 1})
     connection.execute(
         sa.update(outcomes).where(outcomes.c.round > to_round).values(outcome="undone", by_round=to_round)
     )

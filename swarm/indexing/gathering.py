@@ -2,13 +2,14 @@
 
 One ``RoundReading`` a round: an inbox for each cohort, which checks everything as a member's does, and the round's
 proposals, verdicts and receipts. Small swarms are read while they play, so that nothing is missed when a peer leaves;
-large ones cohort by cohort once the result is there, so that memory holds one cohort at a time.
+large ones cohort by cohort once the result is there, so that memory holds one cohort at a time. Who has to catch up
+scores a drawn part again (``swarm.indexing.sampling``), and everything as soon as it has caught up.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TypeVar
 
 from protocol.codec import content_id, decode
@@ -16,6 +17,7 @@ from protocol.errors import BadRecord, NetworkError
 from protocol.ids import STAGES, ContentId, PeerId
 from protocol.messages import Contribution, CreditTable, Proposal, Receipt, Verdict
 from protocol.run import RunSpec
+from protocol.seeds import derive_order
 from rewards.ledger import Verified
 from swarm.dht.transport import RecordKey, Transport
 from swarm.game.cohort import split_cohorts
@@ -31,6 +33,9 @@ from swarm.timing import Now
 LIVE_MEMBERS = 64
 """Rounds of so many members are read while they are played."""
 
+CLOSELY_READ = 1
+"""Cohorts of a round that are scored again when many results wait; which ones, the round's seed draws."""
+
 KINDS = (*STAGES, CONTRIBUTION)
 POLL_S = 0.3
 
@@ -38,10 +43,19 @@ Message = TypeVar("Message")
 
 
 class RoundReading:
-    """What can be known of one round. ``opening``: the latest credit table when it opened."""
+    """What can be known of one round. ``opening``: the latest credit table when it opened. ``in_haste``: other results
+    wait, so only drawn cohorts are scored again."""
 
     def __init__(
-        self, run: RunSpec, task: Task, transport: Transport, seen: RoundSeen, opening: CreditTable | None, now: Now
+        self,
+        run: RunSpec,
+        task: Task,
+        transport: Transport,
+        seen: RoundSeen,
+        opening: CreditTable | None,
+        now: Now,
+        *,
+        in_haste: bool = False,
     ) -> None:
         self.seen = seen
         self.tables: dict[ContentId, bytes] = {}
@@ -60,8 +74,20 @@ class RoundReading:
         new = {peer for peer in members if seen.round - joined[peer] < run.economics.newcomer_rounds}
         seed, size = ContentId(seen.seed), run.game.cohort_size
         self._cohorts = split_cohorts(seed, members, size, new)
+        self._deep = drawn_cohorts(seed, self._cohorts) if in_haste else self._cohorts
         self._questions = round_questions(task, run.id, seen.round, seed, run.game.num_questions)
-        self._live = [self._inbox(cohort) for cohort in self._cohorts] if len(members) <= LIVE_MEMBERS else []
+        is_live = len(members) <= LIVE_MEMBERS and not in_haste
+        self._live = [self._inbox(cohort) for cohort in self._cohorts] if is_live else []
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every contribution is scored again, not only those of drawn cohorts."""
+        return len(self._deep) == len(self._cohorts)
+
+    def authors(self, wanted: Proposal) -> dict[PeerId, ContentId]:
+        """Who signed what ``wanted`` names, as far as it was seen."""
+        claimed = ((content, self._claimed.get(content)) for content in wanted.contributions)
+        return {claim[0]: content for content, claim in claimed if claim is not None}
 
     async def poll(self) -> None:
         """Look once for what is new. Raises ``NetworkError`` when the network cannot be asked."""
@@ -73,7 +99,8 @@ class RoundReading:
         await self._read_receipts()
 
     async def works(self, wanted: Proposal, patience_s: float) -> tuple[list[AnyRow], dict[ContentId, Verified]]:
-        """Rows of the contributions that ``wanted`` names, and what those that hold in every point earned.
+        """Rows of the contributions that ``wanted`` names, and what those that hold in every point earned: all of them,
+        or those of the drawn cohorts.
 
         Waits ``patience_s`` for each cohort's records at most."""
         rows: list[AnyRow] = []
@@ -89,8 +116,9 @@ class RoundReading:
         for content in set(wanted.contributions) - verified.keys():
             if content in self._claimed:
                 peer, claim = self._claimed[content]
-                why = self._refused.get(peer)
-                rows.append(self._unchecked(peer, content, claim, why.what if why else "Not all of it is served."))
+                refused, is_due = self._refused.get(peer), self.is_whole or peer in self.closely_read
+                missing = "Not all of it is served." if is_due else "Its cohort was not drawn to be scored again here."
+                rows.append(self._unchecked(peer, content, claim, refused.what if refused else missing))
         return rows, verified
 
     def verdict_rows(self) -> list[VerdictRow]:
@@ -118,6 +146,11 @@ class RoundReading:
             except (BadRecord, NetworkError):
                 return None
         return self.tables[ref.content]
+
+    @property
+    def closely_read(self) -> set[PeerId]:
+        """Members of the cohorts that are scored again."""
+        return {peer for cohort in self._deep for peer in cohort}
 
     async def close(self) -> None:
         for inbox in self._live:
@@ -166,7 +199,7 @@ class RoundReading:
     # --- inboxes ---------------------------------------------------------------------------------------------------
 
     def _inboxes(self) -> Iterator[Inbox]:
-        yield from self._live or (self._inbox(cohort) for cohort in self._cohorts)
+        yield from self._live or (self._inbox(cohort) for cohort in self._deep)
 
     def _inbox(self, cohort: tuple[PeerId, ...]) -> Inbox:
         seen, run = self.seen, self._run
@@ -209,6 +242,12 @@ class RoundReading:
             state_after=claim.state_after,
             holders=len(self._receipts.get(content, ())),
         )
+
+
+def drawn_cohorts(seed: ContentId, cohorts: Sequence[tuple[PeerId, ...]]) -> tuple[tuple[PeerId, ...], ...]:
+    """The cohorts of a round that are scored again in haste."""
+    drawn = derive_order("leaderboard", range(len(cohorts)), seed)[:CLOSELY_READ]
+    return tuple(cohorts[number] for number in sorted(drawn))
 
 
 async def find_table(

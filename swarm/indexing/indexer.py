@@ -25,6 +25,7 @@ from swarm.indexing.gathering import RoundReading, find_table
 from swarm.indexing.ledger_rows import lines_between, outcomes, recorded_table
 from swarm.indexing.recompute import result_of, ruling_on
 from swarm.indexing.rows import AnyRow, ChainEvent, Present, RoundChecked, RoundSeen, Sink, Trouble
+from swarm.indexing.sampling import check_sample
 from swarm.tasks.base import Task
 from swarm.timing import Now
 
@@ -35,6 +36,9 @@ PASS_OVER_S = 20.0
 """… and for so long when a later result is there, which accounts for it."""
 
 PATIENCE_S = 6.0
+MANY = 3
+"""So many results that wait are a backlog: they are read in haste."""
+
 READINGS = 4
 """Rounds that are kept open, for results that come late."""
 
@@ -128,14 +132,14 @@ class Indexer:
             self._members = [member.peer for member in clock.members]
             self._set_members(self._members)
         if clock.round and clock.seed and clock.round not in self._readings:
-            members = {member.peer: (member.weight, member.joined_round) for member in clock.members}
-            seen = RoundSeen(clock.round, clock.seed, clock.opened_at, clock.closes_at, dict(members))
+            members = {str(member.peer): (member.weight, member.joined_round) for member in clock.members}
+            seen = RoundSeen(clock.round, clock.seed, clock.opened_at, clock.closes_at, members)
             self._sink.put([seen])
             await self._open(seen)
         for reading in list(self._readings.values())[-2:]:
             await reading.poll()
 
-    async def _open(self, seen: RoundSeen) -> RoundReading | None:
+    async def _open(self, seen: RoundSeen, in_haste: bool = False) -> RoundReading | None:
         """Begin to read a round; ``None`` while it cannot be told which table it began with."""
         ledger = self._sink.table_at_opening(seen.round)
         if ledger is None or not seen.members:
@@ -143,7 +147,7 @@ class Indexer:
         opening = self._table(ledger)
         if ledger and opening is None:
             return None
-        reading = RoundReading(self._run, self._task, self._transport, seen, opening, self._now)
+        reading = RoundReading(self._run, self._task, self._transport, seen, opening, self._now, in_haste=in_haste)
         self._readings[seen.round] = reading
         while len(self._readings) > READINGS:
             await self._readings.pop(next(iter(self._readings))).close()
@@ -171,14 +175,14 @@ class Indexer:
             self._wanted_since.setdefault(str(settled.arguments["dataHash"]), self._now())
         for settled in unread:
             patience_s = GIVE_UP_S if settled is unread[-1] else PASS_OVER_S
-            if not await self._read_result(settled, patience_s):
+            if not await self._read_result(settled, patience_s, in_haste=len(unread) >= MANY):
                 return
 
-    async def _read_result(self, settled: ChainEvent, patience_s: float) -> bool:
+    async def _read_result(self, settled: ChainEvent, patience_s: float, *, in_haste: bool) -> bool:
         """Read one result; ``False`` while it must be waited for, ``patience_s`` in all."""
         facts = settled.arguments
         round, data_hash = int(facts["round"]), str(facts["dataHash"])
-        reading = await self._reading(round)
+        reading = await self._reading(round, in_haste)
         if reading is not None:
             await reading.poll()
         proposal = reading.proposals.get(ContentId(data_hash)) if reading is not None else None
@@ -209,19 +213,26 @@ class Indexer:
         last = self._sink.table()
         before = decode(last, CreditTable, cap=BLOB_CAP) if last is not None else None
         rows: list[AnyRow] = [*lines_between(before, table, data_hash), *outcomes(before, table)]
-        level, why = "root", "The round was not seen while it was played."
+        level, why = "root", "What its members published could not be found."
         if reading is not None and proposal is not None:
-            more, level, why = await self._check(reading, proposal, before, settled)
+            more, level, why = await self._check(reading, proposal, before, table, settled)
             rows += more
         self._sink.put([*rows, RoundChecked(round, level, why, total_micro(table))], table=blob)
         return True
 
     async def _check(
-        self, reading: RoundReading, proposal: Proposal, before: CreditTable | None, settled: ChainEvent
+        self,
+        reading: RoundReading,
+        proposal: Proposal,
+        before: CreditTable | None,
+        table: CreditTable,
+        settled: ChainEvent,
     ) -> tuple[Sequence[AnyRow], str, str]:
         """Rows of what was done in the round, and how far its result could be computed again."""
         rows, verified = await reading.works(proposal, self._patience_s)
         rows = [*rows, *reading.verdict_rows()]
+        if not reading.is_whole:
+            return rows, *check_sample(self._run, reading, proposal, verified, before, table)
         missing = set(proposal.contributions) - verified.keys()
         unheard = set(proposal.verdicts) - reading.verdicts.keys()
         if missing or unheard:
@@ -245,11 +256,11 @@ class Indexer:
         why = "" if same else "Its contributions, scored again here, lead to another ledger than the recorded one."
         return rows, "recomputed" if same else "differs", why
 
-    async def _reading(self, round: int) -> RoundReading | None:
+    async def _reading(self, round: int, in_haste: bool) -> RoundReading | None:
         if round in self._readings:
             return self._readings[round]
         seen = self._sink.round_seen(round)
-        return await self._open(seen) if seen is not None else None
+        return await self._open(seen, in_haste) if seen is not None else None
 
     def _table(self, data_hash: str | None) -> CreditTable | None:
         blob = self._sink.table_of(data_hash) if data_hash else None

@@ -157,9 +157,10 @@ class Present(Row, frozen=True, tag=True):
 class RoundChecked(Row, frozen=True, tag=True):
     """How far the result of a round was checked here.
 
-    ``level``: ``recomputed`` (the whole ledger came out the same from the public records), ``root`` (the table has the
-    hash and the root that the chain recorded), ``differs`` (what the chain recorded is not what follows from the public
-    records), ``unseen`` (nobody serves the table any more). ``why``: in words, where it is not ``recomputed``.
+    ``level``: ``recomputed`` (the whole ledger came out the same from the public records), ``sampled`` (a drawn part of
+    it did, and all signatures and roots hold), ``root`` (the table has the hash and the root that the chain recorded),
+    ``differs`` (what the chain recorded is not what follows from the public records), ``unseen`` (nobody serves the
+    table any more). ``why``: in words, where it is not ``recomputed``.
     """
 
     round: int
@@ -220,7 +221,7 @@ class Sink(Protocol):
         ...
 
     def round_seen(self, round: int) -> RoundSeen | None:
-        """What was seen of a round while it was played."""
+        """What was seen of a round while it was played, or what the chain's events tell of it."""
         ...
 
     def table_at_opening(self, round: int) -> str | None:

@@ -195,5 +195,3 @@ def derived(engine: sa.Engine) -> dict[str, list[Any]]:
             table.name: sorted(map(repr, connection.execute(sa.select(table)).mappings().all()))
             for table in schema.DERIVED
         }
-
-

@@ -1,4 +1,4 @@
-"""Why this module exists: the fake chain keeps no logs; whoever indexes it in a test sees here what it would have told."""
+"""Why this module exists: the fake chain keeps no logs; here is what they would tell whoever indexes it in a test."""
 
 from __future__ import annotations
 
