@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from protocol.errors import ConfigError
-from swarm.commands import chains, displays, identity, orders, runs
+from swarm.commands import boards, chains, displays, identity, orders, runs
 from swarm.commands.health import doctor, export
 from swarm.commands.options import (
     ConfigOption,
@@ -53,9 +53,10 @@ def local(
     task: TaskOption = None,
     seed: SeedOption = None,
     config: ConfigOption = None,
+    leaderboard: Annotated[bool, typer.Option("--leaderboard/--no-leaderboard", help="Serve its web page.")] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """A private swarm on this machine: dev chain, bootnode, peers, dashboard."""
+    """A private swarm on this machine: dev chain, bootnode, peers, dashboard, leaderboard."""
     from swarm import app as root
 
     founding = {"--model": model, "--task": task, "--seed": seed, "--config": config, "--min-peers": peers}
@@ -69,6 +70,7 @@ def local(
         json_logs=logs is LogFormat.JSON,
         host_options=["--private", "--json", *_options(founding)],
         peer_options=["--private", "--json", *_options({"--model": model, "--config": config})],
+        leaderboard=leaderboard,
     )
     raise typer.Exit(code)
 
@@ -169,6 +171,7 @@ app.command()(orders.stake)
 app.command()(orders.unstake)
 app.command()(orders.withdraw)
 app.command()(chains.deploy)
+app.command()(boards.leaderboard)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from protocol.errors import SwarmError
+from swarm.boarding import Board
 from swarm.children import Child, describe_exit
 from swarm.failures import CUT_SHORT
 from swarm.foreground import Foreground
@@ -44,6 +45,7 @@ class Launcher:
         peer_options: Sequence[str],
         *,
         program: Sequence[str] = SWARM,
+        board: Board | None = None,
     ) -> None:
         self.home = home
         self._program = program
@@ -62,6 +64,11 @@ class Launcher:
             )
             for name in self.names
         ]
+        self.board = board
+        self._stopping = False
+        self._page = (
+            self._child("leaderboard", board.log_file, board.arguments(started_at, JOIN_WAIT_S)) if board else None
+        )
 
     async def run(self, view: View) -> int:
         """Raises the error of the process that could not go on, or what ``view`` raises."""
@@ -70,6 +77,7 @@ class Launcher:
             hosting = asyncio.ensure_future(self._host.supervise())
             playing = [asyncio.ensure_future(child.supervise()) for child in self._peers]
             everybody = asyncio.ensure_future(_first_failure(playing))
+            boarding = asyncio.ensure_future(self._keep_board())
             try:
                 await asyncio.wait({showing, hosting, everybody}, return_when=asyncio.FIRST_COMPLETED)
                 if hosting.done():
@@ -83,11 +91,24 @@ class Launcher:
                 return 0
             finally:
                 await asyncio.shield(self._stop())
-                await _end(everybody, *playing, hosting, showing)
+                await _end(everybody, *playing, boarding, hosting, showing)
 
     async def _stop(self) -> None:
+        self._stopping = True
         await asyncio.gather(*(child.stop() for child in self._peers))
+        if self._page is not None:
+            await self._page.stop()  # before the host: it has a last look at the chain
         await self._host.stop()
+
+    async def _keep_board(self) -> None:
+        """The page is started again when it ends, and its end is told; the swarm never ends because of it."""
+        if self._page is not None:
+            await self._page.supervise()
+            if self._stopping:
+                return
+            words = self._page.error()
+            why = f": {words.what}" if words is not None else "."
+            self.notes.append(f"The leaderboard has ended{why} The swarm goes on. Its log is {self._page.log_file}.")
 
     def _forget_host(self) -> None:
         """A peer that starts while the host is away waits for the new join file instead of dialling nobody."""

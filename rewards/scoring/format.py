@@ -11,6 +11,7 @@ once and are closed, the other half for nothing but the tags in their order; so 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import msgspec
 
@@ -28,6 +29,9 @@ TEXT_CAP = 64 * 1024
 NONE = "none"
 """What a critique or a decision names when no shown answer is right."""
 
+_SHORT = 2048
+"""Characters of texts that are worth remembering; hostile ones are longer."""
+
 _PICK = re.compile(r"(?:answer\s+)?\(?([a-z])\)?\.?", re.IGNORECASE)
 
 
@@ -39,13 +43,18 @@ class Parsed(msgspec.Struct, frozen=True):
 
 
 def parse(stage: Stage, text: str) -> Parsed:
-    """Read a completion of ``stage``. Never raises; time is linear in the text.
+    """Read a completion of ``stage``. Never raises; time is linear in the text. The result may be shared: do not
+    change its ``fields``.
 
     When a tag occurs more than once (a model that quotes its instructions), the last complete pair counts.
     """
-    tags = TAGS[stage]
     if len(text) > TEXT_CAP:
         return Parsed({}, 0)
+    return _remembered(stage, text) if len(text) <= _SHORT else _parse(stage, text)
+
+
+def _parse(stage: Stage, text: str) -> Parsed:
+    tags = TAGS[stage]
     fields: dict[str, str] = {}
     num_single = 0
     for tag in tags:
@@ -58,6 +67,10 @@ def parse(stage: Stage, text: str) -> Parsed:
         num_single += text.count(opening) == 1 and text.count(closing) == 1
     is_strict = num_single == len(tags) and _is_only_tags(tags, text)
     return Parsed(fields, 500 * num_single // len(tags) + 500 * is_strict)
+
+
+# A shown answer is read again for each critique and decision that sees it.
+_remembered = lru_cache(maxsize=4096)(_parse)
 
 
 def read_pick(field: str | None) -> str | None:

@@ -38,6 +38,7 @@ __all__ = [
     "host",
     "host_well",
     "in_micro",
+    "leaderboard",
     "list_runs",
     "local",
     "order",
@@ -72,8 +73,10 @@ def local(
     host_options: Sequence[str],
     peer_options: Sequence[str],
     json_logs: bool = False,
+    leaderboard: bool = True,
 ) -> int:
     """A private swarm on this machine; returns the exit code."""
+    from swarm.boarding import Board
     from swarm.launcher import Launcher, lines_through, show_dashboard
     from swarm.observe.summary import summary
     from swarm.process import run_until_signal
@@ -82,7 +85,10 @@ def local(
     started_at = time.time()
     require_writable(home.root)
     save_resolved(chosen)
-    launcher = Launcher(home, num_peers, num_rounds, started_at, host_options, peer_options)
+    board = Board.of(home) if leaderboard else None
+    launcher = Launcher(home, num_peers, num_rounds, started_at, host_options, peer_options, board=board)
+    if board is not None:
+        print(f"Leaderboard: {board.address}", file=sys.stderr, flush=True)
     telling = telling_of(chosen, json_logs, started_at)
     show = show_dashboard if tui and not json_logs and sys.stdout.isatty() else lines_through(telling)
     code = run_until_signal(lambda: launcher.run(show))
@@ -138,6 +144,37 @@ def up(
     keeper = Keeper(Home(chosen.home), names, num_rounds, started_at, options)
     telling = telling_of(chosen, json_logs, started_at)
     return run_until_signal(lambda: keeper.run(telling))
+
+
+def leaderboard(
+    chosen: Settings,
+    find: Find,
+    *,
+    serve: bool,
+    host: str | None,
+    port: int | None,
+    database: str | None,
+    reindex: bool,
+    indexer_options: Sequence[str],
+    as_json: bool,
+) -> int:
+    """The leaderboard's page with its indexer (``serve``), or the indexer alone, until a signal."""
+    from swarm.app import board
+    from swarm.process import run_until_signal
+
+    require_writable(chosen.home)
+    if not serve:
+        return run_until_signal(lambda: board.index(chosen, find, database=database, reindex=reindex))
+    return run_until_signal(
+        lambda: board.serve(
+            chosen,
+            host=host or board.DEFAULT_HOST,
+            port=board.DEFAULT_PORT if port is None else port,
+            database=database,
+            indexer_options=indexer_options,
+            as_json=as_json,
+        )
+    )
 
 
 def show(what: str, home: Path | None, as_json: bool, *, count: int = 10) -> None:

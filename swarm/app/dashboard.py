@@ -1,4 +1,4 @@
-"""Why this module exists: the dashboard has a process of its own, so it may die alone: ``-m swarm.app.dashboard HOME``."""
+"""Why this module exists: the dashboard runs as a process of its own, which may die alone."""
 
 from __future__ import annotations
 

@@ -76,7 +76,10 @@ def test_a_killed_dashboard_is_shown_again_and_q_ends_everything_well(
     dashboard.kill()
     wait_until(lambda: terminal.drawn.count(SECOND_SCREEN) == 2, "the dashboard has the screen again")
     assert {process.pid for process in family.of("swarm.cli", "run")} == peers, "nobody noticed"
-    wait_until(lambda: family.of("-m", "swarm.app.dashboard") and b"Quit" in terminal.drawn.rpartition(SECOND_SCREEN)[2], "it is drawn")
+    wait_until(
+        lambda: family.of("-m", "swarm.app.dashboard") and b"Quit" in terminal.drawn.rpartition(SECOND_SCREEN)[2],
+        "it is drawn",
+    )
     terminal.press("q")
     assert terminal.process.wait(GONE_S) == 0
     assert b"\x1b[?1049l" in terminal.drawn, "the screen is given back"

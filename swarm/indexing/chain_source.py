@@ -1,0 +1,129 @@
+"""Why this module exists: an index reads a chain forwards, in steps, and must notice when the chain went back.
+
+``ChainSource`` is what the indexer asks of a chain; ``RpcSource`` asks an endpoint. Events are raw logs of the run's
+own contracts, by their checked-in ABIs; who a peer key belongs to is told by the registry's events among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from chain.base import ClockView, Contracts
+from chain.logs import Log, decode_log
+from chain.reader import Reader
+from chain.rpc import Rpc, RpcRefused, field, quantity
+from protocol.errors import BadRecord
+from protocol.ids import peer_id_from_bytes
+from swarm.indexing.rows import ChainEvent, Cursor
+
+FIRST_STEP = 2_000
+"""Blocks per question at first; halved when an endpoint refuses, doubled when it answers."""
+
+CONTRACT_OF = {
+    "registry": "PeerRegistry",
+    "clock": "RoundClock",
+    "contributions": "Contributions",
+    "settlement": "Settlement",
+    "vault": "StakeVault",
+    "reputation": "Reputation",
+    "equivocation": "Equivocation",
+    "disputes": "DisputeGame",
+}
+"""Field of a run's contracts -> artifact. The token and the factory tell nothing about a run."""
+
+
+class ChainSource(Protocol):
+    """What the indexer asks of a chain. Methods raise ``ChainUnreachable`` or ``ChainError``."""
+
+    async def head(self) -> Cursor:
+        """The newest block that is deep enough to be counted."""
+        ...
+
+    async def block_hash(self, number: int) -> str:
+        """The hash of the block with this number now; empty when there is none."""
+        ...
+
+    async def events(self, first: int, head: int) -> tuple[list[ChainEvent], Cursor]:
+        """Events from block ``first`` on, in order, and how far they go: perhaps not yet as far as ``head``.
+
+        ``peer`` is filled for registrations only; who knows the registry's earlier events fills in the others."""
+        ...
+
+    async def clock(self) -> ClockView:
+        """Round, seed, members: now."""
+        ...
+
+
+class RpcSource:
+    """``ChainSource`` over JSON-RPC. ``depth``: blocks that must be there for the newest of them to count."""
+
+    def __init__(self, rpc: Rpc, contracts: Contracts, *, depth: int) -> None:
+        self._rpc = rpc
+        self._reader = Reader(rpc, contracts)
+        self._depth = depth
+        self._step = FIRST_STEP
+        places = ((getattr(contracts, name, ""), artifact) for name, artifact in CONTRACT_OF.items())
+        self._artifacts = {address.lower(): artifact for address, artifact in places if address}
+
+    async def head(self) -> Cursor:
+        newest = quantity(await self._rpc.request("eth_blockNumber"))
+        return await self._cursor(max(0, newest - self._depth + 1))
+
+    async def block_hash(self, number: int) -> str:
+        header = await self._rpc.request("eth_getBlockByNumber", hex(number), False)
+        return str(field(header, "hash")) if header else ""
+
+    async def events(self, first: int, head: int) -> tuple[list[ChainEvent], Cursor]:
+        while True:
+            last = min(head, first + self._step - 1)
+            question = {"fromBlock": hex(first), "toBlock": hex(last), "address": list(self._artifacts)}
+            try:
+                raw = await self._rpc.request("eth_getLogs", question)
+            except RpcRefused:
+                if self._step == 1:
+                    raise
+                self._step = max(1, self._step // 2)
+                continue
+            self._step = min(2 * self._step, 16 * FIRST_STEP)
+            break
+        logs = (decode_log(self._artifacts[str(one["address"]).lower()], one) for one in raw)
+        known = sorted((log for log in logs if log is not None), key=lambda log: (log.block, log.index))
+        times: dict[int, int] = {}
+        for log in known:
+            if log.block not in times:
+                times[log.block] = (await self._cursor(log.block)).at
+        return [event_of(log, times[log.block]) for log in known], await self._cursor(last)
+
+    async def clock(self) -> ClockView:
+        return await self._reader.clock()
+
+    async def _cursor(self, number: int) -> Cursor:
+        header = await self._rpc.request("eth_getBlockByNumber", hex(number), False)
+        return Cursor(number, str(field(header, "hash")), quantity(field(header, "timestamp")))
+
+
+def event_of(log: Log, at: int) -> ChainEvent:
+    """A log as a row. Only a registration says by itself whom it is about."""
+    peer = ""
+    if "peerId" in log.arguments:
+        try:
+            peer = peer_id_from_bytes(bytes.fromhex(log.arguments["peerId"]))
+        except BadRecord:
+            peer = ""
+    return ChainEvent(log.block, log.index, log.transaction, at, log.contract, log.name, peer, dict(log.arguments))
+
+
+def with_peers(events: list[ChainEvent], peer_of: Callable[[str], str]) -> list[ChainEvent]:
+    """The events with the peers that their keys mean. ``peer_of``: those of earlier registrations."""
+    told: dict[str, str] = {}
+    found = []
+    for event in events:
+        key = str(event.arguments.get("peerKey", ""))
+        if event.peer and key:
+            told[key] = event.peer
+        peer = event.peer or (told.get(key) or peer_of(key) if key else "")
+        found.append(event if peer == event.peer else msgspec.structs.replace(event, peer=peer))
+    return found

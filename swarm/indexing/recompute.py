@@ -1,0 +1,136 @@
+"""Why this module exists: the quorum's word is not asked for either; from public records anybody gets the same ledger.
+
+    checked batches + who was late  ->  what each contribution earned   ┐
+    draws + the verdicts named      ->  what is paid, struck or waits   ├─►  the table, and its roots
+    the table before                                                    ┘
+
+The rules are the members' own (``rewards.ledger``, ``swarm.judging``, ``swarm.absence``); only the inputs come from an
+onlooker's inboxes, which check all but one thing that a member checks: that a text is what its tokens decode to, for
+which it would take the model's tokenizer. Pure, apart from what the inboxes hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from protocol.codec import content_id_of
+from protocol.ids import STAGES, ContentId, PeerId, Stage
+from protocol.messages import CreditTable, RoundResult, Verdict
+from protocol.run import RunSpec
+from rewards.economics import economics_of
+from rewards.ledger import Terms, Verified, apply, earned_micro, round_result
+from rewards.pending import Ruling, overdue, pending_in
+from rewards.reputation import START, draw_weights, standings, step_rate_ppm
+from swarm.absence import late
+from swarm.inbox import CheckedBatch, Inbox
+from swarm.indexing.rows import RoundSeen
+from swarm.judging import rule
+from verde.draw import Drawn, draw
+
+
+def is_replayable(run: RunSpec) -> bool:
+    """Whether contributions of this run say where their states are found, so that others can do them again."""
+    return run.audit.engine != "native"
+
+
+def verified_in(inbox: Inbox, among: Collection[ContentId], run: RunSpec) -> dict[ContentId, Verified]:
+    """What the contributions ``among`` those of one cohort earned; of who contradicts itself none counts."""
+    counted = {
+        peer: checked
+        for peer, checked in inbox.contributions.items()
+        if peer not in inbox.contradicting and checked.content in among
+    }
+    works = {peer: inbox.scored(peer, checked.contribution.batches) or [] for peer, checked in counted.items()}
+    batches = [one for several in works.values() for one in several]
+    late_batches = late(_consumed(batches), _disputed(inbox, batches))
+    share, found = economics_of(run).late_share_milli, {}
+    for peer, checked in counted.items():
+        scores = {one.header.stage: one.scores_milli for one in works[peer]}
+        late_stages = [one.header.stage for one in works[peer] if one.content in late_batches]
+        found[checked.content] = Verified(
+            peer,
+            checked.content,
+            earned_micro(scores, late_stages, share),
+            checked.contribution.state_before,
+            checked.contribution.state_after,
+            punctual=not late_stages and all(scores.get(stage) for stage in STAGES),
+            replayable=is_replayable(run),
+        )
+    return found
+
+
+def ruling_on(
+    run: RunSpec,
+    seen: RoundSeen,
+    opening: CreditTable | None,
+    previous: CreditTable | None,
+    verdicts: Iterable[Verdict],
+) -> Ruling:
+    """What the verdicts that a proposal names come to. ``opening``: the latest table when the round opened, which says
+    who was drawn; ``previous``: the one that the result continues. Verdicts on what nobody was drawn for are passed
+    over."""
+    drawn = _drawn(run, seen, opening)
+    said: dict[ContentId, list[Verdict]] = {}
+    for verdict in verdicts:
+        if verdict.contribution in drawn:
+            said.setdefault(verdict.contribution, []).append(verdict)
+    return rule(
+        drawn,
+        said,
+        economics_of(run),
+        run.audit.step_rate_ppm,
+        overdue=overdue(opening, run.audit.patience_rounds),
+        unseen=pending_in(previous).keys() - drawn.keys(),
+    )
+
+
+def result_of(
+    run: RunSpec,
+    seen: RoundSeen,
+    works: Iterable[Verified],
+    ruling: Ruling,
+    previous: CreditTable | None,
+) -> RoundResult:
+    """The result of a round as anybody computes it. Raises ``ValueError`` for works that no proposal may hold."""
+    verified = sorted(works, key=lambda work: work.content)
+    terms = Terms([PeerId(peer) for peer in seen.members], run.model, economics_of(run))
+    table = apply(previous, run.id, seen.round, verified, ruling, terms)
+    return round_result(table, verified, previous)
+
+
+def _drawn(run: RunSpec, seen: RoundSeen, opening: CreditTable | None) -> dict[ContentId, Drawn]:
+    if opening is None:
+        return {}
+    weights = draw_weights({PeerId(peer): weight for peer, (weight, _) in seen.members.items()}, opening)
+    known, ledger = standings(opening), content_id_of(opening)
+    return {
+        content: draw(
+            run.audit,
+            ContentId(seen.seed),
+            ledger,
+            content,
+            author,
+            weights,
+            step_rate_ppm=step_rate_ppm(run.audit.step_rate_ppm, known.get(author, START)),
+            everything=pending.waited > 0,
+        )
+        for content, (author, pending) in pending_in(opening).items()
+    }
+
+
+def _consumed(
+    batches: Iterable[CheckedBatch],
+) -> Mapping[Stage, Mapping[PeerId, tuple[ContentId, frozenset[ContentId]]]]:
+    found: dict[Stage, dict[PeerId, tuple[ContentId, frozenset[ContentId]]]] = {stage: {} for stage in STAGES}
+    for one in batches:
+        found[one.header.stage][one.batch.peer] = (one.content, frozenset(one.header.consumed))
+    return found
+
+
+def _disputed(inbox: Inbox, batches: Iterable[CheckedBatch]) -> set[ContentId]:
+    """Of all that these batches are or show: those of which there are several by one author for one stage."""
+    versions: dict[tuple[PeerId, Stage], set[ContentId]] = {}
+    several = list(batches)
+    for content in {one.content for one in several}.union(*(one.header.consumed for one in several)):
+        versions.setdefault(inbox.place_of(content), set()).add(content)
+    return {content for contents in versions.values() if len(contents) > 1 for content in contents}

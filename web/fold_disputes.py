@@ -1,0 +1,81 @@
+"""Why this module exists: whoever disputes something on the chain leaves events; here they become one story each.
+
+epoch         a challenge to what is paid out: opened, answered, affirmed or void
+equivocation  a peer signed two contributions for one round: proven, there and then
+game          a bisection about one contribution: every event of the dispute contract with a ``game`` argument
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import sqlalchemy as sa
+
+from swarm.indexing.rows import ChainEvent
+from web.database import inserted_once
+from web.schema import dispute_moves, disputes
+
+GAME_CONTRACT = "DisputeGame"
+_ENDS = {"EpochAffirmed": "affirmed: the payout stands", "EpochVoided": "void: nobody affirmed the payout in time"}
+
+
+def fold(connection: sa.Connection, event: ChainEvent) -> None:
+    """Enter an event into its dispute, if it is of one."""
+    facts = event.arguments
+    if event.contract == GAME_CONTRACT:
+        _game(connection, event, facts)
+    elif event.name == "EquivocationProven":
+        _begin(
+            connection, event, f"equivocation-{event.block}-{event.index}", "equivocation", peer=event.peer,
+            round=facts["round"], content=facts["contentA"], opener=facts["reporter"], state="decided",
+            outcome="proven: two contributions signed for one round; the stake was slashed", ended_at=event.at,
+        )  # fmt: skip
+    elif event.name == "EpochChallenged":
+        name = f"epoch-{facts['epoch']}"
+        _begin(connection, event, name, "epoch", opener=facts["challenger"], state="open", round=0)
+        _move(connection, event, name)
+    elif event.name in ("EpochAnswered", *_ENDS):
+        name = f"epoch-{facts['epoch']}"
+        _move(connection, event, name)
+        if event.name in _ENDS:
+            _end(connection, name, _ENDS[event.name], event.at)
+
+
+def _game(connection: sa.Connection, event: ChainEvent, facts: dict[str, Any]) -> None:
+    number = facts.get("game", facts.get("gameId"))
+    if number is None:
+        return
+    name = f"game-{number}"
+    _begin(
+        connection, event, name, "game", peer=event.peer, round=int(facts.get("round", 0)),
+        content=str(facts.get("content", "")), opener=str(facts.get("challenger", "")), state="open",
+    )  # fmt: skip
+    _move(connection, event, name)
+    winner = facts.get("winner", facts.get("loser"))
+    if winner is not None or event.name in ("GameDecided", "ContributionRefuted", "GameExpired"):
+        refuted = event.name == "ContributionRefuted" or facts.get("refuted") is True
+        outcome = "refuted: the work was not what it claims" if refuted else "decided"
+        _end(connection, name, outcome, event.at)
+
+
+def _begin(connection: sa.Connection, event: ChainEvent, name: str, kind: str, **values: Any) -> None:
+    row = {"id": name, "kind": kind, "opened_at": event.at, "tx": event.transaction, **values}
+    inserted_once(connection, disputes, [row])
+
+
+def _move(connection: sa.Connection, event: ChainEvent, name: str) -> None:
+    if connection.execute(sa.select(disputes.c.id).where(disputes.c.id == name)).first() is None:
+        return  # an epoch that nobody challenged
+    row = {
+        "id": name, "block": event.block, "index": event.index, "name": event.name, "tx": event.transaction,
+        "at": event.at, "arguments": json.dumps(event.arguments),
+    }  # fmt: skip
+    inserted_once(connection, dispute_moves, [row])
+    connection.execute(sa.update(disputes).where(disputes.c.id == name).values(num_moves=disputes.c.num_moves + 1))
+
+
+def _end(connection: sa.Connection, name: str, outcome: str, at: int) -> None:
+    connection.execute(
+        sa.update(disputes).where(disputes.c.id == name).values(state="decided", outcome=outcome, ended_at=at)
+    )
