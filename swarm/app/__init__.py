@@ -126,7 +126,7 @@ def run(
     require_peer_name(name)
     require_writable(chosen.home)
     telling = telling_of(chosen, json_logs, time.time(), only=name)
-    find = naming_the_run(find, telling)
+    find = naming_the_run(chosen, find, telling)
     return run_until_signal(lambda: _peer(chosen, name, find, num_rounds, since, lines or json_logs, telling))
 
 

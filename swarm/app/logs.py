@@ -34,13 +34,14 @@ def telling_of(chosen: Settings, json_logs: bool, since: float, *, only: str | N
     return JsonPrinter(logs, chosen.home, since, only)
 
 
-def naming_the_run(find: Find, telling: JsonPrinter | None) -> Find:
-    """The same search; once the run is found, every log line names it."""
+def naming_the_run(chosen: Settings, find: Find, telling: JsonPrinter | None) -> Find:
+    """The same search; once the run is found, every log line names it, and hides the wallet's new password, too."""
     if telling is None:
         return find
 
     async def found() -> JoinToken:
         token = await find()
+        telling.hide(secrets_of(chosen))
         telling.bind(run=token.run.id[:16])
         return token
 
@@ -48,10 +49,11 @@ def naming_the_run(find: Find, telling: JsonPrinter | None) -> Find:
 
 
 def secrets_of(chosen: Settings) -> tuple[str, ...]:
-    """What this process knows and must never say: the wallet's password, and what comes after an endpoint's host."""
+    """What this process knows and must never say: the wallets' passwords, and what comes after an endpoint's host."""
     secrets = [os.environ.get(PASSWORD_VARIABLE, ""), *map(_rest, chosen.chain.rpc)]
     if chosen.wallet.password_file is not None:
         secrets.append(_content(chosen.wallet.password_file))
+    secrets += [_content(path) for path in chosen.home.glob("*/*/wallet.password")]
     return tuple(secret for secret in secrets if secret)
 
 

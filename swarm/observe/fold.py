@@ -380,8 +380,8 @@ def _network_used(db: sqlite3.Connection, logged: LoggedEvent, event: e.NetworkU
 PROGRESS = frozenset(
     {
         e.PeerStarted, e.Joined, e.Registered, e.RoundOpened, e.StageStarted, e.BatchProduced, e.StageEnded, e.Trained,
-        e.StepSkipped, e.ContributionSigned, e.ContributionSeen, e.Attested, e.RoundSettled, e.RoundEnded, e.Claimed,
-        e.Evaluated,
+        e.StepSkipped, e.ContributionSigned, e.ContributionSeen, e.Attested, e.RoundSettled, e.RoundEnded,
+        e.CreditsChanged, e.Claimed, e.Evaluated,
     }
 )  # fmt: skip
 """What shows that a peer gets on. Waiting, presence and problems do not."""

@@ -68,7 +68,8 @@ class JsonLogs:
 
     def __init__(self, stream: TextIO | None = None, secrets: Collection[str] = ()) -> None:
         self.bound: dict[str, Any] = {}
-        self._secrets = tuple(secret for secret in secrets if len(secret) >= 4)
+        self._secrets: tuple[str, ...] = ()
+        self.hide(secrets)
         shared: list[Any] = [
             structlog.stdlib.add_log_level,
             self._bind,
@@ -101,6 +102,11 @@ class JsonLogs:
         self.logger = structlog.stdlib.get_logger("swarm")
         logging.getLogger("swarm").setLevel(logging.DEBUG)
         self.adopt()
+
+    def hide(self, secrets: Collection[str]) -> None:
+        """From now on these are never said, either. What is shorter than four characters hides nothing."""
+        known = {*self._secrets, *(secret for secret in secrets if len(secret) >= 4)}
+        self._secrets = tuple(sorted(known, key=len, reverse=True))
 
     def adopt(self) -> None:
         """Make the libraries' loggers speak through this one, also those that were imported since. Cheap."""
@@ -181,6 +187,10 @@ class JsonPrinter:
     def bind(self, **known: Any) -> None:
         """What every line says from now on."""
         self._logs.bound.update(known)
+
+    def hide(self, secrets: Collection[str]) -> None:
+        """What must not be said, as soon as it is known."""
+        self._logs.hide(secrets)
 
     def note(self, text: str) -> None:
         """Something that the program itself has to say."""

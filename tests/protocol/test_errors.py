@@ -15,6 +15,7 @@ EXIT_CODES = {
     "VerificationError": 6,
     "NotReproducible": 2,
     "NumericsError": 1,
+    "OutOfMemory": 1,
     "BadRecord": 1,
 }
 
