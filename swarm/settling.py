@@ -24,6 +24,7 @@ LOST_RACES = frozenset(
         "RoundStillOpen",
         "MemberNotAbsent",
         "MemberInGoodStanding",
+        "NotAMember",
         "NotEnrolled",
         "PosterNotDrawn",
         "LineRejected",
@@ -34,7 +35,8 @@ LOST_RACES = frozenset(
         "TooLate",
     }
 )
-"""Refusals that only mean that somebody else was quicker, or that it is too early."""
+"""Refusals that only mean that somebody else was quicker, or that it is too early: ``NotAMember`` is said to a poster
+whose signing account was changed in this very round (the signatures themselves were checked before)."""
 
 
 CLAIM_TIMEOUT_S = 30.0

@@ -153,7 +153,7 @@ def _versions() -> dict[str, Any]:
 
 
 def _doctor(chosen: Settings) -> Any:
-    from swarm.app.checkup import examine
+    from swarm.app.checkup import QUICK, examine
     from swarm.process import run_until_signal
 
     found: list[Any] = []
@@ -161,7 +161,7 @@ def _doctor(chosen: Settings) -> Any:
     async def look() -> int:
         names = sorted(path.parent.name for path in Home(chosen.home).peers.glob("*/swarm.pem")) or ["1"]
         for name in names[:8]:
-            found.append({"peer": name, "findings": await examine(chosen, (), (), name, quick=True)})
+            found.append({"peer": name, "findings": await examine(chosen, (), (), name, **QUICK)})
         return 0
 
     run_until_signal(look)

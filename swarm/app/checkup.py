@@ -21,25 +21,37 @@ from swarm.doctor.findings import Finding, Level, fail, in_words, is_fit, ok
 from swarm.home import Home
 from swarm.observe.text import plain
 
+QUICK = {"dials": False, "computes": False}
+"""The short form: no bootnode is dialled, and the arithmetic is left out."""
 
-def doctor(chosen: Settings, join: Sequence[str], rpc: Sequence[str], name: str, *, quick: bool, as_json: bool) -> int:
+
+def doctor(
+    chosen: Settings,
+    join: Sequence[str],
+    rpc: Sequence[str],
+    name: str,
+    *,
+    quick: bool,
+    numerics: bool,
+    as_json: bool,
+) -> int:
     """Examine this machine for the peer ``name``; returns 0 when it is fit, else 2.
 
-    ``quick``: without dialling bootnodes and without the arithmetic.
+    ``quick``: the short form; ``numerics``: with the arithmetic.
     """
     from swarm.process import run_until_signal
 
     require_peer_name(name)
-    return run_until_signal(lambda: _doctor(chosen, join, rpc, name, quick, as_json))
+    return run_until_signal(lambda: _doctor(chosen, join, rpc, name, quick, numerics, as_json))
 
 
 async def _doctor(
-    chosen: Settings, join: Sequence[str], rpc: Sequence[str], name: str, quick: bool, as_json: bool
+    chosen: Settings, join: Sequence[str], rpc: Sequence[str], name: str, quick: bool, numerics: bool, as_json: bool
 ) -> int:
     from swarm.guardian import start_guardian
 
     with start_guardian():
-        findings = await examine(chosen, join, rpc, name, quick=quick)
+        findings = await examine(chosen, join, rpc, name, dials=not quick, computes=numerics and not quick)
     if as_json:
         body = {"fit": is_fit(findings), "findings": msgspec.to_builtins(findings)}
         print(json.dumps({"doctor": body}), flush=True)
@@ -50,22 +62,25 @@ async def _doctor(
 
 
 async def examine(
-    chosen: Settings, join: Sequence[str], rpc: Sequence[str], name: str, *, quick: bool
+    chosen: Settings, join: Sequence[str], rpc: Sequence[str], name: str, *, dials: bool, computes: bool
 ) -> list[Finding]:
     """The findings. A swarm that cannot be found is one of them, unless none was named."""
     try:
-        return await examine_for(chosen, token_finder(chosen, join, rpc), name, quick=quick)
+        return await examine_for(chosen, token_finder(chosen, join, rpc), name, dials=dials, computes=computes)
     except SwarmError as error:
-        found = await examine_for(chosen, None, name, quick=quick, no_token=f"{error.what} {error.next_step}")
+        why = f"{error.what} {error.next_step}"
+        found = await examine_for(chosen, None, name, dials=dials, computes=computes, no_token=why)
         if join:
             found.append(fail("join token", error.what, error.next_step))
         return found
 
 
 async def examine_for(
-    chosen: Settings, find: Find | None, name: str, *, quick: bool, no_token: str = ""
+    chosen: Settings, find: Find | None, name: str, *, dials: bool, computes: bool, no_token: str = ""
 ) -> list[Finding]:
-    """The findings for one peer of the home in the swarm that ``find`` finds. Raises what ``find`` raises."""
+    """The findings for one peer of the home in the swarm that ``find`` finds. Raises what ``find`` raises.
+
+    ``dials``: bootnodes, by a daemon of its own; ``computes``: half a minute of arithmetic."""
     from swarm.app.addresses import announced_addresses
     from swarm.app.chain_access import contracts_of, open_chain
     from swarm.doctor.look_chain import RealChain
@@ -76,7 +91,7 @@ async def examine_for(
     home = Home(chosen.home).peer(name)
     identity = RealIdentity(home, password=os.environ.get(PASSWORD_VARIABLE), password_file=chosen.wallet.password_file)
     network = None
-    if not quick:
+    if dials:
         from identity.envelope import verify
         from swarm.doctor.look_network import RealNetwork
 
@@ -97,7 +112,7 @@ async def examine_for(
         token,
         batch_of(chosen, token),
         no_token=no_token,
-        numerics=None if quick else _numerics,
+        numerics=_numerics if computes else None,
     )
 
 
@@ -125,7 +140,7 @@ async def warn_before_joining(chosen: Settings, find: Find, name: str) -> None:
     """The short form, before a foreign swarm is joined: what is wrong goes to stderr. Stops nothing: what cannot work
     is told by the start itself, in its own words."""
     try:
-        findings = await examine_for(chosen, find, name, quick=True)
+        findings = await examine_for(chosen, find, name, **QUICK)
     except SwarmError:
         return
     for finding in findings:

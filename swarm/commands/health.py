@@ -20,7 +20,9 @@ from swarm.commands.options import (
 
 
 def doctor(
-    numerics: Annotated[bool, typer.Option("--numerics", help="Only the arithmetic: are the bits right?")] = False,
+    numerics: Annotated[
+        bool | None, typer.Option("--numerics/--no-numerics", help="Only the arithmetic / everything but it.")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Without bootnodes and arithmetic: a few seconds.")] = False,
     peer: PeerOption = "1",
     join: JoinOption = None,
@@ -40,7 +42,9 @@ def doctor(
     from swarm.app import checkup
 
     chosen = root.settings("join", config, home=home, run__model=model, wallet__password_file=password_file)
-    raise typer.Exit(checkup.doctor(chosen, join or [], rpc or [], peer, quick=quick, as_json=as_json))
+    raise typer.Exit(
+        checkup.doctor(chosen, join or [], rpc or [], peer, quick=quick, numerics=numerics is None, as_json=as_json)
+    )
 
 
 def export(

@@ -36,7 +36,7 @@ def _key(identity: IdentityFacts) -> Finding:
             f"swarm.pem can be read or changed by other users (mode {identity.key_mode:04o}).",
             "Run chmod 600 on it (and make a new identity if others use this machine).",
         )
-    more = f", {identity.num_keys} later signing keys" if identity.num_keys else ""
+    more = f", signing keys made later: {identity.num_keys}" if identity.num_keys else ""
     return ok("key file", f"{identity.peer} ({identity.key_type}, mode {identity.key_mode:04o}){more}")
 
 

@@ -51,6 +51,10 @@ def is_fit(findings: Iterable[Finding]) -> bool:
     return all(finding.level is not Level.FAIL for finding in findings)
 
 
+def _but(warned: int) -> str:
+    return f", with {warned} warning{'' if warned == 1 else 's'}" if warned else ""
+
+
 _MARKS = {Level.OK: "ok", Level.WARN: "WARN", Level.FAIL: "FAIL", Level.SKIPPED: "–"}
 
 
@@ -68,5 +72,5 @@ def in_words(findings: Sequence[Finding]) -> list[str]:
     if failed:
         lines.append(f"This machine is not fit to take part: {', '.join(failed)}.")
     else:
-        lines.append(f"This machine is fit to take part{f', with {warned} warnings' if warned else ''}.")
+        lines.append(f"This machine is fit to take part{_but(warned)}.")
     return lines
