@@ -19,6 +19,7 @@ from verde.numerics.place import on_host
 from verde.numerics.portable import optimiser
 from verde.numerics.reduce import model_norm
 from verde.numerics.threads import run_rows
+from verde.numerics.weights import are_settled
 
 _ONE = np.float32(1)
 _SMALLEST = np.float32(2.0**-126)
@@ -85,6 +86,7 @@ def update(
             optimiser.update(*(_plain(x) for x in tensors), float(clip), [float(value) for value in constants])
             for tensor in tensors[:3]:
                 torch.autograd.graph.increment_version(tensor)
+            are_settled(tensors[:1])
             continue
         flat = [_flat(tensor) for tensor in tensors]
         bad_C = np.zeros(-(-len(flat[0]) // CHUNK), np.bool_)
@@ -93,6 +95,7 @@ def update(
             torch.autograd.graph.increment_version(tensor)
         if bad_C.any():
             raise NumericsError("AdamW", f"a weight of shape {list(tensors[0].shape)}")
+        are_settled(tensors[:1])
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:

@@ -72,6 +72,15 @@ class _Ledger:
                 raise NumericsError(operator, what)
 
 
+class _OneMark(_Ledger):
+    def __init__(self, mark_1: torch.Tensor) -> None:
+        super().__init__()
+        self._mark_1 = mark_1
+
+    def slot(self, device: torch.device, operator: str, what: str) -> torch.Tensor:
+        return self._mark_1
+
+
 _open = threading.local()
 
 
@@ -106,9 +115,25 @@ def marking(device: torch.device, operator: str, what: str) -> Iterator[torch.Te
     own.settle()
 
 
+@contextmanager
+def marked_in(mark_1: torch.Tensor) -> Iterator[None]:
+    """In this block, on this thread, all operators mark the same place, which nobody reads here (for recorded work)."""
+    before = getattr(_open, "ledger", None)
+    _open.ledger = _OneMark(mark_1)
+    try:
+        yield
+    finally:
+        _open.ledger = before
+
+
+def mark(mark_1: torch.Tensor, bad: torch.Tensor) -> None:
+    """Set a mark where ``bad`` (boolean, one element) says so; a mark that is set stays."""
+    mark_1.bitwise_or_(bad.view(1).to(torch.int32))
+
+
 def require_numbers(operator: str, what: str, *tensors: torch.Tensor) -> None:
     """Raises ``NumericsError``, now or at the end of ``deferred``, where a float tensor holds NaN or an infinity."""
     for x in tensors:
         if x.numel():
             with marking(x.device, operator, what) as mark_1:
-                mark_1.copy_((~torch.isfinite(x)).any())
+                mark(mark_1, (~torch.isfinite(x)).any())

@@ -52,9 +52,9 @@ def rollouts() -> list[TrainSample]:
     ]
 
 
-def found() -> dict[str, str]:
+def found(device: str = "cpu") -> dict[str, str]:
     """This machine's hashes: of the state after a step, and of what the engine then draws."""
-    engine = ExactEngine.open(MODEL, RULES)
+    engine = ExactEngine.open(MODEL, RULES, device=device)
     report = engine.step(rollouts(), 5)
     assert report.num_updates == RULES.num_updates
     assert report.grad_norm > 0

@@ -105,7 +105,7 @@ def shape_for(rows: int, columns: int) -> dict[str, int]:
         return {"BLOCK_M": 16, "BLOCK_N": 32, "BLOCK_K": 128, "num_warps": 4, "num_stages": 4}
     if rows <= 64 or columns <= 64:
         return {"BLOCK_M": 64, "BLOCK_N": 64, "BLOCK_K": 128, "num_warps": 4, "num_stages": 3}
-    return {"BLOCK_M": 128, "BLOCK_N": 128, "BLOCK_K": 64, "num_warps": 8, "num_stages": 3}
+    return {"BLOCK_M": 128, "BLOCK_N": 64, "BLOCK_K": 128, "num_warps": 8, "num_stages": 3}
 
 
 def contract(a: Any, b: Any, bias_C: torch.Tensor | None, what: str, out: torch.Tensor | None) -> torch.Tensor:
