@@ -44,7 +44,7 @@ class LoadedModel:
 
 
 def load_model(name_or_path: str | Path, device: str = "cpu") -> LoadedModel:
-    """The model and tokenizer in a directory, or of a hub name, in float32 on ``device`` (``auto``: a GPU where there is one).
+    """The model and tokenizer in a directory, or of a hub name, in float32 on ``device``; ``auto`` is a GPU if any.
 
     Raises ``ConfigError`` for a missing directory, missing or damaged files, weights that are not safetensors, a model
     that is not a causal language model or needs its own code, missing tensors, a missing tokenizer, an unusable device.

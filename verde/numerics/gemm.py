@@ -53,7 +53,8 @@ def multiply(
         raise ValueError(f"out must be a contiguous float32 matrix of shape {[a.rows, b.rows]}")
     if isinstance(a, products.DeviceQuantised) and isinstance(b, products.DeviceQuantised):
         return products.multiply(a, b, out, bias_C)
-    assert isinstance(a, Quantised) and isinstance(b, Quantised)
+    if not (isinstance(a, Quantised) and isinstance(b, Quantised)):
+        raise ValueError("the operands of a product lie on one device")
     out = memory.empty(a.rows, b.rows) if out is None else out
     bias = _NO_BIAS if bias_C is None else bias_C.detach().contiguous().numpy()
     out_RC, bad_R = out.detach().numpy(), np.zeros(a.rows, np.bool_)

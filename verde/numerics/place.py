@@ -104,6 +104,14 @@ def deferred() -> Iterator[None]:
 
 
 @contextmanager
+def computing() -> Iterator[None]:
+    """In this block, torch's operators are our tools and no longer what ``mode.exact`` watches; checks wait until its
+    end (or that of ``deferred`` around it)."""
+    with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch(), torch.no_grad(), deferred():
+        yield
+
+
+@contextmanager
 def marking(device: torch.device, operator: str, what: str) -> Iterator[torch.Tensor]:
     """int32 [1] for a kernel to set where a result is no number; read at the block's end, or later if ``deferred``."""
     ledger: _Ledger | None = getattr(_open, "ledger", None)

@@ -15,6 +15,7 @@ from protocol.run import LearnRules
 from swarm.policy.base import ChatMessage, SampleRequest, Sampling, TrainSample
 from swarm.policy.exact import ExactEngine
 from verde.numerics import backend, tiling
+from verde.numerics.place import portable_code
 
 MODEL = Path(__file__).resolve().parents[3] / "models" / "tiny"
 GOLDEN = json.loads((Path(verde.numerics.__file__).parent / "golden_engine.json").read_text(encoding="utf-8"))
@@ -61,6 +62,11 @@ def found(device: str = "cpu") -> dict[str, str]:
     requests = [SampleRequest(prompt, 100 + number) for number, prompt in enumerate(PROMPTS)]
     drawn = [list(completion.tokens) for completion in engine.generate(requests, Sampling(12))]
     return {"state": str(engine.state_hash()), "drawn": hashlib.sha256(json.dumps(drawn).encode()).hexdigest()}
+
+
+def test_the_code_of_devices_has_the_golden_hashes_too():
+    with portable_code():
+        assert found() == GOLDEN["hashes"]
 
 
 @pytest.mark.parametrize(("route", "threads"), SETUPS)

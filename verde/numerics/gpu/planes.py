@@ -71,9 +71,7 @@ def largest_of_columns_kernel(x_ptr, largest_ptr, length, rows, per_program, TIL
 
 
 @triton.jit(do_not_specialize=["length", "rows"])
-def columns_kernel(
-    x_ptr, largest_ptr, planes_ptr, exponent_ptr, mark_ptr, length, rows, padded, TILE: tl.constexpr
-):
+def columns_kernel(x_ptr, largest_ptr, planes_ptr, exponent_ptr, mark_ptr, length, rows, padded, TILE: tl.constexpr):
     """A tile [K, R] is quantised down its columns and written the other way round."""
     column = tl.program_id(0) * TILE + tl.arange(0, TILE)
     k = tl.program_id(1) * TILE + tl.arange(0, TILE)

@@ -1,8 +1,8 @@
 """Why this module exists: a product of significands, rounded, in one launch on the tensor cores' bytes.
 
-Four products of bytes share three accumulators of 32 bits; they become a float32 in registers, so the integer sums never
-reach memory. Long contractions, and small results of long ones, are cut along K: their parts are exact doubles that add
-up exactly.
+Four products of bytes share three accumulators of 32 bits; they become a float32 in registers, so the integer sums
+never reach memory. Long contractions, and small results of long ones, are cut along K: their parts are exact doubles
+that add up exactly.
 
 Shapes: M rows by N columns of a result, K positions (a multiple of ``BLOCK_K``).
 """

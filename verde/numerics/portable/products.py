@@ -13,7 +13,7 @@ import torch
 from protocol.errors import NotReproducible
 from verde.numerics import place
 from verde.numerics.portable import route
-from verde.numerics.portable.rows import are_numbers, largest_bits, quantise, raised_exponent
+from verde.numerics.portable.rows import are_numbers, largest_bits, quantise
 from verde.numerics.portable.scalar import add, flush, mul, power_of_two
 
 Tensor = torch.Tensor

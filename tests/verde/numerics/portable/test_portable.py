@@ -87,28 +87,28 @@ def test_what_is_no_number_is_named_at_once_or_when_the_block_ends():
     with portable_code():
         with pytest.raises(NumericsError, match="exp"):
             elementwise.exp(bad)
-        reached = False
+        reached = []
         with pytest.raises(NumericsError, match="mul"), deferred():
-            elementwise.mul(bad, good)
-            elementwise.exp(bad)
-            reached = True
-        assert reached
+            reached += [elementwise.mul(bad, good), elementwise.exp(bad)]
+        assert len(reached) == 2
         with pytest.raises(NumericsError), exact():
             torch.exp(bad)
 
 
 def test_a_block_that_fails_for_another_reason_says_that_reason():
     with portable_code(), pytest.raises(KeyError), deferred():
-        elementwise.exp(torch.tensor([float("nan")]))
-        raise KeyError("another")
+        {}[elementwise.exp(torch.tensor([float("nan")])).numel()]
 
 
 def test_more_operators_than_a_ledger_holds_are_all_remembered():
-    with pytest.raises(NumericsError, match="first"), deferred():
+    def compute():
         require_numbers("first", "x", torch.tensor([float("nan")]))
         for _ in range(5000):
             with marking(torch.device("cpu"), "later", "y"):
                 pass
+
+    with pytest.raises(NumericsError, match="first"), deferred():
+        compute()
 
 
 def test_recorded_work_marks_one_place():
@@ -158,10 +158,10 @@ def test_an_unknown_route_has_no_name():
         pass
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 2), (3, 5, 130), (20, 9, 1)])
+@pytest.mark.parametrize("shape", [(1, 2), (3, 130), (20, 1)])
 def test_planes_hold_the_significands(shape):
-    a_rows, b_rows, length = shape
-    x = torch.randn(a_rows, length)
+    rows_of_x, length = shape
+    x = torch.randn(rows_of_x, length)
     left = products.DeviceQuantised(x, False)
     right = products.DeviceQuantised(x.T.contiguous(), True)
     assert torch.equal(left.planes, right.planes)
