@@ -1,8 +1,8 @@
 """What exact arithmetic costs on a GPU: ``python -m benchmarks.numerics --device cuda [--json]``.
 
 The products of a layer (as CUDA graphs, and launched one by one), a training step of two layers with vocabulary and
-loss, and a decoding step of all 24 layers, shaped like Qwen2.5-0.5B, next to the same natively on the same card in turns:
-in float32 (the criteria), and in bfloat16, as most train. Each figure is a quotient of median seconds.
+loss, and a decoding step of all 24 layers, shaped like Qwen2.5-0.5B, next to the same natively on the same card in
+turns: in float32 (the criteria), and in bfloat16, as most train. Each figure is a quotient of median seconds.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Tensors are float32, of any shape and stride, all on one device (constants may be the host's); a result is a new tensor
 with the strides that torch's own operator would give it. ``NumericsError`` where a result is NaN or an infinity
-(infinite or NaN inputs included). Inputs are taken to be ``out`` of something: no subnormal and no -0 (``flush_`` makes any tensor so). Nothing here
-records a graph.
+(infinite or NaN inputs included). Inputs are taken to be ``out`` of something: no subnormal and no -0 (``flush_`` makes
+any tensor so). Nothing here records a graph.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 ``kernels/decoder`` is four loops likewise; a cached key or value stays quantised as it was first written.
 
-Shapes: N tokens of a pass, H query heads, J key-value heads, D width of a head, C slots of the cache, L keys of a query.
+Shapes: N tokens of a pass, H query heads, J key-value heads, D width of a head, C slots of the cache, L keys of one.
 """
 
 from __future__ import annotations

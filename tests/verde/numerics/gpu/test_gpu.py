@@ -80,3 +80,27 @@ def test_an_operator_has_the_hosts_bits_on_a_million_numbers(name):
     x = x.abs() if name in ("log", "sqrt", "rsqrt") else x
     function = getattr(elementwise, name)
     assert torch.equal(function(x).view(torch.int32), function(x.cuda()).cpu().view(torch.int32))
+
+
+def test_an_engine_on_the_gpu_finds_what_it_drew_right_and_what_was_changed_wrong():
+    from swarm.policy.base import SampleRequest, Sampling
+    from swarm.policy.exact import ExactEngine
+
+    engine = ExactEngine.open(engine_golden.MODEL, engine_golden.RULES, device="auto", temperature=0.8)
+    requests = [SampleRequest(engine_golden.PROMPTS[number % 3], number) for number in range(20)]
+    for sampling in (Sampling(24, 0.8), Sampling(6, 0.8, 5), Sampling(6, 0.0)):
+        drawn = engine.generate(requests, sampling)
+        assert engine.first_differences(requests, sampling, drawn) == [None] * len(requests)
+        tokens = drawn[7].tokens
+        wrong = type(drawn[7])((tokens[0] ^ 1, *tokens[1:]), drawn[7].text, drawn[7].ended)
+        assert engine.first_differences(requests[7:8], sampling, [wrong]) == [0]
+    replica = engine.replica(engine.parts())
+    assert replica.state_hash() == engine.state_hash()
+
+
+def test_the_doctor_shows_the_gpu():
+    from swarm.app import doctor
+
+    found = doctor.examine_gpu({"llama": EXPECTED["llama"]["final"]})
+    assert found["ok"] is True
+    assert any(torch.cuda.get_device_name() in line for line in doctor._gpu_in_words(found))
