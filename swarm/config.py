@@ -261,7 +261,8 @@ class WalletSettings(Section):
 
 class EngineSettings(Section):
     device: str = Field("cpu", min_length=1)
-    """PyTorch device: cpu, cuda, cuda:1, mps."""
+    """PyTorch device: cpu, cuda, cuda:1, mps (native engine only), or auto: cuda where there is one. The exact engine
+    examines a GPU when it starts and refuses one whose bits are not everybody's."""
     threads: Count = Field(0, ge=0, le=1024)
     """Threads for arithmetic; 0 shares the machine's cores among its peers."""
 

@@ -36,6 +36,7 @@ def examine() -> dict[str, Any]:
     failures = [str(failure) for failure in conformance()]
     expected = {family: hashes["final"] for family, hashes in golden.expected().items()}
     computed = {family: golden.hashes(family)[-1] for family in golden.FAMILIES}
+    gpu = examine_gpu(expected)
     return {
         "version": "exact/1",
         "route": {"name": route.name, "reason": route.reason},
@@ -43,8 +44,42 @@ def examine() -> dict[str, Any]:
         "conformance": {"passed": not failures, "failures": failures},
         "golden": computed,
         "expected": expected,
-        "ok": not failures and computed == expected,
+        "gpu": gpu,
+        "ok": not failures and computed == expected and gpu.get("ok", True),
         "time_s": round(time.monotonic() - started_at, 1),
+    }
+
+
+def examine_gpu(expected: dict[str, str]) -> dict[str, Any]:
+    """What is known of the GPU's arithmetic: its route and kernels, vectors and golden hashes computed on it now.
+
+    ``ok`` only where there is a GPU; otherwise ``name`` is ``None`` and ``reason`` says why. ``expected``: by family.
+    """
+    import torch
+
+    from protocol.errors import NotReproducible
+    from verde.numerics import golden
+    from verde.numerics.conformance import conformance
+    from verde.numerics.portable import route
+
+    if not torch.cuda.is_available():
+        return {"name": None, "reason": "torch sees no CUDA device"}
+    device = torch.device("cuda", torch.cuda.current_device())
+    name = torch.cuda.get_device_name(device)
+    try:
+        taken, reason = route.route_of(device)
+    except NotReproducible as error:
+        return {"name": name, "reason": str(error), "ok": False}
+    failures = [str(failure) for failure in conformance(device=device)]
+    computed = {family: golden.hashes(family, device=str(device))[-1] for family in expected}
+    return {
+        "name": name,
+        "route": taken,
+        "reason": reason,
+        "fused_kernels": route.kernels(device) is not None,
+        "conformance": {"passed": not failures, "failures": failures},
+        "golden": computed,
+        "ok": not failures and computed == expected,
     }
 
 
@@ -60,6 +95,7 @@ def in_words(found: dict[str, Any]) -> list[str]:
     for family, computed in found["golden"].items():
         same = computed == found["expected"][family]
         lines.append(f"golden       {family:<7} {computed[:16]}… {'as everywhere' if same else 'DIFFERS'}")
+    lines += _gpu_in_words(found.get("gpu") or {"name": None, "reason": "not examined"})
     lines.append(
         "This machine gets the same bits as every other."
         if found["ok"]
@@ -67,3 +103,17 @@ def in_words(found: dict[str, Any]) -> list[str]:
         "use another machine until it is understood."
     )
     return lines
+
+
+def _gpu_in_words(gpu: dict[str, Any]) -> list[str]:
+    if gpu["name"] is None:
+        return [f"gpu          none: {gpu['reason']}"]
+    if "route" not in gpu:
+        return [f"gpu          {gpu['name']}: {gpu['reason']}"]
+    kernels = "fused kernels" if gpu["fused_kernels"] else "torch's operators (without Triton)"
+    verdict = "as everywhere" if gpu["ok"] else "DIFFERS"
+    return [
+        f"gpu          {gpu['name']}: {gpu['route']} ({gpu['reason']}), {kernels}",
+        f"gpu          vectors and {len(gpu['golden'])} golden hashes {verdict}",
+        *(f"             {failure}" for failure in gpu["conformance"]["failures"][:5]),
+    ]

@@ -47,9 +47,10 @@ _NANO = 10**9
 class ExactEngine(ModelEngine):
     """An ``Engine`` that is ``Replayable``. One caller at a time; every method blocks.
 
-    ``limits`` bound the memory of drawing and checking and change no bit. Raises ``NotReproducible`` for a
-    device that does not compute exactly (it is examined here, in seconds), for models in other types than float32, or with operators that exact/1 does not define (some only when first computed),
-    ``NumericsError`` where NaN or infinity comes out; after a step that ends so, load a state before going on.
+    ``limits`` bound the memory of drawing and checking and change no bit. Raises ``NotReproducible`` for a device that
+    does not compute exactly (it is examined here, in seconds), for models in other types than float32, or with
+    operators that exact/1 does not define (some only when first computed), ``NumericsError`` where NaN or infinity
+    comes out; after a step that ends so, load a state before going on.
     """
 
     name = "exact"

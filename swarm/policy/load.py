@@ -44,7 +44,7 @@ class LoadedModel:
 
 
 def load_model(name_or_path: str | Path, device: str = "cpu") -> LoadedModel:
-    """The model and tokenizer in a directory, or of a hub name, in float32 on ``device``.
+    """The model and tokenizer in a directory, or of a hub name, in float32 on ``device``; ``auto`` is a GPU if any.
 
     Raises ``ConfigError`` for a missing directory, missing or damaged files, weights that are not safetensors, a model
     that is not a causal language model or needs its own code, missing tensors, a missing tokenizer, an unusable device.
@@ -131,6 +131,9 @@ def _require_causal(name: str, config: Any) -> None:
 
 
 def _usable_device(device: str) -> torch.device:
+    """``auto``: the GPU where torch sees one, else the CPU."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         target = torch.device(device)
         torch.empty(1, device=target)

@@ -15,10 +15,11 @@ import torch
 
 from protocol.errors import NumericsError
 from verde.numerics.kernels.adamw import CHUNK, power_kernel, update_kernel
-from verde.numerics.place import on_host
+from verde.numerics.place import computing, on_host
 from verde.numerics.portable import optimiser
 from verde.numerics.reduce import model_norm
 from verde.numerics.threads import run_rows
+from verde.numerics.weights import are_settled
 
 _ONE = np.float32(1)
 _SMALLEST = np.float32(2.0**-126)
@@ -56,7 +57,11 @@ def clip_factor(gradients: Sequence[torch.Tensor], max_norm: np.float32) -> tupl
 
     Raises ``NumericsError`` when a gradient holds NaN or infinity, or the norm exceeds binary32.
     """
-    norm = np.float32(model_norm(gradients).item())
+    if on_host(*gradients):
+        norm = np.float32(model_norm(gradients).item())
+    else:
+        with computing():
+            norm = np.float32(model_norm(gradients).item())
     if max_norm == 0:
         return _ONE, norm
     return min(_ONE, _out(max_norm / _out(norm + NORM_FLOOR))), norm
@@ -80,12 +85,15 @@ def update(
         *(BETA1, BETA2, _out(_ONE - BETA1), _out(_ONE - BETA2), _out(np.sqrt(c2)), EPSILON),
         *(_out(_ONE - _out(rates.learning_rate * rates.weight_decay)), _out(rates.learning_rate / c1)),
     )
+    if not on_host(*weights):
+        with computing():
+            for tensors in zip(weights, first, second, gradients, strict=True):
+                optimiser.update(*(_plain(x) for x in tensors), float(clip), [float(value) for value in constants])
+                for tensor in tensors[:3]:
+                    torch.autograd.graph.increment_version(tensor)
+                are_settled(tensors[:1])
+        return
     for tensors in zip(weights, first, second, gradients, strict=True):
-        if not on_host(*tensors):
-            optimiser.update(*(_plain(x) for x in tensors), float(clip), [float(value) for value in constants])
-            for tensor in tensors[:3]:
-                torch.autograd.graph.increment_version(tensor)
-            continue
         flat = [_flat(tensor) for tensor in tensors]
         bad_C = np.zeros(-(-len(flat[0]) // CHUNK), np.bool_)
         run_rows(update_kernel, len(bad_C), *flat, clip, constants, bad_C, cost=20 * CHUNK)
@@ -93,6 +101,7 @@ def update(
             torch.autograd.graph.increment_version(tensor)
         if bad_C.any():
             raise NumericsError("AdamW", f"a weight of shape {list(tensors[0].shape)}")
+        are_settled(tensors[:1])
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:

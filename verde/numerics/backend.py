@@ -24,8 +24,9 @@ import torch
 
 from verde.numerics import tiling
 from verde.numerics.kernels import epilogue, few
+from verde.numerics.kernels.rows import whole_rows_kernel
 from verde.numerics.kernels.significands import significands_kernel, significands_of_columns_kernel
-from verde.numerics.slices import Quantised
+from verde.numerics.slices import Quantised, powers_of_two, refuse_bad
 from verde.numerics.threads import run_rows
 
 # Bytes lie in -128 … 127 (the high ones in -127 … 127), so twice this many products of a middle term fit 32 bits.
@@ -36,6 +37,7 @@ FEW_ROWS = 16
 
 _BLOCK_ROWS = 2048
 _FP64_BLOCK_LENGTH = 1 << 13
+_FP64_BLOCK_ELEMENTS = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -111,11 +113,14 @@ def int8_is_exact() -> bool:
 
 def prepared(q: Quantised) -> Quantised:
     """``q`` as a right operand of the route in use, without the floats that it was made from."""
-    return (
-        Quantised.of_packed(q)
-        if route().name == "tiles"
-        else Quantised(q.planes, q.exponents_R, q.length, q.copies, q.by_rows, q.values_R)
-    )
+    if route().name == "tiles":
+        return Quantised.of_packed(q)
+    return Quantised(q.planes, q.exponents_R, q.length, q.copies, q.by_rows, q.values_R)
+
+
+def prefers_floats(rows: int) -> bool:
+    """Whether a product of so many rows reads a weight's own floats as fast as bytes that were made of it and kept."""
+    return route().name == "fp64" and rows > FEW_ROWS
 
 
 def contract(a: Quantised, b: Quantised, bias_C: np.ndarray, out_RC: np.ndarray, bad_R: np.ndarray) -> None:
@@ -128,7 +133,10 @@ def contract(a: Quantised, b: Quantised, bias_C: np.ndarray, out_RC: np.ndarray,
     if is_small and a.by_rows and b.by_rows:
         contract_few(a, b, bias_C, out_RC, bad_R)
         return
-    compute, elements = (_contract_int8, 1 << 20) if name == "int8" else (_contract_fp64, 1 << 22)
+    compute, elements = (_contract_int8, 1 << 20) if name == "int8" else (_contract_fp64, _FP64_BLOCK_ELEMENTS)
+    if name == "fp64" and _is_floats(a) and a.length <= _FP64_BLOCK_LENGTH:
+        _contract_floats(a, b, bias_C, out_RC, bad_R)
+        return
     scale_R, scale_C = a.scales(-30), b.scales(0)
     for rows in _blocks(a.rows, _BLOCK_ROWS):
         height = rows.stop - rows.start
@@ -198,6 +206,40 @@ def _contract_fp64(a: Quantised, b: Quantised, rows: slice, columns: slice, tail
         else:
             total.addmm_(left, right.T)
     run_rows(epilogue.finish_kernel, shape[0], total.numpy(), *tail, cost=3 * shape[1])
+
+
+def _is_floats(q: Quantised) -> bool:
+    """Whether the rows still lie there as floats, without bytes."""
+    return q.by_rows and not q.planes_are_made and q.floats is not None
+
+
+def _right(b: Quantised, columns: slice, exponents_C: np.ndarray) -> torch.Tensor:
+    """Whole significands of some rows; where they are made from floats, ``exponents_C`` is filled in."""
+    if not _is_floats(b):
+        return _significands("right", b, columns, slice(0, b.length))
+    out = _scratch("right", (columns.stop - columns.start, b.length), torch.float64)
+    floats = b.unchanged_floats()[columns].numpy()
+    run_rows(whole_rows_kernel, len(floats), floats, out.numpy(), exponents_C[columns], cost=2 * b.length)
+    refuse_bad(exponents_C[columns], b.rows, b.length)
+    return out
+
+
+def _contract_floats(a: Quantised, b: Quantised, bias_C: np.ndarray, out_RC: np.ndarray, bad_R: np.ndarray) -> None:
+    """As ``_contract_fp64``, where ``a`` is rows of floats: they become doubles at once, without any bytes between."""
+    x_RK, exponents = a.unchanged_floats(), np.empty(a.rows, np.int32)
+    exponents_C = np.empty(b.rows, np.int32) if _is_floats(b) else b.exponents_R.numpy()
+    for rows in _blocks(a.rows, _BLOCK_ROWS):
+        height = rows.stop - rows.start
+        left = _scratch("left", (height, a.length), torch.float64)
+        of_rows = exponents[rows]
+        run_rows(whole_rows_kernel, height, x_RK[rows].numpy(), left.numpy(), of_rows, cost=2 * a.length)
+        refuse_bad(of_rows, a.rows, a.length)
+        scale_R = powers_of_two(exponents, -30)
+        for columns in _blocks(b.rows, max(256, _FP64_BLOCK_ELEMENTS // height // 64 * 64)):
+            total = _scratch("total", (height, columns.stop - columns.start), torch.float64)
+            torch.mm(left, _right(b, columns, exponents_C).T, out=total)
+            tail = (scale_R, powers_of_two(exponents_C, 0), bias_C, rows.start, columns.start, out_RC, bad_R)
+            run_rows(epilogue.finish_kernel, height, total.numpy(), *tail, cost=3 * total.shape[1])
 
 
 def _significands(name: str, q: Quantised, rows: slice, piece: slice) -> torch.Tensor:

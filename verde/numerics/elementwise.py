@@ -1,9 +1,9 @@
 """Why this module exists: the elementwise operators of exact/1 (docs/exact-1.md sections 2 and 6) over tensors.
 
-Tensors are float32, of any shape and stride, all on one device (constants may be the host's); a result is a new tensor with the strides that torch's own
-operator would give it. ``NumericsError`` where a result is NaN or an infinity (infinite or NaN inputs included).
-Inputs are taken to be ``out`` of something: no subnormal and no -0 (``flush_`` makes any tensor so). Nothing here
-records a graph.
+Tensors are float32, of any shape and stride, all on one device (constants may be the host's); a result is a new tensor
+with the strides that torch's own operator would give it. ``NumericsError`` where a result is NaN or an infinity
+(infinite or NaN inputs included). Inputs are taken to be ``out`` of something: no subnormal and no -0 (``flush_`` makes
+any tensor so). Nothing here records a graph.
 """
 
 from __future__ import annotations

@@ -53,7 +53,8 @@ def multiply(
         raise ValueError(f"out must be a contiguous float32 matrix of shape {[a.rows, b.rows]}")
     if isinstance(a, products.DeviceQuantised) and isinstance(b, products.DeviceQuantised):
         return products.multiply(a, b, out, bias_C)
-    assert isinstance(a, Quantised) and isinstance(b, Quantised)
+    if not (isinstance(a, Quantised) and isinstance(b, Quantised)):
+        raise ValueError("the operands of a product lie on one device")
     out = memory.empty(a.rows, b.rows) if out is None else out
     bias = _NO_BIAS if bias_C is None else bias_C.detach().contiguous().numpy()
     out_RC, bad_R = out.detach().numpy(), np.zeros(a.rows, np.bool_)
@@ -87,6 +88,8 @@ def bmm(a_BMK: torch.Tensor, b_BKN: torch.Tensor) -> torch.Tensor:
 
 def linear(x_RK: torch.Tensor, weight_NK: torch.Tensor, bias_N: torch.Tensor | None = None) -> torch.Tensor:
     """x · weight^T (+ bias), [R, N]. The weight's slices are kept (see ``rows_of_weight``); no gradient is recorded."""
+    if on_host(weight_NK) and weight_NK.is_contiguous() and backend.prefers_floats(len(x_RK)):
+        return multiply(quantise_rows(x_RK), quantise_rows(weight_NK, copies=2), bias_C=bias_N)
     return multiply(quantise_rows(x_RK), rows_of_weight(weight_NK), bias_C=bias_N)
 
 

@@ -11,7 +11,7 @@ import torch
 from protocol.errors import NumericsError
 from verde.numerics import memory
 from verde.numerics.kernels import loss as kernels
-from verde.numerics.place import on_host
+from verde.numerics.place import mark, marking, on_host
 from verde.numerics.portable import layers
 from verde.numerics.threads import run_rows
 
@@ -22,7 +22,7 @@ def token_log_probs(z_RV: torch.Tensor, token_R: torch.Tensor) -> tuple[torch.Te
     """(log-probabilities [R], normalisers [R]): ``sub(z[token], logsumexp(z))`` and that logsumexp.
 
     ``token_R`` int64 in 0 … V-1. Backward wants the normalisers. Raises ``NumericsError`` for NaN or infinity,
-    ``ValueError`` for a token outside of the vocabulary.
+    ``ValueError`` (on a device ``NumericsError``) for a token outside of the vocabulary.
     """
     z_RV, token_R = z_RV.detach().contiguous(), _checked(token_R, z_RV.shape[1])
     if not on_host(z_RV):
@@ -94,6 +94,12 @@ def target_log_probs_backward(
 
 def _checked(token_R: torch.Tensor, words: int, least: int = 0) -> torch.Tensor:
     token_R = token_R.detach().contiguous()
+    if not on_host(token_R):
+        # Looked at where it lies: asking the device would make it wait. What is no word picks another one meanwhile.
+        with marking(token_R.device, "log-probabilities", f"tokens that are not among {words} words") as mark_1:
+            if token_R.numel():
+                mark(mark_1, ((token_R < least) | (token_R >= words)).any())
+        return token_R.clamp(least, words - 1)
     if token_R.numel() and not least <= int(token_R.min()) <= int(token_R.max()) < words:
         raise ValueError(f"a token is not one of {words} words")
     return token_R

@@ -75,10 +75,10 @@ def exact(*models: nn.Module, fused: bool = True) -> Iterator[None]:
     known layers by one kernel each instead of one per aten operator; the bits are the same. May be nested. A program's
     ``torch.set_flush_denormal`` is set aside.
 
-    Raises ``NotReproducible`` for weights that are not float32 on CPU or CUDA, for tables that exact/1 does not define, and
-    for models whose attention does not go through transformers' registry; inside the block, for each operator that it
-    does not define. Raises ``NumericsError`` where NaN or infinity comes out;
-    on a device that is found at the end of the block (``place.deferred``).
+    Raises ``NotReproducible`` for weights that are not float32 on CPU or CUDA, for tables that exact/1 does not define,
+    and for models whose attention does not go through transformers' registry; inside the block, for each operator that
+    it does not define. Raises ``NumericsError`` where NaN or infinity comes out; on a device that is found at the end
+    of the block (``place.deferred``).
     """
     with ieee_subnormals(), torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch(), torch.no_grad():
         for model in models:

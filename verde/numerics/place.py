@@ -72,6 +72,15 @@ class _Ledger:
                 raise NumericsError(operator, what)
 
 
+class _OneMark(_Ledger):
+    def __init__(self, mark_1: torch.Tensor) -> None:
+        super().__init__()
+        self._mark_1 = mark_1
+
+    def slot(self, device: torch.device, operator: str, what: str) -> torch.Tensor:
+        return self._mark_1
+
+
 _open = threading.local()
 
 
@@ -95,6 +104,14 @@ def deferred() -> Iterator[None]:
 
 
 @contextmanager
+def computing() -> Iterator[None]:
+    """In this block, torch's operators are our tools and no longer what ``mode.exact`` watches; checks wait until its
+    end (or that of ``deferred`` around it)."""
+    with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch(), torch.no_grad(), deferred():
+        yield
+
+
+@contextmanager
 def marking(device: torch.device, operator: str, what: str) -> Iterator[torch.Tensor]:
     """int32 [1] for a kernel to set where a result is no number; read at the block's end, or later if ``deferred``."""
     ledger: _Ledger | None = getattr(_open, "ledger", None)
@@ -106,9 +123,25 @@ def marking(device: torch.device, operator: str, what: str) -> Iterator[torch.Te
     own.settle()
 
 
+@contextmanager
+def marked_in(mark_1: torch.Tensor) -> Iterator[None]:
+    """In this block, on this thread, all operators mark the same place, which nobody reads here (for recorded work)."""
+    before = getattr(_open, "ledger", None)
+    _open.ledger = _OneMark(mark_1)
+    try:
+        yield
+    finally:
+        _open.ledger = before
+
+
+def mark(mark_1: torch.Tensor, bad: torch.Tensor) -> None:
+    """Set a mark where ``bad`` (boolean, one element) says so; a mark that is set stays."""
+    mark_1.bitwise_or_(bad.view(1).to(torch.int32))
+
+
 def require_numbers(operator: str, what: str, *tensors: torch.Tensor) -> None:
     """Raises ``NumericsError``, now or at the end of ``deferred``, where a float tensor holds NaN or an infinity."""
     for x in tensors:
         if x.numel():
             with marking(x.device, operator, what) as mark_1:
-                mark_1.copy_((~torch.isfinite(x)).any())
+                mark(mark_1, (~torch.isfinite(x)).any())

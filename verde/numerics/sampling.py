@@ -14,7 +14,7 @@ import torch
 
 from protocol.errors import NumericsError
 from verde.numerics.kernels.sampling import NO_CLAIM, draw_among_kernel, draw_kernel, greedy_kernel, scale_kernel
-from verde.numerics.place import on_host
+from verde.numerics.place import computing, on_host
 from verde.numerics.portable import draws
 from verde.numerics.threads import run_rows
 
@@ -46,9 +46,10 @@ def draw(
     num_rows, size = logits_RV.shape
     row_N = torch.arange(len(seed_N), device=seed_N.device) if row_N is None else row_N
     if not on_host(logits_RV):
-        tensors = (logits_RV.detach(), *(x.to(logits_RV.device) for x in (seed_N, position_N)))
-        factor = float(np.float32(temperature))
-        return draws.draw(*tensors, factor, top_k, row_N.to(logits_RV.device))
+        with computing():
+            tensors = (logits_RV.detach(), *(x.to(logits_RV.device) for x in (seed_N, position_N)))
+            factor = float(np.float32(temperature))
+            return draws.draw(*tensors, factor, top_k, row_N.to(logits_RV.device))
     token_N = torch.empty(len(seed_N), dtype=torch.int64)
     z_RV, bad_R = torch.empty(num_rows, size), np.empty(num_rows, np.bool_)
     factor = np.float32(temperature or 1.0)

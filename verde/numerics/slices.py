@@ -140,7 +140,7 @@ class Packed:
         kernel = pack_rows_kernel if q.by_rows else pack_columns_kernel
         task = (*arrays, from_planes, q.length, self.words, exponents)
         run_rows(kernel, tiles, *task, cost=RIGHT_LANES * q.length)
-        _refuse_bad(exponents, q.rows, q.length)
+        refuse_bad(exponents, q.rows, q.length)
         used = exponents[: q.rows]
         self.span = (int(used.min(initial=0)), int(used.max(initial=0)))
         self.scale_C = powers_of_two(exponents, 0)
@@ -201,7 +201,7 @@ def _planes_by_rows(x_RK: torch.Tensor, copies: int) -> tuple[torch.Tensor, torc
     planes = torch.empty(rows, copies * length, dtype=torch.int8)
     exponents = torch.empty(rows, dtype=torch.int32)
     run_rows(kernels.quantise_rows_kernel, rows, x_RK.numpy(), copies, planes.numpy(), exponents.numpy(), cost=length)
-    _refuse_bad(exponents.numpy(), rows, length)
+    refuse_bad(exponents.numpy(), rows, length)
     return planes, exponents
 
 
@@ -219,7 +219,7 @@ def _exponents_of_columns(x_KR: torch.Tensor) -> torch.Tensor:
     run_rows(kernels.largest_of_columns_kernel, largest.shape[0], x_KR.numpy(), largest, cost=kernels.BLOCK * rows)
     exponents = torch.empty(rows, dtype=torch.int32)
     kernels.exponents_of_columns_kernel(0, rows, largest, exponents.numpy())
-    _refuse_bad(exponents.numpy(), rows, length)
+    refuse_bad(exponents.numpy(), rows, length)
     return exponents
 
 
@@ -233,6 +233,7 @@ def _version(x: torch.Tensor | None) -> int:
     return 0 if x is None or x.is_inference() else x._version
 
 
-def _refuse_bad(exponents: np.ndarray, rows: int, length: int) -> None:
+def refuse_bad(exponents: np.ndarray, rows: int, length: int) -> None:
+    """Raises ``NumericsError`` where an exponent says that its row holds NaN or an infinity."""
     if exponents.max(initial=0) == NOT_FINITE:
         raise NumericsError("matrix product", f"an operand of {rows} rows of {length}")

@@ -5,6 +5,8 @@ Weights that exact/1 itself computed hold none; what was looked at is remembered
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import nn
@@ -40,6 +42,13 @@ def settle_weights(model: nn.Module) -> None:
             continue
         _settle(name, tensor)
         if version >= 0:
+            _seen[tensor] = tensor._version
+
+
+def are_settled(tensors: Sequence[torch.Tensor]) -> None:
+    """Remember that these were just computed by exact/1, so that nobody looks for subnormals in them again."""
+    for tensor in tensors:
+        if not tensor.is_inference():
             _seen[tensor] = tensor._version
 
 

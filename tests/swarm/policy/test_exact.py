@@ -286,7 +286,7 @@ def test_damaged_parts_are_refused_and_change_nothing(engine):
 
 
 def test_other_devices_and_prompts_beyond_the_context_are_refused(engine):
-    with pytest.raises(NotReproducible, match="CPU"):
+    with pytest.raises(NotReproducible, match="cpu and cuda only"):
         ExactEngine(dataclasses.replace(engine._loaded, device=torch.device("meta")), RULES)
     long = SampleRequest((ChatMessage("user", "x" * 300),), 1)
     with pytest.raises(ConfigError, match="context"):

@@ -15,6 +15,7 @@ from protocol.run import LearnRules
 from swarm.policy.base import ChatMessage, SampleRequest, Sampling, TrainSample
 from swarm.policy.exact import ExactEngine
 from verde.numerics import backend, tiling
+from verde.numerics.place import portable_code
 
 MODEL = Path(__file__).resolve().parents[3] / "models" / "tiny"
 GOLDEN = json.loads((Path(verde.numerics.__file__).parent / "golden_engine.json").read_text(encoding="utf-8"))
@@ -52,15 +53,20 @@ def rollouts() -> list[TrainSample]:
     ]
 
 
-def found() -> dict[str, str]:
+def found(device: str = "cpu") -> dict[str, str]:
     """This machine's hashes: of the state after a step, and of what the engine then draws."""
-    engine = ExactEngine.open(MODEL, RULES)
+    engine = ExactEngine.open(MODEL, RULES, device=device)
     report = engine.step(rollouts(), 5)
     assert report.num_updates == RULES.num_updates
     assert report.grad_norm > 0
     requests = [SampleRequest(prompt, 100 + number) for number, prompt in enumerate(PROMPTS)]
     drawn = [list(completion.tokens) for completion in engine.generate(requests, Sampling(12))]
     return {"state": str(engine.state_hash()), "drawn": hashlib.sha256(json.dumps(drawn).encode()).hexdigest()}
+
+
+def test_the_code_of_devices_has_the_golden_hashes_too():
+    with portable_code():
+        assert found() == GOLDEN["hashes"]
 
 
 @pytest.mark.parametrize(("route", "threads"), SETUPS)

@@ -1,7 +1,7 @@
 """Why this package exists: on a GPU, exact/1's memory-bound operators are one Triton kernel each, with the same bits.
 
-``portable.route.kernels`` hands this package to ``portable``, where Triton is installed; what is not here is computed by
-torch's operators. Importing it needs Triton.
+``portable.route.kernels`` hands this package to ``portable``, where Triton is installed; what is not here is computed
+by torch's operators. Importing it needs Triton.
 """
 
 from verde.numerics.gpu.attention import attention_gradient, attention_weights, quantised_pairs, rounded_pairs

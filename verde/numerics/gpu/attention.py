@@ -14,8 +14,10 @@ from verde.numerics.gpu import scalar as s
 from verde.numerics.gpu.layers import row_block
 from verde.numerics.gpu.scalar import UNFUSED
 
+_LOOSE = ["length", "num_heads", "num_queries", "rows_per_pair", "stride_b", "stride_h", "stride_q", "stride_l"]
 
-@triton.jit(do_not_specialize=["length", "num_heads", "num_queries", "rows_per_pair", "stride_b", "stride_h", "stride_q", "stride_l"])
+
+@triton.jit(do_not_specialize=_LOOSE)
 def weights_kernel(
     scores_ptr, mask_ptr, exponent_ptr, uq_ptr, uq_exponent_ptr, mark_ptr, scale,
     length, num_heads, num_queries, rows_per_pair, stride_b, stride_h, stride_q, stride_l,
@@ -84,7 +86,9 @@ def whole_rows_kernel(x_ptr, out_ptr, exponent_ptr, mark_ptr, rows, width, ROWS:
 
 
 @triton.jit(do_not_specialize=["height", "width"])
-def whole_columns_kernel(x_ptr, out_ptr, exponent_ptr, mark_ptr, height, width, ROWS: tl.constexpr, BLOCK: tl.constexpr):
+def whole_columns_kernel(
+    x_ptr, out_ptr, exponent_ptr, mark_ptr, height, width, ROWS: tl.constexpr, BLOCK: tl.constexpr
+):
     """Significands of some columns of one matrix of a batch as float64."""
     k = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     base = tl.program_id(0).to(tl.int64) * height * width
@@ -107,7 +111,9 @@ def whole_columns_kernel(x_ptr, out_ptr, exponent_ptr, mark_ptr, height, width, 
 
 
 @triton.jit(do_not_specialize=["rows", "columns"])
-def round_products_kernel(total_ptr, ea_ptr, eb_ptr, out_ptr, mark_ptr, rows, columns, HAS_EB: tl.constexpr, BLOCK: tl.constexpr):
+def round_products_kernel(
+    total_ptr, ea_ptr, eb_ptr, out_ptr, mark_ptr, rows, columns, HAS_EB: tl.constexpr, BLOCK: tl.constexpr
+):
     row = tl.program_id(0).to(tl.int64)
     c = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = c < columns
@@ -138,7 +144,7 @@ def attention_weights(
     exponents = torch.empty((pairs, rows, 1), dtype=torch.int64, device=scores.device)
     strides = (0, 0, 0, 0)
     if mask is not None:
-        strides = tuple(0 if size == 1 else stride for size, stride in zip(mask.shape, mask.stride(), strict=True))  # type: ignore[assignment]
+        strides = tuple(0 if size == 1 else step for size, step in zip(mask.shape, mask.stride(), strict=True))
         mask = mask.view(torch.uint8)
     with place.marking(scores.device, "attention", f"scores {list(scores.shape)}") as mark_1:
         weights_kernel[(pairs * rows,)](
@@ -153,9 +159,7 @@ def attention_gradient(weights: torch.Tensor, gradient: torch.Tensor, scale: flo
     """Turns ``gradient`` [P, rows, L] of the weights into that of the scaled products, in place."""
     pairs, rows, length = weights.shape
     with place.marking(weights.device, "attention", f"gradients of shape {list(weights.shape)}") as mark_1:
-        gradient_kernel[(pairs * rows,)](
-            weights, gradient, mark_1, scale, length, **row_block(length), **UNFUSED
-        )
+        gradient_kernel[(pairs * rows,)](weights, gradient, mark_1, scale, length, **row_block(length), **UNFUSED)
     return gradient
 
 

@@ -23,7 +23,36 @@ from verde.numerics.gpu.scalar import UNFUSED
 from verde.numerics.kernels.decoder import SILU
 
 Tensor = torch.Tensor
+Array = np.ndarray[Any, Any]
+
 _KEYS_AT_ONCE = 32
+
+_RECORDED_ROWS = 256
+"""Passes of at most so many tokens are recorded and replayed: launching them would take longer than they do."""
+
+_ROWS_ALIKE, _KEYS_ALIKE = 8, 256
+"""Numbers of tokens and of keys are rounded up to multiples of these, so that one recording serves many passes."""
+
+
+class _Recording:
+    """A pass and its logits as a CUDA graph over inputs of one shape; it reads and writes the same memory each time."""
+
+    def __init__(self, decoder: DeviceDecoder, cache: Cache, flat: Array, rows: int, longest: tuple[int, ...]) -> None:
+        self.inputs = torch.from_numpy(flat).to(decoder.device)
+        self.mark_1 = torch.zeros(1, dtype=torch.int32, device=decoder.device)
+        self._graph = torch.cuda.CUDAGraph()
+        # Other threads of this process may allocate and launch meanwhile.
+        with (
+            place.marked_in(self.mark_1),
+            torch.cuda.graph(self._graph, pool=decoder.pool, capture_error_mode="thread_local"),
+        ):
+            self.mark_1.zero_()
+            self.hidden, self.pending = decoder.layers(self.inputs, rows, longest, cache)
+            self.logits = decoder.head(self.hidden.clone(), self.pending)
+
+    def replay(self, flat: Array) -> None:
+        self.inputs.copy_(torch.from_numpy(flat))
+        self._graph.replay()
 
 
 class DeviceDecoder(Decoder):
@@ -34,9 +63,17 @@ class DeviceDecoder(Decoder):
         self.device = plan.embedding.device
         none = torch.empty((0, 0), device=self.device)
         self._tables: Any = [(none, none) for _ in plan.frequencies]
+        self._windows = tuple(sorted({layer.window for layer in plan.layers}))
+        self._seen: set[tuple[int, ...]] = set()
+        self._recordings: dict[tuple[int, ...], _Recording] = {}
+        self._recorded_cache: Cache | None = None
+        self._pending: Any = None
+        self._ready: tuple[Tensor, Tensor] | None = None
+        self.pool = torch.cuda.graph_pool_handle() if self.device.type == "cuda" else None
 
     def new_cache(self, num_slots: int) -> Cache:
         """An empty cache on the device."""
+        self._forget_recordings(None)
         plan, cache = self._plan, Cache(0, 0, 0, 0)
         shape = (num_slots, plan.num_kv_heads, plan.width)
         for _ in plan.layers:
@@ -48,49 +85,89 @@ class DeviceDecoder(Decoder):
         return cache
 
     def forward(self, tokens: Tokens, cache: Cache) -> Tensor:
-        """As ``Decoder.forward``; the result is a new tensor on the device."""
-        plan = self._plan
+        """As ``Decoder.forward``; the result lives on the device, in memory that the next call may reuse."""
+        count = len(tokens.ids_N)
+        self._ready = None
         with place.deferred(), torch.no_grad():
-            ids_N, position_N, slot_N = (
-                torch.from_numpy(x).to(self.device) for x in (tokens.ids_N, tokens.position_N, tokens.slot_N)
-            )
-            x_NK = plan.embedding.index_select(0, ids_N)
-            if plan.embedding_scale is not None:
-                x_NK = elementwise.mul(x_NK, plan.embedding_scale)
             self._grow_tables(int(tokens.position_N.max()) + 1)
-            ranges: dict[int, tuple[Tensor, int]] = {}
-            delta: Tensor | None = None
-            delta_norm: Any = None
-            for layer, entry in zip(plan.layers, cache.layers, strict=True):
-                if layer.window not in ranges:
-                    ranges[layer.window] = self._ranges(tokens, layer.window)
-                normed = self._norm(x_NK, delta, delta_norm, layer.input_norm)
-                where = (position_N, slot_N, *ranges[layer.window])
-                attended = self._attend_on_device(normed, layer, entry, where)
-                delta, delta_norm = self._times("", attended, layer.output), layer.attention_norm
-                normed = self._norm(x_NK, delta, delta_norm, layer.mlp_norm)
-                gated = self._gate(self._times("", normed, layer.gate_up))
-                delta, delta_norm = self._times("", gated, layer.down), layer.mlp_output_norm
-            self._pending: Any = (delta, delta_norm)
-            return x_NK
+            is_short = self.device.type == "cuda" and count <= _RECORDED_ROWS
+            rows = -(-count // _ROWS_ALIKE) * _ROWS_ALIKE if is_short else count
+            flat, longest = self._packed(tokens, rows)
+            key = (rows, *longest)
+            if self._recorded_cache is not cache:
+                self._forget_recordings(cache)
+            if not is_short or key not in self._seen:
+                # The first pass of a shape compiles its kernels; a recording has to find them ready.
+                self._seen.add(key)
+                hidden, pending = self.layers(torch.from_numpy(flat).to(self.device), rows, longest, cache)
+            else:
+                recording = self._recordings.get(key)
+                if recording is None:
+                    recording = self._recordings[key] = _Recording(self, cache, flat, rows, longest)
+                recording.replay(flat)
+                with place.marking(self.device, "decoding", f"a pass of {count} tokens") as mark_1:
+                    mark_1.bitwise_or_(recording.mark_1)
+                hidden, pending = recording.hidden, recording.pending
+                self._ready = (hidden[:count], recording.logits[:count])
+            self._pending = (pending[0][:count], pending[1])
+            return hidden[:count] if self._ready is None else self._ready[0]
 
-    def logits(self, x_NK: Tensor, rows: Any = None) -> Tensor:
-        """As ``Decoder.logits``; a new tensor on the device."""
+    def logits(self, x_NK: Tensor, rows: Array | None = None) -> Tensor:
+        """As ``Decoder.logits``; on the device, in memory that the next call may reuse."""
+        if self._ready is not None and (rows is None or np.array_equal(rows, np.arange(len(x_NK)))):
+            return self._ready[1]
         delta, delta_norm = self._pending
-        with place.deferred():
+        with place.deferred(), torch.no_grad():
             if rows is None:
                 x_NK = x_NK.clone()
             else:
                 at = torch.from_numpy(np.asarray(rows)).to(self.device)
                 x_NK, delta = x_NK[at], delta[at]
-            return self._times("", self._norm(x_NK, delta, delta_norm, self._plan.final_norm), self._plan.head)
+            return self.head(x_NK, (delta, delta_norm))
 
-    def _ranges(self, tokens: Tokens, window: int) -> tuple[Tensor, int]:
-        """The slots that each token reads, and how many at most."""
-        range_N4 = windowed(tokens, window) if window else tokens.range_N4
-        length_N = range_N4[:, 1] - range_N4[:, 0] + range_N4[:, 3] - range_N4[:, 2]
-        longest = -(-int(length_N.max()) // _KEYS_AT_ONCE) * _KEYS_AT_ONCE
-        return torch.from_numpy(np.ascontiguousarray(range_N4)).to(self.device), longest
+    def layers(
+        self, inputs: Tensor, rows: int, longest: tuple[int, ...], cache: Cache
+    ) -> tuple[Tensor, tuple[Tensor, Any]]:
+        """(hidden states, what is still to be added to them and its norm) of packed inputs; nothing waits."""
+        plan = self._plan
+        ids_N, position_N, slot_N = inputs[: 3 * rows].view(3, rows)
+        ranges = dict(zip(self._windows, inputs[3 * rows :].view(-1, rows, 4), strict=True))
+        reach = dict(zip(self._windows, longest, strict=True))
+        x_NK = plan.embedding.index_select(0, ids_N)
+        if plan.embedding_scale is not None:
+            x_NK = elementwise.mul(x_NK, plan.embedding_scale)
+        delta: Tensor | None = None
+        delta_norm: Any = None
+        for layer, entry in zip(plan.layers, cache.layers, strict=True):
+            normed = self._norm(x_NK, delta, delta_norm, layer.input_norm)
+            where = (position_N, slot_N, ranges[layer.window], reach[layer.window])
+            attended = self._attend_on_device(normed, layer, entry, where)
+            delta, delta_norm = self._times("", attended, layer.output), layer.attention_norm
+            normed = self._norm(x_NK, delta, delta_norm, layer.mlp_norm)
+            gated = self._gate(self._times("", normed, layer.gate_up))
+            delta, delta_norm = self._times("", gated, layer.down), layer.mlp_output_norm
+        assert delta is not None
+        return x_NK, (delta, delta_norm)
+
+    def head(self, x_NK: Tensor, pending: tuple[Tensor, Any]) -> Tensor:
+        """Logits of hidden states, which are written to."""
+        return self._times("", self._norm(x_NK, *pending, self._plan.final_norm), self._plan.head)
+
+    def _packed(self, tokens: Tokens, rows: int) -> tuple[Array, tuple[int, ...]]:
+        """Ids, positions, slots and each window's ranges as one array, the last token again up to ``rows``; and how
+        many keys a token of each window reads at most."""
+        ranges = [windowed(tokens, window) if window else tokens.range_N4 for window in self._windows]
+        lengths = [int((one[:, 1] - one[:, 0] + one[:, 3] - one[:, 2]).max()) for one in ranges]
+        missing = rows - len(tokens.ids_N)
+        parts = [tokens.ids_N, tokens.position_N, tokens.slot_N, *ranges]
+        padded = [np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]).reshape(-1) for part in parts]
+        alike = _KEYS_ALIKE if rows <= _RECORDED_ROWS else _KEYS_AT_ONCE
+        return np.concatenate(padded), tuple(-(-length // alike) * alike for length in lengths)
+
+    def _forget_recordings(self, cache: Cache | None) -> None:
+        self._recordings.clear()
+        self._seen.clear()
+        self._recorded_cache = cache
 
     def _norm(self, x_NK: Tensor, delta_NK: Any, delta_norm_K: Any, weight_K: Any) -> Tensor:
         num_rows, width = x_NK.shape
@@ -149,4 +226,5 @@ class DeviceDecoder(Decoder):
             return
         positions = torch.arange(max(256, 2 * length), dtype=torch.float32, device=self.device)[:, None]
         angles = [elementwise.mul(positions, row[None]) for row in self._plan.frequencies]
+        self._forget_recordings(self._recorded_cache)
         self._tables = [(elementwise.cos(x).contiguous(), elementwise.sin(x).contiguous()) for x in angles]

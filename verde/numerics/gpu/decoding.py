@@ -1,7 +1,8 @@
-"""Why this module exists: a decoder layer between its four matrix products is four launches, as ``kernels/decoder`` is
-four loops; a cached key or value stays quantised as it was first written.
+"""Why this module exists: a decoder layer between its four matrix products is four launches.
 
-Shapes: N tokens of a pass, H query heads, J key-value heads, D width of a head, C slots of the cache, L keys of a query.
+``kernels/decoder`` is four loops likewise; a cached key or value stays quantised as it was first written.
+
+Shapes: N tokens of a pass, H query heads, J key-value heads, D width of a head, C slots of the cache, L keys of one.
 """
 
 from __future__ import annotations

@@ -51,11 +51,11 @@ def of_two_kernel(
 ):  # fmt: skip
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < size
-    if A_IS_NUMBER:
+    if A_IS_NUMBER:  # noqa: SIM108 (compiled)
         a = tl.full((BLOCK,), 1.0, tl.float32) * a_number
     else:
         a = tl.load(a_ptr + at, mask=inside, other=1.0)
-    if B_IS_NUMBER:
+    if B_IS_NUMBER:  # noqa: SIM108 (compiled)
         b = tl.full((BLOCK,), 1.0, tl.float32) * b_number
     else:
         b = tl.load(b_ptr + at, mask=inside, other=1.0)

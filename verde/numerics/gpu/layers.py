@@ -187,7 +187,18 @@ def rms_norm_backward(
     direct, through, each = (torch.empty_like(x_RK) for _ in range(3))
     with place.marking(x_RK.device, "RMS norm", f"rows of shape {[rows, width]}") as mark_1:
         rms_norm_backward_kernel[(rows,)](
-            g_RK, x_RK, weight_K, root_R, direct, through, each, mark_1, width, float(width), **row_block(width), **UNFUSED
+            g_RK,
+            x_RK,
+            weight_K,
+            root_R,
+            direct,
+            through,
+            each,
+            mark_1,
+            width,
+            float(width),
+            **row_block(width),
+            **UNFUSED,
         )
     return direct, through, each
 

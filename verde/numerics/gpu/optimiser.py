@@ -1,4 +1,4 @@
-"""Why this module exists: an update of AdamW reads and writes four numbers per weight, once each; a norm reads twice."""
+"""Why this module exists: an update of AdamW touches four numbers per weight once each; a norm reads them twice."""
 
 from __future__ import annotations
 

@@ -71,9 +71,7 @@ def largest_of_columns_kernel(x_ptr, largest_ptr, length, rows, per_program, TIL
 
 
 @triton.jit(do_not_specialize=["length", "rows"])
-def columns_kernel(
-    x_ptr, largest_ptr, planes_ptr, exponent_ptr, mark_ptr, length, rows, padded, TILE: tl.constexpr
-):
+def columns_kernel(x_ptr, largest_ptr, planes_ptr, exponent_ptr, mark_ptr, length, rows, padded, TILE: tl.constexpr):
     """A tile [K, R] is quantised down its columns and written the other way round."""
     column = tl.program_id(0) * TILE + tl.arange(0, TILE)
     k = tl.program_id(1) * TILE + tl.arange(0, TILE)
@@ -95,16 +93,16 @@ def columns_kernel(
 
 def planes_of(x: torch.Tensor, is_transposed: bool, alignment: int) -> tuple[torch.Tensor, torch.Tensor]:
     """As ``portable.products.planes_of``."""
-    if is_transposed == x.T.is_contiguous() and not (is_transposed and x.is_contiguous()):
+    if not x.is_contiguous() and x.T.is_contiguous():
         # Its rows lie in memory as the other operand's do.
         x, is_transposed = x.T, not is_transposed
     x = x.contiguous()
     length, rows = tuple(x.shape) if is_transposed else tuple(reversed(x.shape))
     padded = -(-length // alignment) * alignment
     planes = torch.empty((rows, 2, padded), dtype=torch.int8, device=x.device)
-    exponents = torch.zeros(rows, dtype=torch.int32, device=x.device)
+    exponents = torch.empty(rows, dtype=torch.int32, device=x.device)
     if planes.numel() == 0:
-        return planes, exponents
+        return planes, exponents.zero_()
     with place.marking(x.device, "matrix product", f"an operand of shape {list(x.shape)}") as mark_1:
         if not is_transposed:
             block = min(4096, max(128, triton.next_power_of_2(length)))

@@ -1,8 +1,8 @@
 """Why this module exists: a product of significands, rounded, in one launch on the tensor cores' bytes.
 
-Four products of bytes share three accumulators of 32 bits; they become a float32 in registers, so the integer sums never
-reach memory. Long contractions, and small results of long ones, are cut along K: their parts are exact doubles that add
-up exactly.
+Four products of bytes share three accumulators of 32 bits; they become a float32 in registers, so the integer sums
+never reach memory. Long contractions, and small results of long ones, are cut along K: their parts are exact doubles
+that add up exactly.
 
 Shapes: M rows by N columns of a result, K positions (a multiple of ``BLOCK_K``).
 """
@@ -105,7 +105,7 @@ def shape_for(rows: int, columns: int) -> dict[str, int]:
         return {"BLOCK_M": 16, "BLOCK_N": 32, "BLOCK_K": 128, "num_warps": 4, "num_stages": 4}
     if rows <= 64 or columns <= 64:
         return {"BLOCK_M": 64, "BLOCK_N": 64, "BLOCK_K": 128, "num_warps": 4, "num_stages": 3}
-    return {"BLOCK_M": 128, "BLOCK_N": 128, "BLOCK_K": 64, "num_warps": 8, "num_stages": 3}
+    return {"BLOCK_M": 128, "BLOCK_N": 64, "BLOCK_K": 128, "num_warps": 8, "num_stages": 3}
 
 
 def contract(a: Any, b: Any, bias_C: torch.Tensor | None, what: str, out: torch.Tensor | None) -> torch.Tensor:

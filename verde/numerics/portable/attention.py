@@ -119,5 +119,3 @@ def backward(
     of_key = bmm(of_scores.transpose(1, 2), queries)
     of_value = bmm(weights.transpose(1, 2), grad)
     return of_query.view(query.shape), of_key.view(key.shape), of_value.view(value.shape)
-
-

@@ -1,4 +1,4 @@
-"""Why this module exists: ``verde.numerics.elementwise`` on a device: one operator, and a look whether it gave numbers."""
+"""Why this module exists: ``verde.numerics.elementwise`` on a device: an operator, and whether it gave numbers."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def planes_of(x: Tensor, is_transposed: bool) -> tuple[Tensor, Tensor]:
 def _require_operand(bits: Tensor, x: Tensor) -> None:
     what = f"an operand of shape {list(x.shape)}"
     with place.marking(x.device, "matrix product", what) as mark_1:
-        mark_1.copy_((~are_numbers(bits)).any())
+        place.mark(mark_1, (~are_numbers(bits)).any())
 
 
 def multiply(a: DeviceQuantised, b: DeviceQuantised, out: Tensor | None, bias_C: Tensor | None) -> Tensor:
