@@ -8,10 +8,10 @@ server runs on one core; the figure is requests per second of its CPU time, sinc
 cores with who asks (``web_requests_per_wall_s`` is by the clock).
 
 ``indexed_contributions_per_min``: an indexer comes late to a swarm of 192 peers (as many as a proposal can name) with
-the default game (32 questions, 8 samples, three stages: 768 rollouts a contribution) and catches up, from signed records
-to rows in SQLite: all signatures, hashes, roots and ledger lines, and of a drawn cohort every rollout scored again
-(``swarm.indexing.sampling``). Per minute of CPU time, likewise. ``rescored_contributions_per_min``: the indexer is there
-while they play, and computes everything of everybody again.
+the default game (32 questions, 8 samples, three stages: 768 rollouts a contribution) and catches up, from signed
+records to rows in SQLite: all signatures, hashes, roots and ledger lines, and of a drawn cohort every rollout scored
+again (``swarm.indexing.sampling``). Per minute of CPU time, likewise. ``rescored_contributions_per_min``: the indexer
+is there while they play, and computes everything of everybody again.
 
 The last line of stdout is one JSON object with ``criteria``.
 """
