@@ -8,10 +8,10 @@ server runs on one core; the figure is requests per second of its CPU time, sinc
 cores with who asks (``web_requests_per_wall_s`` is by the clock).
 
 ``indexed_contributions_per_min``: an indexer comes late to a swarm of 192 peers (as many as a proposal can name) with
-the default game (32 questions, 8 samples, three stages: 768 rollouts a contribution) and catches up, from signed records
-to rows in SQLite: all signatures, hashes, roots and ledger lines, and of a drawn cohort every rollout scored again
-(``swarm.indexing.sampling``). Per minute of CPU time, likewise. ``rescored_contributions_per_min``: the indexer is there
-while they play, and computes everything of everybody again.
+the default game (32 questions, 8 samples, three stages: 768 rollouts a contribution) and catches up, from signed
+records to rows in SQLite: all signatures, hashes, roots and ledger lines, and of a drawn cohort every rollout scored
+again (``swarm.indexing.sampling``). Per minute of CPU time, likewise. ``rescored_contributions_per_min``: the indexer
+is there while they play, and computes everything of everybody again.
 
 The last line of stdout is one JSON object with ``criteria``.
 """
@@ -135,13 +135,13 @@ async def measure_indexer(num_peers: int, num_rounds: int, *, in_haste: bool) ->
     from protocol.ids import ContentId
     from swarm.config import load_settings
     from swarm.indexing.indexer import Indexer
-    from swarm.tasks.registry import load_task_spec, open_task
+    from swarm.tasks.registry import load_task, open_task
     from web.database import open_database
     from web.queries import Queries
     from web.store import Store
 
     chosen = load_settings("local", None, {}, {})
-    spec = load_task_spec(chosen.run.task)
+    spec = load_task(chosen.run.task).spec
     run, task = chosen.to_run_spec(chain_id=CHAIN_ID, model=ContentId("ab" * 32), task=spec), open_task(spec)
     count, cpu_s, wall_s = 0, 0.0, 0.0
     with tempfile.TemporaryDirectory() as folder:
@@ -187,6 +187,11 @@ def measure(num_peers: int = NUM_PEERS, num_rounds: int = NUM_ROUNDS, seconds: f
         criterion("rescored_contributions_per_min", round(whole["per_cpu_min"]), None, "1/min"),
         criterion("indexed_contributions_per_wall_min", round(index["per_wall_min"]), None, "1/min"),
     ]
+
+
+def figures(quick: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What ``benchmarks.ui`` asks of each of its parts."""
+    return {"peers": NUM_PEERS, "rounds": NUM_ROUNDS}, measure(seconds=5.0 if quick else 15.0)
 
 
 def main() -> None:

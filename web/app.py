@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
@@ -76,6 +77,14 @@ def build_app(engine: sa.Engine, *, now: Callable[[], float] = time.time) -> Fas
             return JSONResponse({"detail": error.detail}, status_code=error.status_code)
         body = templates.render("error.html", code=error.status_code, detail=error.detail)
         return HTMLResponse(body, status_code=error.status_code)
+
+    @app.exception_handler(RequestValidationError)
+    async def correct(request: Request, error: RequestValidationError) -> Response:
+        """Which parameter is wrong, and why; what was sent is not repeated."""
+        wrong = [f"{one['loc'][-1]}: {one['msg']}" for one in error.errors()]
+        if request.url.path.startswith("/api/"):
+            return JSONResponse({"detail": wrong}, status_code=422)
+        return HTMLResponse(templates.render("error.html", code=422, detail=". ".join(wrong)[:200]), status_code=422)
 
     app.add_middleware(SafeHeaders)
     return app

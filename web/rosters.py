@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -38,8 +39,11 @@ def round_from_events(connection: sa.Connection, round: int) -> RoundSeen | None
     return RoundSeen(round, fixed["seed"], opened["openedAt"], opened["closesAt"], members)
 
 
-def _latest(connection: sa.Connection, name: str, round: int) -> dict[str, int | str] | None:
+def _latest(connection: sa.Connection, name: str, round: int) -> dict[str, Any] | None:
     c = events.c
     query = sa.select(c.arguments).where(c.name == name, c.round == round).order_by(c.block.desc(), c.index.desc())
     found = connection.execute(query.limit(1)).scalar()
-    return json.loads(found) if found is not None else None
+    if found is None:
+        return None
+    facts: dict[str, Any] = json.loads(found)
+    return facts

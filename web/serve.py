@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
@@ -59,4 +60,10 @@ async def serve(engine: sa.Engine, listener: socket.socket) -> None:
         limit_concurrency=2_000,
         h11_max_incomplete_event_size=16 * 1024,
     )
-    await _Server(config).serve(sockets=[listener])
+    server = _Server(config)
+    serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+    try:
+        await asyncio.shield(serving)
+    finally:
+        server.should_exit = True
+        await serving

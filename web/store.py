@@ -178,9 +178,9 @@ class Store:
 
     def _put_state(self, connection: sa.Connection, kinds: dict[type, list[Any]]) -> None:
         for run in kinds.get(Run, []):
-            _set_meta(connection, "run", msgspec.json.encode(run).decode())
+            _set_meta(connection, "run", _json(run))
         for trouble in kinds.get(Trouble, []):
-            _set_meta(connection, "trouble", msgspec.json.encode(trouble).decode())
+            _set_meta(connection, "trouble", _json(trouble))
         for seen in kinds.get(RoundSeen, []):
             row = msgspec.structs.asdict(seen) | {"members": json.dumps(seen.members)}
             put_over(connection, schema.seen_rounds, [row], ("seed", "opened_at", "closes_at", "members"))
@@ -203,7 +203,8 @@ class Store:
         fold.fold_works(connection, new)
         ended = [msgspec.structs.asdict(row) for row in kinds.get(Outcome, [])]
         put_over(connection, schema.outcomes, ended, ("micro", "outcome", "by_round"))
-        inserted_once(connection, schema.verdicts, [msgspec.structs.asdict(row) for row in kinds.get(VerdictRow, [])])
+        said = [_clean(msgspec.structs.asdict(row)) for row in kinds.get(VerdictRow, [])]
+        inserted_once(connection, schema.verdicts, said)
         told = [_clean(msgspec.structs.asdict(row)) for row in kinds.get(Said, [])]
         inserted_once(connection, schema.said, told)
         if told:
@@ -264,6 +265,10 @@ def _clean(values: dict[str, Any]) -> dict[str, Any]:
         name: value.replace("\0", "").encode(errors="replace").decode() if isinstance(value, str) else value
         for name, value in values.items()
     }
+
+
+def _json(row: Run | Trouble) -> str:
+    return msgspec.json.encode(msgspec.structs.replace(row, **_clean(msgspec.structs.asdict(row)))).decode()
 
 
 def _set_meta(connection: sa.Connection, name: str, value: str) -> None:

@@ -1,6 +1,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 import time
 
@@ -8,6 +9,7 @@ import pytest
 
 from protocol.errors import ConfigError, IdentityError, SwarmError
 from swarm import children
+from swarm.boarding import Board
 from swarm.home import Home
 from swarm.launcher import Launcher
 from swarm.process import run_until_signal
@@ -16,7 +18,8 @@ ACTOR = """
 import json, os, pathlib, signal, sys, time
 arguments = sys.argv[1:]
 home = pathlib.Path(arguments[arguments.index("--home") + 1])
-who = "host" if arguments[0] == "host" else "peer-" + arguments[arguments.index("--peer") + 1]
+who = dict(host="host", leaderboard="page").get(arguments[0])
+who = who or "peer-" + arguments[arguments.index("--peer") + 1]
 (home / (who + ".args")).write_text("\\n".join(arguments))
 with (home / (who + ".runs")).open("a") as runs:
     print(os.getpid(), file=runs)
@@ -37,7 +40,7 @@ def launch(tmp_path, monkeypatch):
     home = Home(tmp_path / "home")
     home.root.mkdir()
 
-    def launcher(script, num_peers=2, num_rounds=None):
+    def launcher(script, num_peers=2, num_rounds=None, board=None):
         program.write_text(ACTOR.format(script=script))
         return Launcher(
             home,
@@ -47,6 +50,7 @@ def launch(tmp_path, monkeypatch):
             ["--private"],
             ["--quiet"],
             program=[sys.executable, "-S", str(program)],
+            board=board,
         )
 
     return launcher
@@ -191,3 +195,34 @@ async def test_starting_in_a_home_that_is_in_use_leaves_its_join_file_alone(laun
     with pytest.raises(IdentityError):
         await launcher.run(look_on)
     assert launcher.home.join_file.read_text() == "token"
+
+
+@pytest.mark.asyncio
+async def test_a_leaderboard_that_dies_is_started_again_and_ends_no_swarm(launch, tmp_path):
+    page = Board(8844, tmp_path / "page.log")
+    launcher = launch(
+        {"page": "sys.exit(2)", "peer-1": "time.sleep(0.5)", "peer-2": "time.sleep(0.5)"}, num_rounds=3, board=page
+    )
+    assert await launcher.run(look_on) == 0
+    assert any("The leaderboard has ended" in note and "The swarm goes on" in note for note in launcher.notes)
+
+
+@pytest.mark.asyncio
+async def test_a_leaderboard_is_ended_with_the_swarm(launch, tmp_path):
+    page = Board(8844, tmp_path / "page.log")
+    launcher = launch({"peer-1": "time.sleep(0.5)", "peer-2": "time.sleep(0.5)"}, num_rounds=3, board=page)
+    assert await launcher.run(look_on) == 0
+    assert launcher.notes == []
+    assert len(pids(launcher)) == 4
+    assert all(is_gone(pid) for pid in pids(launcher))
+
+
+def test_the_address_of_the_leaderboard_is_remembered(tmp_path):
+    first = Board.of(Home(tmp_path))
+    assert Board.of(Home(tmp_path)) == first
+    assert first.address == f"http://127.0.0.1:{first.port}/"
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", first.port))
+        other.listen()
+        assert Board.of(Home(tmp_path)).port != first.port
