@@ -35,8 +35,9 @@ from rewards.outbox import Outbox
 from rewards.pending import losing, pending_in
 from rewards.settlement import Refused, check_proposal, collect, propose, signed_by
 from swarm.absence import late
+from swarm.checked import CheckedBatch
 from swarm.dht.transport import RecordKey
-from swarm.inbox import CheckedBatch, Inbox, Rejected
+from swarm.inbox import Inbox, Rejected
 from swarm.ledger_book import PROPOSAL, LedgerBook
 from swarm.oversight import Oversight
 from swarm.testimony import Witnessed

@@ -23,8 +23,9 @@ from rewards.settlement import posters_due
 from swarm import round as machine
 from swarm.agreement import Agreement, Proposed
 from swarm.auditing import Audits
+from swarm.checked import CheckedBatch, CheckedContribution
 from swarm.game.recap import Scored, recap
-from swarm.inbox import CONTRIBUTION, CheckedBatch, CheckedContribution, Inbox
+from swarm.inbox import CONTRIBUTION, Inbox
 from swarm.ledger_book import LedgerBook
 from swarm.oversight import Oversight
 from swarm.round import Phase, RoundState

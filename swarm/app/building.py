@@ -24,6 +24,7 @@ from swarm.app import chain_access
 from swarm.app.addresses import announced_addresses
 from swarm.app.finding import Find
 from swarm.checkpoint import Checkpoints
+from swarm.commitments import Clerk
 from swarm.config import Settings
 from swarm.engine_room import EngineRoom
 from swarm.exam import Exam
@@ -124,6 +125,8 @@ async def _build_node(
     engine = await loading
     run_home = home.run(run.id)
     watch = Stopwatch(time.time)
+    clerk = Clerk(engine, run.learn.num_external)
+    parts.callback(clerk.close)
     bench = Bench(
         run=run,
         contracts=contracts,
@@ -132,6 +135,7 @@ async def _build_node(
         engine_name=engine.name,
         profile=engine.profile,
         room=room,
+        clerk=clerk,
         transport=transport,
         checkpoints=Checkpoints(run_home.states),
         shelf=Shelf(run_home.held),

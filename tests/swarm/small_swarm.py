@@ -21,6 +21,7 @@ from protocol.run import AuditRules, EconomyRules, FamilySpec, GameRules, LearnR
 from rewards.outbox import Outbox
 from swarm.blobs import BlobLimits
 from swarm.checkpoint import Checkpoints
+from swarm.commitments import Clerk
 from swarm.dht.memory import MemoryNetwork, MemoryTransport
 from swarm.engine_room import EngineRoom
 from swarm.exam import Exam
@@ -175,6 +176,7 @@ class Seat:
             engine_name=built.name,
             profile=built.profile,
             room=EngineRoom(),
+            clerk=Clerk(built, swarm.run.learn.num_external),
             transport=network(self.transport),
             checkpoints=Checkpoints(run_home.states),
             shelf=Shelf(run_home.held),
