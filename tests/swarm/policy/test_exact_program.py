@@ -1,9 +1,8 @@
 """A program derived from public records ends where the engine ends, and its roots are everybody's."""
 
-from msgspec.structs import replace
-
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from protocol.errors import NotBuiltYet
 from swarm.config import MODELS
