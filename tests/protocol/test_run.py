@@ -38,7 +38,7 @@ SPEC = RunSpec(
     economics=EconomyRules(10**7, 10**7, 10**12, 10**11, 48, 10, 60, 60, 60, 3600, 4, 16, 50_000, 8, 100, 500, 150),
     seed=7,
 )
-CONTRACTS = RunContracts(*(Address("0x" + digit * 40) for digit in "123456789"))
+CONTRACTS = RunContracts(*(Address("0x" + digit * 40) for digit in "123456789a"))
 TOKEN = JoinToken(SPEC, CONTRACTS, ("/ip4/127.0.0.1/tcp/4001/p2p/QmA",), ("http://127.0.0.1:8545",), "tiny")
 
 
