@@ -19,10 +19,13 @@ from chain.intents import (
     Challenge,
     Claim,
     Enrol,
+    ExpireDispute,
     Include,
     Intent,
     OfferPeer,
+    OpenDispute,
     OpenEpoch,
+    PlayMove,
     Prune,
     RecordReputation,
     Register,
@@ -59,12 +62,15 @@ __all__ = [
     "Epoch",
     "EpochState",
     "EpochsView",
+    "ExpireDispute",
     "Include",
     "Intent",
     "Member",
     "OfferPeer",
+    "OpenDispute",
     "OpenEpoch",
     "PeerRecord",
+    "PlayMove",
     "Prune",
     "Receipt",
     "RecordReputation",
@@ -95,6 +101,7 @@ class Contracts(msgspec.Struct, frozen=True):
     vault: Address
     reputation: Address
     equivocation: Address
+    disputes: Address
 
 
 class Member(msgspec.Struct, frozen=True):
