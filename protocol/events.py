@@ -209,6 +209,76 @@ class Struck(Event, frozen=True):
     micro_credits: int
 
 
+class DisputeOpened(Event, frozen=True):
+    """A game about ``peer``'s contribution of ``round`` was opened on the chain.
+
+    ``subject``: what of it, in words. ``side``: which one this peer plays, ``defender`` or ``challenger``; empty: it
+    looks on. ``deadline_at``: until when the defender may commit to a trace. ``bond_micro``: what the challenger risks,
+    ``stake_micro``: what the accused does.
+    """
+
+    game: ContentId
+    round: int
+    peer: PeerId
+    content: ContentId
+    subject: str
+    challenger: Address
+    defender: Address
+    side: str
+    deadline_at: float
+    bond_micro: int = 0
+    stake_micro: int = 0
+
+
+class DisputeMove(Event, frozen=True):
+    """Move ``number`` (from 1) of a game was made by ``side``.
+
+    ``name``: its kind, ``what`` it says in words; ``phase``: what is waited for from now on. Of ``total`` things called
+    ``searched`` (``nodes``, ``elements``, ``terms``) ``count`` are still in question, from ``first`` on.
+    """
+
+    game: ContentId
+    number: int
+    side: str
+    name: str
+    what: str
+    phase: str
+    searched: str
+    first: int
+    count: int
+    total: int
+    deadline_at: float
+    gas: int
+    transaction: str
+
+
+class DisputeDecided(Event, frozen=True):
+    """A game is over. ``winner``: ``challenger`` when the contribution is proven false, else ``defender``; ``why`` in
+    words; ``by_clock``: the other side let a deadline pass. ``gas``: of all its moves. ``slashed_micro``: what the
+    accused peer lost by it."""
+
+    game: ContentId
+    round: int
+    peer: PeerId
+    content: ContentId
+    winner: str
+    why: str
+    by_clock: bool
+    num_moves: int
+    gas: int
+    slashed_micro: int
+    side: str
+
+
+class DisputeNotPossible(Event, frozen=True):
+    """This peer found a contribution to be false and does not, or cannot, take it before the contract."""
+
+    round: int
+    peer: PeerId
+    content: ContentId
+    why: str
+
+
 class RecordRejected(Event, frozen=True):
     """A record broke a rule and was dropped. ``reason``: ``BadRecord.reason``; ``peer``: who it claims to be from."""
 
@@ -332,7 +402,8 @@ class Stopped(Event, frozen=True):
 
 EVENT_TYPES: tuple[type[Event], ...] = (
     PeerStarted, Progress, Joined, Registered, RoundOpened, StageStarted, BatchProduced, BatchSeen, StageEnded,
-    QuestionPlayed, Trained, ContributionSigned, ContributionSeen, Held, Audited, VerdictSeen, Struck, RecordRejected,
+    QuestionPlayed, Trained, ContributionSigned, ContributionSeen, Held, Audited, VerdictSeen, Struck, DisputeOpened,
+    DisputeMove, DisputeDecided, DisputeNotPossible, RecordRejected,
     Attested, AttestationRefused, TransactionSent, RoundSettled, RoundEnded, CreditsChanged, Claimed, Evaluated,
     PeerSeen, Problem, Recovered, Stopped,
 )  # fmt: skip
@@ -340,7 +411,8 @@ EVENT_TYPES: tuple[type[Event], ...] = (
 AnyEvent = (
     PeerStarted | Progress | Joined | Registered | RoundOpened | StageStarted | BatchProduced | BatchSeen
     | StageEnded | QuestionPlayed | Trained | ContributionSigned | ContributionSeen | Held | Audited | VerdictSeen
-    | Struck | RecordRejected | Attested | AttestationRefused | TransactionSent | RoundSettled | RoundEnded
+    | Struck | DisputeOpened | DisputeMove | DisputeDecided | DisputeNotPossible
+    | RecordRejected | Attested | AttestationRefused | TransactionSent | RoundSettled | RoundEnded
     | CreditsChanged | Claimed | Evaluated | PeerSeen | Problem | Recovered | Stopped
 )  # fmt: skip
 """The tagged union that a log line decodes to."""

@@ -10,7 +10,7 @@ is published and is never made a second time. What the verdicts come to is decid
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
 from protocol.codec import content_id, decode, encode
 from protocol.errors import BadRecord, NetworkError, VerificationError
@@ -25,19 +25,23 @@ from swarm.casework import Casework, finding_of
 from swarm.dht.transport import RecordKey
 from swarm.inbox import Rejected
 from swarm.judging import rule
-from swarm.replay import replay
+from swarm.replay import Case, replay
 from swarm.work import RECORD_TTL_S, Bench
 from verde.draw import Drawn, draw, draw_rollouts
 from verde.verdict import Decision, accusers, decide, votes
 
 VERDICT = "verdict"
 
+Accuse = Callable[[Case, int, Difference], Awaitable[None]]
+"""Called with what differs, and at which level, before the verdict is told to anybody."""
+
 
 class Audits:
     """One round's checks of what ``table`` (the latest recorded one when the round opened) has pending.
 
     ``seed`` and ``members`` (with their weights on the chain) are the round's. ``casework`` is ``None`` where nothing
-    can be replayed.
+    can be replayed. ``accuse``: what becomes of a lie that this peer is drawn to look for and finds (``None``: nothing
+    but the verdict); attestors only confirm it.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class Audits:
         table: CreditTable | None,
         ledger: ContentId,
         rejected: Rejected,
+        accuse: Accuse | None = None,
     ) -> None:
         self._bench = bench
         self._casework = casework
@@ -59,6 +64,7 @@ class Audits:
         self._table = table
         self._ledger = ledger
         self._rejected = rejected
+        self._accuse = accuse
         self._pending: dict[ContentId, tuple[PeerId, Pending]] = pending_in(table)
         self.weights = draw_weights(members, table)
         rules, known = bench.run.audit, standings(table)
@@ -239,6 +245,8 @@ class Audits:
         except (BadRecord, VerificationError) as error:
             return Verdict(me, content, 0, finding_of(error), Difference(error.what[:300]), ())
         finding = Finding.MATCH if difference is None else Finding.MISMATCH
+        if difference is not None and self._accuse is not None and me in drawn.auditors:
+            await self._accuse(case, level, difference)
         return Verdict(me, content, level, finding, difference, case.evidence)
 
     def _take(self, signer: PeerId, envelope: Envelope) -> None:

@@ -17,6 +17,7 @@ from protocol.errors import BadRecord, VerificationError
 from protocol.ids import STAGES, ContentId, PeerId
 from protocol.messages import BlobRef, Contribution, Envelope, Finding
 from protocol.run import RunSpec
+from swarm.checked import CheckedContribution
 from swarm.dht.transport import RecordKey, Transport
 from swarm.game.round_view import RoundView, round_questions
 from swarm.inbox import CONTRIBUTION, Derive, Inbox
@@ -92,7 +93,7 @@ class Casework:
         inbox = self._archive.get(round_number)
         known = inbox.contributions.get(peer) if inbox is not None else None
         if inbox is not None and known is not None and known.content == content:
-            return await self._assemble(inbox, content, known.contribution, others)
+            return await self._assemble(inbox, known, others)
         return await self.reopen(await self.find(round_number, peer, content), others)
 
     async def reopen(self, envelope: Envelope, others: Collection[PeerId]) -> Case:
@@ -116,7 +117,7 @@ class Casework:
                 await asyncio.sleep(0 if checked is not None else self._poll_s)
         finally:
             await inbox.close()
-        return await self._assemble(inbox, checked.content, contribution, others)
+        return await self._assemble(inbox, checked, others)
 
     def _rebuilt(self, contribution: Contribution, refused: dict[PeerId, BadRecord]) -> Inbox:
         """An inbox of the contribution's cohort, in its round, as far as the network still has it. Why it dropped
@@ -138,9 +139,8 @@ class Casework:
             is_replayable=self._genesis is not None,
         )
 
-    async def _assemble(
-        self, inbox: Inbox, content: ContentId, contribution: Contribution, others: Collection[PeerId]
-    ) -> Case:
+    async def _assemble(self, inbox: Inbox, checked: CheckedContribution, others: Collection[PeerId]) -> Case:
+        contribution = checked.contribution
         peer = contribution.peer
         own, shared = inbox.scored(peer, contribution.batches), inbox.shared(peer, contribution.consumed)
         if own is None or shared is None:
@@ -154,14 +154,15 @@ class Casework:
         if self._genesis is not None and contribution.after is not None:
             after = await self._manifest(contribution.after, contribution.state_after, self._genesis, providers)
         return Case(
-            content=content,
+            content=checked.content,
+            envelope=checked.envelope,
             contribution=contribution,
             view=material.view,
             batches=material.batches,
             prompts=material.prompts,
             parts=parts,
             after=after,
-            num_bytes=sum(len(encode(checked.batch)) for checked in (*own, *shared)) + _size(parts),
+            num_bytes=sum(len(encode(one.batch)) for one in (*own, *shared)) + _size(parts),
         )
 
     async def _insist(self, ref: BlobRef, state: ContentId, own: StateParts, providers: Sequence[PeerId]) -> StateParts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from protocol.ids import ContentId
-from protocol.messages import BatchHeader, Contribution, RolloutBatch
+from protocol.messages import BatchHeader, Contribution, Envelope, RolloutBatch
 from swarm.game.rescore import Scores, scores_milli
 
 
@@ -41,3 +41,4 @@ class CheckedContribution(msgspec.Struct, frozen=True):
     content: ContentId
     contribution: Contribution
     arrived_at: float
+    envelope: Envelope

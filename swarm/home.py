@@ -77,6 +77,10 @@ class RunHome:
         return self.root / "held"
 
     @property
+    def disputes(self) -> Path:
+        return self.root / "disputes"
+
+    @property
     def outbox_file(self) -> Path:
         return self.root / "outbox.log"
 

@@ -341,7 +341,7 @@ class Inbox:
             commitments=derived.commitments,
             has_step=derived.has_step,
         )
-        return CheckedContribution(content_id(envelope.payload), contribution, self._now())
+        return CheckedContribution(content_id(envelope.payload), contribution, self._now(), envelope)
 
     @property
     def is_deriving(self) -> bool:

@@ -32,7 +32,7 @@ from swarm.round import Phase, RoundState
 from swarm.settling import Settler
 from swarm.timing import Activity
 from swarm.troubles import Troubles
-from swarm.work import Bench, Work
+from swarm.work import Bench, Keep, Work
 
 CHAIN_POLL_S = 2.0
 """Seconds between looks at the chain while nothing depends on it."""
@@ -66,6 +66,7 @@ class RoundPlay:
         troubles: Troubles,
         audits: Audits,
         after_contributing: Callable[[], Awaitable[None]] | None = None,
+        keep: Keep | None = None,
         *,
         is_closing: bool = False,
     ) -> None:
@@ -77,7 +78,7 @@ class RoundPlay:
         self._settler = settler
         self._troubles = troubles
         self._after_contributing = after_contributing
-        self._work = Work(bench, inbox, book.state_of(bench.signer.peer), self._round_is_sure)
+        self._work = Work(bench, inbox, book.state_of(bench.signer.peer), self._round_is_sure, keep)
         self._oversight = Oversight(bench, inbox, audits, [member.peer for member in view.members])
         self._agreement = Agreement(bench, inbox, self._oversight, view, book, outbox, inbox.rejected)
         self._is_closing = is_closing

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from protocol.errors import ConfigError, NumericsError, VerificationError
 from protocol.ids import STAGES, ContentId, PeerId, Stage
-from protocol.messages import Contribution, Difference, Rollout
+from protocol.messages import Contribution, Difference, Envelope, Rollout
 from swarm.checked import CheckedBatch
 from swarm.commitments import Material
 from swarm.game.round_view import RoundView, sample_seed, stage_sampling
@@ -25,7 +25,7 @@ from verde.commit import Manifest, parse_manifest
 
 @dataclass(frozen=True)
 class Case:
-    """A contribution with everything that it is a function of.
+    """A contribution with everything that it is a function of. ``envelope``: the signed record.
 
     ``view``: its peer's round, before anything was received. ``batches``: its peer's own and those that it trained on,
     by stage. ``prompts``: what its peer asked itself, by stage and question. ``parts``: the state before (``None``
@@ -34,6 +34,7 @@ class Case:
     """
 
     content: ContentId
+    envelope: Envelope
     contribution: Contribution
     view: RoundView
     batches: Mapping[Stage, Mapping[PeerId, CheckedBatch]]

@@ -20,9 +20,10 @@ from protocol.messages import BatchHeader, BlobRef, Contribution, Envelope
 from protocol.run import RunSpec
 from swarm.checked import CheckedBatch
 from swarm.checkpoint import Checkpoints
-from swarm.commitments import Clerk, Derived
+from swarm.commitments import Clerk, Derived, Material
 from swarm.contribution import build_contribution
 from swarm.dht.transport import Transport
+from swarm.disputes.dossier import Dossier, dossier_of
 from swarm.engine_room import EngineRoom
 from swarm.game.rescore import build_batch
 from swarm.game.round_view import stage_requests, stage_sampling
@@ -67,22 +68,33 @@ class _Step(msgspec.Struct, frozen=True):
     """A training step that was taken: what is told of it, what it used, and where its states are found."""
 
     told: Trained
+    material: Material
     derived: Derived
     consumed: tuple[ContentId, ...]
     before: BlobRef | None
     after: BlobRef | None
 
 
+Keep = Callable[[Dossier], Awaitable[None]]
+"""Puts away what a contribution needs if it is accused; called before it is signed for good."""
+
+
 class Work:
-    """One peer's own work in one round."""
+    """One peer's own work in one round. ``keep``: ``None`` where nothing can be accused."""
 
     def __init__(
-        self, bench: Bench, inbox: Inbox, state_before: ContentId, round_is_sure: Callable[[], Awaitable[None]]
+        self,
+        bench: Bench,
+        inbox: Inbox,
+        state_before: ContentId,
+        round_is_sure: Callable[[], Awaitable[None]],
+        keep: Keep | None = None,
     ) -> None:
         self._bench = bench
         self._inbox = inbox
         self._state_before = state_before
         self._round_is_sure = round_is_sure
+        self._keep = keep
         self._step: _Step | None = None
 
     async def produce(self, stage: Stage) -> CheckedBatch:
@@ -157,7 +169,7 @@ class Work:
             took_s=bench.now() - started_at,
         )
         consumed = tuple(sorted(checked.content for checked in shared))
-        self._step = _Step(told, derived, consumed, before, after)
+        self._step = _Step(told, material, derived, consumed, before, after)
         bench.events.append(told)
 
     async def _ship(self, state: ContentId) -> BlobRef | None:
@@ -200,6 +212,8 @@ class Work:
             commitments=self._step.derived.commitments,
         )
         envelope = self._seal(CONTRIBUTION, encode(contribution))
+        if self._keep is not None:
+            await self._keep(dossier_of(envelope, self._step.material, bench.run.learn.num_external))
         bench.journal.write(envelope)
         bench.events.append(ContributionSigned(base.round, content_id(envelope.payload)))
         await self._publish(envelope, None)

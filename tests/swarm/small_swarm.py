@@ -23,6 +23,8 @@ from swarm.blobs import BlobLimits
 from swarm.checkpoint import Checkpoints
 from swarm.commitments import Clerk
 from swarm.dht.memory import MemoryNetwork, MemoryTransport
+from swarm.disputes.archive import Archive
+from swarm.disputes.player import Disputes
 from swarm.engine_room import EngineRoom
 from swarm.exam import Exam
 from swarm.home import PeerHome
@@ -190,17 +192,21 @@ class Seat:
             genesis=genesis,
             poll_s=poll_s,
         )
+        settler = Settler(chain, outbox, self.wallet, events, troubles)
         return Node(
             bench,
             chain,
             Doubling(),
             outbox,
-            Settler(chain, outbox, self.wallet, events, troubles),
+            settler,
             troubles,
             Exam(Doubling(), swarm.run.id, 4, 120),
             eval_every=0,
             claim_every=0,
             set_members=self.transport.set_members,
+            disputes=Disputes(
+                bench, chain, swarm.world.games, outbox, settler, troubles, Archive(run_home.disputes)
+            ),
         )
 
     def paid_for_verdicts(self, peer: PeerId) -> int:

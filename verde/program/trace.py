@@ -94,20 +94,12 @@ class Trace:
         Where a result is no number the run ends, and the trace is ``broken`` there. Otherwise raises as
         ``verde.program.execute.compute``.
         """
-
-        def recall(numbers: frozenset[int]) -> dict[int, Array]:
-            return {n: value for n, value in run(program, sources, max(numbers) + 1) if n in numbers}
-
-        roots: list[bytes] = []
-        try:
-            for _, value in run(program, sources):
-                roots.append(tensor_tree(value).root)
-        except NumericsError:
-            return cls._ended(program, roots, recall)
-        return cls(program, roots, recall)
+        trace = Tracing(program, sources).go_on()
+        assert trace is not None
+        return trace
 
     @classmethod
-    def _ended(cls, program: Program, roots: list[bytes], recall: Recall) -> Trace:
+    def ended(cls, program: Program, roots: list[bytes], recall: Recall) -> Trace:
         """The trace of a run that ends at the node after ``roots``."""
         number, node = len(roots), program.nodes[len(roots)]
         missing = [MISSING] * (len(program.nodes) - number)
@@ -208,3 +200,46 @@ class Trace:
 def _words(values: Array, type_: Type, first: int, count: int) -> tuple[int, ...]:
     part = np.ascontiguousarray(values).reshape(-1)[first : first + count]
     return words_of(part.astype(part.dtype.newbyteorder("<")).tobytes(), type_)
+
+
+class Tracing:
+    """A run that can be interrupted. ``keep_bytes``: outputs are all kept as long as they fit into this; 0 keeps none
+    of them, so that a trace computes again what it is asked for."""
+
+    def __init__(self, program: Program, sources: Sources, *, keep_bytes: int = 0) -> None:
+        self._program, self._sources, self._room = program, sources, keep_bytes
+        self._values: list[Array] | None = [] if keep_bytes else None
+        self._roots: list[bytes] = []
+        self._running = run(program, sources)
+
+    def go_on(self, stop: Callable[[], bool] = lambda: False) -> Trace | None:
+        """Compute until ``stop()``, which is asked after every node; the trace once it is complete, else ``None``.
+
+        See ``Trace.of_run``.
+        """
+        program, sources = self._program, self._sources
+
+        def recall(numbers: frozenset[int]) -> dict[int, Array]:
+            return {n: value for n, value in run(program, sources, max(numbers) + 1) if n in numbers}
+
+        try:
+            for _, value in self._running:
+                self._roots.append(tensor_tree(value).root)
+                self._keep(value)
+                if stop():
+                    return None
+        except NumericsError:
+            return Trace.ended(program, self._roots, recall)
+        values = self._values
+        if values is None:
+            return Trace(program, self._roots, recall)
+        return Trace(program, self._roots, lambda numbers: {number: values[number] for number in numbers})
+
+    def _keep(self, value: Array) -> None:
+        if self._values is None:
+            return
+        self._room -= value.nbytes
+        if self._room < 0:
+            self._values = None
+        else:
+            self._values.append(value)
