@@ -11,6 +11,11 @@ from enum import StrEnum
 
 import msgspec
 
+from protocol.event import Event as Event
+from protocol.event_disputes import DisputeDecided as DisputeDecided
+from protocol.event_disputes import DisputeMove as DisputeMove
+from protocol.event_disputes import DisputeNotPossible as DisputeNotPossible
+from protocol.event_disputes import DisputeOpened as DisputeOpened
 from protocol.ids import Address, ContentId, PeerId, Stage
 from protocol.messages import Finding
 
@@ -24,10 +29,6 @@ class Outcome(StrEnum):
     LATE = "late"  # this peer was late and skipped the stage
     NOT_INCLUDED = "not_included"  # the round closed without this peer's contribution; its step is undone
     NO_QUORUM = "no_quorum"  # the round ended by the clock: too few members attested the result
-
-
-class Event(msgspec.Struct, frozen=True, tag_field="type", tag=lambda name: name):
-    """Base of all events. ``at`` is set by the event log when the event is written."""
 
 
 class PeerStarted(Event, frozen=True):
@@ -209,76 +210,6 @@ class Struck(Event, frozen=True):
     micro_credits: int
 
 
-class DisputeOpened(Event, frozen=True):
-    """A game about ``peer``'s contribution of ``round`` was opened on the chain.
-
-    ``subject``: what of it, in words. ``side``: which one this peer plays, ``defender`` or ``challenger``; empty: it
-    looks on. ``deadline_at``: until when the defender may commit to a trace. ``bond_micro``: what the challenger risks,
-    ``stake_micro``: what the accused does.
-    """
-
-    game: ContentId
-    round: int
-    peer: PeerId
-    content: ContentId
-    subject: str
-    challenger: Address
-    defender: Address
-    side: str
-    deadline_at: float
-    bond_micro: int = 0
-    stake_micro: int = 0
-
-
-class DisputeMove(Event, frozen=True):
-    """Move ``number`` (from 1) of a game was made by ``side``.
-
-    ``name``: its kind, ``what`` it says in words; ``phase``: what is waited for from now on. Of ``total`` things called
-    ``searched`` (``nodes``, ``elements``, ``terms``) ``count`` are still in question, from ``first`` on.
-    """
-
-    game: ContentId
-    number: int
-    side: str
-    name: str
-    what: str
-    phase: str
-    searched: str
-    first: int
-    count: int
-    total: int
-    deadline_at: float
-    gas: int
-    transaction: str
-
-
-class DisputeDecided(Event, frozen=True):
-    """A game is over. ``winner``: ``challenger`` when the contribution is proven false, else ``defender``; ``why`` in
-    words; ``by_clock``: the other side let a deadline pass. ``gas``: of all its moves. ``slashed_micro``: what the
-    accused peer lost by it."""
-
-    game: ContentId
-    round: int
-    peer: PeerId
-    content: ContentId
-    winner: str
-    why: str
-    by_clock: bool
-    num_moves: int
-    gas: int
-    slashed_micro: int
-    side: str
-
-
-class DisputeNotPossible(Event, frozen=True):
-    """This peer found a contribution to be false and does not, or cannot, take it before the contract."""
-
-    round: int
-    peer: PeerId
-    content: ContentId
-    why: str
-
-
 class RecordRejected(Event, frozen=True):
     """A record broke a rule and was dropped. ``reason``: ``BadRecord.reason``; ``peer``: who it claims to be from."""
 
@@ -327,8 +258,8 @@ class RoundSettled(Event, frozen=True):
     contributions: tuple[ContentId, ...]
     micro_credits: dict[PeerId, int]
     poster: PeerId | None
-    paid: dict[PeerId, int] = {}
-    paid_for_verdicts: dict[PeerId, int] = {}
+    paid: dict[PeerId, int] = msgspec.field(default_factory=dict)
+    paid_for_verdicts: dict[PeerId, int] = msgspec.field(default_factory=dict)
 
 
 class RoundEnded(Event, frozen=True):

@@ -278,11 +278,13 @@ class RoundResult(WireStruct, frozen=True):
 
 class Proposal(WireStruct, frozen=True):
     """A drawn poster's offer: these contributions and these verdicts count (content ids, sorted); this result and this
-    table, as a blob, follow from them."""
+    table, as a blob, follow from them. ``refuted``: contributions with pending pay that were proven false on the chain
+    (sorted): they are struck, whatever was said of them."""
 
     result: RoundResult
     contributions: tuple[ContentId, ...]
     verdicts: tuple[ContentId, ...]
+    refuted: tuple[ContentId, ...]
     table: BlobRef
 
 

@@ -290,6 +290,7 @@ class Node:
             content_id_of(table) if table is not None else ZERO_ROOT,
             self._rejection(view.round),
             self._disputes.accuse if self._disputes is not None else None,
+            self._disputes.refuted if self._disputes is not None else dict,
         )
 
     async def _look_up_table(self, view: ClockView, others: list[PeerId]) -> None:

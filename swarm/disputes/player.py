@@ -70,11 +70,11 @@ class Disputes:
         self._acting: dict[str, asyncio.Task[None]] = {}
         self._helpless: set[Key] = set()
         self._seen: tuple[GameRecord, ...] = ()
+        self._refuted: dict[ContentId, float] = {}
 
-    @property
-    def refuted(self) -> frozenset[ContentId]:
-        """Contributions that were proven false, as of the latest look at the chain."""
-        return frozenset(one.content for one in self._seen if one.winner is GameSide.CHALLENGER)
+    def refuted(self) -> dict[ContentId, float]:
+        """Contributions that were proven false, and since when that is known here (unix seconds)."""
+        return self._refuted
 
     # --- before a game -----------------------------------------------------------------------------------------------
 
@@ -144,6 +144,8 @@ class Disputes:
         try:
             view, epochs = await self._chain.clock(), await self._chain.epochs()
             self._seen = await self._games.games()
+            lost = {one.content for one in self._seen if one.winner is GameSide.CHALLENGER}
+            self._refuted = {content: self._refuted.get(content, self._bench.now()) for content in lost}
             for record in self._seen:
                 await self._look(record, view.block_at)
         except ChainError as error:

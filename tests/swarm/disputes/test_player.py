@@ -42,7 +42,7 @@ async def convicted(arena, eve, ann, work, game):
     assert await eve.stake_micro() == 0
     assert ann.tokens_micro() == PURSE + game.slashed_micro // 2
     assert game.slashed_micro == STAKE
-    assert work.dossier.content in ann.disputes.refuted
+    assert work.dossier.content in ann.disputes.refuted()
 
 
 @pytest.mark.parametrize("lie", [flip_a_bit, skip_the_update])
@@ -95,7 +95,7 @@ async def test_who_lies_about_an_honest_peer_loses_its_bond(arena, monkeypatch):
     assert ann.tokens_micro() == PURSE + BOND // 2
     assert mal.tokens_micro() == PURSE - BOND
     assert ann.told(DisputeDecided)[0].side == "defender"
-    assert ann.disputes.refuted == frozenset()
+    assert ann.disputes.refuted() == {}
 
 
 async def test_an_honest_check_never_opens_a_game_that_it_cannot_win(arena):
