@@ -276,6 +276,11 @@ class FakeChain:
     def contracts(self) -> Contracts:
         return self._world.contracts
 
+    @property
+    def games(self) -> FakeGames:
+        """The run's disputes."""
+        return self._world.games
+
     async def clock(self) -> ClockView:
         await self._reach()
         return self._world.view()
