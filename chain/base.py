@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from chain.games import Games
 from chain.intents import (
     AcceptPeer,
     Accuse,
@@ -236,6 +237,11 @@ class Chain(Protocol):
 
     @property
     def contracts(self) -> Contracts: ...
+
+    @property
+    def games(self) -> Games:
+        """The run's disputes."""
+        ...
 
     async def clock(self) -> ClockView:
         """Round, seed, members and latest result, all read at one block."""

@@ -158,7 +158,7 @@ class Audits:
     def refuted(self, table: CreditTable | None, *, by: float = float("inf")) -> list[ContentId]:
         """Contributions with pending pay in ``table`` that were proven false, sorted. ``by``: as known until then."""
         known = self._refuted()
-        return sorted(content for content in pending_in(table) if known.get(content, float("inf")) <= by)
+        return sorted(content for content in pending_in(table) if content in known and known[content] <= by)
 
     def ruling(
         self, named: Iterable[ContentId], table: CreditTable | None, refuted: Collection[ContentId] = ()

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chain.games import GamePhase, GameRecord, GameSide, MoveRecord
+from protocol.errors import VerificationError
 from protocol.events import DisputeDecided, DisputeMove, DisputeOpened, Event
 from protocol.ids import Address
 from swarm.disputes.words import Range, in_question, move_words, subject_words, verdict_words
 from verde.bisect import calldata
-from verde.bisect.errors import BadMove
 from verde.bisect.game import Dispute
 from verde.bisect.moves import Move
 
@@ -100,7 +100,7 @@ def _replayed(record: GameRecord, moves: Sequence[MoveRecord]) -> Dispute | None
     """The game after these moves; ``None`` where they do not tell enough."""
     try:
         return calldata.dispute_of(record, moves)
-    except BadMove:
+    except VerificationError:
         return None
 
 
@@ -109,6 +109,6 @@ def _read(move: MoveRecord) -> Move | None:
     if not move.call:
         return None
     try:
-        return calldata.decode(move.call)
-    except (BadMove, ValueError):
+        return calldata.decode(move.call)[2]
+    except VerificationError:
         return None
