@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from protocol.errors import ConfigError
-from swarm.commands import chains, orders, runs
+from swarm.commands import chains, disputes, orders, runs
 from swarm.commands.options import (
     ConfigOption,
     HomeOption,
@@ -146,6 +146,8 @@ app.command()(orders.stake)
 app.command()(orders.unstake)
 app.command()(orders.withdraw)
 app.command()(chains.deploy)
+app.command(name="disputes")(disputes.disputes)
+app.command(name="dispute")(disputes.dispute)
 
 
 @app.command()

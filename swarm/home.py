@@ -42,6 +42,11 @@ class PeerHome:
         return self.root / "events.jsonl"
 
     @property
+    def dispute_orders(self) -> Path:
+        """What ``swarm dispute`` asks the running peer for."""
+        return self.root / "dispute-orders"
+
+    @property
     def log_file(self) -> Path:
         return self.root / "peer.log"
 

@@ -110,7 +110,8 @@ async def _open_to_others(
     rpc = Rpc([chain.url])
     parts.push_async_callback(rpc.close)
     stake_wei = spec.economics.min_stake_micro * WEI_PER_MICRO
-    tokens = Tokens(deployment.contracts.token, stake_wei, SUPPLY_WEI // FAUCET_SHARE)
+    bond_wei = spec.economics.dispute_bond_micro * WEI_PER_MICRO
+    tokens = Tokens(deployment.contracts.token, stake_wei, SUPPLY_WEI // FAUCET_SHARE, bond_wei)
     faucet = Faucet(Sender(rpc, chain.account, deployment.contracts.chain_id), tokens=tokens)
     gate = Gate(chain.url, faucet=faucet)
     gate_url = await gate.start(chosen.chain.gate_host, chosen.chain.gate_port or recalled.gate)

@@ -42,7 +42,6 @@ class Archive:
     def __init__(self, directory: Path) -> None:
         self._work = directory / "work"
         self._suits = directory / "suits"
-        self._orders = directory / "orders"
         self._told = directory / "told.json"
         self._states = Shelf(directory / "states")
 
@@ -118,24 +117,3 @@ class Archive:
     def tell(self, told: dict[ContentId, int]) -> None:
         """Remember that."""
         write_atomically(self._told, msgspec.json.encode(told))
-
-    # --- orders ------------------------------------------------------------------------------------------------------
-
-    def order(self, suit: Suit) -> Path:
-        """Leave a suit for the running peer to take up (``swarm dispute``)."""
-        path = self._orders / f"{suit.name}.json"
-        write_atomically(path, msgspec.json.encode(suit))
-        return path
-
-    def orders(self) -> list[Suit]:
-        """What was ordered and not taken up yet."""
-        found = []
-        for path in sorted(self._orders.glob("*.json")):
-            with contextlib.suppress(OSError, msgspec.MsgspecError):
-                found.append(msgspec.json.decode(path.read_bytes(), type=Suit))
-        return found
-
-    def take_up(self, suit: Suit) -> None:
-        """An order became a suit: it is written down before it leaves the orders."""
-        self.enter(suit)
-        (self._orders / f"{suit.name}.json").unlink(missing_ok=True)

@@ -11,12 +11,15 @@ process died. Nothing here holds up a round: traces are computed on the engine's
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
 
 from chain.base import Chain, ExpireDispute, PlayMove
 from chain.games import WHOLE_STEP, GameRecord, Games, GameSide, MoveRecord
 from chain.recognition import label
 from protocol.errors import BadRecord, ChainError, NetworkError, NotBuiltYet, SwarmError, VerificationError
-from protocol.events import DisputeNotPossible, Progress
+from protocol.events import DisputeNotPossible, Problem, Progress
 from protocol.ids import ContentId, PeerId
 from protocol.messages import Difference
 from rewards.items import State
@@ -25,6 +28,7 @@ from swarm.disputes import plan, telling
 from swarm.disputes.archive import Archive, Suit
 from swarm.disputes.dossier import Dossier, dossier_of, is_disputable, subject_of
 from swarm.disputes.hand import Dealing, Hand, check_state
+from swarm.disputes.ordering import Examiner, Order, Orders
 from swarm.disputes.plan import Due
 from swarm.disputes.words import subject_words
 from swarm.policy.base import Provable, StateParts
@@ -45,7 +49,8 @@ Key = tuple[ContentId, int]
 
 
 class Disputes:
-    """One peer's games. ``watch`` until cancelled; ``accuse`` when a check found a lie."""
+    """One peer's games. ``watch`` until cancelled; ``accuse`` when a check found a lie. ``orders``: what people ask
+    for, which ``examiner`` looks into."""
 
     def __init__(
         self,
@@ -56,8 +61,12 @@ class Disputes:
         settler: Settler,
         troubles: Troubles,
         archive: Archive,
+        orders: Orders | None = None,
+        examiner: Examiner | None = None,
     ) -> None:
         self.archive = archive
+        self._orders = orders
+        self._examiner = examiner
         self._bench = bench
         self._chain = chain
         self._games = games
@@ -151,10 +160,10 @@ class Disputes:
         except ChainError as error:
             self._troubles.report(error)
             return
-        for suit in self.archive.orders():
-            self.archive.take_up(suit)
+        for path, order in self._orders.open() if self._orders is not None else ():
+            self._act(f"order {path.name}", self._obey(path, order))
         for suit in self._unopened():
-            self._act(f"suit {suit.name}", suit, None)
+            self._act(f"suit {suit.name}", self._open(suit))
         await self._settler.flush()
         paid_round = epochs.claimable.round if epochs.claimable is not None else 0
         needed = frozenset(one.content for one in self._mine())
@@ -185,8 +194,8 @@ class Disputes:
         if what is Due.EXPIRE:
             game = calldata.dispute_of(record, moves)
             self._put(ExpireDispute(record.game, calldata.expiry(record, game)))
-        elif what is Due.MOVE and not self._is_put(record):
-            self._act(f"{record.game} {record.moves}", record, side)
+        elif what is Due.MOVE and side is not None and not self._is_put(record):
+            self._act(f"{record.game} {record.moves}", self._move(record, side))
 
     def _is_put(self, record: GameRecord) -> bool:
         """Whether the next move is on its way already."""
@@ -199,15 +208,36 @@ class Disputes:
         if intent not in self._outbox.pending:
             self._outbox.put(intent)
 
-    def _act(self, name: str, about: Suit | GameRecord, side: GameSide | None) -> None:
+    def _act(self, name: str, doing: Coroutine[Any, Any, None]) -> None:
         """Begin what takes a while, unless it is under way."""
         task = self._acting.get(name)
         if task is not None and not task.done():
+            doing.close()
             return
         if task is not None:
             task.result()  # a defect, or a full disk, is this peer's own trouble
-        doing = self._open(about) if isinstance(about, Suit) else self._move(about, side or GameSide.DEFENDER)
         self._acting[name] = asyncio.ensure_future(doing)
+
+    async def _obey(self, path: Path, order: Order) -> None:
+        """Look into what a person asks for; the order is gone once a suit is written down, or there is none."""
+        events = self._bench.events
+        if self._examiner is None or self._orders is None:
+            return
+        try:
+            case, level, difference = await self._examiner.check(order)
+        except NetworkError as error:
+            self._troubles.report(error)
+            return
+        except (BadRecord, SwarmError) as error:
+            what = getattr(error, "what", str(error))
+            events.append(Problem("Dispute", f"Round {order.round} of {order.peer} is not disputed: {what}", "", ""))
+            self._orders.done(path)
+            return
+        if difference is None:
+            self._impossible(case, f"all of it was done again up to level {level}, and it came out the same")
+        else:
+            await self.accuse(case, level, difference)
+        self._orders.done(path)
 
     async def _move(self, record: GameRecord, side: GameSide) -> None:
         """Make the next move and put it into the outbox."""

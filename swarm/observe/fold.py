@@ -15,6 +15,7 @@ import msgspec
 from protocol import events as e
 from protocol.events import LoggedEvent
 from protocol.ids import PeerId
+from swarm.observe import fold_disputes
 from swarm.observe.schema import NUM_PROBLEMS_KEPT, NUM_QUESTIONS_KEPT, NUM_REJECTED_PEERS_PER_ROUND
 
 OTHERS = "(others)"
@@ -308,6 +309,9 @@ _HANDLERS: dict[type, Callable[[sqlite3.Connection, LoggedEvent, Any], None]] = 
     e.Audited: _audited,
     e.VerdictSeen: _verdict_seen,
     e.Struck: _struck,
+    e.DisputeOpened: fold_disputes.opened,
+    e.DisputeMove: fold_disputes.moved,
+    e.DisputeDecided: fold_disputes.decided,
     e.RecordRejected: _rejected,
     e.Attested: _attested,
     e.AttestationRefused: _attestation_refused,

@@ -106,6 +106,17 @@ def _verdict_seen(event: e.VerdictSeen) -> str:
     return f"round {event.round}: {name_of(event.by)} accuses {about} at level {event.level}, {event.finding}: {what}"
 
 
+def _dispute_opened(event: e.DisputeOpened) -> str:
+    about = f"{plain(event.subject, 80)} of {name_of(event.peer)} in round {event.round}"
+    part = f"; this peer is the {event.side}" if event.side else ""
+    return f"dispute {event.game[:10]}: opened about {about} by {short_id(event.challenger)}{part}"
+
+
+def _dispute_decided(event: e.DisputeDecided) -> str:
+    taken = f", {credits_text(event.slashed_micro)} tokens of its stake are taken" if event.slashed_micro else ""
+    return f"dispute {event.game[:10]}: the {event.winner} wins{taken}. {plain(event.why, 400)}"
+
+
 def _rejected(event: e.RecordRejected) -> str:
     reason = plain(event.reason, 32).replace("_", " ")
     return f"round {event.round}: dropped the {plain(event.kind, 32)} record of {name_of(event.peer)}: {reason}" + (
@@ -174,6 +185,15 @@ _WORDS: dict[type, Callable[[Any], str | None]] = {
     e.Struck: lambda event: (
         f"round {event.round}: the contribution of {name_of(event.peer)} is struck:"
         f" {credits_text(event.micro_credits)} credits are not paid, and its step is undone"
+    ),
+    e.DisputeOpened: _dispute_opened,
+    e.DisputeMove: lambda event: (
+        f"dispute {event.game[:10]}: move {event.number}, the {event.side} {plain(event.what, 300)}"
+        f" ({event.count:,} of {event.total:,} {event.searched} left, {event.gas:,} gas)"
+    ),
+    e.DisputeDecided: _dispute_decided,
+    e.DisputeNotPossible: lambda event: (
+        f"round {event.round}: the contribution of {name_of(event.peer)} is not disputed: {plain(event.why, 300)}"
     ),
     e.RecordRejected: _rejected,
     e.Attested: lambda event: f"round {event.round}: attested the result that {name_of(event.poster)} proposed",

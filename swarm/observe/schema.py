@@ -6,7 +6,7 @@ Units: ``at`` unix seconds, ``_s`` seconds, ``micro`` millionths of a credit, ``
 ``wei`` decimal text (larger than SQLite's integers).
 """
 
-VERSION = 3
+VERSION = 4
 
 TABLES = """
 CREATE TABLE log (
@@ -112,6 +112,14 @@ CREATE TABLE problems (
     seq INTEGER PRIMARY KEY, error TEXT NOT NULL, what TEXT NOT NULL, so_what TEXT NOT NULL, next_step TEXT NOT NULL,
     at REAL NOT NULL, recovered_at REAL
 );
+
+CREATE TABLE disputes (
+    game TEXT PRIMARY KEY, opened BLOB NOT NULL, opened_at REAL NOT NULL, decided BLOB, decided_at REAL
+) WITHOUT ROWID;
+
+CREATE TABLE dispute_moves (
+    game TEXT, number INTEGER, move BLOB NOT NULL, at REAL NOT NULL, PRIMARY KEY (game, number)
+) WITHOUT ROWID;
 
 CREATE TABLE questions (seq INTEGER PRIMARY KEY, round INTEGER NOT NULL, played BLOB NOT NULL);
 """

@@ -1,0 +1,187 @@
+"""Why this module exists: ``swarm disputes`` tells of every game what was played, from the home's event logs alone.
+
+    events  ->  two tables of the read-model (``fold``)  ->  ``DisputeView``s (``disputes``)  ->  tables for people
+
+Games are the chain's, so every local peer that was there has the same ones; the one that heard most of a game counts.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from protocol.errors import ConfigError
+from protocol.events import DisputeDecided, DisputeMove, DisputeOpened
+from swarm.observe.stores import Stores
+from swarm.observe.tables import FittingTable
+from swarm.observe.text import credits_text, name_of, plain, short_id
+from swarm.observe.views import View
+
+
+class MoveView(View, frozen=True):
+    """One move, as ``DisputeMove`` has it. ``at``: when it was seen, unix seconds."""
+
+    number: int
+    side: str
+    name: str
+    what: str
+    phase: str
+    searched: str
+    first: int
+    count: int
+    total: int
+    gas: int
+    transaction: str
+    deadline_at: float
+    at: float
+
+
+class DisputeView(View, frozen=True):
+    """A game. ``winner`` and ``why`` are empty until it is over; ``side``: the local peer's, empty: it looks on."""
+
+    game: str
+    round: int
+    peer: str
+    nickname: str
+    content: str
+    subject: str
+    challenger: str
+    defender: str
+    side: str
+    phase: str
+    deadline_at: float
+    bond_micro: int
+    stake_micro: int
+    opened_at: float
+    decided_at: float | None
+    winner: str
+    why: str
+    by_clock: bool
+    slashed_micro: int
+    gas: int
+    moves: tuple[MoveView, ...]
+
+
+def disputes(home: Path, which: str = "") -> tuple[DisputeView, ...]:
+    """All games that a local peer has heard of, oldest first; ``which``: only those whose id begins so.
+
+    Raises ``ConfigError`` when something is asked for that is not there.
+    """
+    best: dict[str, DisputeView] = {}
+    with Stores(home) as stores:
+        for store in stores.peers.values():
+            for row in store.rows("SELECT * FROM disputes ORDER BY opened_at"):
+                if not row["game"].startswith(which.removeprefix("0x").lower()):
+                    continue
+                moves = store.rows("SELECT * FROM dispute_moves WHERE game = ? ORDER BY number", row["game"])
+                view, known = _view(row, moves), best.get(row["game"])
+                if known is None or _knowledge(view) > _knowledge(known):
+                    best[row["game"]] = view
+    if which and not best:
+        raise ConfigError(
+            f"No dispute whose id begins with {plain(which, 70)!r} was seen by a peer of {home}.",
+            "Nothing was changed.",
+            "`swarm disputes` lists those that were.",
+        )
+    return tuple(sorted(best.values(), key=lambda one: (one.opened_at, one.game)))
+
+
+def disputes_table(found: Sequence[DisputeView], now: float, *, whole: bool) -> RenderableType:
+    """A line a game; ``whole``: with every move."""
+    if not found:
+        return Text("No dispute was seen by a peer of this home.")
+    table = FittingTable(
+        "dispute", ">round", "accused", "about", "challenger", "state", ">moves", ">gas", ">taken", "you",
+        spare=("challenger", "gas", "you", "moves"),
+    )  # fmt: skip
+    for one in found:
+        table.add_row(
+            *(
+                Text(str(cell))
+                for cell in (
+                    one.game[:10], one.round, one.nickname, one.subject, short_id(one.challenger), _state(one, now),
+                    len(one.moves), f"{one.gas:,}", credits_text(one.slashed_micro), one.side or "–",
+                )
+            )
+        )  # fmt: skip
+    parts: list[RenderableType] = [table]
+    for one in found if whole else ():
+        parts += [Text(), *_whole(one)]
+    return Group(*parts)
+
+
+def _whole(one: DisputeView) -> list[Text]:
+    lines = [
+        Text(f"Dispute {one.game}", "bold"),
+        Text(f"{one.subject} of {one.nickname} in round {one.round}, contribution {one.content}"),
+        Text(f"accused {one.defender}, stake {credits_text(one.stake_micro)}"),
+        Text(f"challenger {one.challenger}, bond {credits_text(one.bond_micro)}"),
+    ]
+    for move in one.moves:
+        left = f"; left: {move.count:,} of {move.total:,} {move.searched}" if move.searched else ""
+        lines.append(Text(f"{move.number:>3}  {move.side:<10}  {move.name:<12} {move.gas:>9,} gas  {move.what}{left}"))
+    if one.why:
+        lines.append(Text(one.why, "bold"))
+    return lines
+
+
+def _state(one: DisputeView, now: float) -> str:
+    if one.winner:
+        return "proven false" if one.winner == "challenger" else "stands"
+    return f"waits for {one.phase}, {max(0, round(one.deadline_at - now))} s left"
+
+
+def _knowledge(view: DisputeView) -> tuple[bool, int, bool]:
+    return bool(view.winner), len(view.moves), bool(view.side)
+
+
+def _view(row: sqlite3.Row, moves: Sequence[sqlite3.Row]) -> DisputeView:
+    opened = msgspec.json.decode(row["opened"], type=DisputeOpened)
+    decided = msgspec.json.decode(row["decided"], type=DisputeDecided) if row["decided"] else None
+    played = tuple(_move(msgspec.json.decode(one["move"], type=DisputeMove), one["at"]) for one in moves)
+    return DisputeView(
+        game=opened.game,
+        round=opened.round,
+        peer=opened.peer,
+        nickname=name_of(opened.peer),
+        content=opened.content,
+        subject=plain(opened.subject, 80),
+        challenger=opened.challenger,
+        defender=opened.defender,
+        side=opened.side,
+        phase="over" if decided else played[-1].phase if played else "trace",
+        deadline_at=played[-1].deadline_at if played else opened.deadline_at,
+        bond_micro=opened.bond_micro,
+        stake_micro=opened.stake_micro,
+        opened_at=row["opened_at"],
+        decided_at=row["decided_at"],
+        winner=decided.winner if decided else "",
+        why=plain(decided.why, 600) if decided else "",
+        by_clock=decided.by_clock if decided else False,
+        slashed_micro=decided.slashed_micro if decided else 0,
+        gas=sum(one.gas for one in played),
+        moves=played,
+    )
+
+
+def _move(move: DisputeMove, at: float) -> MoveView:
+    return MoveView(
+        number=move.number,
+        side=move.side,
+        name=move.name,
+        what=plain(move.what, 600),
+        phase=move.phase,
+        searched=move.searched,
+        first=move.first,
+        count=move.count,
+        total=move.total,
+        gas=move.gas,
+        transaction=move.transaction,
+        deadline_at=move.deadline_at,
+        at=at,
+    )
