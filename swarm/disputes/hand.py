@@ -6,10 +6,13 @@ between. Nothing of it exists unless there is a game.
 
 from __future__ import annotations
 
+import math
+import os
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -29,8 +32,11 @@ Array = np.ndarray[Any, Any]
 SLICE_S = 0.5
 """How long a trace is computed before somebody else may use the engine's thread."""
 
-KEEP_BYTES = 256 << 20
-"""All values of a step that fit into this are kept; otherwise they are computed again when a move asks for some."""
+KEEP_BYTES = 128 << 20
+"""Values of a step that are kept in memory; what does not fit goes to a temporary file."""
+
+SPILL_BYTES = 8 << 30
+"""The most that such a file may take. Values of a step that is larger are computed again when a move asks for some."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class Dealing:
         self._before = _state(before)
         self._after = _state(after) if after is not None else None
         self._sources = Sources(_tensors(self._before), computation.data, self._before.manifest.step)
-        self._tracing = Tracing(computation.build(), self._sources, keep_bytes=KEEP_BYTES)
+        self._tracing = Tracing(computation.build(), self._sources, Values())
 
     def go_on(self, slice_s: float = SLICE_S, now: Callable[[], float] = time.monotonic) -> Hand | None:
         """Compute for about ``slice_s``; the hand once it is complete."""
@@ -70,6 +76,50 @@ class Dealing:
 
     def _dealt(self, trace: Trace) -> Hand:
         return Hand(Evidence(trace, self._sources, self._before, self._after))
+
+
+class Values:
+    """Values by number: in memory as long as there is room, then in a file that is gone with the process."""
+
+    def __init__(self, keep_bytes: int = KEEP_BYTES, spill_bytes: int = SPILL_BYTES) -> None:
+        self._keep_bytes, self._spill_bytes = keep_bytes, spill_bytes
+        self._kept: dict[int, Array] = {}
+        self._spilled: dict[int, tuple[int, np.dtype[Any], tuple[int, ...]]] = {}
+        self._file: IO[bytes] | None = None
+
+    def put(self, number: int, value: Array) -> bool:
+        """See ``verde.program.trace.Store``. A disk that is full is no room."""
+        if value.nbytes <= self._keep_bytes:
+            self._keep_bytes -= value.nbytes
+            self._kept[number] = value
+            return True
+        if value.nbytes > self._spill_bytes:
+            self._forget()
+            return False
+        try:
+            self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as the game)
+            self._spilled[number] = (self._file.seek(0, os.SEEK_END), value.dtype, value.shape)
+            self._file.write(np.ascontiguousarray(value).data)
+        except OSError:
+            self._forget()
+            return False
+        self._spill_bytes -= value.nbytes
+        return True
+
+    def get(self, number: int) -> Array:
+        """See ``verde.program.trace.Store``."""
+        if number in self._kept:
+            return self._kept[number]
+        offset, dtype, shape = self._spilled[number]
+        assert self._file is not None
+        self._file.seek(offset)
+        return np.frombuffer(self._file.read(math.prod(shape) * dtype.itemsize), dtype).reshape(shape)
+
+    def _forget(self) -> None:
+        self._kept.clear()
+        self._spilled.clear()
+        if self._file is not None:
+            self._file.close()
 
 
 def check_state(parts: StateParts, root: ContentId) -> None:

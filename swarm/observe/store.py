@@ -24,7 +24,7 @@ _BUSY_S = 10.0
 _TABLES = (
     "log", "self", "progress", "rounds", "stages", "batches", "contributions", "attestations", "settlements",
     "settled", "credits", "audits", "struck", "rejections", "claims", "transactions", "evaluations", "peers_seen",
-    "problems", "questions",
+    "problems", "questions", "disputes", "dispute_moves",
 )  # fmt: skip
 
 

@@ -39,10 +39,12 @@ RULES = {
     "SWARM_AUDIT__STEP_RATE_PPM": "1000000",
     "SWARM_AUDIT__ROLLOUTS_PER_AUDIT": "4096",
     "SWARM_AUDIT__NUM_AUDITORS": "2",
+    "SWARM_GAME__NUM_QUESTIONS": "2",
+    "SWARM_LEARN__NUM_EXTERNAL": "0",
     "SWARM_ECONOMICS__DISPUTE_S": "1200",
     "SWARM_ECONOMICS__UNBONDING_S": "2400",
-    "SWARM_ECONOMICS__TRACE_S": "120",
-    "SWARM_ECONOMICS__MOVE_S": "60",
+    "SWARM_ECONOMICS__TRACE_S": "240",
+    "SWARM_ECONOMICS__MOVE_S": "120",
 }
 """Every contribution is checked completely, and there is time for a game before it is paid."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from eth_utils.crypto import keccak
@@ -203,12 +203,11 @@ def _words(values: Array, type_: Type, first: int, count: int) -> tuple[int, ...
 
 
 class Tracing:
-    """A run that can be interrupted. ``keep_bytes``: outputs are all kept as long as they fit into this; 0 keeps none
-    of them, so that a trace computes again what it is asked for."""
+    """A run that can be interrupted. ``store``: where outputs are put by number; ``None``: nowhere, so that a trace
+    computes again what it is asked for."""
 
-    def __init__(self, program: Program, sources: Sources, *, keep_bytes: int = 0) -> None:
-        self._program, self._sources, self._room = program, sources, keep_bytes
-        self._values: list[Array] | None = [] if keep_bytes else None
+    def __init__(self, program: Program, sources: Sources, store: Store | None = None) -> None:
+        self._program, self._sources, self._store = program, sources, store
         self._roots: list[bytes] = []
         self._running = run(program, sources)
 
@@ -219,27 +218,31 @@ class Tracing:
         """
         program, sources = self._program, self._sources
 
-        def recall(numbers: frozenset[int]) -> dict[int, Array]:
+        def again(numbers: frozenset[int]) -> dict[int, Array]:
             return {n: value for n, value in run(program, sources, max(numbers) + 1) if n in numbers}
 
         try:
-            for _, value in self._running:
+            for number, value in self._running:
                 self._roots.append(tensor_tree(value).root)
-                self._keep(value)
+                if self._store is not None and not self._store.put(number, value):
+                    self._store = None
                 if stop():
                     return None
         except NumericsError:
-            return Trace.ended(program, self._roots, recall)
-        values = self._values
-        if values is None:
-            return Trace(program, self._roots, recall)
-        return Trace(program, self._roots, lambda numbers: {number: values[number] for number in numbers})
+            return Trace.ended(program, self._roots, again)
+        store = self._store
+        if store is None:
+            return Trace(program, self._roots, again)
+        return Trace(program, self._roots, lambda numbers: {number: store.get(number) for number in numbers})
 
-    def _keep(self, value: Array) -> None:
-        if self._values is None:
-            return
-        self._room -= value.nbytes
-        if self._room < 0:
-            self._values = None
-        else:
-            self._values.append(value)
+
+class Store(Protocol):
+    """Keeps outputs."""
+
+    def put(self, number: int, value: Array) -> bool:
+        """Whether there was room for it; if not, nothing needs to be kept any more."""
+        ...
+
+    def get(self, number: int) -> Array:
+        """An output that was put here."""
+        ...
