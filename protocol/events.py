@@ -11,8 +11,11 @@ from enum import StrEnum
 
 import msgspec
 
-from protocol.dispute_events import DisputeDecided, DisputeMove, DisputeOpened
-from protocol.event_base import Event
+from protocol.event import Event as Event
+from protocol.event_disputes import DisputeDecided as DisputeDecided
+from protocol.event_disputes import DisputeMove as DisputeMove
+from protocol.event_disputes import DisputeNotPossible as DisputeNotPossible
+from protocol.event_disputes import DisputeOpened as DisputeOpened
 from protocol.ids import Address, ContentId, PeerId, Stage
 from protocol.messages import Finding
 
@@ -279,8 +282,8 @@ class RoundSettled(Event, frozen=True):
     contributions: tuple[ContentId, ...]
     micro_credits: dict[PeerId, int]
     poster: PeerId | None
-    paid: dict[PeerId, int] = {}  # noqa: RUF012 (a Struct gives each its own)
-    paid_for_verdicts: dict[PeerId, int] = {}  # noqa: RUF012
+    paid: dict[PeerId, int] = msgspec.field(default_factory=dict)
+    paid_for_verdicts: dict[PeerId, int] = msgspec.field(default_factory=dict)
 
 
 class RoundEnded(Event, frozen=True):
@@ -362,18 +365,19 @@ class Stopped(Event, frozen=True):
 
 EVENT_TYPES: tuple[type[Event], ...] = (
     PeerStarted, Progress, Joined, Registered, RoundOpened, StageStarted, BatchProduced, BatchSeen, StageEnded,
-    QuestionPlayed, Trained, ContributionSigned, ContributionSeen, Held, Audited, VerdictSeen, Struck, RecordRejected,
+    QuestionPlayed, Trained, ContributionSigned, ContributionSeen, Held, Audited, VerdictSeen, Struck, DisputeOpened,
+    DisputeMove, DisputeDecided, DisputeNotPossible, RecordRejected,
     Attested, AttestationRefused, TransactionSent, RoundSettled, RoundEnded, CreditsChanged, Claimed, Evaluated,
     PeerSeen, Problem, Recovered, Stopped, ContributionPublished, ResultProposed, AttestationSeen, StakeChanged,
-    DisputeOpened, DisputeMove, DisputeDecided,
 )  # fmt: skip
 
 AnyEvent = (
     PeerStarted | Progress | Joined | Registered | RoundOpened | StageStarted | BatchProduced | BatchSeen
     | StageEnded | QuestionPlayed | Trained | ContributionSigned | ContributionSeen | Held | Audited | VerdictSeen
-    | Struck | RecordRejected | Attested | AttestationRefused | TransactionSent | RoundSettled | RoundEnded
-    | CreditsChanged | Claimed | Evaluated | PeerSeen | Problem | Recovered | Stopped | ContributionPublished
-    | ResultProposed | AttestationSeen | StakeChanged | DisputeOpened | DisputeMove | DisputeDecided
+    | Struck | DisputeOpened | DisputeMove | DisputeDecided | DisputeNotPossible
+    | RecordRejected | Attested | AttestationRefused | TransactionSent | RoundSettled | RoundEnded
+    | CreditsChanged | Claimed | Evaluated | PeerSeen | Problem | Recovered | Stopped
+    | ContributionPublished | ResultProposed | AttestationSeen | StakeChanged
 )  # fmt: skip
 """The tagged union that a log line decodes to."""
 

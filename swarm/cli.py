@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from protocol.errors import ConfigError
-from swarm.commands import chains, displays, orders, runs
+from swarm.commands import chains, displays, disputes, orders, runs
 from swarm.commands.options import (
     ConfigOption,
     HomeOption,
@@ -148,6 +148,8 @@ app.command()(orders.stake)
 app.command()(orders.unstake)
 app.command()(orders.withdraw)
 app.command()(chains.deploy)
+app.command(name="disputes")(disputes.disputes)
+app.command(name="dispute")(disputes.dispute)
 
 
 @app.command()

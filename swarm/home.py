@@ -42,6 +42,11 @@ class PeerHome:
         return self.root / "events.jsonl"
 
     @property
+    def dispute_orders(self) -> Path:
+        """What ``swarm dispute`` asks the running peer for."""
+        return self.root / "dispute-orders"
+
+    @property
     def log_file(self) -> Path:
         return self.root / "peer.log"
 
@@ -75,6 +80,10 @@ class RunHome:
     @property
     def held(self) -> Path:
         return self.root / "held"
+
+    @property
+    def disputes(self) -> Path:
+        return self.root / "disputes"
 
     @property
     def outbox_file(self) -> Path:

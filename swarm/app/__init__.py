@@ -28,6 +28,8 @@ __all__ = [
     "create_run",
     "credits",
     "deploy",
+    "dispute",
+    "disputes",
     "host",
     "in_micro",
     "list_runs",
@@ -118,6 +120,29 @@ def show(what: str, home: Path | None, as_json: bool, *, count: int = 10) -> Non
         printed(table(found))
     else:
         print(f"Nothing was recorded in {root} yet. Start a swarm with `swarm local`.", file=sys.stderr)
+
+
+def disputes(home: Path | None, which: str, as_json: bool) -> None:
+    """The disputes that the peers of a home saw, from their event logs alone."""
+    import msgspec
+
+    from swarm.app.printing import printed
+    from swarm.observe.disputes import disputes as seen
+    from swarm.observe.disputes import disputes_table
+
+    found = seen(home_root(home), which)
+    if as_json:
+        print(msgspec.json.encode({"disputes": found}).decode(), flush=True)
+    else:
+        printed(disputes_table(found, time.time(), whole=bool(which)))
+
+
+def dispute(home: Path | None, name: str, round_number: int, peer: str, *, level: int, as_json: bool) -> int:
+    """Have a running peer dispute somebody's contribution; returns the exit code."""
+    from swarm.app.disputing import dispute as order
+
+    require_peer_name(name)
+    return order(home_root(home), name, round_number, peer, level, as_json)
 
 
 def outbox(home: Path | None, as_json: bool) -> None:

@@ -23,8 +23,13 @@ from rewards.outbox import Outbox
 from swarm.app import chain_access
 from swarm.app.addresses import announced_addresses
 from swarm.app.finding import Find
+from swarm.casework import Casework
 from swarm.checkpoint import Checkpoints
+from swarm.commitments import Clerk
 from swarm.config import Settings
+from swarm.disputes.archive import Archive
+from swarm.disputes.ordering import Examiner, Orders
+from swarm.disputes.player import Disputes
 from swarm.engine_room import EngineRoom
 from swarm.exam import Exam
 from swarm.home import Home
@@ -124,6 +129,8 @@ async def _build_node(
     engine = await loading
     run_home = home.run(run.id)
     watch = Stopwatch(time.time)
+    clerk = Clerk(engine, run.learn.num_external)
+    parts.callback(clerk.close)
     bench = Bench(
         run=run,
         contracts=contracts,
@@ -132,6 +139,7 @@ async def _build_node(
         engine_name=engine.name,
         profile=engine.profile,
         room=room,
+        clerk=clerk,
         transport=transport,
         checkpoints=Checkpoints(run_home.states),
         shelf=Shelf(run_home.held),
@@ -143,6 +151,7 @@ async def _build_node(
     )
     outbox = Outbox(run_home.outbox_file, depth=chain_access.depth_of(chosen, run.chain_id))
     settler = Settler(chain, outbox, signer.wallet, events, troubles)
+    casework = Casework(run, task, transport, engine.text_of, clerk.derive, bench.genesis, {}, time.time)
     exam = Exam(task, run.id, chosen.observe.num_eval_questions, run.game.answer_tokens)
     presence = asyncio.ensure_future(announce(bench, events))
     parts.callback(presence.cancel)
@@ -157,6 +166,17 @@ async def _build_node(
         eval_every=chosen.observe.eval_every,
         claim_every=chosen.chain.claim_every,
         set_members=transport.set_members,
+        disputes=Disputes(
+            bench,
+            chain,
+            chain.games,
+            outbox,
+            settler,
+            troubles,
+            Archive(run_home.disputes),
+            Orders(home.dispute_orders),
+            Examiner(bench, casework),
+        ),
     )
 
 

@@ -16,6 +16,7 @@ from swarm.app.building import open_engine
 from swarm.app.chain_access import contracts_of
 from swarm.app.finding import Find
 from swarm.casework import Casework
+from swarm.commitments import Clerk
 from swarm.config import Settings
 from swarm.engine_room import EngineRoom
 from swarm.examining import Examined, examine, name_peer
@@ -62,5 +63,7 @@ async def examine_in_swarm(chosen: Settings, find: Find, round_number: int, name
                 f"Use the model whose state hash is {run.model}: --model PATH_OR_NAME.",
             )
         genesis = await room.call(parts_of, engine)
-        casework = Casework(run, open_task(run.task), transport, engine.text_of, genesis, {}, time.time)
+        clerk = Clerk(engine, run.learn.num_external)
+        parts.callback(clerk.close)
+        casework = Casework(run, open_task(run.task), transport, engine.text_of, clerk.derive, genesis, {}, time.time)
         return await examine(casework, transport, engine, room, run, round_number, peer, level=level, now=time.time)
