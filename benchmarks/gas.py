@@ -71,8 +71,11 @@ KNOWN = {
 """SwarmCoordinator (rl-swarm, commit 4a753915) behind its proxy, optimizer at a million runs, 46-character peer ids; a
 peer calls submitReward and submitWinners every round."""
 
+DISPUTES = (3600, 600, 5 * MICRO)
+"""Seconds for a trace and for each later move, and the bond."""
+
 TIMES = (EPOCH_ROUNDS, 100, 100, 1000, 100)
-RULES = (ROUND_S, NUM_PEERS, 10, QUORUM, POSTER_S, *TIMES, 10, 10 * MICRO, MICRO, 10**6 * MICRO)
+RULES = (ROUND_S, NUM_PEERS, 10, QUORUM, POSTER_S, *TIMES, 10, 10 * MICRO, MICRO, 10**6 * MICRO, *DISPUTES)
 
 
 @dataclass
@@ -135,8 +138,14 @@ class Bench:
 
     async def deploy(self) -> None:
         base = await self.transact("deploy_base", self.creator, None, deployment_data("SwarmBase", self.creator, FLOAT))
+        courts = await self.transact(
+            "deploy_courts", self.creator, None, deployment_data("SwarmCourts", base["contractAddress"])
+        )
         rest = await self.transact(
-            "deploy_rest", self.creator, None, deployment_data("SwarmDeployment", base["contractAddress"])
+            "deploy_rest",
+            self.creator,
+            None,
+            deployment_data("SwarmDeployment", base["contractAddress"], courts["contractAddress"]),
         )
         self.at["SwarmDeployment"] = rest["contractAddress"]
         for contract, view in (("PeerRegistry", "REGISTRY"), ("SwarmToken", "TOKEN"), ("RunFactory", "FACTORY")):
@@ -146,7 +155,7 @@ class Bench:
         arguments = (bytes([7] * 32), bytes([1] * 32), bytes([2] * 32), "gas", RULES, budget)
         await self.send("create_run", self.creator, "RunFactory", "createRun", *arguments)
         parts = await self.read("RunFactory", "addressesOf", self.creator, bytes([7] * 32))
-        names = ("RoundClock", "Contributions", "Settlement", "StakeVault", "Reputation", "Equivocation")
+        names = ("RoundClock", "Contributions", "Settlement", "StakeVault", "Reputation", "Equivocation", "DisputeGame")
         self.at |= dict(zip(names, parts, strict=False))
 
     async def join(self, member: Member) -> None:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from chain.games import Games
 from chain.intents import (
     AcceptPeer,
     Accuse,
@@ -19,10 +20,13 @@ from chain.intents import (
     Challenge,
     Claim,
     Enrol,
+    ExpireDispute,
     Include,
     Intent,
     OfferPeer,
+    OpenDispute,
     OpenEpoch,
+    PlayMove,
     Prune,
     RecordReputation,
     Refresh,
@@ -60,12 +64,15 @@ __all__ = [
     "Epoch",
     "EpochState",
     "EpochsView",
+    "ExpireDispute",
     "Include",
     "Intent",
     "Member",
     "OfferPeer",
+    "OpenDispute",
     "OpenEpoch",
     "PeerRecord",
+    "PlayMove",
     "Prune",
     "Receipt",
     "RecordReputation",
@@ -97,6 +104,7 @@ class Contracts(msgspec.Struct, frozen=True):
     vault: Address
     reputation: Address
     equivocation: Address
+    disputes: Address
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -231,6 +239,11 @@ class Chain(Protocol):
 
     @property
     def contracts(self) -> Contracts: ...
+
+    @property
+    def games(self) -> Games:
+        """The run's disputes."""
+        ...
 
     async def clock(self) -> ClockView:
         """Round, seed, members and latest result, all read at one block."""

@@ -12,8 +12,11 @@ from typing import get_args
 
 import msgspec
 
-from protocol.dispute_events import DisputeDecided, DisputeMove, DisputeOpened
-from protocol.event_base import Event
+from protocol.event import Event as Event
+from protocol.event_disputes import DisputeDecided as DisputeDecided
+from protocol.event_disputes import DisputeMove as DisputeMove
+from protocol.event_disputes import DisputeNotPossible as DisputeNotPossible
+from protocol.event_disputes import DisputeOpened as DisputeOpened
 from protocol.ids import Address, ContentId, PeerId, Stage
 from protocol.messages import Finding
 
@@ -289,8 +292,8 @@ class RoundSettled(Event, frozen=True):
     contributions: tuple[ContentId, ...]
     micro_credits: dict[PeerId, int]
     poster: PeerId | None
-    paid: dict[PeerId, int] = {}  # noqa: RUF012 (a Struct gives each its own)
-    paid_for_verdicts: dict[PeerId, int] = {}  # noqa: RUF012
+    paid: dict[PeerId, int] = msgspec.field(default_factory=dict)
+    paid_for_verdicts: dict[PeerId, int] = msgspec.field(default_factory=dict)
 
 
 class RoundEnded(Event, frozen=True):
@@ -411,10 +414,11 @@ class Stopped(Event, frozen=True):
 AnyEvent = (
     PeerStarted | Progress | Joined | Registered | HeldBack | RoundOpened | StageStarted | BatchProduced | BatchSeen
     | StageEnded | QuestionPlayed | Trained | ContributionSigned | ContributionSeen | Held | Audited | VerdictSeen
-    | Struck | RecordRejected | Attested | AttestationRefused | TransactionSent | RoundSettled | RoundEnded
+    | Struck | DisputeOpened | DisputeMove | DisputeDecided | DisputeNotPossible
+    | RecordRejected | Attested | AttestationRefused | TransactionSent | RoundSettled | RoundEnded
     | CreditsChanged | Claimed | Evaluated | PeerSeen | Problem | Recovered | Stopped | Serving | Restarted
     | MemoryShrunk | StepSkipped | NetworkUsed | ContributionPublished
-    | ResultProposed | AttestationSeen | StakeChanged | DisputeOpened | DisputeMove | DisputeDecided
+    | ResultProposed | AttestationSeen | StakeChanged
 )  # fmt: skip
 """The tagged union that a log line decodes to."""
 

@@ -18,7 +18,7 @@ import msgspec
 
 from protocol.ids import Address, ContentId, PeerId, Stage
 
-WIRE_VERSION = 3
+WIRE_VERSION = 4
 """Part of every envelope and record key; peers of another version are counted as ``wrong_version`` and left alone."""
 
 
@@ -140,6 +140,13 @@ class Contribution(WireStruct, frozen=True):
     cannot be replayed. ``rollouts_root``: Merkle root over every rollout of its batches.
     ``scores_milli``: what the peer says its rollouts scored, in order; nobody believes it, everybody recomputes it.
     ``engine`` and ``profile`` name the arithmetic, e.g. ``native`` and ``fp32``.
+
+    What a contract can be shown of it: ``step_program`` and ``step_data``, the roots of the whole training step as a
+    program and of the data that it reads (``verde.program``); ``draws``, a Merkle root over (index as 32 bytes,
+    SHA-256(program root ++ data root)) of every rollout's sampling check, in the order of ``rollouts_root``. They are
+    zero where there is no such program: then nothing of it can be disputed on the chain. ``work`` stands last, so that
+    it is the end of the canonical bytes: 32 bytes, SHA-256(state_before ++ state_after ++ step_program ++ step_data ++
+    draws), 32 bytes each.
     """
 
     run: ContentId
@@ -157,6 +164,10 @@ class Contribution(WireStruct, frozen=True):
     scores_milli: tuple[Natural, ...]
     engine: str
     profile: str
+    step_program: ContentId
+    step_data: ContentId
+    draws: ContentId
+    work: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 
 
 class Receipt(WireStruct, frozen=True):
@@ -267,11 +278,13 @@ class RoundResult(WireStruct, frozen=True):
 
 class Proposal(WireStruct, frozen=True):
     """A drawn poster's offer: these contributions and these verdicts count (content ids, sorted); this result and this
-    table, as a blob, follow from them."""
+    table, as a blob, follow from them. ``refuted``: contributions with pending pay that were proven false on the chain
+    (sorted): they are struck, whatever was said of them."""
 
     result: RoundResult
     contributions: tuple[ContentId, ...]
     verdicts: tuple[ContentId, ...]
+    refuted: tuple[ContentId, ...]
     table: BlobRef
 
 

@@ -48,6 +48,18 @@ class Ruling(msgspec.Struct, frozen=True):
 NOTHING_ACCUSED = Ruling()
 
 
+def with_refuted(ruling: Ruling, refuted: Collection[ContentId]) -> Ruling:
+    """``ruling``, and struck besides what was proven false on the chain: a proof needs no majority."""
+    if not refuted:
+        return ruling
+    return msgspec.structs.replace(
+        ruling,
+        struck=ruling.struck | frozenset(refuted),
+        undecided=ruling.undecided - set(refuted),
+        passed=ruling.passed - set(refuted),
+    )
+
+
 def pending_in(table: CreditTable | None) -> dict[ContentId, tuple[PeerId, Pending]]:
     """All contributions whose pay is pending, by content id, with whose they are."""
     rows = table.rows if table is not None else ()

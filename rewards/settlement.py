@@ -78,10 +78,12 @@ def propose(
     verdicts: Iterable[ContentId] = (),
     ruling: Ruling = NOTHING_ACCUSED,
     terms: Terms = NO_TERMS,
+    refuted: Iterable[ContentId] = (),
 ) -> tuple[Proposal, CreditTable]:
     """A poster's offer over everything it verified, and the table to serve as a blob (``encode(table)``).
 
-    ``verdicts``: those that count, and ``ruling``: what they come to. Works that do not start from where the ledger
+    ``verdicts``: those that count, ``refuted``: what was proven false on the chain, and ``ruling``: what both come to.
+    Works that do not start from where the ledger
     has their peer are left out: those above all that the ruling strikes the ground from under.
     """
     lost = losing(previous, ruling)
@@ -94,18 +96,21 @@ def propose(
         result=result,
         contributions=tuple(work.content for work in works),
         verdicts=tuple(sorted(verdicts)),
+        refuted=tuple(sorted(refuted)),
         table=blob,
     )
     return proposal, table
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """This member's view of a proposal's verdicts: what those that it names come to, those that it names and that are
-    not known here, and those that arrived so early that no honest poster can have missed them."""
+    """This member's view of a proposal's verdicts and proven lies: what those that it names come to; those that it
+    names and that are not known here, and those that arrived so early that no honest poster can have missed them."""
 
     ruling: Ruling = NOTHING_ACCUSED
     unknown: Collection[ContentId] = ()
     required: Collection[ContentId] = ()
+    unproven: Collection[ContentId] = ()
+    proven: Collection[ContentId] = ()
 
 
 def check_proposal(
@@ -135,10 +140,10 @@ def check_proposal(
         return Refused(Why.BEHIND, f"The credit table of round {view.settled_round} is not here yet.")
     if not contents and not pending_in(previous):
         return Refused(Why.EMPTY, "It holds no contributions, and no pay waits for one more result.")
-    for named in (contents, proposal.verdicts):
+    for named in (contents, proposal.verdicts, proposal.refuted):
         if list(named) != sorted(set(named)):
-            return Refused(Why.DISORDERED, "Its contributions or verdicts are not sorted, each once.")
-    unknown = [*(content for content in contents if content not in verified), *judged.unknown]
+            return Refused(Why.DISORDERED, "Its contributions, verdicts or proven lies are not sorted, each once.")
+    unknown = [*(content for content in contents if content not in verified), *judged.unknown, *judged.unproven]
     if unknown:
         return Refused(Why.UNVERIFIED, f"{len(unknown)} of what it names are not verified here: {unknown[0][:16]}…")
     works = [verified[content] for content in contents]
@@ -148,12 +153,14 @@ def check_proposal(
     if any(work.peer in lost for work in works):
         return Refused(Why.BUILT_ON_SAND, "It holds a contribution that was built on a struck one.")
     due = [content for content, peer in (required or {}).items() if peer not in lost]
-    missing = sorted((set(due) - set(contents)) | (set(judged.required) - set(proposal.verdicts)))
+    left_out = (set(judged.required) - set(proposal.verdicts)) | (set(judged.proven) - set(proposal.refuted))
+    missing = sorted((set(due) - set(contents)) | left_out)
     if missing:
         return Refused(Why.OMITTED, f"It leaves out {len(missing)} records that were in time: {missing[0][:16]}…")
     if any(state_of(previous, work) != work.state_before for work in works):
         return Refused(Why.UNVERIFIED, "It holds a contribution that starts from another state than the credit table.")
-    mine, table = propose(run, result.round, works, previous, proposal.verdicts, judged.ruling, terms)
+    verdicts, refuted = proposal.verdicts, proposal.refuted
+    mine, table = propose(run, result.round, works, previous, verdicts, judged.ruling, terms, refuted)
     if mine != proposal:
         return Refused(Why.DIFFERENT, f"Computed here: {_difference(mine, proposal)}.")
     return Agreed(result=mine.result, table=table)

@@ -35,8 +35,9 @@ from rewards.outbox import Outbox
 from rewards.pending import losing, pending_in
 from rewards.settlement import Refused, check_proposal, collect, propose, signed_by
 from swarm.absence import late
+from swarm.checked import CheckedBatch
 from swarm.dht.transport import RecordKey
-from swarm.inbox import CheckedBatch, Inbox, Rejected
+from swarm.inbox import Inbox, Rejected
 from swarm.ledger_book import PROPOSAL, LedgerBook
 from swarm.oversight import Oversight
 from swarm.testimony import Witnessed
@@ -131,14 +132,16 @@ class Agreement:
         if not await self._book.sync(now_view, self._others()):
             return False
         previous, named = self._book.current, self._audits.counting()
-        ruling = self._audits.ruling(named, previous)
+        refuted = self._audits.refuted(previous)
+        ruling = self._audits.ruling(named, previous, refuted)
         lost = losing(previous, ruling)
         counted = {peer for peer in self._inbox.contributions if self._holding.is_held(peer)} - lost
         verified = self.verified({self._inbox.contributions[peer].content for peer in counted})
         if not verified and not pending_in(previous):
             return False
         base = self._inbox.base
-        proposal, table = propose(base.run, base.round, verified.values(), previous, named, ruling, self._terms)
+        works = verified.values()
+        proposal, table = propose(base.run, base.round, works, previous, named, ruling, self._terms, refuted)
         self._remember(proposal, table, self._bench.signer.peer)
         self._mine = proposal.result
         self._named |= set(proposal.contributions)
@@ -202,7 +205,7 @@ class Agreement:
             previous=previous,
             view=view,
             required=required,
-            judged=self._audits.judge(found.proposal.verdicts, previous, in_time),
+            judged=self._audits.judge(found.proposal, previous, in_time),
             terms=self._terms,
         )
         if isinstance(answer, Refused):

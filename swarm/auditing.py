@@ -10,34 +10,39 @@ is published and is never made a second time. What the verdicts come to is decid
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
 from protocol.codec import content_id, decode, encode
 from protocol.errors import BadRecord, NetworkError, VerificationError
 from protocol.events import Audited, Problem, VerdictSeen
 from protocol.ids import ContentId, PeerId
-from protocol.messages import CreditTable, Difference, Envelope, Finding, Pending, Verdict
+from protocol.messages import CreditTable, Difference, Envelope, Finding, Pending, Proposal, Verdict
 from rewards.economics import economics_of
-from rewards.pending import Ruling, overdue, pending_in
+from rewards.pending import Ruling, overdue, pending_in, with_refuted
 from rewards.reputation import START, draw_weights, standings, step_rate_ppm
 from rewards.settlement import Judged
 from swarm.casework import Casework, finding_of
 from swarm.dht.transport import RecordKey
 from swarm.inbox import Rejected
 from swarm.judging import rule
-from swarm.replay import replay
+from swarm.replay import Case, replay
 from swarm.work import RECORD_TTL_S, Bench
 from verde.draw import Drawn, draw, draw_rollouts
 from verde.verdict import Decision, accusers, decide, votes
 
 VERDICT = "verdict"
 
+Accuse = Callable[[Case, int, Difference], Awaitable[None]]
+"""Called with what differs, and at which level, before the verdict is told to anybody."""
+
 
 class Audits:
     """One round's checks of what ``table`` (the latest recorded one when the round opened) has pending.
 
     ``seed`` and ``members`` (with their weights on the chain) are the round's. ``casework`` is ``None`` where nothing
-    can be replayed.
+    can be replayed. ``accuse``: what becomes of a lie that this peer is drawn to look for and finds (``None``: nothing
+    but the verdict); attestors only confirm it. ``refuted``: what was proven false on the chain, and since when this
+    peer knows it (unix seconds).
     """
 
     def __init__(
@@ -50,6 +55,8 @@ class Audits:
         table: CreditTable | None,
         ledger: ContentId,
         rejected: Rejected,
+        accuse: Accuse | None = None,
+        refuted: Callable[[], Mapping[ContentId, float]] = dict,
     ) -> None:
         self._bench = bench
         self._casework = casework
@@ -59,6 +66,8 @@ class Audits:
         self._table = table
         self._ledger = ledger
         self._rejected = rejected
+        self._accuse = accuse
+        self._refuted = refuted
         self._pending: dict[ContentId, tuple[PeerId, Pending]] = pending_in(table)
         self.weights = draw_weights(members, table)
         rules, known = bench.run.audit, standings(table)
@@ -146,12 +155,20 @@ class Audits:
             names += (name for name, (verdict, at) in known.items() if verdict in counted and at <= by)
         return sorted(names)
 
-    def ruling(self, named: Iterable[ContentId], table: CreditTable | None) -> Ruling:
-        """What these verdicts come to, on top of ``table``; those that are not known here are left out.
+    def refuted(self, table: CreditTable | None, *, by: float = float("inf")) -> list[ContentId]:
+        """Contributions with pending pay in ``table`` that were proven false, sorted. ``by``: as known until then."""
+        known = self._refuted()
+        return sorted(content for content in pending_in(table) if content in known and known[content] <= by)
+
+    def ruling(
+        self, named: Iterable[ContentId], table: CreditTable | None, refuted: Collection[ContentId] = ()
+    ) -> Ruling:
+        """What these verdicts and proven lies come to, on top of ``table``; verdicts that are not known here are left
+        out.
 
         What the table has pending and had not when the round opened was recorded late: nobody could check it yet."""
         chosen = set(named)
-        return rule(
+        ruling = rule(
             self._drawn,
             {
                 content: [verdict for name, (verdict, _) in known.items() if name in chosen]
@@ -162,12 +179,21 @@ class Audits:
             overdue=overdue(self._table, self._bench.run.audit.patience_rounds),
             unseen=pending_in(table).keys() - self._pending.keys(),
         )
+        return with_refuted(ruling, refuted)
 
-    def judge(self, named: Collection[ContentId], table: CreditTable | None, arrived_by: float) -> Judged:
-        """A proposal's verdicts as this peer sees them. ``arrived_by``: what came until then must be named."""
+    def judge(self, proposal: Proposal, table: CreditTable | None, arrived_by: float) -> Judged:
+        """A proposal's verdicts and proven lies as this peer sees them. ``arrived_by``: what came until then must be
+        named."""
+        named, refuted = proposal.verdicts, proposal.refuted
         known = {name for verdicts in self._verdicts.values() for name in verdicts}
         unknown = [name for name in named if name not in known]
-        return Judged(self.ruling(named, table), unknown, self.counting(by=arrived_by))
+        return Judged(
+            self.ruling(named, table, refuted),
+            unknown,
+            self.counting(by=arrived_by),
+            [content for content in refuted if content not in self.refuted(table)],
+            self.refuted(table, by=arrived_by),
+        )
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
@@ -239,6 +265,8 @@ class Audits:
         except (BadRecord, VerificationError) as error:
             return Verdict(me, content, 0, finding_of(error), Difference(error.what[:300]), ())
         finding = Finding.MATCH if difference is None else Finding.MISMATCH
+        if difference is not None and self._accuse is not None and me in drawn.auditors:
+            await self._accuse(case, level, difference)
         return Verdict(me, content, level, finding, difference, case.evidence)
 
     def _take(self, signer: PeerId, envelope: Envelope) -> None:

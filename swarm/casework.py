@@ -14,12 +14,13 @@ from typing import ClassVar
 
 from protocol.codec import content_id, decode, encode
 from protocol.errors import BadRecord, VerificationError
-from protocol.ids import STAGES, ContentId, PeerId, Stage
+from protocol.ids import STAGES, ContentId, PeerId
 from protocol.messages import BlobRef, Contribution, Envelope, Finding
 from protocol.run import RunSpec
+from swarm.checked import CheckedContribution
 from swarm.dht.transport import RecordKey, Transport
-from swarm.game.round_view import RoundView, round_questions, stage_prompts
-from swarm.inbox import CONTRIBUTION, CheckedBatch, Inbox
+from swarm.game.round_view import RoundView, round_questions
+from swarm.inbox import CONTRIBUTION, Derive, Inbox
 from swarm.policy.base import StateParts
 from swarm.replay import Case
 from swarm.shipping import fetch_state, manifest_cap, read_manifest
@@ -39,7 +40,7 @@ def finding_of(error: BadRecord | VerificationError) -> Finding:
 
 class Casework:
     """Builds cases of one run. ``archive``: own inboxes of earlier rounds; ``genesis``: the run's first state, or
-    ``None`` where the engine cannot be replayed: then a case goes no further than level 0."""
+    ``None`` where the engine cannot be replayed: then a case goes no further than level 0. ``derive``: as an inbox."""
 
     PATIENCE_S: ClassVar[float] = 8.0
     """How long records and blobs are looked for that are not there yet."""
@@ -50,6 +51,7 @@ class Casework:
         task: Task,
         transport: Transport,
         text_of: Callable[[Sequence[int]], str],
+        derive: Derive,
         genesis: StateParts | None,
         archive: Mapping[int, Inbox],
         now: Now,
@@ -60,6 +62,7 @@ class Casework:
         self._task = task
         self._transport = transport
         self._text_of = text_of
+        self._derive = derive
         self._genesis = genesis
         self._archive = archive
         self._now = now
@@ -90,7 +93,7 @@ class Casework:
         inbox = self._archive.get(round_number)
         known = inbox.contributions.get(peer) if inbox is not None else None
         if inbox is not None and known is not None and known.content == content:
-            return await self._assemble(inbox, content, known.contribution, others)
+            return await self._assemble(inbox, known, others)
         return await self.reopen(await self.find(round_number, peer, content), others)
 
     async def reopen(self, envelope: Envelope, others: Collection[PeerId]) -> Case:
@@ -106,13 +109,15 @@ class Casework:
             while checked is None:
                 await inbox.poll(STAGES)
                 checked = inbox.judge(envelope)
+                if inbox.is_deriving:
+                    deadline = self._now() + self.PATIENCE_S
                 if checked is None and self._now() >= deadline:
                     missing = BadRecord("unavailable", "Not all batches that it names are served.")
                     raise refused.get(envelope.peer, missing)
                 await asyncio.sleep(0 if checked is not None else self._poll_s)
         finally:
             await inbox.close()
-        return await self._assemble(inbox, checked.content, contribution, others)
+        return await self._assemble(inbox, checked, others)
 
     def _rebuilt(self, contribution: Contribution, refused: dict[PeerId, BadRecord]) -> Inbox:
         """An inbox of the contribution's cohort, in its round, as far as the network still has it. Why it dropped
@@ -128,25 +133,19 @@ class Casework:
             self._transport,
             self._text_of,
             lambda peer: contribution.state_before if peer == contribution.peer else None,
+            self._derive,
             lambda bad, peer, kind: refused.__setitem__(peer, bad),
             self._now,
             is_replayable=self._genesis is not None,
         )
 
-    async def _assemble(
-        self, inbox: Inbox, content: ContentId, contribution: Contribution, others: Collection[PeerId]
-    ) -> Case:
+    async def _assemble(self, inbox: Inbox, checked: CheckedContribution, others: Collection[PeerId]) -> Case:
+        contribution = checked.contribution
         peer = contribution.peer
         own, shared = inbox.scored(peer, contribution.batches), inbox.shared(peer, contribution.consumed)
         if own is None or shared is None:
             raise BadRecord("unavailable", "Not all batches that it names are here.")
-        batches: dict[Stage, dict[PeerId, CheckedBatch]] = {stage: {} for stage in STAGES}
-        for checked in (*own, *shared):
-            batches[checked.header.stage][checked.batch.peer] = checked
-        prompts = {
-            checked.header.stage: stage_prompts(inbox.view_of(peer, checked.header.consumed), checked.header.stage)
-            for checked in own
-        }
+        material = inbox.material(peer, own, shared)
         providers = (peer, *(other for other in others if other != peer))
         parts, after = self._genesis, None
         if self._genesis is not None and contribution.before is not None:
@@ -155,14 +154,15 @@ class Casework:
         if self._genesis is not None and contribution.after is not None:
             after = await self._manifest(contribution.after, contribution.state_after, self._genesis, providers)
         return Case(
-            content=content,
+            content=checked.content,
+            envelope=checked.envelope,
             contribution=contribution,
-            view=inbox.empty_view_of(peer),
-            batches=batches,
-            prompts=prompts,
+            view=material.view,
+            batches=material.batches,
+            prompts=material.prompts,
             parts=parts,
             after=after,
-            num_bytes=sum(len(encode(checked.batch)) for checked in (*own, *shared)) + _size(parts),
+            num_bytes=sum(len(encode(one.batch)) for one in (*own, *shared)) + _size(parts),
         )
 
     async def _insist(self, ref: BlobRef, state: ContentId, own: StateParts, providers: Sequence[PeerId]) -> StateParts:

@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from protocol.errors import ConfigError
-from swarm.commands import boards, chains, displays, identity, orders, runs
+from swarm.commands import boards, chains, displays, disputes, identity, orders, runs
 from swarm.commands.health import doctor, export
 from swarm.commands.options import (
     ConfigOption,
@@ -172,6 +172,8 @@ app.command()(orders.unstake)
 app.command()(orders.withdraw)
 app.command()(chains.deploy)
 app.command()(boards.leaderboard)
+app.command(name="disputes")(disputes.disputes)
+app.command(name="dispute")(disputes.dispute)
 
 
 @app.command()

@@ -9,11 +9,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+import msgspec
+
 from protocol.codec import content_id_of, encode
 from protocol.errors import BadRecord
-from protocol.ids import ContentId, PeerId
+from protocol.ids import ZERO_ROOT, ContentId, PeerId
 from protocol.merkle import MerkleTree
 from protocol.messages import BlobRef, Contribution, RolloutBatch
+
+
+class Commitments(msgspec.Struct, frozen=True):
+    """What a contribution names of its programs: see ``Contribution``. Zero: there is no program."""
+
+    step_program: ContentId = ZERO_ROOT
+    step_data: ContentId = ZERO_ROOT
+    draws: ContentId = ZERO_ROOT
+
+
+def work_of(state_before: ContentId, state_after: ContentId, commitments: Commitments) -> bytes:
+    """The last field of a contribution: what a contract is shown instead of all the others."""
+    words = (state_before, state_after, commitments.step_program, commitments.step_data, commitments.draws)
+    return hashlib.sha256(b"".join(bytes.fromhex(word) for word in words)).digest()
 
 
 def rollouts_root(batches: Sequence[RolloutBatch]) -> ContentId:
@@ -40,6 +56,7 @@ def build_contribution(
     scores_milli: Sequence[int],
     engine: str,
     profile: str,
+    commitments: Commitments,
 ) -> Contribution:
     """The record of a round's work. ``batches``: own ones in stage order; ``consumed``: others' it trained on;
     ``before`` and ``after``: manifests of the two states, where the run's engine can be replayed."""
@@ -59,6 +76,10 @@ def build_contribution(
         scores_milli=tuple(scores_milli),
         engine=engine,
         profile=profile,
+        step_program=commitments.step_program,
+        step_data=commitments.step_data,
+        draws=commitments.draws,
+        work=work_of(state_before, state_after, commitments),
     )
 
 
@@ -76,13 +97,16 @@ def check_contribution(
     state: ContentId | None,
     genesis: ContentId,
     is_replayable: bool,
+    commitments: Commitments,
+    has_step: bool,
 ) -> None:
     """Raise ``BadRecord`` unless every claim is what was recomputed.
 
     ``batches`` are the signer's batches that the record names, ``scores_milli`` their recomputed scores in order,
     ``state`` the signer's last included state (``None`` for a newcomer: then the caller knows no better than to take
     the run's genesis, which it passes instead); ``is_replayable``: the run's ``engine`` is, so both states must be for
-    others to fetch. Does not replay anything.
+    others to fetch; ``commitments``: what it must say of its programs; ``has_step``: there was something to train on.
+    Does not replay anything.
     """
     if contribution.run != run:
         raise BadRecord("wrong_run", "The contribution is of another run.")
@@ -105,3 +129,10 @@ def check_contribution(
     shown = (contribution.before is not None, contribution.after is not None)
     if shown != (is_replayable and contribution.state_before != genesis, is_replayable):
         raise BadRecord("wrong_state", "It does not say where its states are found, or says so where nobody can ask.")
+    if not has_step and contribution.state_after != contribution.state_before:
+        raise BadRecord("wrong_state", "Its state moved, and there was nothing to train on.")
+    named = Commitments(contribution.step_program, contribution.step_data, contribution.draws)
+    if named != commitments:
+        raise BadRecord("wrong_program", "It names other programs, or other data for them, than its work has.")
+    if contribution.work != work_of(contribution.state_before, contribution.state_after, named):
+        raise BadRecord("wrong_program", "Its last field is not the hash of its states and programs.")

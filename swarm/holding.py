@@ -17,8 +17,9 @@ from protocol.errors import BadRecord, NetworkError, VerificationError
 from protocol.events import Held
 from protocol.ids import STAGES, ContentId, PeerId
 from protocol.messages import Receipt
+from swarm.checked import CheckedContribution
 from swarm.dht.transport import RecordKey
-from swarm.inbox import CONTRIBUTION, CheckedContribution, Inbox
+from swarm.inbox import CONTRIBUTION, Inbox
 from swarm.shipping import fetch_state
 from swarm.work import RECORD_TTL_S, Bench
 from verde.draw import Weights, entitled, holder_order, receipts_needed

@@ -53,6 +53,11 @@ class PeerHome:
         return self.root / "config.yaml"
 
     @property
+    def dispute_orders(self) -> Path:
+        """What ``swarm dispute`` asks the running peer for."""
+        return self.root / "dispute-orders"
+
+    @property
     def log_file(self) -> Path:
         return self.root / "peer.log"
 
@@ -86,6 +91,10 @@ class RunHome:
     @property
     def held(self) -> Path:
         return self.root / "held"
+
+    @property
+    def disputes(self) -> Path:
+        return self.root / "disputes"
 
     @property
     def outbox_file(self) -> Path:

@@ -12,62 +12,35 @@ by its content id, but counts for nothing else. ``contradicting`` tells who sign
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-
-import msgspec
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
 from protocol.codec import content_id, decode
 from protocol.errors import BadRecord
 from protocol.ids import STAGES, ContentId, PeerId, Stage
 from protocol.messages import BatchHeader, Contribution, Envelope, RolloutBatch
 from protocol.run import RunSpec
+from swarm.checked import CheckedBatch, CheckedContribution
+from swarm.commitments import Commitments, Derived, Material
 from swarm.contribution import check_contribution
 from swarm.dht.transport import RecordKey, Transport
-from swarm.game.rescore import Scores, batch_cap, check_batch, rescore, scores_milli
-from swarm.game.round_view import Batches, RoundView, with_batches
+from swarm.game.rescore import batch_cap, check_batch, rescore
+from swarm.game.round_view import Batches, RoundView, stage_prompts, with_batches
 from swarm.parcels import Parcels
 from swarm.tasks.base import Task
 from swarm.timing import Now
 
 CONTRIBUTION = "contribution"
 
-
-class CheckedBatch(msgspec.Struct, frozen=True):
-    """A batch that was recomputed here: its content id, what it holds, and its scores, question by question."""
-
-    content: ContentId
-    header: BatchHeader
-    batch: RolloutBatch
-    scores: Scores
-    arrived_at: float
-    took_s: float
-
-    @property
-    def scores_milli(self) -> tuple[int, ...]:
-        return scores_milli(self.scores)
-
-    @property
-    def mean_score_milli(self) -> int:
-        """Mean stage score of its rollouts, rounded down."""
-        return sum(self.scores_milli) // len(self.scores_milli)
-
-    @property
-    def correct_milli(self) -> int:
-        """Share of right rollouts, in thousandths, rounded down."""
-        flags = [score.correct for row in self.scores for score in row]
-        return 1000 * sum(flags) // len(flags)
-
-
-class CheckedContribution(msgspec.Struct, frozen=True):
-    """A contribution whose every claim was recomputed here."""
-
-    content: ContentId
-    contribution: Contribution
-    arrived_at: float
+DERIVING_S = 0.5
+"""How long one look at the records waits for what contributions must name; then it comes with a later look."""
 
 
 Rejected = Callable[[BadRecord, PeerId, str], None]
 """Called once per dropped record with the reason, who signed it, and the record's kind."""
+
+Derive = Callable[[Material], Awaitable[Derived]]
+"""What a contribution must name, from what it stands on (``swarm.commitments.Clerk``)."""
 
 
 class Inbox:
@@ -75,7 +48,8 @@ class Inbox:
 
     ``views`` gives each member the empty view of its cohort; ``me`` plays only with its own cohort, but checks and
     scores everybody. ``states`` tells a member's last included state as of the round's opening (the run's genesis for a
-    newcomer); ``None`` while that is not known here. ``is_replayable``: the run's engine is.
+    newcomer); ``None`` while that is not known here. ``derive``: what a contribution must say of its programs; ``None``
+    for a reader without the model, who takes them as they are named. ``is_replayable``: the run's engine is.
     """
 
     def __init__(
@@ -87,6 +61,7 @@ class Inbox:
         transport: Transport,
         text_of: Callable[[Sequence[int]], str],
         states: Callable[[PeerId], ContentId | None],
+        derive: Derive | None,
         rejected: Rejected,
         now: Now,
         *,
@@ -105,6 +80,8 @@ class Inbox:
         self._parcels = Parcels(transport, now)
         self._text_of = text_of
         self._states = states
+        self._derive = derive
+        self._derived: dict[ContentId, asyncio.Future[Derived]] = {}
         self.rejected = rejected
         self._now = now
         self._by_content: dict[ContentId, CheckedBatch] = {}
@@ -133,6 +110,9 @@ class Inbox:
         await self._check_contradictions()
         if CONTRIBUTION in kinds:
             accepted += self._check_contributions()
+            if self.is_deriving:
+                await asyncio.wait(self._derived.values(), timeout=DERIVING_S)
+                accepted += self._check_contributions()
         return accepted
 
     def add_own(self, envelope: Envelope, blob: bytes) -> CheckedBatch:
@@ -231,6 +211,8 @@ class Inbox:
     async def close(self) -> None:
         """Give up what is still under way; a record that could not be checked until now is counted as unavailable."""
         await self._parcels.close()
+        for derived in self._derived.values():
+            derived.cancel()
         for (kind, peer), envelope in list(self._envelopes.items()):
             if peer not in (self.contributions if kind == CONTRIBUTION else self.batches[Stage(kind)]):
                 self._tell(BadRecord("unavailable", "What it announces or builds on never arrived."), envelope)
@@ -329,7 +311,8 @@ class Inbox:
         return accepted
 
     def judge(self, envelope: Envelope) -> CheckedContribution | None:
-        """A contribution whose every claim holds; ``None`` while something that it names is not here.
+        """A contribution whose every claim holds; ``None`` while something that it names is not here, or while what it
+        must name is still being derived (``is_deriving``).
 
         Raises ``BadRecord`` for one that breaks a rule."""
         if envelope.peer not in self._views:
@@ -344,6 +327,9 @@ class Inbox:
         if batches is None or shared is None or state is None:
             return None
         view = self._views[envelope.peer]
+        derived = self._derived_of(envelope, contribution, batches, shared)
+        if derived is None:
+            return None
         check_contribution(
             contribution,
             run=self.base.run,
@@ -357,8 +343,43 @@ class Inbox:
             state=state,
             genesis=self._run.model,
             is_replayable=self._is_replayable,
+            commitments=derived.commitments,
+            has_step=derived.has_step,
         )
-        return CheckedContribution(content_id(envelope.payload), contribution, self._now())
+        return CheckedContribution(content_id(envelope.payload), contribution, self._now(), envelope)
+
+    @property
+    def is_deriving(self) -> bool:
+        """Whether what some contribution must name is being computed just now."""
+        return any(not derived.done() for derived in self._derived.values())
+
+    def material(self, peer: PeerId, own: Sequence[CheckedBatch], shared: Sequence[CheckedBatch]) -> Material:
+        """What a contribution of ``peer`` stands on that names these batches."""
+        batches: dict[Stage, dict[PeerId, CheckedBatch]] = {stage: {} for stage in STAGES}
+        for checked in (*own, *shared):
+            batches[checked.header.stage][checked.batch.peer] = checked
+        prompts = {
+            checked.header.stage: stage_prompts(self.view_of(peer, checked.header.consumed), checked.header.stage)
+            for checked in own
+        }
+        return Material(self._views[peer], peer, batches, prompts)
+
+    def _derived_of(
+        self,
+        envelope: Envelope,
+        contribution: Contribution,
+        batches: Sequence[CheckedBatch],
+        shared: Sequence[CheckedBatch],
+    ) -> Derived | None:
+        """Raises ``BadRecord`` where nothing can be derived."""
+        if self._derive is None:
+            named = Commitments(contribution.step_program, contribution.step_data, contribution.draws)
+            return Derived(named, contribution.state_before != contribution.state_after)
+        content, material = content_id(envelope.payload), self.material(envelope.peer, batches, shared)
+        derived = self._derived.get(content)
+        if derived is None:
+            derived = self._derived[content] = asyncio.ensure_future(self._derive(material))
+        return derived.result() if derived.done() else None
 
     # --- rejecting -------------------------------------------------------------------------------------------------
 

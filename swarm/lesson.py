@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from protocol.ids import STAGES, PeerId, Stage
 from protocol.seeds import derive_seed
+from swarm.checked import CheckedBatch
 from swarm.game.round_view import RoundView
 from swarm.grpo.advantage import group_advantages
 from swarm.grpo.mixing import mix
-from swarm.inbox import CheckedBatch
 from swarm.policy.base import Prompt, TrainSample
 
 

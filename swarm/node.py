@@ -34,6 +34,7 @@ from rewards.pending import change_between, pending_in
 from rewards.reputation import newcomers
 from swarm.auditing import Audits
 from swarm.casework import Casework
+from swarm.disputes.player import Disputes
 from swarm.entering import close_signed_elsewhere, register, take_up_state
 from swarm.epochs import EpochWatch
 from swarm.exam import Exam
@@ -88,6 +89,7 @@ class Node:
         claim_every: int,
         set_members: SetMembers | None = None,
         presence: Present | None = None,
+        disputes: Disputes | None = None,
     ) -> None:
         self._bench = bench
         self._chain = chain
@@ -100,6 +102,7 @@ class Node:
         self._claim_every = claim_every
         self._set_members = set_members
         self._presence = presence
+        self._disputes = disputes
         self._book = LedgerBook(bench.run, bench.journal, bench.transport)
         self._epochs = EpochWatch(bench, chain, settler, troubles)
         self._membership = Membership(bench, chain, settler, self._book, troubles)
@@ -114,11 +117,16 @@ class Node:
         Raises ``IdentityError``, ``ChainError`` or ``ConfigError`` when this peer cannot take part at all, and
         ``IdentityError`` when another machine turns out to run the same peer.
         """
-        watching = asyncio.ensure_future(self._epochs.watch())
+        watching = [asyncio.ensure_future(self._epochs.watch())]
+        if self._disputes is not None:
+            watching.append(asyncio.ensure_future(self._disputes.watch()))
         try:
             await beside(self._presence, self._live(num_rounds, first_round))
         finally:
-            watching.cancel()
+            for task in watching:
+                task.cancel()
+            if self._disputes is not None:
+                await self._disputes.close()
 
     async def _live(self, num_rounds: int | None, first_round: int | None) -> None:
         await register(self._bench, self._chain)
@@ -143,6 +151,8 @@ class Node:
             if self._claim_every and self._played % self._claim_every == 0 and not is_final:
                 await self._payday.claim()
         await self._close_out(last)
+        if self._disputes is not None:
+            await self._disputes.finish()
         await self._settler.drain(timeout_s=20.0)
         await self._payday.claim_last()
 
@@ -249,6 +259,7 @@ class Node:
             bench.transport,
             bench.engine.text_of,
             lambda peer: self._book.state_at(view, peer),
+            bench.clerk.derive,
             self._rejection(view.round),
             bench.now,
             is_replayable=bench.genesis is not None,
@@ -266,6 +277,7 @@ class Node:
             self._troubles,
             self._audits(view),
             exam,
+            self._disputes.keep_own if self._disputes is not None else None,
             is_closing=is_closing,
         )
         outcome = await play.run()
@@ -282,6 +294,7 @@ class Node:
                 self._task,
                 bench.transport,
                 bench.engine.text_of,
+                bench.clerk.derive,
                 bench.genesis,
                 self._archive,
                 bench.now,
@@ -297,6 +310,8 @@ class Node:
             table,
             content_id_of(table) if table is not None else ZERO_ROOT,
             self._rejection(view.round),
+            self._disputes.accuse if self._disputes is not None else None,
+            self._disputes.refuted if self._disputes is not None else dict,
         )
 
     async def _look_up_table(self, view: ClockView, others: list[PeerId]) -> None:

@@ -23,15 +23,16 @@ from rewards.settlement import posters_due
 from swarm import round as machine
 from swarm.agreement import Agreement, Proposed
 from swarm.auditing import Audits
+from swarm.checked import CheckedBatch, CheckedContribution
 from swarm.game.recap import Scored, recap
-from swarm.inbox import CONTRIBUTION, CheckedBatch, CheckedContribution, Inbox
+from swarm.inbox import CONTRIBUTION, Inbox
 from swarm.ledger_book import LedgerBook
 from swarm.oversight import Oversight
 from swarm.round import Phase, RoundState
 from swarm.settling import Settler
 from swarm.timing import Activity
 from swarm.troubles import Troubles
-from swarm.work import Bench, Work
+from swarm.work import Bench, Keep, Work
 
 CHAIN_POLL_S = 2.0
 """Seconds between looks at the chain while nothing depends on it."""
@@ -65,6 +66,7 @@ class RoundPlay:
         troubles: Troubles,
         audits: Audits,
         after_contributing: Callable[[], Awaitable[None]] | None = None,
+        keep: Keep | None = None,
         *,
         is_closing: bool = False,
     ) -> None:
@@ -76,7 +78,7 @@ class RoundPlay:
         self._settler = settler
         self._troubles = troubles
         self._after_contributing = after_contributing
-        self._work = Work(bench, inbox, book.state_of(bench.signer.peer), self._round_is_sure)
+        self._work = Work(bench, inbox, book.state_of(bench.signer.peer), self._round_is_sure, keep)
         self._oversight = Oversight(bench, inbox, audits, [member.peer for member in view.members])
         self._agreement = Agreement(bench, inbox, self._oversight, view, book, outbox, inbox.rejected)
         self._is_closing = is_closing

@@ -14,17 +14,18 @@ from dataclasses import dataclass
 
 from protocol.errors import ConfigError, NumericsError, VerificationError
 from protocol.ids import STAGES, ContentId, PeerId, Stage
-from protocol.messages import Contribution, Difference, Rollout
+from protocol.messages import Contribution, Difference, Envelope, Rollout
+from swarm.checked import CheckedBatch
+from swarm.commitments import Material
 from swarm.game.round_view import RoundView, sample_seed, stage_sampling
-from swarm.inbox import CheckedBatch
-from swarm.lesson import lesson, step_seed
+from swarm.lesson import step_seed
 from swarm.policy.base import Completion, Engine, Prompt, Replayable, SampleRequest, StateParts
 from verde.commit import Manifest, parse_manifest
 
 
 @dataclass(frozen=True)
 class Case:
-    """A contribution with everything that it is a function of.
+    """A contribution with everything that it is a function of. ``envelope``: the signed record.
 
     ``view``: its peer's round, before anything was received. ``batches``: its peer's own and those that it trained on,
     by stage. ``prompts``: what its peer asked itself, by stage and question. ``parts``: the state before (``None``
@@ -33,6 +34,7 @@ class Case:
     """
 
     content: ContentId
+    envelope: Envelope
     contribution: Contribution
     view: RoundView
     batches: Mapping[Stage, Mapping[PeerId, CheckedBatch]]
@@ -40,6 +42,11 @@ class Case:
     parts: StateParts | None
     after: Manifest | None = None
     num_bytes: int = 0
+
+    @property
+    def material(self) -> Material:
+        """What the work follows from, its states aside."""
+        return Material(self.view, self.contribution.peer, self.batches, self.prompts)
 
     @property
     def num_rollouts(self) -> int:
@@ -125,7 +132,7 @@ def check_rollouts(replica: Engine, case: Case, numbers: Sequence[int]) -> Diffe
 def check_step(replica: Engine, case: Case, num_external: int) -> Difference | None:
     """Level 2: take the training step on ``replica``, which must be in the state before; where it ends differently."""
     contribution = case.contribution
-    taught = lesson(case.view, case.prompts, case.batches, contribution.peer, num_external)
+    taught = case.material.lesson(num_external)
     if taught.samples:
         replica.step(taught.samples, step_seed(case.view, contribution.peer))
     mine = replica.state_hash()

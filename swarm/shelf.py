@@ -48,6 +48,24 @@ class Shelf:
             write_file(path, encode(tuple(blobs)))
         self._enter(path.name, blobs)
 
+    def link(self, round_number: int, name: ContentId, other: Shelf) -> bool:
+        """Keep a set of another shelf, too, without a copy of it; whether that could be done."""
+        kept = next(other._directory.glob(f"*/{name}.blobs"), None)
+        path = self._directory / f"{round_number:06d}" / f"{name}.blobs"
+        if kept is None or next(self._directory.glob(f"*/{path.name}"), None) is not None:
+            return False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(kept, path)
+        except OSError:
+            return False  # another disk, or one without links
+        return True
+
+    def blobs(self, name: ContentId) -> tuple[bytes, ...] | None:
+        """All blobs of a set; ``None`` when it is not here, or damaged."""
+        path = next(self._directory.glob(f"*/{name}.blobs"), None)
+        return _read(path) if path is not None else None
+
     def find(self, content: ContentId) -> bytes | None:
         """The blob of this name, from whichever set has it; ``None`` when none does any more."""
         place = self._places.get(content)

@@ -18,16 +18,19 @@ from protocol.events import BatchProduced, ContributionPublished, ContributionSi
 from protocol.ids import STAGES, ContentId, Stage
 from protocol.messages import BatchHeader, BlobRef, Contribution, Envelope
 from protocol.run import RunSpec
+from swarm.checked import CheckedBatch
 from swarm.checkpoint import Checkpoints
+from swarm.commitments import Clerk, Derived, Material
 from swarm.contribution import build_contribution
 from swarm.dht.counted import Tally
 from swarm.dht.transport import Transport
+from swarm.disputes.dossier import Dossier, dossier_of
 from swarm.engine_room import EngineRoom
 from swarm.game.rescore import build_batch
-from swarm.game.round_view import stage_prompts, stage_requests, stage_sampling
-from swarm.inbox import CONTRIBUTION, CheckedBatch, Inbox
+from swarm.game.round_view import stage_requests, stage_sampling
+from swarm.inbox import CONTRIBUTION, Inbox
 from swarm.journal import Journal
-from swarm.lesson import lesson, step_seed
+from swarm.lesson import step_seed
 from swarm.observe.eventlog import EventLog
 from swarm.policy.base import Engine, StateParts, StepReport, TrainSample, parts_of
 from swarm.shelf import Shelf
@@ -47,6 +50,7 @@ class Bench(msgspec.Struct, frozen=True):
     engine_name: str
     profile: str
     room: EngineRoom
+    clerk: Clerk
     transport: Transport
     checkpoints: Checkpoints
     shelf: Shelf
@@ -68,21 +72,33 @@ class _Step(msgspec.Struct, frozen=True):
     """A training step that was taken: what is told of it, what it used, and where its states are found."""
 
     told: Trained
+    material: Material
+    derived: Derived
     consumed: tuple[ContentId, ...]
     before: BlobRef | None
     after: BlobRef | None
 
 
+Keep = Callable[[Dossier], Awaitable[None]]
+"""Puts away what a contribution needs if it is accused; called before it is signed for good."""
+
+
 class Work:
-    """One peer's own work in one round."""
+    """One peer's own work in one round. ``keep``: ``None`` where nothing can be accused."""
 
     def __init__(
-        self, bench: Bench, inbox: Inbox, state_before: ContentId, round_is_sure: Callable[[], Awaitable[None]]
+        self,
+        bench: Bench,
+        inbox: Inbox,
+        state_before: ContentId,
+        round_is_sure: Callable[[], Awaitable[None]],
+        keep: Keep | None = None,
     ) -> None:
         self._bench = bench
         self._inbox = inbox
         self._state_before = state_before
         self._round_is_sure = round_is_sure
+        self._keep = keep
         self._step: _Step | None = None
 
     async def produce(self, stage: Stage) -> CheckedBatch:
@@ -127,20 +143,16 @@ class Work:
         """
         bench, base = self._bench, self._inbox.base
         me = bench.signer.peer
-        prompts = {
-            stage: stage_prompts(self._inbox.view_of(me, checked[me].header.consumed), stage)
-            for stage, checked in self._inbox.batches.items()
-            if me in checked
-        }
-        taught = lesson(base, prompts, self._inbox.batches, me, bench.run.learn.num_external)
-        consumed = tuple(
-            sorted(
-                checked.content
-                for stage in STAGES
-                for peer, checked in self._inbox.batches[stage].items()
-                if peer != me and peer in base.cohort
-            )
-        )
+        own = [self._inbox.batches[stage][me] for stage in STAGES if me in self._inbox.batches[stage]]
+        shared = [
+            checked
+            for stage in STAGES
+            for peer, checked in self._inbox.batches[stage].items()
+            if peer != me and peer in base.cohort
+        ]
+        material = self._inbox.material(me, own, shared)
+        taught = material.lesson(bench.run.learn.num_external)
+        deriving = asyncio.ensure_future(bench.clerk.derive(material))
         started_at = bench.now()
         loss = grad_norm = 0.0
         num_tokens = 0
@@ -152,6 +164,7 @@ class Work:
                 loss, grad_norm, num_tokens = report.loss, report.grad_norm, report.num_tokens
             state_after = await bench.room.call(bench.checkpoints.save, bench.engine)
             after = await self._ship(state_after)
+            derived = await deriving
         told = Trained(
             round=base.round,
             loss=loss,
@@ -163,7 +176,8 @@ class Work:
             state_after=state_after,
             took_s=bench.now() - started_at,
         )
-        self._step = _Step(told, consumed, before, after)
+        consumed = tuple(sorted(checked.content for checked in shared))
+        self._step = _Step(told, material, derived, consumed, before, after)
         bench.events.append(told)
 
     async def _step_or_undo(self, samples: Sequence[TrainSample], seed: int) -> StepReport:
@@ -215,8 +229,11 @@ class Work:
             scores_milli=[milli for checked in own for milli in checked.scores_milli],
             engine=bench.engine_name,
             profile=bench.profile,
+            commitments=self._step.derived.commitments,
         )
         envelope = self._seal(CONTRIBUTION, encode(contribution))
+        if self._keep is not None:
+            await self._keep(dossier_of(envelope, self._step.material, bench.run.learn.num_external))
         bench.journal.write(envelope)
         bench.events.append(ContributionSigned(base.round, content_id(envelope.payload)))
         await self._publish(envelope, None)

@@ -104,9 +104,9 @@ class SwarmDashboard(App[None]):
         self._unreadable = ""
         self._on_quit = on_quit
         self._clock = clock
-        self.alive = alive
+        self.alive = alive if player is None else _always
         self._open_player = player
-        self._feed = Feed(self._open_source, self.post_message, alive if player is None else _always)
+        self._feed = Feed(self._open_source, self.post_message, self.alive)
 
     def get_line_filters(self) -> list[LineFilter]:
         return [*super().get_line_filters(), *self._plain_signs]

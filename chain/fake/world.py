@@ -23,11 +23,14 @@ from chain.base import (
     Enrol,
     EpochState,
     EpochsView,
+    ExpireDispute,
     Include,
     Intent,
     OfferPeer,
+    OpenDispute,
     OpenEpoch,
     PeerRecord,
+    PlayMove,
     Prune,
     Receipt,
     RecordReputation,
@@ -42,6 +45,7 @@ from chain.base import (
     Withdraw,
 )
 from chain.credit_line import micro_of
+from chain.fake.disputes import Disputes, FakeGames
 from chain.fake.escrow import Escrow
 from chain.fake.ground import Ground, block_hash
 from chain.fake.registry import Registry
@@ -76,13 +80,14 @@ class FakeWorld:
         now: int = 1_700_000_000,
         chain_id: int = 31337,
     ) -> None:
-        self.contracts = Contracts(chain_id, *(_address(number) for number in range(9)))
+        self.contracts = Contracts(chain_id, *(_address(number) for number in range(10)))
         self.ground = Ground(rules or Rules(), self.contracts, run, budget_micro, now)
         self.registry = Registry(self.ground)
         self.roster = Roster(self.ground, self.registry)
         self.vault = Vault(self.ground, self.registry, self.roster)
         self.results = Results(self.ground, self.registry, self.roster)
-        self.escrow = Escrow(self.ground, self.registry, self.roster, self.results)
+        self.escrow = Escrow(self.ground, self.registry, self.roster, self.results, self.vault)
+        self.disputes = Disputes(self.ground, self.registry, self.roster, self.vault, self.escrow)
         self.roster.units_of = self.vault.units_of
         self.reachable = True
         self.transactions = 0
@@ -108,6 +113,11 @@ class FakeWorld:
         """Let time pass and mine ``blocks`` empty blocks at its end."""
         self.ground.now += seconds
         self.ground.block += blocks
+
+    @property
+    def games(self) -> FakeGames:
+        """Its disputes, as anybody sees them."""
+        return FakeGames(self.disputes)
 
     def view(self) -> ClockView:
         latest: RoundResult | None = self.results.latest
@@ -189,6 +199,12 @@ class FakeWorld:
                 return self._epoch_is(epoch, EpochState.FINAL)
             case VoidEpoch(epoch=epoch):
                 return self._epoch_is(epoch, EpochState.VOID)
+            case OpenDispute():
+                return self.disputes.is_open(wallet, intent)
+            case PlayMove(game=game, turn=turn):
+                return self.disputes.is_past(game, turn)
+            case ExpireDispute(game=game):
+                return self.disputes.is_past(game, None)
         raise TypeError(f"Not an intent: {intent!r}")
 
     def apply(self, wallet: Address, intent: Intent) -> Receipt:
@@ -238,6 +254,12 @@ class FakeWorld:
                 self.escrow.void(epoch)
             case Claim():
                 self.escrow.claim(intent)
+            case OpenDispute():
+                self.disputes.open(wallet, intent)
+            case PlayMove():
+                self.disputes.play(wallet, intent)
+            case ExpireDispute():
+                self.disputes.expire(intent)
         self.ground.block += 1
         self.transactions += 1
         kind = type(intent).__name__
@@ -258,6 +280,11 @@ class FakeChain:
     @property
     def contracts(self) -> Contracts:
         return self._world.contracts
+
+    @property
+    def games(self) -> FakeGames:
+        """The run's disputes."""
+        return self._world.games
 
     async def clock(self) -> ClockView:
         await self._reach()

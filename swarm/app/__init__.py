@@ -34,6 +34,8 @@ __all__ = [
     "create_run",
     "credits",
     "deploy",
+    "dispute",
+    "disputes",
     "home_root",
     "host",
     "host_well",
@@ -203,6 +205,29 @@ def show(what: str, home: Path | None, as_json: bool, *, count: int = 10) -> Non
     for warning in warnings:
         if not as_json:
             print(warning, file=sys.stderr)
+
+
+def disputes(home: Path | None, which: str, as_json: bool) -> None:
+    """The disputes that the peers of a home saw, from their event logs alone."""
+    import msgspec
+
+    from swarm.app.printing import printed
+    from swarm.observe.disputes import disputes as seen
+    from swarm.observe.disputes import disputes_table
+
+    found = seen(home_root(home), which)
+    if as_json:
+        print(msgspec.json.encode({"disputes": found}).decode(), flush=True)
+    else:
+        printed(disputes_table(found, time.time(), whole=bool(which)))
+
+
+def dispute(home: Path | None, name: str, round_number: int, peer: str, *, level: int, as_json: bool) -> int:
+    """Have a running peer dispute somebody's contribution; returns the exit code."""
+    from swarm.app.disputing import dispute as order
+
+    require_peer_name(name)
+    return order(home_root(home), name, round_number, peer, level, as_json)
 
 
 def outbox(home: Path | None, as_json: bool) -> None:

@@ -91,12 +91,13 @@ async def index(chosen: Settings, find: Find, *, database: str | None, reindex: 
     from chain.rpc import Rpc
     from identity.envelope import verify
     from identity.keyfile import open_key
+    from swarm.app.asking import open_run_task
     from swarm.app.chain_access import contracts_of, depth_of, endpoints_of
     from swarm.dht.libp2p import Libp2pSettings, start_libp2p
     from swarm.guardian import start_guardian
     from swarm.indexing.chain_source import RpcSource
     from swarm.indexing.indexer import Indexer
-    from swarm.tasks.registry import open_task
+    from swarm.tasks.files import QuestionFiles
     from web.database import open_database
     from web.store import Store
 
@@ -124,9 +125,10 @@ async def index(chosen: Settings, find: Find, *, database: str | None, reindex: 
             run=run.id,
             verify=lambda envelope: verify(envelope, contracts),
         )
+        task = await open_run_task(run, QuestionFiles(Home(chosen.home).questions), transport, token.bootnodes)
         indexer = Indexer(
             run,
-            open_task(run.task),
+            task,
             RpcSource(rpc, contracts, depth=depth_of(chosen, run.chain_id)),
             transport,
             store,

@@ -27,9 +27,14 @@ from swarm.app.addresses import announced_addresses
 from swarm.app.asking import open_run_task
 from swarm.app.finding import Find
 from swarm.app.looks import Looks, open_looks
+from swarm.casework import Casework
 from swarm.checkpoint import Checkpoints
+from swarm.commitments import Clerk
 from swarm.config import Settings
 from swarm.dht.counted import CountedTransport, Tally
+from swarm.disputes.archive import Archive
+from swarm.disputes.ordering import Examiner, Orders
+from swarm.disputes.player import Disputes
 from swarm.engine_room import EngineRoom
 from swarm.exam import Exam
 from swarm.home import Home
@@ -133,6 +138,8 @@ async def _build_node(
     engine.on_shrink = lambda megabytes: events.append(MemoryShrunk("sampling", megabytes))
     run_home = home.run(run.id)
     watch, tally = Stopwatch(time.time), Tally()
+    clerk = Clerk(engine, run.learn.num_external)
+    parts.callback(clerk.close)
     bench = Bench(
         run=run,
         contracts=contracts,
@@ -141,6 +148,7 @@ async def _build_node(
         engine_name=engine.name,
         profile=engine.profile,
         room=room,
+        clerk=clerk,
         transport=CountedTransport(transport, tally),
         checkpoints=Checkpoints(run_home.states),
         shelf=Shelf(run_home.held),
@@ -153,6 +161,7 @@ async def _build_node(
     )
     outbox = Outbox(run_home.outbox_file, depth=chain_access.depth_of(chosen, run.chain_id))
     settler = Settler(chain, outbox, signer.wallet, events, troubles)
+    casework = Casework(run, task, transport, engine.text_of, clerk.derive, bench.genesis, {}, time.time)
     exam = Exam(task, run.id, chosen.observe.num_eval_questions, run.game.answer_tokens)
     spoken = Spoken(home.presence_file)
     await require_only_one(bench, spoken)
@@ -168,6 +177,17 @@ async def _build_node(
         claim_every=chosen.chain.claim_every,
         set_members=transport.set_members,
         presence=lambda: announce(bench, events, spoken),
+        disputes=Disputes(
+            bench,
+            chain,
+            chain.games,
+            outbox,
+            settler,
+            troubles,
+            Archive(run_home.disputes),
+            Orders(home.dispute_orders),
+            Examiner(bench, casework),
+        ),
     )
 
 

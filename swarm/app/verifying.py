@@ -17,6 +17,7 @@ from swarm.app.building import open_engine
 from swarm.app.chain_access import contracts_of
 from swarm.app.finding import Find
 from swarm.casework import Casework
+from swarm.commitments import Clerk
 from swarm.config import Settings
 from swarm.engine_room import EngineRoom
 from swarm.examining import Examined, examine, name_peer
@@ -65,5 +66,7 @@ async def examine_in_swarm(chosen: Settings, find: Find, round_number: int, name
             )
         genesis = await room.call(parts_of, engine)
         task = await open_run_task(run, QuestionFiles(Home(chosen.home).questions), transport, token.bootnodes)
-        casework = Casework(run, task, transport, engine.text_of, genesis, {}, time.time)
+        clerk = Clerk(engine, run.learn.num_external)
+        parts.callback(clerk.close)
+        casework = Casework(run, task, transport, engine.text_of, clerk.derive, genesis, {}, time.time)
         return await examine(casework, transport, engine, room, run, round_number, peer, level=level, now=time.time)

@@ -49,7 +49,9 @@ def adamw(state: TrainState, gradients: Sequence[torch.Tensor], rules: LearnRule
 
 
 @dataclass(frozen=True)
-class _MicroBatch:
+class MicroBatch:
+    """What one forward and backward pass takes, and what a token of each sample weighs."""
+
     samples: list[Sample]
     weights: list[float]
 
@@ -82,7 +84,7 @@ def train(
     if loss.beta > 0 and reference is None:
         raise ValueError("A KL penalty (beta > 0) needs a reference policy.")
     updates = [
-        _micro_batches(share, loss, num_tokens_per_pass) for share in shares(samples, max(1, rules.num_updates), seed)
+        micro_batches(share, loss, num_tokens_per_pass) for share in shares(samples, max(1, rules.num_updates), seed)
     ]
     with torch.no_grad():
         old = [[log_probs(batch.samples) if number else None for batch in plan] for number, plan in enumerate(updates)]
@@ -113,17 +115,17 @@ def shares(samples: Sequence[Sample], num_updates: int, seed: int) -> list[list[
     return [[sample for group in ordered[start:end] for sample in group] for start, end in pairwise(bounds)]
 
 
-def _micro_batches(share: Sequence[Sample], loss: LossRules, num_tokens_per_pass: int) -> list[_MicroBatch]:
+def micro_batches(share: Sequence[Sample], loss: LossRules, num_tokens_per_pass: int) -> list[MicroBatch]:
     """Consecutive samples that together stay within the token budget (a prompt counts once per run of its samples)."""
     weights = sample_weights([len(sample.tokens) for sample in share], loss.aggregation)
-    batches: list[_MicroBatch] = []
+    batches: list[MicroBatch] = []
     num_tokens, prompt = 0, None
     for sample, weight in zip(share, weights, strict=True):
         if weight == 0 or (sample.advantage == 0 and loss.beta == 0):
             continue
         cost = len(sample.tokens) + (len(sample.prompt) if sample.prompt != prompt else 0)
         if not batches or num_tokens + cost > num_tokens_per_pass:
-            batches.append(_MicroBatch([], []))
+            batches.append(MicroBatch([], []))
             num_tokens, cost = 0, len(sample.tokens) + len(sample.prompt)
         batches[-1].samples.append(sample)
         batches[-1].weights.append(weight)
@@ -135,7 +137,7 @@ def _update(
     state: TrainState,
     log_probs: LogProbs,
     reference: LogProbs | None,
-    plan: Sequence[_MicroBatch],
+    plan: Sequence[MicroBatch],
     plan_old: Sequence[torch.Tensor | None],
     loss: LossRules,
     rules: LearnRules,

@@ -212,6 +212,7 @@ class RoundReading:
             self._transport,
             _no_tokenizer,
             lambda peer: self._states.get(peer, run.model),
+            None,
             lambda bad, peer, _: self._refused.__setitem__(peer, bad),
             self._now,
             is_replayable=is_replayable(run),

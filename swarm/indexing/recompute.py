@@ -22,7 +22,8 @@ from rewards.ledger import Terms, Verified, apply, earned_micro, round_result
 from rewards.pending import Ruling, overdue, pending_in
 from rewards.reputation import START, draw_weights, standings, step_rate_ppm
 from swarm.absence import late
-from swarm.inbox import CheckedBatch, Inbox
+from swarm.checked import CheckedBatch
+from swarm.inbox import Inbox
 from swarm.indexing.rows import RoundSeen
 from swarm.judging import rule
 from verde.draw import Drawn, draw

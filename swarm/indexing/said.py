@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from protocol.ids import Stage
+from swarm.checked import CheckedBatch, CheckedContribution
 from swarm.game.cohort import shown_sample
-from swarm.inbox import CheckedBatch, CheckedContribution, Inbox
+from swarm.inbox import Inbox
 from swarm.indexing.rows import TEXT_CAP, AnyRow, Contribution, Said
 
 QUESTIONS_TOLD = 4

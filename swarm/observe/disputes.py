@@ -1,114 +1,197 @@
-"""Why this module exists: a dispute is a search that narrows; who watches wants to see by how much, and who wins."""
+"""Why this module exists: ``swarm disputes`` tells of every game what was played, from the home's event logs alone.
+
+    events  ->  two tables of the read-model (``fold``)  ->  ``DisputeView``s (``disputes``)  ->  tables for people
+
+Games are the chain's, so every local peer that was there has the same ones; the one that heard most of a game counts.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
 
+import msgspec
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from protocol.errors import ConfigError
+from protocol.events import DisputeDecided, DisputeMove, DisputeOpened
 from swarm.observe.store import Store
-from swarm.observe.text import name_of, plain
+from swarm.observe.stores import Stores
+from swarm.observe.tables import FittingTable
+from swarm.observe.text import credits_text, name_of, plain, short_id
 from swarm.observe.views import View
 
 
 class MoveView(View, frozen=True):
-    """A recorded move, and what is still searched after it: [``first``, ``first + count``) of ``total``."""
+    """One move, as ``DisputeMove`` has it. ``at``: when it was seen, unix seconds."""
 
-    turn: int
+    number: int
     side: str
-    move: str
+    name: str
+    what: str
     phase: str
-    search: str
+    searched: str
     first: int
     count: int
     total: int
-    what: str
     gas: int
-    closes_at: float
+    transaction: str
+    deadline_at: float
     at: float
 
 
 class DisputeView(View, frozen=True):
-    """A game. ``winner`` is empty while it is played; ``closes_at``: when whoever has to move loses."""
+    """A game. ``winner`` and ``why`` are empty until it is over; ``side``: the local peer's, empty: it looks on."""
 
     game: str
     round: int
     peer: str
     nickname: str
+    content: str
     subject: str
     challenger: str
     defender: str
-    role: str
+    side: str
+    phase: str
+    deadline_at: float
     bond_micro: int
     stake_micro: int
     opened_at: float
-    closes_at: float
     decided_at: float | None
     winner: str
-    by: str
     why: str
+    by_clock: bool
     slashed_micro: int
-    reward_micro: int
+    gas: int
     moves: tuple[MoveView, ...]
 
-    @property
-    def turn_of(self) -> str:
-        """Whose move is waited for: the other side of the last mover's, the defender at first; empty when over."""
-        if self.winner:
-            return ""
-        if not self.moves:
-            return "defender"
-        phase = self.moves[-1].phase
-        if phase in ("trace", "reveal", "chunk", "parts"):
-            return "defender"
-        return "challenger" if phase in ("pick", "element", "leaf") else ""
+
+def disputes(home: Path, which: str = "") -> tuple[DisputeView, ...]:
+    """All games that a local peer has heard of, oldest first; ``which``: only those whose id begins so.
+
+    Raises ``ConfigError`` when something is asked for that is not there.
+    """
+    best: dict[str, DisputeView] = {}
+    with Stores(home) as stores:
+        for store in stores.peers.values():
+            for row in store.rows("SELECT * FROM disputes ORDER BY opened_at"):
+                if not row["game"].startswith(which.removeprefix("0x").lower()):
+                    continue
+                moves = store.rows("SELECT * FROM dispute_moves WHERE game = ? ORDER BY number", row["game"])
+                view, known = _view(row, moves), best.get(row["game"])
+                if known is None or _knowledge(view) > _knowledge(known):
+                    best[row["game"]] = view
+    if which and not best:
+        raise ConfigError(
+            f"No dispute whose id begins with {plain(which, 70)!r} was seen by a peer of {home}.",
+            "Nothing was changed.",
+            "`swarm disputes` lists those that were.",
+        )
+    return tuple(sorted(best.values(), key=lambda one: (one.opened_at, one.game)))
 
 
-def disputes(store: Store) -> tuple[DisputeView, ...]:
-    """All games that the log knows, newest first; those still played before those decided."""
+def games_of(store: Store) -> tuple[DisputeView, ...]:
+    """All games that one peer's log knows, newest first; those still played before those decided."""
+    moves: dict[str, list[sqlite3.Row]] = {}
+    for row in store.rows("SELECT * FROM dispute_moves ORDER BY game, number"):
+        moves.setdefault(row["game"], []).append(row)
     games = store.rows("SELECT * FROM disputes ORDER BY decided_at IS NOT NULL, opened_at DESC, game")
-    moves: dict[str, list[MoveView]] = {}
-    for row in store.rows("SELECT * FROM dispute_moves ORDER BY game, turn"):
-        moves.setdefault(row["game"], []).append(_move(row))
-    return tuple(_game(row, tuple(moves.get(row["game"], ()))) for row in games)
+    return tuple(_view(row, moves.get(row["game"], ())) for row in games)
 
 
-def _move(row: sqlite3.Row) -> MoveView:
-    total = max(1, row["total"])
-    first = min(max(0, row["first"]), total - 1)
-    return MoveView(
-        turn=row["turn"],
-        side=plain(row["side"], 12),
-        move=plain(row["move"], 40),
-        phase=plain(row["phase"], 20),
-        search=plain(row["search"], 20),
-        first=first,
-        count=min(max(1, row["count"]), total - first),
-        total=total,
-        what=plain(row["what"], 400),
-        gas=row["gas"],
-        closes_at=row["closes_at"],
-        at=row["at"],
+def disputes_table(found: Sequence[DisputeView], now: float, *, whole: bool) -> RenderableType:
+    """A line a game; ``whole``: with every move."""
+    if not found:
+        return Text("No dispute was seen by a peer of this home.")
+    table = FittingTable(
+        "dispute", ">round", "accused", "about", "challenger", "state", ">moves", ">gas", ">taken", "you",
+        spare=("challenger", "gas", "you", "moves"),
+    )  # fmt: skip
+    for one in found:
+        table.add_row(
+            *(
+                Text(str(cell))
+                for cell in (
+                    one.game[:10], one.round, one.nickname, one.subject, short_id(one.challenger), _state(one, now),
+                    len(one.moves), f"{one.gas:,}", credits_text(one.slashed_micro), one.side or "–",
+                )
+            )
+        )  # fmt: skip
+    parts: list[RenderableType] = [table]
+    for one in found if whole else ():
+        parts += [Text(), *_whole(one)]
+    return Group(*parts)
+
+
+def _whole(one: DisputeView) -> list[Text]:
+    lines = [
+        Text(f"Dispute {one.game}", "bold"),
+        Text(f"{one.subject} of {one.nickname} in round {one.round}, contribution {one.content}"),
+        Text(f"accused {one.defender}, stake {credits_text(one.stake_micro)}"),
+        Text(f"challenger {one.challenger}, bond {credits_text(one.bond_micro)}"),
+    ]
+    for move in one.moves:
+        left = f"; left: {move.count:,} of {move.total:,} {move.searched}" if move.searched else ""
+        lines.append(Text(f"{move.number:>3}  {move.side:<10}  {move.name:<12} {move.gas:>9,} gas  {move.what}{left}"))
+    if one.why:
+        lines.append(Text(one.why, "bold"))
+    return lines
+
+
+def _state(one: DisputeView, now: float) -> str:
+    if one.winner:
+        return "proven false" if one.winner == "challenger" else "stands"
+    return f"waits for {one.phase}, {max(0, round(one.deadline_at - now))} s left"
+
+
+def _knowledge(view: DisputeView) -> tuple[bool, int, bool]:
+    return bool(view.winner), len(view.moves), bool(view.side)
+
+
+def _view(row: sqlite3.Row, moves: Sequence[sqlite3.Row]) -> DisputeView:
+    opened = msgspec.json.decode(row["opened"], type=DisputeOpened)
+    decided = msgspec.json.decode(row["decided"], type=DisputeDecided) if row["decided"] else None
+    played = tuple(_move(msgspec.json.decode(one["move"], type=DisputeMove), one["at"]) for one in moves)
+    return DisputeView(
+        game=opened.game,
+        round=opened.round,
+        peer=opened.peer,
+        nickname=name_of(opened.peer),
+        content=opened.content,
+        subject=plain(opened.subject, 80),
+        challenger=opened.challenger,
+        defender=opened.defender,
+        side=plain(opened.side, 20),
+        phase="over" if decided else played[-1].phase if played else "trace",
+        deadline_at=played[-1].deadline_at if played else opened.deadline_at,
+        bond_micro=opened.bond_micro,
+        stake_micro=opened.stake_micro,
+        opened_at=row["opened_at"],
+        decided_at=row["decided_at"],
+        winner=plain(decided.winner, 20) if decided else "",
+        why=plain(decided.why, 600) if decided else "",
+        by_clock=decided.by_clock if decided else False,
+        slashed_micro=decided.slashed_micro if decided else 0,
+        gas=sum(one.gas for one in played),
+        moves=played,
     )
 
 
-def _game(row: sqlite3.Row, moves: tuple[MoveView, ...]) -> DisputeView:
-    return DisputeView(
-        game=plain(row["game"], 24),
-        round=row["round"],
-        peer=row["peer"],
-        nickname=name_of(row["peer"]),
-        subject=plain(row["subject"], 60),
-        challenger=row["challenger"],
-        defender=row["defender"],
-        role=plain(row["role"], 20),
-        bond_micro=row["bond_micro"],
-        stake_micro=row["stake_micro"],
-        opened_at=row["opened_at"],
-        closes_at=moves[-1].closes_at if moves else row["closes_at"],
-        decided_at=row["decided_at"],
-        winner=plain(row["winner"] or "", 12),
-        by=plain(row["by"] or "", 12),
-        why=plain(row["why"] or "", 500),
-        slashed_micro=row["slashed_micro"] or 0,
-        reward_micro=row["reward_micro"] or 0,
-        moves=moves,
+def _move(move: DisputeMove, at: float) -> MoveView:
+    return MoveView(
+        number=move.number,
+        side=plain(move.side, 20),
+        name=plain(move.name, 40),
+        what=plain(move.what, 600),
+        phase=plain(move.phase, 20),
+        searched=plain(move.searched, 20),
+        first=move.first,
+        count=move.count,
+        total=move.total,
+        gas=move.gas,
+        transaction=plain(move.transaction, 80),
+        deadline_at=move.deadline_at,
+        at=at,
     )

@@ -15,7 +15,7 @@ import msgspec
 from protocol import events as e
 from protocol.events import LoggedEvent
 from protocol.ids import PeerId
-from swarm.observe.fold_disputes import DISPUTE_HANDLERS
+from swarm.observe import fold_disputes
 from swarm.observe.lines import kind_of, words
 from swarm.observe.schema import (
     NUM_LINES_KEPT,
@@ -404,6 +404,9 @@ _HANDLERS: dict[type, Callable[[sqlite3.Connection, LoggedEvent, Any], None]] = 
     e.Audited: _audited,
     e.VerdictSeen: _verdict_seen,
     e.Struck: _struck,
+    e.DisputeOpened: fold_disputes.opened,
+    e.DisputeMove: fold_disputes.moved,
+    e.DisputeDecided: fold_disputes.decided,
     e.RecordRejected: _rejected,
     e.Attested: _attested,
     e.AttestationRefused: _attestation_refused,
@@ -426,5 +429,4 @@ _HANDLERS: dict[type, Callable[[sqlite3.Connection, LoggedEvent, Any], None]] = 
     e.ResultProposed: _proposed,
     e.AttestationSeen: _attestation_seen,
     e.StakeChanged: _stake,
-    **DISPUTE_HANDLERS,
 }

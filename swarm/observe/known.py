@@ -70,17 +70,25 @@ def patience_s(store: Store) -> float:
     return max(PATIENCE_S, row["lately"] if row["lately"] is not None else row["at_most"] or 0.0)
 
 
-_past: WeakKeyDictionary[Store, tuple[int, Scores]] = WeakKeyDictionary()
-"""Scores of the rounds before the present one: they change no more, and are most of the history."""
+_SETTLED_AFTER = 2
+"""Rounds before the newest that may still change: the present one, and the one that is checked meanwhile."""
+
+_VERDICTS = "SELECT peer, count(*) AS num FROM audits WHERE level > 0 AND finding = '{}' AND {{}} GROUP BY peer"
+_SUMS = {
+    "credits": "SELECT peer, sum(micro_credits) AS num FROM credits WHERE {} GROUP BY peer",
+    "work": "SELECT peer, count(*) AS num FROM contributions WHERE {} GROUP BY peer",
+    "match": _VERDICTS.format("match"),
+    "mismatch": _VERDICTS.format("mismatch"),
+}
+
+_past: WeakKeyDictionary[Store, tuple[tuple[int, int], Scores, dict[str, dict[str, int]]]] = WeakKeyDictionary()
+"""Scores and sums of the rounds that change no more, which are most of the history, and until when that holds."""
 
 
 def known_peers(store: Store, status: PeerStatus, cohort: list[str]) -> tuple[KnownPeer, ...]:
     """Everybody that the log names: this peer first, then its cohort, then by credits."""
-    scores = _scores(store, status.round)
-    credits = _sums(store, "SELECT peer, sum(micro_credits) AS num FROM credits GROUP BY peer")
-    done = _sums(store, "SELECT peer, count(*) AS num FROM contributions GROUP BY peer")
-    verdicts = "SELECT peer, count(*) AS num FROM audits WHERE level > 0 AND finding = '{}' GROUP BY peer"
-    matches, mismatches = (_sums(store, verdicts.format(finding)) for finding in ("match", "mismatch"))
+    scores, sums = _history(store, status.round)
+    credits, done, matches, mismatches = (sums[name] for name in _SUMS)
     rejected = {
         row["peer"]: (row["num"], row["last_at"])
         for row in store.rows("SELECT peer, sum(count) AS num, max(last_at) AS last_at FROM rejections GROUP BY peer")
@@ -140,19 +148,28 @@ def peer_detail(store: Store, peer: str) -> PeerDetail:
     )
 
 
-def _sums(store: Store, query: str) -> dict[str, int]:
-    return {row["peer"]: row["num"] for row in store.rows(query)}
-
-
-def _scores(store: Store, number: int) -> Scores:
+def _history(store: Store, number: int) -> tuple[Scores, dict[str, dict[str, int]]]:
+    """Scores by round, and the sums of ``_SUMS``, by peer."""
+    border = number - _SETTLED_AFTER
+    (num_struck,) = store.rows("SELECT count(*) FROM struck")[0]
     kept = _past.get(store)
-    if kept is None or kept[0] != number:
-        kept = number, _read_scores(store, number - NUM_ROUNDS_SHOWN, number - 1)
+    if kept is None or kept[0] != (number, num_struck):
+        past = {name: _sums(store, query.format("round <= ?"), border) for name, query in _SUMS.items()}
+        kept = (number, num_struck), _read_scores(store, number - NUM_ROUNDS_SHOWN, border), past
         _past[store] = kept
     scores = {peer: list(values) for peer, values in kept[1].items()}
-    for peer, values in _read_scores(store, number - 1, number).items():
+    for peer, values in _read_scores(store, border, number).items():
         scores.setdefault(peer, []).extend(values)
-    return scores
+    sums = {}
+    for name, query in _SUMS.items():
+        sums[name] = dict(kept[2][name])
+        for peer, num in _sums(store, query.format("round > ?"), border).items():
+            sums[name][peer] = sums[name].get(peer, 0) + num
+    return scores, sums
+
+
+def _sums(store: Store, query: str, border: int) -> dict[str, int]:
+    return {row["peer"]: row["num"] for row in store.rows(query, border)}
 
 
 def _read_scores(store: Store, after: int, until: int) -> Scores:

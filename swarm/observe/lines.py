@@ -117,6 +117,17 @@ def _verdict_seen(event: e.VerdictSeen) -> str:
     return f"round {event.round}: {name_of(event.by)} accuses {about} at level {event.level}, {event.finding}: {what}"
 
 
+def _dispute_opened(event: e.DisputeOpened) -> str:
+    about = f"{plain(event.subject, 80)} of {name_of(event.peer)} in round {event.round}"
+    part = f"; this peer is the {plain(event.side, 20)}" if event.side else ""
+    return f"dispute {event.game[:10]}: opened about {about} by {short_id(event.challenger)}{part}"
+
+
+def _dispute_decided(event: e.DisputeDecided) -> str:
+    taken = f", {credits_text(event.slashed_micro)} tokens of its stake are taken" if event.slashed_micro else ""
+    return f"dispute {event.game[:10]}: the {plain(event.winner, 20)} wins{taken}. {plain(event.why, 400)}"
+
+
 def _rejected(event: e.RecordRejected) -> str:
     reason = plain(event.reason, 32).replace("_", " ")
     return f"round {event.round}: dropped the {plain(event.kind, 32)} record of {name_of(event.peer)}: {reason}" + (
@@ -155,29 +166,13 @@ def _problem(event: e.Problem) -> str:
     return "problem: " + " ".join(plain(part, 300) for part in (event.what, event.so_what, event.next_step) if part)
 
 
-def _dispute_opened(event: e.DisputeOpened) -> str:
-    return (
-        f"dispute {plain(event.game, 20)}: {short_id(event.challenger)} challenges the contribution of"
-        f" {name_of(event.peer)} to round {event.round} ({plain(event.subject, 40)})"
-    )
-
-
-def _dispute_move(event: e.DisputeMove) -> str:
-    left = f", {_num(event.count, plain(event.search, 20).rstrip('s'))} of {event.total} left" if event.search else ""
-    what = f": {plain(event.what, 120)}" if event.what else ""
-    return f"dispute {plain(event.game, 20)}: {plain(event.side, 20)} plays {plain(event.move, 40)}{what}{left}"
-
-
-def _dispute_decided(event: e.DisputeDecided) -> str:
-    return f"dispute {plain(event.game, 20)}: the {plain(event.winner, 20)} wins. {plain(event.why, 200)}".rstrip()
-
-
 _KINDS: dict[type, str] = {
     **dict.fromkeys((e.Problem, e.Recovered, e.RecordRejected, e.AttestationRefused, e.Struck), "problem"),
     **dict.fromkeys(
         (e.TransactionSent, e.RoundSettled, e.CreditsChanged, e.Claimed, e.Registered, e.StakeChanged), "chain"
     ),
-    **dict.fromkeys((e.Audited, e.VerdictSeen, e.DisputeOpened, e.DisputeMove, e.DisputeDecided), "check"),
+    **dict.fromkeys((e.Audited, e.VerdictSeen), "check"),
+    **dict.fromkeys((e.DisputeOpened, e.DisputeMove, e.DisputeDecided, e.DisputeNotPossible), "check"),
     **dict.fromkeys((e.RoundOpened, e.RoundEnded, e.Trained, e.Evaluated, e.StageEnded, e.QuestionPlayed), "round"),
 }
 
@@ -216,9 +211,6 @@ _WORDS: dict[type, Callable[[Any], str | None]] = {
     e.StakeChanged: lambda event: (
         f"stake: {credits_text(event.stake_micro)} tokens count, {credits_text(event.exiting_micro)} on their way out"
     ),
-    e.DisputeOpened: _dispute_opened,
-    e.DisputeMove: _dispute_move,
-    e.DisputeDecided: _dispute_decided,
     e.Held: lambda event: (
         f"round {event.round}: keeps the contribution of {name_of(event.peer)} until it is paid,"
         f" {event.num_bytes / 1e6:.1f} MB"
@@ -228,6 +220,15 @@ _WORDS: dict[type, Callable[[Any], str | None]] = {
     e.Struck: lambda event: (
         f"round {event.round}: the contribution of {name_of(event.peer)} is struck:"
         f" {credits_text(event.micro_credits)} credits are not paid, and its step is undone"
+    ),
+    e.DisputeOpened: _dispute_opened,
+    e.DisputeMove: lambda event: (
+        f"dispute {event.game[:10]}: move {event.number}, the {plain(event.side, 20)} {plain(event.what, 300)}"
+        f" ({event.count:,} of {event.total:,} {plain(event.searched, 20)} left, {event.gas:,} gas)"
+    ),
+    e.DisputeDecided: _dispute_decided,
+    e.DisputeNotPossible: lambda event: (
+        f"round {event.round}: the contribution of {name_of(event.peer)} is not disputed: {plain(event.why, 300)}"
     ),
     e.RecordRejected: _rejected,
     e.Attested: lambda event: f"round {event.round}: attested the result that {name_of(event.poster)} proposed",

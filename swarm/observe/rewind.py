@@ -71,9 +71,19 @@ class Tape(Store):
         if at < self.at:
             self._back(at)
             changed = True
+        taken: list[float] = []
+        self._db.execute("BEGIN")
         while (logged := self._next()) is not None and logged.at <= at:
             self._take(logged)
+            taken.append(logged.at)
+            self._num_folded += 1
             changed = True
+            if self._num_folded % self._copy_every == 0:
+                self._note(taken)
+                taken = []
+                self._save(logged.at)
+                self._db.execute("BEGIN")
+        self._note(taken)
         self.at = at
         return changed
 
@@ -99,20 +109,26 @@ class Tape(Store):
     def _take(self, logged: LoggedEvent) -> None:
         self._block.popleft()
         self._num_taken += 1
-        self._num_folded += 1
-        self._db.execute("BEGIN")
         with contextlib.suppress(OverflowError, UnicodeEncodeError):  # as the live read-model does
             fold.apply(self._db, logged)
-        self._db.execute(
-            "UPDATE log SET num_events = num_events + 1, first_at = coalesce(first_at, ?), last_at = ?",
-            (logged.at, logged.at),
-        )
+
+    def _note(self, taken: list[float]) -> None:
+        """Count events by their times, and close the transaction."""
+        if taken:
+            self._db.execute(
+                "UPDATE log SET num_events = num_events + ?, first_at = coalesce(first_at, ?), last_at = ?",
+                (len(taken), taken[0], taken[-1]),
+            )
         self._db.execute("COMMIT")
-        if self._num_folded % self._copy_every == 0 and (not self._copies or logged.at > self._copies[-1].at):
-            self._copies.append(_Copy(logged.at, self._db.serialize(), self._block_start, self._num_taken))
-            if sum(len(copy.data) for copy in self._copies) > _COPIES_CAP:
-                self._copies = self._copies[1::2]
-                self._copy_every *= 2
+
+    def _save(self, at: float) -> None:
+        """Keep a copy of this moment, unless one of a later moment is there: then this was passed before."""
+        if self._copies and at <= self._copies[-1].at:
+            return
+        self._copies.append(_Copy(at, self._db.serialize(), self._block_start, self._num_taken))
+        if sum(len(copy.data) for copy in self._copies) > _COPIES_CAP:
+            self._copies = self._copies[1::2]
+            self._copy_every *= 2
 
     def _back(self, at: float) -> None:
         earlier = [copy for copy in self._copies if copy.at <= at]

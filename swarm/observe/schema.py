@@ -6,7 +6,7 @@ Units: ``at`` unix seconds, ``_s`` seconds, ``micro`` millionths of a credit, ``
 ``wei`` decimal text (larger than SQLite's integers).
 """
 
-VERSION = 4
+VERSION = 5
 
 TABLES = """
 CREATE TABLE log (
@@ -143,18 +143,14 @@ CREATE TABLE network_ops (
 CREATE TABLE questions (seq INTEGER PRIMARY KEY, round INTEGER NOT NULL, played BLOB NOT NULL);
 
 CREATE TABLE disputes (
-    game TEXT PRIMARY KEY, round INTEGER NOT NULL, peer TEXT NOT NULL, content TEXT NOT NULL, subject TEXT NOT NULL,
-    challenger TEXT NOT NULL, defender TEXT NOT NULL, role TEXT NOT NULL, bond_micro INTEGER NOT NULL,
-    stake_micro INTEGER NOT NULL, opened_at REAL NOT NULL, closes_at REAL NOT NULL,
-    decided_at REAL, winner TEXT, by TEXT, why TEXT, slashed_micro INTEGER, reward_micro INTEGER
+    game TEXT PRIMARY KEY, opened BLOB NOT NULL, opened_at REAL NOT NULL, decided BLOB, decided_at REAL
 ) WITHOUT ROWID;
 
 CREATE TABLE dispute_moves (
-    game TEXT, turn INTEGER, side TEXT NOT NULL, move TEXT NOT NULL, phase TEXT NOT NULL, search TEXT NOT NULL,
-    first INTEGER NOT NULL, count INTEGER NOT NULL, total INTEGER NOT NULL, what TEXT NOT NULL, gas INTEGER NOT NULL,
-    closes_at REAL NOT NULL, at REAL NOT NULL,
-    PRIMARY KEY (game, turn)
+    game TEXT, number INTEGER, move BLOB NOT NULL, at REAL NOT NULL, PRIMARY KEY (game, number)
 ) WITHOUT ROWID;
+
+CREATE TABLE questions (seq INTEGER PRIMARY KEY, round INTEGER NOT NULL, played BLOB NOT NULL);
 
 CREATE TABLE lines (seq INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL);
 """

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import msgspec
 
 from protocol.ids import ContentId
+
+if TYPE_CHECKING:
+    from verde.program.computation import Computation
 
 
 class ChatMessage(msgspec.Struct, frozen=True):
@@ -118,6 +121,23 @@ class Replayable(Protocol):
     ) -> list[int | None]:
         """For each completion the first position whose token the present state would not have drawn (one past the last
         when it should have gone on, or ends differently); ``None`` where all of it is right. One prefill per batch."""
+        ...
+
+
+@runtime_checkable
+class Provable(Protocol):
+    """What disputes ask of an engine whose work can be written down as programs (``verde.program``).
+
+    Both are pure, may be called beside the engine's own thread, and raise ``NotBuiltYet`` for models, rules and
+    sampling that no program covers. They read the model's configuration and tokenizer, never its state.
+    """
+
+    def step_computation(self, samples: Sequence[TrainSample], seed: int) -> Computation:
+        """The training step that ``step`` takes."""
+        ...
+
+    def draw_computation(self, request: SampleRequest, sampling: Sampling, tokens: Sequence[int]) -> Computation:
+        """The check that ``tokens`` are what ``request`` draws."""
         ...
 
 

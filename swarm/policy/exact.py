@@ -13,15 +13,16 @@ from pathlib import Path
 
 import torch
 
-from protocol.errors import VerificationError
+from protocol.errors import NotBuiltYet, VerificationError
 from protocol.run import LearnRules
 from swarm.grpo.adamw import TrainState
 from swarm.grpo.step import LogProbs, Sample, train
 from swarm.policy import exact_any, exact_draw
-from swarm.policy.base import Completion, SampleRequest, Sampling, StateParts, StepReport
+from swarm.policy.base import Completion, SampleRequest, Sampling, StateParts, StepReport, TrainSample
 from swarm.policy.engine import ModelEngine
 from swarm.policy.exact_check import first_difference, plausible_tokens
 from swarm.policy.exact_draw import Room, Vocabulary
+from swarm.policy.exact_program import ExactPrograms
 from swarm.policy.generate import Drawn, Ids, Limits
 from swarm.policy.load import LoadedModel
 from swarm.policy.lora import copy_of
@@ -35,6 +36,7 @@ from verde.numerics.mode import exact
 from verde.numerics.place import deferred
 from verde.numerics.portable.probe import require_exact
 from verde.numerics.subnormals import ieee_subnormals
+from verde.program.computation import Computation
 
 PASS_BYTES = 24 << 20
 """About what one forward and backward pass keeps. It cuts a step into micro-batches, so it belongs to the profile."""
@@ -45,7 +47,7 @@ _NANO = 10**9
 
 
 class ExactEngine(ModelEngine):
-    """An ``Engine`` that is ``Replayable``. One caller at a time; every method blocks.
+    """An ``Engine`` that is ``Replayable`` and ``Provable``. One caller at a time; every method blocks.
 
     ``limits`` bound the memory of drawing and checking and change no bit. Raises ``NotReproducible`` for a device that
     does not compute exactly (it is examined here, in seconds), for models in other types than float32, or with
@@ -71,6 +73,11 @@ class ExactEngine(ModelEngine):
         self._vocabulary = Vocabulary(loaded.vocab_size, loaded.end_ids)
         self._room = Room(self._limits.max_cache_bytes, self._limits.max_pass_bytes)
         self._tokens_per_pass = max(_LEAST_TOKENS_PER_PASS, PASS_BYTES // pass_bytes_per_token(loaded))
+        self._programs: ExactPrograms | NotBuiltYet
+        try:
+            self._programs = ExactPrograms.of_model(loaded, rules, temperature, self._tokens_per_pass)
+        except NotBuiltYet as error:
+            self._programs = error
         self._decoder: Decoder | None = None
         self._decoder_version: tuple[str | int, ...] = ()
         with exact(*self._models()):
@@ -109,6 +116,19 @@ class ExactEngine(ModelEngine):
         adopt_parts(other._state, parts)
         _require_numbers(other._state)
         return other
+
+    def step_computation(self, samples: Sequence[TrainSample], seed: int) -> Computation:
+        """See ``Provable``."""
+        return self._require_programs().step([self._sample(sample) for sample in samples], seed)
+
+    def draw_computation(self, request: SampleRequest, sampling: Sampling, tokens: Sequence[int]) -> Computation:
+        """See ``Provable``."""
+        return self._require_programs().draw(self._text.encode(request.prompt), request.seed, tokens, sampling)
+
+    def _require_programs(self) -> ExactPrograms:
+        if isinstance(self._programs, NotBuiltYet):
+            raise self._programs
+        return self._programs
 
     def load(self, directory: Path) -> None:
         """As every engine's; ``VerificationError`` for a state with numbers that exact/1 never gives."""

@@ -28,7 +28,7 @@ def completion_log_probs(loaded: LoadedModel, samples: Sequence[Sample], tempera
 
     Differentiable. ``temperature`` is that of the policy whose log-probabilities are wanted (logits are divided by it).
     """
-    layout = _lay_out(samples, share_prompts=loaded.plain_attention)
+    layout = lay_out(samples, share_prompts=loaded.plain_attention)
     device = loaded.device
     ids_RL = layout.ids_RL.to(device)
     if loaded.plain_attention:
@@ -59,8 +59,8 @@ def pass_bytes_per_token(loaded: LoadedModel) -> int:
 
 
 @dataclass(frozen=True)
-class _Layout:
-    """``segment_RL``: 0 prompt, k > 0 the row's k-th completion, -1 padding.
+class Layout:
+    """One micro-batch in rows. ``segment_RL``: 0 prompt, k > 0 the row's k-th completion, -1 padding.
 
     For each completion token: its row, the kept column that predicts it (0 is the last prompt column), its id, and
     where it belongs in [B, T].
@@ -97,7 +97,8 @@ def _rows(samples: Sequence[Sample], share_prompts: bool) -> list[list[int]]:
     return rows
 
 
-def _lay_out(samples: Sequence[Sample], share_prompts: bool) -> _Layout:
+def lay_out(samples: Sequence[Sample], share_prompts: bool) -> Layout:
+    """Where every token of a micro-batch sits. ``share_prompts=False``: one row per sample."""
     rows = _rows(samples, share_prompts)
     num_prompt = max(len(samples[row[0]].prompt) for row in rows)
     num_columns = num_prompt + max(sum(len(samples[number].tokens) for number in row) for row in rows)
@@ -126,7 +127,7 @@ def _lay_out(samples: Sequence[Sample], share_prompts: bool) -> _Layout:
             places[4] += range(length)
             column = end
     row_N, source_N, token_N, sample_N, offset_N = (torch.tensor(place, dtype=torch.long) for place in places)
-    return _Layout(ids, positions, segments, num_prompt, row_N, source_N, token_N, sample_N, offset_N)
+    return Layout(ids, positions, segments, num_prompt, row_N, source_N, token_N, sample_N, offset_N)
 
 
 def _mask(segment_RL: torch.Tensor) -> torch.Tensor:

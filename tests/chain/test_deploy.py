@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from chain.abi import deployment_data
-from chain.deploy import SUPPLY_WEI, Deployment, created_address, deploy, planned, read_file
+from chain.deploy import NUM_TRANSACTIONS, SUPPLY_WEI, Deployment, created_address, deploy, planned, read_file
 from chain.devchain import CHAIN_ID
 from chain.rpc import Rpc
 from chain.sender import Sender
@@ -49,7 +49,7 @@ class TestOnAnvil:
     async def test_deploying_again_changes_nothing(self, dev_chain, tmp_path):
         file = tmp_path / "chain.json"
         first = await deploy(dev_chain.url, dev_chain.account, file)
-        assert len(first.transactions) == 2
+        assert len(first.transactions) == NUM_TRANSACTIONS
         assert first.gas > 1_000_000
         written = file.read_bytes()
         assert await deploy(dev_chain.url, dev_chain.account, file) == first
@@ -62,7 +62,7 @@ class TestOnAnvil:
         again = await deploy(dev_chain.url, dev_chain.account, file)
         assert msgspec.structs.replace(again, transactions=first.transactions, gas=first.gas) == first
 
-    async def test_a_founder_that_died_between_both_transactions_sends_the_other_one(self, dev_chain, tmp_path):
+    async def test_a_founder_that_died_between_transactions_sends_the_others(self, dev_chain, tmp_path):
         file = tmp_path / "chain.json"
         rpc = Rpc([dev_chain.url])
         sender = Sender(rpc, dev_chain.account, CHAIN_ID)
@@ -71,7 +71,7 @@ class TestOnAnvil:
         await rpc.close()
         file.write_bytes(msgspec.json.encode(unfinished))
         finished = await deploy(dev_chain.url, dev_chain.account, file)
-        assert len(finished.transactions) == 1
+        assert len(finished.transactions) == NUM_TRANSACTIONS - 1
         assert finished.factory == unfinished.factory
 
     async def test_another_chain_is_refused(self, dev_chain, tmp_path):

@@ -236,6 +236,17 @@ async def test_the_faucet_adds_tokens_to_an_addresss_first_gift_up_to_its_cap():
     assert tokens == [transfer.call_data(player.wallet, 7) for player in (ADA, BEN)]  # in total: 15
 
 
+async def test_the_faucet_adds_a_bond_to_the_second_gift_and_nothing_to_later_ones():
+    purse = Purse()
+    tokens = Tokens(CYD.wallet, gift_wei=7, total_wei=100, bond_wei=3)
+    faucet = Faucet(purse, gift_wei=2, per_address_wei=50, tokens=tokens)
+    for _ in range(4):
+        await faucet.give(ADA.wallet)
+    given = [data for (to, _), data in zip(purse.sent, purse.data, strict=True) if to == CYD.wallet]
+    transfer = function("SwarmToken", "transfer")
+    assert given == [transfer.call_data(ADA.wallet, amount) for amount in (7, 3)]
+
+
 async def test_the_faucets_cap_holds_for_requests_at_the_same_time(door):
     answers = await asyncio.gather(*(door.call("swarm_faucet", ADA.wallet) for _ in range(10)))
     assert sum("result" in answer for answer in answers) == 2

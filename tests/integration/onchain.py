@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from web3 import Web3
 
 from chain.abi import artifact
 from chain.devchain import DevChain
+from chain.keys import peer_key
+from protocol.ids import PeerId
 from swarm.joining import read_join_file
 
 
 def token_balances(home: Path, wallets: Iterable[str]) -> dict[str, int]:
     """Token balance in wei of each wallet, from the chain of a home that is not running: started from its state."""
-    token = read_join_file(home / "join.yaml")
+    token = read_join_file(home / "join.yaml").contracts.token
+    return _read(home, token, "SwarmToken", lambda contract, who: contract.functions.balanceOf(who).call(), wallets)
 
+
+def stakes(home: Path, peers: Iterable[PeerId]) -> dict[str, int]:
+    """What each peer has at stake, in wei, likewise."""
+    vault = read_join_file(home / "join.yaml").contracts.vault
+
+    def stake(contract: Any, peer: str) -> int:
+        active_wei, exiting_wei, _ = contract.functions.stakeOf(peer_key(PeerId(peer))).call()
+        return int(active_wei + exiting_wei)
+
+    return _read(home, vault, "StakeVault", stake, peers)
+
+
+def _read(home: Path, at: str, name: str, ask_for: Callable[[Any, str], int], whom: Iterable[str]) -> dict[str, int]:
     def read(url: str) -> dict[str, int]:
-        web3 = Web3(Web3.HTTPProvider(url))
-        contract = web3.eth.contract(address=token.contracts.token, abi=artifact("SwarmToken")["abi"])
-        return {wallet: contract.functions.balanceOf(wallet).call() for wallet in wallets}
+        contract = Web3(Web3.HTTPProvider(url)).eth.contract(address=at, abi=artifact(name)["abi"])
+        return {who: ask_for(contract, who) for who in whom}
 
     async def ask() -> dict[str, int]:
         chain = await DevChain.start(home / "host" / "chain")

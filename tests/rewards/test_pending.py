@@ -5,7 +5,7 @@ import pytest
 
 from protocol.codec import content_id
 from rewards.ledger import Verified, apply, row_of, total_micro
-from rewards.pending import NOTHING_ACCUSED, Ruling, losing, overdue, pending_in, settle_row, struck_in
+from rewards.pending import NOTHING_ACCUSED, Ruling, losing, overdue, pending_in, settle_row, struck_in, with_refuted
 from rewards.settlement import Agreed, Judged, Refused, Why, check_proposal, propose
 
 
@@ -143,3 +143,26 @@ def test_a_proposal_must_name_the_verdicts_that_were_in_time_and_none_that_are_u
     assert judge(sandy, Judged(ruling)).reason is Why.BUILT_ON_SAND
     unfounded = msgspec.structs.replace(proposal, verdicts=())
     assert judge(unfounded, Judged()).reason is Why.OMITTED, "the cheat's next step belongs in where nothing is struck"
+
+
+def test_what_is_proven_false_on_the_chain_is_struck_whatever_the_verdicts_say(players, run, after_first):
+    table, now = after_first
+    cheat, honest = players[:2]
+    lie = content(cheat.peer, 1)
+    ruling = with_refuted(msgspec.structs.replace(NOTHING_ACCUSED, passed=frozenset({lie})), [lie])
+    assert (ruling.struck, ruling.passed) == (frozenset({lie}), frozenset())
+    works = {one.content: one for one in (work(honest, 2),)}
+    proposal, settled = propose(run, 2, works.values(), table, [], ruling, refuted=[lie])
+    assert proposal.refuted == (lie,)
+    assert row_of(settled, cheat.peer).audits_failed == 1
+    assert row_of(settled, cheat.peer).pending == ()
+
+    def judge(proposal, judged):
+        return check_proposal(proposal, run=run, verified=works, previous=table, view=now, judged=judged)
+
+    assert isinstance(judge(proposal, Judged(ruling, (), (), (), [lie])), Agreed)
+    assert judge(proposal, Judged(ruling, (), (), [lie])).reason is Why.UNVERIFIED, "nobody has proven it"
+    silent = msgspec.structs.replace(proposal, refuted=())
+    assert judge(silent, Judged(NOTHING_ACCUSED, (), (), (), [lie])).reason is Why.OMITTED
+    twice = msgspec.structs.replace(proposal, refuted=(lie, lie))
+    assert judge(twice, Judged(ruling)).reason is Why.DISORDERED

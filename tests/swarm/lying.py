@@ -3,6 +3,9 @@
 ``python -m tests.swarm.lying CHEATS ARGUMENTS…`` is ``swarm ARGUMENTS…`` whose exact engine commits one of the named
 cheats (with commas between them) in every other contribution, in turn: what it makes in between is honest, but stands
 on the lie before. Everything it publishes is well-formed and signed; it believes in its own records.
+
+``CHEATS`` may begin with how it behaves in a dispute and a colon: ``forging`` (its trace ends in what it claimed),
+``silent`` (it never moves), ``accusing`` (it accuses everybody it is drawn to check); otherwise its trace is honest.
 """
 
 from __future__ import annotations
@@ -174,11 +177,71 @@ class LyingEngine(ExactEngine):
         return Lie(self) if is_honest or turn >= len(self.lies) else self.lies[turn](self)
 
 
+def forge_traces() -> None:
+    """Defend whatever was claimed: the trace is the right one, but its results are those of the contribution."""
+    from swarm.disputes import hand
+    from tests.swarm.disputes.arena import ending_as_claimed
+    from verde.bisect.challenger import Evidence
+
+    honest = hand.Dealing._dealt
+
+    def dealt(self: hand.Dealing, trace: Any) -> hand.Hand:
+        evidence = honest(self, trace).evidence
+        forged = ending_as_claimed(evidence.trace, evidence)
+        return hand.Hand(Evidence(forged, evidence.sources, evidence.before, evidence.after))
+
+    hand.Dealing._dealt = dealt  # type: ignore[method-assign]
+
+
+def keep_silent() -> None:
+    """Never make a move."""
+    from swarm.disputes.player import Disputes
+
+    async def move(self: Disputes, *_: object) -> None:
+        return None
+
+    Disputes._move = move  # type: ignore[method-assign]
+
+
+def accuse_everybody() -> None:
+    """Say of every training step that it is false, and take it to the contract with a trace that says so, too."""
+    import swarm.auditing as auditing
+    from protocol.messages import Difference
+    from swarm.disputes import hand
+    from verde.bisect.challenger import Evidence
+
+    def replay(*_: object, **__: object) -> tuple[int, Difference]:
+        return 2, Difference("I do not like it.")
+
+    honest = hand.Dealing._dealt
+
+    def dealt(self: hand.Dealing, trace: Any) -> hand.Hand:
+        evidence = honest(self, trace).evidence
+        number = len(evidence.trace.program.nodes) - 1
+        value = evidence.trace.value(number).copy()
+        value.reshape(-1).view("uint32")[0] ^= 1
+        forged = evidence.trace.with_output(number, value)
+        return hand.Hand(Evidence(forged, evidence.sources, evidence.before, evidence.after))
+
+    auditing.replay = replay  # type: ignore[assignment]
+    hand.Dealing._dealt = dealt  # type: ignore[method-assign]
+
+
+MANNERS: dict[str, Callable[[], None]] = {
+    "forging": forge_traces,
+    "silent": keep_silent,
+    "accusing": accuse_everybody,
+}
+
+
 def main() -> None:
     """``swarm`` with one of the named cheats in every other contribution."""
     import swarm.app.building as building
 
-    LyingEngine.lies = [CHEATS[name][0] for name in sys.argv[1].split(",")]
+    manners, _, names = sys.argv[1].rpartition(":")
+    if manners:
+        MANNERS[manners]()
+    LyingEngine.lies = [CHEATS[name][0] for name in names.split(",") if name]
     honest: Any = building._engine_class
     building._engine_class = lambda name: LyingEngine if name == "exact" else honest(name)
     sys.argv = ["swarm", *sys.argv[2:]]

@@ -21,7 +21,10 @@ from protocol.run import AuditRules, EconomyRules, FamilySpec, GameRules, LearnR
 from rewards.outbox import Outbox
 from swarm.blobs import BlobLimits
 from swarm.checkpoint import Checkpoints
+from swarm.commitments import Clerk
 from swarm.dht.memory import MemoryNetwork, MemoryTransport
+from swarm.disputes.archive import Archive
+from swarm.disputes.player import Disputes
 from swarm.engine_room import EngineRoom
 from swarm.exam import Exam
 from swarm.home import PeerHome
@@ -68,6 +71,9 @@ ECONOMICS = EconomyRules(
     newcomer_floor_milli=200,
     late_share_milli=500,
     unreplayable_share_milli=150,
+    trace_s=60,
+    move_s=30,
+    dispute_bond_micro=1_000_000,
 )
 """The default pay, unlocked within seconds."""
 
@@ -175,6 +181,7 @@ class Seat:
             engine_name=built.name,
             profile=built.profile,
             room=EngineRoom(),
+            clerk=Clerk(built, swarm.run.learn.num_external),
             transport=network(self.transport),
             checkpoints=Checkpoints(run_home.states),
             shelf=Shelf(run_home.held),
@@ -185,17 +192,21 @@ class Seat:
             genesis=genesis,
             poll_s=poll_s,
         )
+        settler = Settler(chain, outbox, self.wallet, events, troubles)
         return Node(
             bench,
             chain,
             Doubling(),
             outbox,
-            Settler(chain, outbox, self.wallet, events, troubles),
+            settler,
             troubles,
             Exam(Doubling(), swarm.run.id, 4, 120),
             eval_every=0,
             claim_every=0,
             set_members=self.transport.set_members,
+            disputes=Disputes(
+                bench, chain, swarm.world.games, outbox, settler, troubles, Archive(run_home.disputes)
+            ),
         )
 
     def paid_for_verdicts(self, peer: PeerId) -> int:

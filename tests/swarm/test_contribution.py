@@ -8,11 +8,12 @@ from protocol.errors import BadRecord
 from protocol.ids import ContentId, PeerId, Stage
 from protocol.merkle import MerkleTree
 from protocol.messages import BlobRef, Rollout, RolloutBatch, RolloutGroup
-from swarm.contribution import build_contribution, check_contribution, rollouts_root
+from swarm.contribution import Commitments, build_contribution, check_contribution, rollouts_root, work_of
 
 RUN, PEER, GENESIS = ContentId("ab" * 32), PeerId("QmA"), ContentId("cd" * 32)
 SEED, COHORT, MANIFEST = ContentId("5e" * 32), (PEER, PeerId("QmB")), BlobRef(ContentId("3a" * 32), 100)
 SCORES = (1000, 0, 250, 750)
+NAMED = Commitments(ContentId("01" * 32), ContentId("02" * 32), ContentId("03" * 32))
 
 
 def batch(stage, *texts):
@@ -28,7 +29,7 @@ def build(**changes):
         "run": RUN, "round_number": 4, "peer": PEER, "seed": SEED, "cohort": COHORT, "state_before": GENESIS,
         "state_after": ContentId("12" * 32), "before": None, "after": None,
         "batches": BATCHES, "consumed": [ContentId("ff" * 32), ContentId("00" * 32)], "scores_milli": SCORES,
-        "engine": "native", "profile": "fp32",
+        "engine": "native", "profile": "fp32", "commitments": NAMED,
     }  # fmt: skip
     return build_contribution(**(given | changes))
 
@@ -37,6 +38,7 @@ def check(contribution, **changes):
     known = {
         "run": RUN, "round_number": 4, "peer": PEER, "seed": SEED, "cohort": COHORT, "engine": "native",
         "batches": BATCHES, "scores_milli": SCORES, "state": GENESIS, "genesis": GENESIS, "is_replayable": False,
+        "commitments": NAMED, "has_step": True,
     }  # fmt: skip
     check_contribution(contribution, **(known | changes))
 
@@ -72,6 +74,11 @@ def test_the_root_is_over_every_rollout_in_order():
         ({"cohort": (PEER,)}, "wrong_round"),
         ({"engine": "fake"}, "wrong_engine"),
         ({"after": MANIFEST}, "wrong_state"),
+        ({"step_program": RUN}, "wrong_program"),
+        ({"step_data": RUN}, "wrong_program"),
+        ({"draws": ContentId("00" * 32)}, "wrong_program"),
+        ({"work": bytes(32)}, "wrong_program"),
+        ({"state_after": RUN}, "wrong_program"),
     ],
 )
 def test_every_claim_is_recomputed(claimed, reason):
@@ -98,3 +105,18 @@ def test_what_can_be_replayed_says_where_its_states_are_found(state, before, aft
         with pytest.raises(BadRecord) as caught:
             check(contribution, state=state, is_replayable=True)
         assert caught.value.reason == "wrong_state"
+
+
+def test_the_canonical_bytes_end_with_the_hash_of_states_and_programs():
+    contribution = build()
+    words = (GENESIS, "12" * 32, NAMED.step_program, NAMED.step_data, NAMED.draws)
+    work = hashlib.sha256(b"".join(bytes.fromhex(word) for word in words)).digest()
+    assert work_of(GENESIS, ContentId("12" * 32), NAMED) == work
+    assert encode(contribution)[-34:] == b"\xc4\x20" + work
+
+
+def test_without_anything_to_train_on_the_state_stays():
+    check(build(state_after=GENESIS), has_step=False)
+    with pytest.raises(BadRecord) as caught:
+        check(build(), has_step=False)
+    assert caught.value.reason == "wrong_state"

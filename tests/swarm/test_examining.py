@@ -15,6 +15,7 @@ from protocol.messages import Finding
 from protocol.run import AuditRules
 from swarm.app.verifying import EXIT_CODES
 from swarm.casework import Casework
+from swarm.commitments import Clerk
 from swarm.engine_room import EngineRoom
 from swarm.examining import Examined, examine, name_peer
 from swarm.policy.fake import FakeEngine
@@ -34,7 +35,9 @@ async def check(
 ) -> Examined:
     transport = swarm.network.join(STRANGER, blobs=QUICK_BLOBS)
     engine = FakeEngine(pupil)
-    casework = Casework(swarm.run, Doubling(), transport, engine.text_of, engine.parts(), {}, now, poll_s=0.01)
+    casework = Casework(
+        swarm.run, Doubling(), transport, engine.text_of, Clerk(engine, 2).derive, engine.parts(), {}, now, poll_s=0.01
+    )
     room = EngineRoom()
     try:
         peer = await name_peer(transport, swarm.run, round_number, nickname(seat.peer), patience_s=0.2)
@@ -108,7 +111,9 @@ async def test_an_engine_that_cannot_be_replayed_is_checked_at_level_0_and_says_
         await play(swarm, [seat.node(engine=Native, genesis=None) for seat in swarm.seats], 2)
         transport = swarm.network.join(STRANGER, blobs=QUICK_BLOBS)
         engine = Native(FakeEngine(pupil))
-        casework = Casework(swarm.run, Doubling(), transport, engine.text_of, None, {}, now, poll_s=0.01)
+        casework = Casework(
+            swarm.run, Doubling(), transport, engine.text_of, Clerk(engine, 2).derive, None, {}, now, poll_s=0.01
+        )
         found = await examine(
             casework, transport, engine, EngineRoom(), swarm.run, 2, swarm.seats[0].peer, level=2, now=now
         )

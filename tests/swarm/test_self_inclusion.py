@@ -43,7 +43,7 @@ class Stage:
 
     def proposed(self, *contents):
         result = RoundResult(4, ZERO_ROOT, content_id(repr(contents).encode()), ZERO_ROOT, ZERO_ROOT, 0)
-        proposal = Proposal(result, contents, (), BlobRef(result.data_hash, 9))
+        proposal = Proposal(result, contents, (), (), BlobRef(result.data_hash, 9))
         envelope = SimpleNamespace(payload=encode(proposal), peer=OTHER.peer, signature=b"")
         self.proposals.setdefault(OTHER.peer, []).append(envelope)
 

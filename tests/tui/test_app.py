@@ -5,6 +5,7 @@ import pytest
 from protocol.events import Problem, Recovered
 from swarm.observe.eventlog import EventLog
 from tests.swarm.observe.playback import START_AT
+from tests.swarm.observe.quarrel import game_id
 from tests.tui import stage
 from tests.tui.stage import press, text_of, until
 from tui.app import SwarmDashboard
@@ -145,9 +146,9 @@ async def test_the_keys_of_wallet_disputes_and_logs(tmp_path):
         assert "the epoch is locked for 12 s more" in text_of(app)
         await press(pilot, "6")
         assert "your turn" in text_of(app)
-        assert "Dispute 9: draw 3 of round 11" in text_of(app)
+        assert f"Dispute {game_id(9)[:8]}: rollout 3 of round 11" in text_of(app)
         await press(pilot, "down")
-        assert "the challenger wins: the contract computed the leaf" in text_of(app)
+        assert "the challenger wins: the contract has computed it" in text_of(app)
         await press(pilot, "up", "7")
         assert "all 3 peers" in text_of(app)
         await press(pilot, "a")

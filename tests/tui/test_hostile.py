@@ -14,6 +14,7 @@ from tui.screens import SCREENS
 WORDS = "[red]x[/nope] [@click=app.quit]y[/] $error <b onclick=alert(1)>z</b>"
 EVIL = f"\x1b]0;t\x07\x1b[2J\x9b31m{WORDS} \u202e\u2066\u200b\U000e0041 " + "W" * 400_000
 FORBIDDEN = {"\x1b", "\x9b", "\x07", "\u202e", "\u2066", "\u200b", "\U000e0041", "\n", "\r"}
+GAME = content("game")
 STRANGER = PeerId("16Uiu2HAm" + "x" * 30)
 
 
@@ -31,10 +32,11 @@ def poison(path, now):
             e.TransactionSent(evil, evil, 10**30, 12),
             e.TransactionSent(evil, evil, 10**12, 12),
             e.Claimed(10**40, 10**40, evil),
-            e.DisputeOpened(evil, 11, peer_id(0), content("c", 0, 11), evil, Address("0x" + "a" * 40),
-                            Address("0x" + "b" * 40), evil, 10**15, 10**15, now + 5),
-            e.DisputeMove(evil, 1, evil, evil, evil, evil, -5, 2**62, 0, evil, 5, evil, now + 5),
-            e.DisputeMove(evil, 2, evil, evil, evil, evil, 2**62, -3, 7, evil, 5, evil, now + 5),
+            e.DisputeOpened(GAME, 11, peer_id(0), content("c", 0, 11), evil, Address("0x" + "a" * 40),
+                            Address("0x" + "b" * 40), evil, now + 5, 10**15, 10**15),
+            e.DisputeMove(GAME, 1, evil, evil, evil, evil, evil, -5, 2**70, 0, now + 5, 5, evil),
+            e.DisputeMove(GAME, 2, evil, evil, evil, evil, evil, 2**62, -3, 7, now + 5, 5, evil),
+            e.DisputeDecided(content("other"), 1, peer_id(0), GAME, evil, evil, True, 2, 9, 10**15, evil),
             e.Progress(evil, -5, 3),
             e.PeerStarted(evil, peer_id(0), Address("0x" + "a" * 40), evil, evil, evil, evil, 40_000),
             e.RoundOpened(12, ContentId("0" * 64), (peer_id(0), STRANGER), (STRANGER,), now, now + 9),

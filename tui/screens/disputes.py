@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from textual import on
 from textual.widget import Widget
 
-from swarm.observe.disputes import DisputeView, disputes
+from swarm.observe.disputes import DisputeView, games_of
 from swarm.observe.store import Store
 from tui.feed import Gather
 from tui.screens.base import Seen, SwarmScreen, Words
@@ -27,10 +27,10 @@ WORDS: Words = (
     ("The picture", (
         ("a bar", "what was still searched, all of it; bright: the part in which the two traces first differ"),
         ("the funnel", "the bright part, drawn again as a whole below: every exchange divides it by up to 64"),
-        ("nodes", "operations of the step, in order; everything before the bright part is agreed"),
-        ("chunks, elements", "pieces of one operation's output; then one of its numbers"),
+        ("operators", "of the step, in order; everything before the bright part is agreed"),
+        ("elements", "numbers in the output of the one operator that was found"),
         ("terms", "of a long sum: so many terms are divided until one leaf can be computed"),
-        ("leaf", "one operation on agreed inputs, computed by the contract: its result decides"),
+        ("leaf", "one element on agreed inputs, computed by the contract: its result decides"),
         ("gas", "what each move cost its side"),
     )),
     ("Keys here", (
@@ -52,7 +52,7 @@ class Asked:
     """All games."""
 
     def __call__(self, stores: Mapping[str, Store], name: str) -> Games:
-        return Games(disputes(stores[name]))
+        return Games(games_of(stores[name]))
 
 
 class DisputesScreen(SwarmScreen):
@@ -107,5 +107,5 @@ class DisputesScreen(SwarmScreen):
             if self._drawn[:1] != drawn[:1]:
                 drawing.follow()
             self._drawn = drawn
-            drawing.caption(f"Dispute {game.game}: {game.subject} of round {game.round}" if game else "The search")
+            drawing.caption(f"Dispute {game.game[:8]}: {game.subject} of round {game.round}" if game else "The search")
             drawing.show_lines(picture(game, max(20, drawing.size.width - 1)))

@@ -43,6 +43,10 @@ WORDS: Words = (
 )  # fmt: skip
 
 
+_REDRAW_S = 2.5
+"""Without news, the column of seconds moves this often."""
+
+
 class PeersView(msgspec.Struct, frozen=True):
     """All peers, and the marked one in detail."""
 
@@ -105,8 +109,9 @@ class PeersScreen(SwarmScreen):
         self._draw_table()
 
     def count_time(self, now: float) -> None:
-        self._now = now
-        self._draw_table()
+        if abs(now - self._now) >= _REDRAW_S:
+            self._now = now
+            self._draw_table()
 
     @on(Listing.Resized)
     def _resized(self) -> None:

@@ -6,13 +6,18 @@ whole width of the next bar. Pure: lines from a game.
 
 from __future__ import annotations
 
+import re
+
 from textual.content import Content
 
 from swarm.observe.disputes import DisputeView, MoveView
 from swarm.observe.text import credits_short
 from tui.widgets.panel import ends, fit, row
+from tui.widgets.quarrel import turn_of
 
-_WHAT = {"nodes": "operations", "chunks": "chunks of its output", "elements": "elements", "terms": "terms of its sum"}
+_WHAT = {"nodes": "operators of the step", "elements": "elements of its output", "terms": "terms of its sum"}
+_FOUND = {"nodes": "one operator is found", "elements": "one element is found"}
+_CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
 _SIDE_STYLE = {"challenger": "$accent", "defender": "$secondary"}
 
 
@@ -33,32 +38,44 @@ def picture(game: DisputeView | None, width: int) -> list[Content]:
     window: tuple[str, int, int] | None = None
     for move in game.moves:
         lines.append(_move(move, width))
-        if not move.search:
+        if not move.searched:
             continue
-        goes_on = window is not None and window[0] == move.search
+        goes_on = window is not None and window[0] == move.searched
         first, count = window[1:] if window is not None and goes_on else (0, move.total)
+        if window is not None and not goes_on:
+            found = _FOUND.get(window[0], f"the place among {window[0]} is found")
+            lines.append(
+                row(
+                    ("      ↓ ", "bold $warning"),
+                    (f"{found}; now {_WHAT.get(move.searched, move.searched)}", "$warning"),
+                )
+            )
         if (move.first, move.count) != (first, count):
             lines += _bar(move, first, count, width)
-        window = move.search, move.first, move.count
+        window = move.searched, move.first, move.count
     return [*lines, *_verdict(game, width)]
 
 
 def _move(move: MoveView, width: int) -> Content:
-    side = row((f" {move.turn:>3}  ", "$faint"), (f"{move.side:<11}", _SIDE_STYLE.get(move.side, "$foreground")),
-               (move.move, "$foreground"), (f"  {move.what}" if move.what else "", "$faint"))  # fmt: skip
+    words = move.what or _CAPITAL.sub(" ", move.name).lower()
+    side = row((f" {move.number:>3}  ", "$faint"), (f"{move.side:<11}", _SIDE_STYLE.get(move.side, "$foreground")),
+               (words, "$foreground"))  # fmt: skip
     return ends(side, row((f"{move.gas:,} gas " if move.gas else "", "$faint")), width)
 
 
 def _bar(move: MoveView, first: int, count: int, width: int) -> list[Content]:
     """What was searched, the part that is left of it in bright, and that part opened to the whole width."""
-    if not first <= move.first <= move.first + move.count <= first + count:
-        first, count = 0, move.total
+    total = max(1, move.total)
+    found = min(max(0, move.first), total - 1)
+    num_left = min(max(1, move.count), total - found)
+    if not first <= found <= found + num_left <= first + count:
+        first, count = 0, total
     room = max(8, width - 4)
-    start = int((move.first - first) * room / count)
-    end = max(start + 1, -int(-(move.first + move.count - first) * room // count))
+    start = (found - first) * room // count
+    end = max(start + 1, -(-(found + num_left - first) * room // count))
     start, end = min(start, room - 1), min(end, room)
-    noun = _WHAT.get(move.search, move.search)
-    left = f"{move.count:,} left" if move.count > 1 else f"number {move.first:,}"
+    noun = _WHAT.get(move.searched, move.searched)
+    left = f"{num_left:,} left" if num_left > 1 else f"number {found:,}"
     label = row(("  ", ""), (f"{count:,} {noun}", "$foreground"), (f", {first:,} to {first + count - 1:,}", "$faint"))
     bar = row("  ", ("░" * start, "$primary"), ("█" * (end - start), "bold $warning"), ("░" * (room - end), "$line"))
     opened = _edge(start, "╭", "╯") + " " * (end - start) + _edge(room - end, "╰", "╮")
@@ -73,8 +90,7 @@ def _edge(length: int, outer: str, inner: str) -> str:
 
 def _verdict(game: DisputeView, width: int) -> list[Content]:
     if not game.winner:
-        turn = game.turn_of
-        phase = game.moves[-1].phase if game.moves else "trace"
+        turn, phase = turn_of(game), game.phase
         return [
             row(
                 ("  … ", "bold $primary"),
@@ -82,12 +98,10 @@ def _verdict(game: DisputeView, width: int) -> list[Content]:
             )
         ]
     style = _SIDE_STYLE.get(game.winner, "$foreground")
-    by = {"leaf": "the contract computed the leaf", "clock": "the other side missed its deadline",
-          "result": "the trace itself contradicts the contribution"}.get(game.by, game.by)  # fmt: skip
+    by = "the other side missed its deadline" if game.by_clock else "the contract has computed it"
     lines = [row(("  ◆ ", "bold $success"), (f"the {game.winner} wins", f"bold {style}"), (f": {by}", "$foreground"))]
     lines += [row("    ", line) for line in Content(game.why).wrap(max(10, width - 6))]
-    if game.slashed_micro or game.reward_micro:
-        taken, won = credits_short(game.slashed_micro), credits_short(game.reward_micro)
-        money = f"    {taken} taken from the loser, {won} to the winner"
+    if game.slashed_micro:
+        money = f"    {credits_short(game.slashed_micro)} tokens of the accused peer's stake are taken"
         lines.append(fit(row((money, "$faint")), width))
     return lines

@@ -8,7 +8,17 @@ from swarm.observe.disputes import DisputeView
 from swarm.observe.text import credits_short, seconds_text, short_id
 from tui.widgets.panel import ends, fit, row
 
-_NUMBER, _ABOUT, _PARTIES = 6, 40, 32
+_NUMBER, _ABOUT, _PARTIES, _SHORT_ID = 10, 52, 32, 8
+
+
+_TURNS = {"trace": "defender", "reveal": "defender", "chunk": "defender", "parts": "defender", "pick": "challenger",
+          "element": "challenger", "leaf": "challenger"}  # fmt: skip
+"""Whose move a phase waits for."""
+
+
+def turn_of(game: DisputeView) -> str:
+    """The side that must move, or nothing."""
+    return "" if game.winner else _TURNS.get(game.phase, "")
 
 
 def game_head(width: int) -> Content:
@@ -22,12 +32,12 @@ def game_line(game: DisputeView, width: int, now: float) -> Content:
     """One dispute."""
     about = f"{game.nickname}, round {game.round}, {game.subject}"
     parts = [
-        fit(row((f" {game.game}", "bold $primary")), _NUMBER - 1), row(" "),
+        fit(row((f" {game.game[:_SHORT_ID]}", "bold $primary")), _NUMBER - 1), row(" "),
         fit(row((about, "$foreground")), _ABOUT - 1), row(" "),
     ]  # fmt: skip
     if width >= 110:
         sides = [
-            ("you" if game.role == side else short_id(address), "bold $accent" if game.role == side else "$foreground")
+            ("you" if game.side == side else short_id(address), "bold $accent" if game.side == side else "$foreground")
             for side, address in (("challenger", game.challenger), ("defender", game.defender))
         ]
         parts.append(fit(row(sides[0], (" against ", "$faint"), sides[1]), _PARTIES))
@@ -38,14 +48,16 @@ def state(game: DisputeView, now: float) -> Content:
     """How it stands: who won, or whose turn it is and for how long."""
     if game.winner:
         taken = f", {credits_short(game.slashed_micro)} taken" if game.slashed_micro else ""
-        mine = game.role == game.winner
-        style = "bold $success" if mine or game.role == "onlooker" else "bold $error"
-        return row((f"{game.winner} won", style), (f" by {game.by}{taken}", "$faint"))
-    turn = game.turn_of or "nobody"
-    left = game.closes_at - now
+        mine = game.side == game.winner
+        style = "bold $success" if mine or not game.side else "bold $error"
+        return row(
+            (f"{game.winner} won", style), (f" by {'the clock' if game.by_clock else 'the leaf'}{taken}", "$faint")
+        )
+    turn = turn_of(game) or "nobody"
+    left = game.deadline_at - now
     clock = f"{seconds_text(left)} left" if left > 0 else "time is up"
-    style = "bold $accent" if turn == game.role else "$foreground"
+    style = "bold $accent" if turn == game.side else "$foreground"
     return row(
-        ("your turn" if turn == game.role else f"{turn}'s turn", style),
+        ("your turn" if turn == game.side else f"{turn}'s turn", style),
         (f", {clock}", "$warning" if left < 60 else "$faint"),
     )

@@ -22,6 +22,7 @@ class ScorePlot(Panel[Snapshot]):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, title="Learning")
+        self._plotted: tuple[tuple[object, ...], Content] | None = None
 
     def draw(self, width: int, height: int) -> Content:
         shown = self.shown
@@ -29,18 +30,26 @@ class ScorePlot(Panel[Snapshot]):
         self.caption("Learning", _legend(shown, self.wide) if shown and curves else None)
         if not curves:
             return fit(row((" Curves appear here as rounds are played.", "$faint")), width)
-        last = max(_FIRST_ROUNDS, *(int(curve.points[-1][0]) for curve in curves))
-        low, high = _span([y for curve in curves for _, y in curve.points])
-        inner, lines = max(4, width - _MARGIN - 1), max(2, height - 1)
-        ticks = {0: high, lines - 1: low} | ({lines // 2: (low + high) / 2} if lines % 2 else {})
-        first = min(int(curve.points[0][0]) for curve in curves)
-        first = 0 if first <= 1 else first
-        cells = draw(curves, inner, lines, (first, last), (low, high), list(ticks), "$line")
-        drawn = [
-            row((f"{ticks[index]:4.0f}% " if index in ticks else " " * _MARGIN, "$faint"), *runs(line))
-            for index, line in enumerate(cells)
-        ]
-        return rows(*drawn, row((" " * _MARGIN + _axis(first, last, inner), "$faint")))
+        state = curves, width, height
+        if self._plotted is None or self._plotted[0] != state:  # most news is no news of a score
+            self._plotted = state, _plot(curves, width, height)
+        return self._plotted[1]
+
+
+def _plot(curves: list[Curve], width: int, height: int) -> Content:
+    """The curves in their axes."""
+    last = max(_FIRST_ROUNDS, *(int(curve.points[-1][0]) for curve in curves))
+    low, high = _span([y for curve in curves for _, y in curve.points])
+    inner, lines = max(4, width - _MARGIN - 1), max(2, height - 1)
+    ticks = {0: high, lines - 1: low} | ({lines // 2: (low + high) / 2} if lines % 2 else {})
+    first = min(int(curve.points[0][0]) for curve in curves)
+    first = 0 if first <= 1 else first
+    cells = draw(curves, inner, lines, (first, last), (low, high), list(ticks), "$line")
+    drawn = [
+        row((f"{ticks[index]:4.0f}% " if index in ticks else " " * _MARGIN, "$faint"), *runs(line))
+        for index, line in enumerate(cells)
+    ]
+    return rows(*drawn, row((" " * _MARGIN + _axis(first, last, inner), "$faint")))
 
 
 def _curves(shown: Snapshot) -> list[Curve]:

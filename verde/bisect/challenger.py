@@ -81,6 +81,17 @@ def answer(evidence: Evidence, game: Dispute) -> ChallengerMove:
     raise WrongTurn(f"the defender is to move, {game.phase.name}")
 
 
+def has_grounds(evidence: Evidence) -> bool:
+    """Whether a defender can be shown to be wrong, whatever trace he posts: the own one ends otherwise than claimed."""
+    if evidence.trace.broken is not None:
+        return True
+    try:
+        _result(evidence)
+    except NothingToShow:
+        return False
+    return True
+
+
 def _first_difference(ours: Sequence[object], theirs: Sequence[object], broken: int | None) -> int:
     """The first place where the two are not equal, or which ``broken`` names."""
     found = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b or i == broken), None)

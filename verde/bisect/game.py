@@ -28,7 +28,7 @@ from eth_utils.crypto import keccak
 
 from protocol.ids import ContentId
 from protocol.merkle import verify
-from verde.bisect.errors import BadOpening, TooEarly, TooLate, Unfit, WrongTurn
+from verde.bisect.errors import BadOpening, NothingShown, SearchBegun, TooEarly, TooLate, Unfit, WrongTurn
 from verde.bisect.moves import (
     Leaf,
     Move,
@@ -53,7 +53,7 @@ from verde.bisect.openings import (
 )
 from verde.commit import Opening
 from verde.numerics.oracle.rounding import NotANumber
-from verde.program.kinds import PART
+from verde.program.kinds import PART, Kind
 from verde.program.leaf import SOURCES, evaluate, finish, fold
 from verde.program.node import Node
 from verde.program.program import STEP_LINE, key_of, program_root
@@ -306,20 +306,29 @@ def _is_right(game: Dispute, node: Node, move: Leaf) -> bool:
         terms = game.terms
         return word_of_source(node, game.element, move.source, terms.state_before, terms.data_root) == game.claimed
     inputs = Inputs(node, game.trace_root, game.num_nodes, move.inputs)
+    try:
+        found, said = _computed(game, node, move, inputs)
+    except NotANumber:
+        if node.kind != Kind.GATHER:  # what it would gather from does not exist, so that nothing of it is read
+            inputs.close()
+        raise
+    inputs.close()
+    return found == said
+
+
+def _computed(game: Dispute, node: Node, move: Leaf, inputs: Inputs) -> tuple[int, int]:
+    """What comes out, and what the defender said."""
     if not game.parts:
-        found, said = evaluate(node, game.element, inputs.read), game.claimed
-    elif 0 <= move.part < len(game.parts):
+        return evaluate(node, game.element, inputs.read), game.claimed
+    if 0 <= move.part < len(game.parts):
         part = game.ranges[move.part]
         if len(part) > PART:
             raise Unfit(f"part {move.part} has more than {PART} terms")
         before = game.parts[move.part - 1] if move.part else game.before
-        found, said = fold(node, game.element, part, before, inputs.read), game.parts[move.part]
-    elif move.part == len(game.parts) and game.after is None:
-        found, said = finish(node, game.element, game.parts[-1], inputs.read), game.claimed
-    else:
-        raise Unfit(f"there is no part {move.part}")
-    inputs.close()
-    return found == said
+        return fold(node, game.element, part, before, inputs.read), game.parts[move.part]
+    if move.part == len(game.parts) and game.after is None:
+        return finish(node, game.element, game.parts[-1], inputs.read), game.claimed
+    raise Unfit(f"there is no part {move.part}")
 
 
 def _show_result(game: Dispute, move: ShowResult) -> Dispute:
@@ -340,7 +349,7 @@ def _show_result(game: Dispute, move: ShowResult) -> Dispute:
     else:
         raise BadOpening("the claim is shown against something that the game is not about")
     if traced == claimed or (after is None and claimed == NO_CLAIM):
-        raise BadOpening("the result is what was claimed")
+        raise NothingShown("the result is what was claimed")
     return _won(game, Side.CHALLENGER)
 
 
@@ -352,13 +361,13 @@ def _show_step(game: Dispute, move: ShowStep) -> Dispute:
         raise BadOpening(f"the program does not make {move.num_updates} updates")
     before = step_of_state(game.terms.state_before, move.before)
     if step_of_state(game.terms.state_after, move.after) == before + move.num_updates:
-        raise BadOpening("the step count is what it should be")
+        raise NothingShown("the step count is what it should be")
     return _won(game, Side.CHALLENGER)
 
 
 def _before_the_search(game: Dispute) -> None:
     if game.node is not None or game.level != depth_of(game.num_nodes):
-        raise WrongTurn("what a trace ends in is compared before the search begins")
+        raise SearchBegun("what a trace ends in is compared before the search begins")
 
 
 def _node(game: Dispute) -> Node:

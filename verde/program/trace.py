@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from eth_utils.crypto import keccak
@@ -94,20 +94,12 @@ class Trace:
         Where a result is no number the run ends, and the trace is ``broken`` there. Otherwise raises as
         ``verde.program.execute.compute``.
         """
-
-        def recall(numbers: frozenset[int]) -> dict[int, Array]:
-            return {n: value for n, value in run(program, sources, max(numbers) + 1) if n in numbers}
-
-        roots: list[bytes] = []
-        try:
-            for _, value in run(program, sources):
-                roots.append(tensor_tree(value).root)
-        except NumericsError:
-            return cls._ended(program, roots, recall)
-        return cls(program, roots, recall)
+        trace = Tracing(program, sources).go_on()
+        assert trace is not None
+        return trace
 
     @classmethod
-    def _ended(cls, program: Program, roots: list[bytes], recall: Recall) -> Trace:
+    def ended(cls, program: Program, roots: list[bytes], recall: Recall) -> Trace:
         """The trace of a run that ends at the node after ``roots``."""
         number, node = len(roots), program.nodes[len(roots)]
         missing = [MISSING] * (len(program.nodes) - number)
@@ -208,3 +200,49 @@ class Trace:
 def _words(values: Array, type_: Type, first: int, count: int) -> tuple[int, ...]:
     part = np.ascontiguousarray(values).reshape(-1)[first : first + count]
     return words_of(part.astype(part.dtype.newbyteorder("<")).tobytes(), type_)
+
+
+class Tracing:
+    """A run that can be interrupted. ``store``: where outputs are put by number; ``None``: nowhere, so that a trace
+    computes again what it is asked for."""
+
+    def __init__(self, program: Program, sources: Sources, store: Store | None = None) -> None:
+        self._program, self._sources, self._store = program, sources, store
+        self._roots: list[bytes] = []
+        self._running = run(program, sources)
+
+    def go_on(self, stop: Callable[[], bool] = lambda: False) -> Trace | None:
+        """Compute until ``stop()``, which is asked after every node; the trace once it is complete, else ``None``.
+
+        See ``Trace.of_run``.
+        """
+        program, sources = self._program, self._sources
+
+        def again(numbers: frozenset[int]) -> dict[int, Array]:
+            return {n: value for n, value in run(program, sources, max(numbers) + 1) if n in numbers}
+
+        try:
+            for number, value in self._running:
+                self._roots.append(tensor_tree(value).root)
+                if self._store is not None and not self._store.put(number, value):
+                    self._store = None
+                if stop():
+                    return None
+        except NumericsError:
+            return Trace.ended(program, self._roots, again)
+        store = self._store
+        if store is None:
+            return Trace(program, self._roots, again)
+        return Trace(program, self._roots, lambda numbers: {number: store.get(number) for number in numbers})
+
+
+class Store(Protocol):
+    """Keeps outputs."""
+
+    def put(self, number: int, value: Array) -> bool:
+        """Whether there was room for it; if not, nothing needs to be kept any more."""
+        ...
+
+    def get(self, number: int) -> Array:
+        """An output that was put here."""
+        ...

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.24;
 
 import {Contributions} from "../Contributions.sol";
+import {DisputeGame} from "../DisputeGame.sol";
 import {Equivocation} from "../Equivocation.sol";
 import {PeerRegistry} from "../PeerRegistry.sol";
 import {Reputation} from "../Reputation.sol";
@@ -11,6 +12,7 @@ import {RunContracts, Rules, Signature, WEI_PER_MICRO} from "../RunTypes.sol";
 import {Settlement} from "../Settlement.sol";
 import {StakeVault} from "../StakeVault.sol";
 import {SwarmBase} from "../SwarmBase.sol";
+import {SwarmCourts} from "../SwarmCourts.sol";
 import {SwarmDeployment} from "../SwarmDeployment.sol";
 import {SwarmToken} from "../SwarmToken.sol";
 
@@ -68,13 +70,14 @@ abstract contract Bench {
     StakeVault internal vault;
     Reputation internal reputation;
     Equivocation internal equivocation;
+    DisputeGame internal disputes;
 
     function setUp() public virtual {
         vm.roll(100);
         vm.warp(1_800_000_000);
         vm.prevrandao(bytes32(uint256(1)));
         SwarmBase base = new SwarmBase(address(this), SUPPLY_WEI);
-        SwarmDeployment deployment = new SwarmDeployment(base);
+        SwarmDeployment deployment = new SwarmDeployment(base, new SwarmCourts(base));
         registry = deployment.REGISTRY();
         token = deployment.TOKEN();
         factory = deployment.FACTORY();
@@ -97,7 +100,10 @@ abstract contract Bench {
             barredRounds: 5,
             minStakeMicro: 10 * CREDIT,
             bondMicro: 50 * CREDIT,
-            roundEmissionMicro: 100 * CREDIT
+            roundEmissionMicro: 100 * CREDIT,
+            traceS: 300,
+            moveS: 100,
+            disputeBondMicro: 5 * CREDIT
         });
     }
 
@@ -112,6 +118,7 @@ abstract contract Bench {
         vault = StakeVault(run.vault);
         reputation = Reputation(run.reputation);
         equivocation = Equivocation(run.equivocation);
+        disputes = DisputeGame(run.disputes);
     }
 
     function _player(uint256 number) internal returns (Player memory player) {

@@ -266,15 +266,15 @@ def script(me: int, num_peers: int, num_rounds: int, *, degraded: bool = False) 
 def disputes(round: int, me: int, peers: list[int], opened: float, *, degraded: bool) -> Iterator[Step]:
     """The first peer challenges a stranger in round 9; in a bad last round somebody challenges the first peer."""
     if round == 9:
-        role = "challenger" if me == 0 else "onlooker"
+        side = "challenger" if me == 0 else ""
         yield from quarrel.game(
-            7, 8, peer_id(77), content("c", 77, 8), role=role, num_moves=len(quarrel.MOVES), at=opened + 8, step_s=1.3
+            7, 8, peer_id(77), content("c", 77, 8), side=side, num_moves=len(quarrel.MOVES), at=opened + 8, step_s=1.3
         )
     if degraded:
-        role = "defender" if me == 0 else "onlooker"
+        side = "defender" if me == 0 else ""
         yield from quarrel.game(
-            9, round - 1, peer_id(0), content("c", 0, round - 1), role=role, num_moves=6, at=opened + 12, step_s=0.5,
-            subject="draw 3",
+            9, round - 1, peer_id(0), content("c", 0, round - 1), side=side, num_moves=6, at=opened + 12, step_s=0.5,
+            subject="rollout 3",
         )  # fmt: skip
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from protocol import events as e
-from swarm.observe import fold_disputes, schema
-from swarm.observe.disputes import disputes
+from swarm.observe import schema
+from swarm.observe.disputes import games_of
 from swarm.observe.eventlog import EventLog
 from swarm.observe.known import PATIENCE_S, patience_s, peer_detail
 from swarm.observe.rollouts import rollouts
@@ -47,27 +47,15 @@ def test_a_critique_names_the_answer_that_it_picks(tmp_path, text, picks):
     assert (question.critiques[0].picks, question.answers[0].picks) == (picks, "")
 
 
-def test_disputes_still_played_come_first_and_tell_whose_turn_it_is(stores):
-    running, decided = disputes(stores.peers["peer-1"])
-    assert (running.game, running.role, running.turn_of, running.winner) == ("9", "defender", "defender", "")
-    assert (decided.game, decided.role, decided.turn_of, decided.winner) == ("7", "challenger", "", "challenger")
-    assert [(move.turn, move.first, move.count) for move in decided.moves[:4]] == [
-        (1, 0, quarrel.NUM_NODES), (2, 1280, 128), (3, 1280, 128), (4, 1337, 1),
+def test_disputes_still_played_come_first(stores):
+    running, decided = games_of(stores.peers["peer-1"])
+    assert (running.game, running.side, running.phase) == (quarrel.game_id(9), "defender", "chunk")
+    assert (decided.game, decided.side, decided.phase) == (quarrel.game_id(7), "challenger", "over")
+    assert [(move.number, move.first, move.count) for move in decided.moves[:3]] == [
+        (1, 0, quarrel.NUM_NODES), (2, 1280, 128), (3, 1280, 128),
     ]  # fmt: skip
     assert decided.slashed_micro == 100_000_000
-    assert disputes(stores.peers["peer-2"])[0].role == "onlooker"
-
-
-def test_old_disputes_give_way_before_those_still_played(tmp_path, monkeypatch):
-    monkeypatch.setattr(fold_disputes, "NUM_DISPUTES_KEPT", 3)
-    with EventLog(tmp_path / "peers" / "a" / "events.jsonl", now=iter(range(10**6)).__next__) as log:
-        for number, num_moves in ((1, 2), (2, 10), (3, 10), (4, 10), (5, 10)):
-            for _, event in quarrel.game(number, 1, peer_id(1), content(1), role="onlooker", num_moves=num_moves, at=0):
-                log.append(event)
-    with Stores(tmp_path) as found:
-        assert [game.game for game in disputes(found.peers["a"])] == ["1", "5", "4"]
-        (num,) = found.peers["a"].rows("SELECT count(DISTINCT game) FROM dispute_moves")[0]
-        assert num == 3
+    assert games_of(stores.peers["peer-2"])[0].side == ""
 
 
 def test_the_wallet_tells_stake_transactions_and_what_is_awaited(stores):

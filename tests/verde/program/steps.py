@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from swarm.grpo.loss import loss_rules
-from swarm.grpo.step import Sample, _micro_batches, shares
+from swarm.grpo.step import Sample, micro_batches, shares
 from swarm.policy.exact import ExactEngine
-from swarm.policy.packing import _lay_out
+from swarm.policy.packing import lay_out
 from verde.numerics.adamw import binary32
 from verde.program.program import Sources
 from verde.program.shape import Architecture, DrawShape, LearnRates, PassShape, StepShape, architecture
@@ -57,8 +57,8 @@ def step_of(engine: ExactEngine, samples: list[Sample], seed: int) -> tuple[Step
     shape = []
     for u, share in enumerate(shares(samples, engine._rules.num_updates, seed)):
         passes = []
-        for m, batch in enumerate(_micro_batches(share, loss, engine._tokens_per_pass)):
-            layout = _lay_out(batch.samples, share_prompts=True)
+        for m, batch in enumerate(micro_batches(share, loss, engine._tokens_per_pass)):
+            layout = lay_out(batch.samples, share_prompts=True)
             names = ("ids_RL", "position_RL", "segment_RL", "row_N", "source_N", "token_N", "sample_N")
             for name in names:
                 short = name.split("_")[0]

@@ -1,4 +1,4 @@
-"""Why this module exists: all events share one form, whichever module tells what they mean."""
+"""Why this module exists: all events are one kind of thing, whichever module they stand in."""
 
 from __future__ import annotations
 

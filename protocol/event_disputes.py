@@ -1,0 +1,79 @@
+"""Why this module exists: what a peer tells of disputes on the chain, its own and those that it sees.
+
+They are events like those of ``protocol.events``.
+"""
+
+from __future__ import annotations
+
+from protocol.event import Event
+from protocol.ids import Address, ContentId, PeerId
+
+
+class DisputeOpened(Event, frozen=True):
+    """A game about ``peer``'s contribution of ``round`` was opened on the chain.
+
+    ``subject``: what of it, in words. ``side``: which one this peer plays, ``defender`` or ``challenger``; empty: it
+    looks on. ``deadline_at``: until when the defender may commit to a trace. ``bond_micro``: what the challenger risks,
+    ``stake_micro``: what the accused does.
+    """
+
+    game: ContentId
+    round: int
+    peer: PeerId
+    content: ContentId
+    subject: str
+    challenger: Address
+    defender: Address
+    side: str
+    deadline_at: float
+    bond_micro: int = 0
+    stake_micro: int = 0
+
+
+class DisputeMove(Event, frozen=True):
+    """Move ``number`` (from 1) of a game was made by ``side``.
+
+    ``name``: its kind, ``what`` it says in words; ``phase``: what is waited for from now on. Of ``total`` things called
+    ``searched`` (``nodes``, ``elements``, ``terms``) ``count`` are still in question, from ``first`` on.
+    """
+
+    game: ContentId
+    number: int
+    side: str
+    name: str
+    what: str
+    phase: str
+    searched: str
+    first: int
+    count: int
+    total: int
+    deadline_at: float
+    gas: int
+    transaction: str
+
+
+class DisputeDecided(Event, frozen=True):
+    """A game is over. ``winner``: ``challenger`` when the contribution is proven false, else ``defender``; ``why`` in
+    words; ``by_clock``: the other side let a deadline pass. ``gas``: of all its moves. ``slashed_micro``: what the
+    accused peer lost by it."""
+
+    game: ContentId
+    round: int
+    peer: PeerId
+    content: ContentId
+    winner: str
+    why: str
+    by_clock: bool
+    num_moves: int
+    gas: int
+    slashed_micro: int
+    side: str
+
+
+class DisputeNotPossible(Event, frozen=True):
+    """This peer found a contribution to be false and does not, or cannot, take it before the contract."""
+
+    round: int
+    peer: PeerId
+    content: ContentId
+    why: str

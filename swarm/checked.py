@@ -1,0 +1,44 @@
+"""Why this module exists: what was recomputed here is another thing than what somebody sent: it has its own type."""
+
+from __future__ import annotations
+
+import msgspec
+
+from protocol.ids import ContentId
+from protocol.messages import BatchHeader, Contribution, Envelope, RolloutBatch
+from swarm.game.rescore import Scores, scores_milli
+
+
+class CheckedBatch(msgspec.Struct, frozen=True):
+    """A batch that was recomputed here: its content id, what it holds, and its scores, question by question."""
+
+    content: ContentId
+    header: BatchHeader
+    batch: RolloutBatch
+    scores: Scores
+    arrived_at: float
+    took_s: float
+
+    @property
+    def scores_milli(self) -> tuple[int, ...]:
+        return scores_milli(self.scores)
+
+    @property
+    def mean_score_milli(self) -> int:
+        """Mean stage score of its rollouts, rounded down."""
+        return sum(self.scores_milli) // len(self.scores_milli)
+
+    @property
+    def correct_milli(self) -> int:
+        """Share of right rollouts, in thousandths, rounded down."""
+        flags = [score.correct for row in self.scores for score in row]
+        return 1000 * sum(flags) // len(flags)
+
+
+class CheckedContribution(msgspec.Struct, frozen=True):
+    """A contribution whose every claim was recomputed here."""
+
+    content: ContentId
+    contribution: Contribution
+    arrived_at: float
+    envelope: Envelope

@@ -1,0 +1,7 @@
+"""Why this package exists: a lie that was found is taken before the contract, and an honest peer defends itself.
+
+dossier   a contribution with all that a game about it may need       archive   dossiers and states, on disk
+hand      what one side holds: a trace, and what it starts from       plan      what is to be done next; pure
+player    the task that looks at the chain and plays                  telling   games as events for every display
+words     games in words
+"""
