@@ -15,13 +15,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from protocol.errors import ConfigError
 from protocol.ids import ContentId
 from protocol.run import AuditRules, EconomyRules, GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
-from swarm.home import Home, write_atomically
+from swarm.home import Home
 from swarm.layers import Layers, read_layers
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -192,10 +191,10 @@ class EconomySettings(Section):
     """What late work earns of its pay, in thousandths."""
     unreplayable_share_milli: Count = Field(150, ge=0, le=1000)
     """What work earns of its pay that nobody can do again bit for bit (engine: native), in thousandths."""
-    trace_s: Count = Field(7200, ge=1, le=604_800)
-    """How long an accused peer has to do its step again, node by node, and to commit to what came out."""
-    move_s: Count = Field(900, ge=1, le=604_800)
-    """How long each later move of a dispute may take."""
+    trace_s: Count = Field(21_600, ge=1, le=604_800)
+    """How long an accused peer has to do its step again, node by node (some ten times a step), and to commit to it."""
+    move_s: Count = Field(3600, ge=1, le=604_800)
+    """How long each later move of a dispute may take, some of which need the step done again up to a node."""
     dispute_bond_micro: Count = Field(10_000_000, ge=1, le=2**53)
     """What opening a dispute risks; half of a lost one goes to the peer that was wrongly accused."""
 
@@ -385,19 +384,3 @@ def _checked(layers: Layers) -> Settings:
             "Nothing was started.",
             f"{known_keys().get(key, 'Correct the values of this section.')} See configs/README.md.",
         ) from error
-
-
-def save_resolved(settings: Settings) -> Path:
-    """Write the configuration in force to HOME/resolved.yaml, for people to read. RPC endpoints keep only their host,
-    because keys hide in the rest of such addresses; a password never enters the configuration at all."""
-    body = settings.model_dump(mode="json")
-    body["chain"]["rpc"] = [_without_key(address) for address in settings.chain.rpc]
-    path = Home(settings.home).resolved_file
-    write_atomically(path, yaml.safe_dump(body, sort_keys=False).encode(), mode=0o600)
-    return path
-
-
-def _without_key(address: str) -> str:
-    scheme, _, rest = address.partition("://")
-    host = rest.split("/")[0].split("?")[0].rpartition("@")[2]
-    return f"{scheme}://{host}" + ("/…" if rest != host else "")
