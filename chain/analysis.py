@@ -83,8 +83,9 @@ def findings() -> list[str]:
         _run([str(forge), "build", "--build-info", "--use", str(compiler)], folder, forge.parent)
         report = folder / "report.json"
         options = ["--ignore-compile", "--foundry-out-directory", "out", "--filter-paths", "node_modules"]
-        command = [str(slither.with_name("python")), str(slither), ".", *options, "--json", str(report)]
-        _run(command, folder, forge.parent, expected=report)
+        # Through its own Python: a script's first line names a path that an environment which was moved no longer has.
+        program = [str(slither.with_name("python")), str(slither)]
+        _run([*program, ".", *options, "--json", str(report)], folder, forge.parent, expected=report)
         found: list[dict[str, Any]] = json.loads(report.read_text())["results"]["detectors"]
     return sorted({_line(finding) for finding in found if finding["impact"] in ("High", "Medium")})
 

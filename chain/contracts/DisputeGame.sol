@@ -138,7 +138,8 @@ contract DisputeGame is Initializable {
     }
 
     /// @notice Accuse a peer of a contribution that its signed work does not lead to. Anybody may, once per contribution and
-    /// subject, having approved the bond to the vault, until the epoch that pays the round unlocks.
+    /// subject, having approved the bond to the vault, until the epoch that pays the round unlocks: the first of a later
+    /// round, because a round's work is credited by the results after it.
     /// @param contribution The record's bytes, as they were signed.
     /// @param work What their last 32 bytes are the hash of.
     function open(
@@ -154,7 +155,7 @@ contract DisputeGame is Initializable {
         game = keccak256(abi.encode(state.content, subject.index, msg.sender));
         if (_status[game].deadline != 0) revert DisputeExists(game);
         uint64 paidRound = SETTLEMENT.paidRound();
-        if (round <= paidRound) revert RoundPaid(round, paidRound);
+        if (round < paidRound) revert RoundPaid(round, paidRound);
         _requireWork(contribution, work);
         _requireSigned(peerKey, round, state.content, signature);
         state.peerKey = peerKey;

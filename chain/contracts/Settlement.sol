@@ -36,7 +36,7 @@ contract Settlement is Epochs {
     /// @notice The contract that holds back pay, and strikes it.
     address public DISPUTES;
 
-    /// @dev One slot. `struckRound`: a refuted contribution's round, 0: none; `forfeitedRound`: up to which round pay was
+    /// @dev One slot. `struckRound`: a refuted contribution's round, 0: none; `forfeitedRound`: of the epoch up to which pay was
     /// forfeited before; `holds`: open disputes about the peer.
     struct Pay {
         uint64 claimedMicro;
@@ -51,7 +51,7 @@ contract Settlement is Epochs {
     event RewardClaimed(bytes32 indexed peerKey, address indexed owner, uint256 amountMicro, uint256 cumulativeMicro);
     /// @notice The peer lost `amountMicro` of its pay; they are burned. `cumulativeMicro`: paid or forfeited so far.
     event PayForfeited(bytes32 indexed peerKey, uint256 amountMicro, uint256 cumulativeMicro);
-    /// @notice What the peer has not claimed up to an epoch that covers `round` is lost.
+    /// @notice What the peer has not claimed up to an epoch of a round after `round` is lost.
     event PayStruck(bytes32 indexed peerKey, uint64 round);
     /// @notice What was never credited went back to the creator.
     event BudgetReclaimed(address indexed creator, uint256 amountMicro);
@@ -129,11 +129,11 @@ contract Settlement is Epochs {
         --_pays[peerKey].holds;
     }
 
-    /// @notice A contribution of the peer to `round` was refuted: the next claim that covers the round forfeits what it would
-    /// have paid. Anybody may make it; pay of later epochs is claimed after that.
+    /// @notice A contribution of the peer to `round` was refuted: the next claim against an epoch of a later round, the first
+    /// that can credit it, forfeits what it would have paid. Anybody may make it; what comes after is paid as ever.
     function strike(bytes32 peerKey, uint64 round) external onlyDisputes {
         Pay storage pay = _pays[peerKey];
-        if (round <= pay.forfeitedRound || round <= pay.struckRound) return;
+        if (round < pay.forfeitedRound || round <= pay.struckRound) return;
         pay.struckRound = uint40(round);
         emit PayStruck(peerKey, round);
     }
@@ -143,7 +143,7 @@ contract Settlement is Epochs {
         _;
     }
 
-    /// @notice Up to which round work is paid, or can be; it cannot be disputed any more.
+    /// @notice Round of the newest epoch that is paid, or can be: work of earlier rounds cannot be disputed any more.
     function paidRound() external view returns (uint64) {
         (bool found, uint256 epoch) = latestClaimable();
         return found ? _epochs[epoch].round : 0;
@@ -185,6 +185,11 @@ contract Settlement is Epochs {
         return _pays[peerKey].claimedMicro;
     }
 
+    /// @notice Whether a dispute about the peer is open, so that `claimMany` passes over it.
+    function isHeld(bytes32 peerKey) external view returns (bool) {
+        return _pays[peerKey].holds != 0;
+    }
+
     /// @notice How many disputes about the peer are open, and the round of a refuted contribution whose pay is not forfeited
     /// yet (0: none).
     function pending(bytes32 peerKey) external view returns (uint256 holds, uint64 struckRound) {
@@ -223,7 +228,7 @@ contract Settlement is Epochs {
         address owner = REGISTRY.ownerOf(peerKey);
         if (owner == address(0)) revert PeerUnknown(peerKey);
         pay.claimedMicro = uint64(cumulativeMicro);
-        if (pay.struckRound != 0 && round >= pay.struckRound) {
+        if (pay.struckRound != 0 && round > pay.struckRound) {
             (pay.struckRound, pay.forfeitedRound) = (0, uint40(round));
             emit PayForfeited(peerKey, cumulativeMicro - claimed, cumulativeMicro);
             TOKEN.burn((cumulativeMicro - claimed) * WEI_PER_MICRO);

@@ -85,7 +85,7 @@ class Disputes:
         if game in self._games:
             refuse("DisputeExists", game=game)
         paid_round = self._escrow.paid_round
-        if intent.round <= paid_round:
+        if intent.round < paid_round:
             refuse("RoundPaid", round=intent.round, paidRound=paid_round)
         words = (intent.state_before, intent.state_after, intent.step_program, intent.step_data, intent.draws)
         work = hashlib.sha256(b"".join(map(bytes.fromhex, words))).digest()

@@ -87,7 +87,7 @@ class Escrow:
 
     @property
     def paid_round(self) -> int:
-        """Up to which round work is paid, so that it cannot be disputed any more."""
+        """Round of the newest epoch that can be paid: work of earlier rounds cannot be disputed any more."""
         claimable = self.epochs().claimable
         return claimable.round if claimable is not None else 0
 
@@ -162,7 +162,7 @@ class Escrow:
         if sum(self.claimed.values()) + micro - claimed > result.total_micro_credits:
             refuse("EscrowOverdrawn", reserveMicro=self._ground.budget_micro - result.total_micro_credits)
         struck = self._struck.get(intent.peer, 0)
-        if struck and result.round >= struck:
+        if struck and result.round > struck:
             self._forfeited[intent.peer] = result.round
             del self._struck[intent.peer]
             self.claimed[intent.peer] = micro
@@ -171,8 +171,8 @@ class Escrow:
         self._ground.pay(owner, micro - claimed)
 
     def strike(self, peer: PeerId, round: int) -> None:
-        """The next claim that covers ``round`` forfeits what it would have paid."""
-        if round > self._forfeited.get(peer, 0):
+        """The next claim against an epoch after ``round`` forfeits what it would have paid."""
+        if round >= self._forfeited.get(peer, 0):
             self._struck[peer] = max(self._struck.get(peer, 0), round)
 
     def _undecided(self, number: int, *, challenged: bool) -> tuple[_Epoch, int]:

@@ -6,7 +6,6 @@ Slow next to the engines, and only needed when two disagree. Values are dense ar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -118,7 +117,7 @@ _SOURCES: dict[Kind, Callable[[Node, Sources], Array]] = {
 def _pad(node: Node, values: Values) -> Array:
     access, (axis, begin, end) = node.inputs[0], node.attributes
     sizes = (*node.sizes[:axis], end - begin, *node.sizes[axis + 1 :])
-    inner = replace(access, start=access.start + begin * access.strides[axis])
+    inner = access._replace(start=access.start + begin * access.strides[axis])
     out = np.zeros(node.sizes, values[access.node].dtype)
     out[(slice(None),) * axis + (slice(begin, end),)] = view(values[access.node], inner, sizes)
     return out

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
 from eth_utils.crypto import keccak
 
@@ -20,8 +22,7 @@ MAX_RANK = 6
 MAX_ELEMENTS = 1 << 32
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(NamedTuple):
     """How an input is read: node ``node`` of ``elements``, from ``start``, by one stride per axis of the output."""
 
     node: int
@@ -61,13 +62,11 @@ class Node:
 
     def encoded(self) -> bytes:
         """The byte string."""
-        head = struct.pack(
-            ">BBBBHI", self.kind, self.type, len(self.sizes), len(self.inputs), len(self.attributes), self.length
-        )
-        body = [struct.pack(f">{len(self.sizes)}I", *self.sizes)]
-        body += [struct.pack(f">IIq{len(self.sizes)}i", a.node, a.elements, a.start, *a.strides) for a in self.inputs]
-        body.append(struct.pack(f">{len(self.attributes)}I", *self.attributes))
-        return head + b"".join(body)
+        rank, num_inputs, num_attributes = len(self.sizes), len(self.inputs), len(self.attributes)
+        words: list[int] = [self.kind, self.type, rank, num_inputs, num_attributes, self.length, *self.sizes]
+        for access in self.inputs:
+            words += (access.node, access.elements, access.start, *access.strides)
+        return _layout(rank, num_inputs, num_attributes).pack(*words, *self.attributes)
 
     def hash(self) -> bytes:
         """Keccak-256 of the byte string: the node's leaf in the program's tree."""
@@ -75,6 +74,11 @@ class Node:
 
 
 _HEAD = struct.calcsize(">BBBBHI")
+
+
+@cache
+def _layout(rank: int, num_inputs: int, num_attributes: int) -> struct.Struct:
+    return struct.Struct(f">BBBBHI{rank}I" + f"IIq{rank}i" * num_inputs + f"{num_attributes}I")
 
 
 def decode_node(raw: bytes) -> Node:

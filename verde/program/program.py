@@ -12,7 +12,7 @@ output is that of the tensor in the state after (``verde.commit``).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 from eth_utils.crypto import keccak
 
 from protocol.merkle import MerkleTree
+from verde.program.keccak import keccak_rows
 from verde.program.kinds import Type
 from verde.program.node import Node, check_node
 from verde.program.tree import Tree, tensor_tree
@@ -72,7 +73,7 @@ class Program:
     @cached_property
     def tree(self) -> Tree:
         """The tree over the nodes' hashes."""
-        return Tree(np.frombuffer(b"".join(node.hash() for node in self.nodes), np.uint8).reshape(-1, 32))
+        return Tree(node_hashes(self.nodes))
 
     @cached_property
     def outputs_tree(self) -> MerkleTree:
@@ -84,6 +85,20 @@ class Program:
     def root(self) -> bytes:
         """What the program is called: 32 bytes."""
         return program_root(len(self.nodes), self.tree.root, bytes.fromhex(self.outputs_tree.root))
+
+
+def node_hashes(nodes: Sequence[Node]) -> Array:
+    """uint8 [nodes, 32]: the hash of each node's byte string, those of one length at once."""
+    found = np.empty((len(nodes), 32), np.uint8)
+    by_length: dict[int, tuple[list[int], list[bytes]]] = {}
+    for number, node in enumerate(nodes):
+        raw = node.encoded()
+        numbers, rows = by_length.setdefault(len(raw), ([], []))
+        numbers.append(number)
+        rows.append(raw)
+    for length, (numbers, rows) in by_length.items():
+        found[numbers] = keccak_rows(np.frombuffer(b"".join(rows), np.uint8).reshape(-1, length))
+    return found
 
 
 def program_root(num_nodes: int, nodes_root: bytes, outputs_root: bytes) -> bytes:

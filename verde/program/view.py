@@ -6,13 +6,12 @@ A ``View`` is an output of a node (or part of it) with sizes and strides of its 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from verde.program.kinds import Type
 
 
-@dataclass(frozen=True)
-class View:
+class View(NamedTuple):
     """Elements of node ``node`` of type ``type``: sizes, strides in elements, and the first element."""
 
     node: int
@@ -27,7 +26,7 @@ class View:
 
     def permute(self, *axes: int) -> View:
         """Axes in another order."""
-        return replace(self, sizes=tuple(self.sizes[a] for a in axes), strides=tuple(self.strides[a] for a in axes))
+        return self._replace(sizes=tuple(self.sizes[a] for a in axes), strides=tuple(self.strides[a] for a in axes))
 
     def transpose(self) -> View:
         """The last two axes swapped."""
@@ -37,8 +36,7 @@ class View:
     def insert(self, axis: int) -> View:
         """A new axis of one, at ``axis`` of the result."""
         axis = axis % (len(self.sizes) + 1)
-        return replace(
-            self,
+        return self._replace(
             sizes=(*self.sizes[:axis], 1, *self.sizes[axis:]),
             strides=(*self.strides[:axis], 0, *self.strides[axis:]),
         )
@@ -47,13 +45,13 @@ class View:
         """``size`` positions of an axis, from ``begin`` on."""
         axis = axis % len(self.sizes)
         sizes = (*self.sizes[:axis], size, *self.sizes[axis + 1 :])
-        return replace(self, sizes=sizes, start=self.start + begin * self.strides[axis])
+        return self._replace(sizes=sizes, start=self.start + begin * self.strides[axis])
 
     def reverse(self, axis: int) -> View:
         """An axis backwards."""
         axis = axis % len(self.sizes)
         strides = (*self.strides[:axis], -self.strides[axis], *self.strides[axis + 1 :])
-        return replace(self, strides=strides, start=self.start + (self.sizes[axis] - 1) * self.strides[axis])
+        return self._replace(strides=strides, start=self.start + (self.sizes[axis] - 1) * self.strides[axis])
 
     def split(self, axis: int, outer: int) -> View:
         """One axis as two: ``outer`` times the rest."""
@@ -64,7 +62,7 @@ class View:
         sizes = (*self.sizes[:axis], outer, inner, *self.sizes[axis + 1 :])
         stride = self.strides[axis]
         strides = (*self.strides[:axis], inner * stride, stride, *self.strides[axis + 1 :])
-        return replace(self, sizes=sizes, strides=strides)
+        return self._replace(sizes=sizes, strides=strides)
 
     def merge(self, axis: int) -> View:
         """Axes ``axis`` and ``axis + 1`` as one. Raises ``ValueError`` where memory does not allow it."""
@@ -73,21 +71,23 @@ class View:
         if inner != 1 and outer != 1 and far != inner * near:
             raise ValueError(f"axes {axis} and {axis + 1} of {self.sizes} with strides {self.strides} are not one")
         stride = near if inner != 1 else far
-        return replace(
-            self,
+        return self._replace(
             sizes=(*self.sizes[:axis], outer * inner, *self.sizes[axis + 2 :]),
             strides=(*self.strides[:axis], stride, *self.strides[axis + 2 :]),
         )
 
     def expand(self, sizes: tuple[int, ...]) -> View:
         """Broadcast to ``sizes``. Raises ``ValueError`` where an axis is neither 1 nor that size."""
-        missing = len(sizes) - len(self.sizes)
-        own, strides = (1,) * missing + self.sizes, (0,) * missing + self.strides
-        if missing < 0 or any(one not in (1, size) for one, size in zip(own, sizes, strict=True)):
+        missing, strides = len(sizes) - len(self.sizes), []
+        for axis, size in enumerate(sizes):
+            own = self.sizes[axis - missing] if axis >= missing else 1
+            if own not in (1, size):
+                missing = -1
+                break
+            strides.append(0 if own == 1 else self.strides[axis - missing])
+        if missing < 0:
             raise ValueError(f"{self.sizes} does not broadcast to {sizes}")
-        return replace(
-            self, sizes=sizes, strides=tuple(0 if one == 1 else s for one, s in zip(own, strides, strict=True))
-        )
+        return View(self.node, self.type, sizes, tuple(strides), self.start)
 
 
 def dense_strides(sizes: tuple[int, ...]) -> tuple[int, ...]:
@@ -101,6 +101,9 @@ def dense_strides(sizes: tuple[int, ...]) -> tuple[int, ...]:
 
 def broadcast(*sizes: tuple[int, ...]) -> tuple[int, ...]:
     """The sizes that all of these broadcast to."""
+    first = sizes[0]
+    if all(one == first for one in sizes):
+        return first
     rank = max(map(len, sizes))
     padded = [(1,) * (rank - len(one)) + one for one in sizes]
     return tuple(max(axis) for axis in zip(*padded, strict=True))

@@ -269,13 +269,21 @@ contract GamesTest is GameBench {
         uint256[] memory lines = _lines(3, CREDIT);
         _settle(players, lines);
         _settle(players, lines);
-        settlement.openEpoch();
-        _pass(1500);
+        settlement.openEpoch(); // of round 2
         Work memory work = _work(); // hashing is a call, too: all of it is done before the one that must fail
         bytes memory contribution = _contribution(1, work);
         Signature memory signature = _signature(players[0], 1, contribution);
+        bytes memory later = _contribution(2, work);
+        Signature memory laterSignature = _signature(players[0], 2, later);
+        _pass(1499);
+        _open(players[1], 3, FINDER, true);
+        _pass(1);
         _refused(DisputeGame.RoundPaid.selector);
         disputes.open(players[0].peerKey, 1, contribution, signature, work, _wholeStep());
+        vm.startPrank(FINDER);
+        token.approve(address(vault), 5 ether);
+        disputes.open(players[0].peerKey, 2, later, laterSignature, work, _wholeStep());
+        vm.stopPrank();
     }
 
     function test_stakeThatWasLeavingStaysUntilTheGameIsDecided() public {

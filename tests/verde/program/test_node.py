@@ -85,7 +85,7 @@ def access(kind, which, **changes):
         if node.kind != kind:
             return None
         inputs = list(node.inputs)
-        inputs[which] = dataclasses.replace(inputs[which], **changes)
+        inputs[which] = inputs[which]._replace(**changes)
         return dataclasses.replace(node, inputs=tuple(inputs))
 
     return change
