@@ -6,6 +6,7 @@ peer wants done is an *intent* (``chain.intents``): written to disk before it is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -18,6 +19,8 @@ from chain.intents import (
     Affirm,
     Challenge,
     Claim,
+    ClaimLine,
+    ClaimMany,
     Enrol,
     Include,
     Intent,
@@ -52,6 +55,8 @@ __all__ = [
     "Chain",
     "Challenge",
     "Claim",
+    "ClaimLine",
+    "ClaimMany",
     "ClockView",
     "Contracts",
     "Cost",
@@ -236,6 +241,10 @@ class Chain(Protocol):
 
     async def peer(self, peer: PeerId) -> PeerRecord | None:
         """The contracts' entry, or ``None`` when nobody registered that peer id."""
+        ...
+
+    async def claimed(self, peers: Sequence[PeerId]) -> tuple[int, ...]:
+        """What each of ``peers`` was paid so far, in millionths of a token, all read at one block."""
         ...
 
     async def balance(self, address: Address) -> Balance:

@@ -13,6 +13,7 @@ from chain.base import (
     Affirm,
     Challenge,
     Claim,
+    ClaimMany,
     Contracts,
     Enrol,
     EpochState,
@@ -84,6 +85,9 @@ async def is_done(reader: Reader, at: Contracts, wallet: Address, intent: Intent
         case Claim(peer=peer, line=line):
             view = function("Settlement", "claimedMicro")
             return bool(await reader.read(at.settlement, view, peer_key(peer)) >= micro_of(line))
+        case ClaimMany(lines=lines):
+            claimed = await reader.claimed([one.peer for one in lines])
+            return all(paid >= micro_of(one.line) for paid, one in zip(claimed, lines, strict=True))
         case Challenge(epoch=epoch):
             return await _epoch_is(reader, epoch, EpochState.CHALLENGED, EpochState.FINAL, EpochState.VOID)
         case Affirm(epoch=epoch):

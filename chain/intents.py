@@ -200,6 +200,24 @@ class Claim(msgspec.Struct, frozen=True, tag=True):
     proof: tuple[ContentId, ...]
 
 
+class ClaimLine(msgspec.Struct, frozen=True):
+    """A peer's ``line`` in the table that an epoch pays, with its ``proof``."""
+
+    peer: PeerId
+    line: int
+    proof: tuple[ContentId, ...]
+
+
+class ClaimMany(msgspec.Struct, frozen=True, tag=True):
+    """``Claim`` for several peers in one transaction, which costs less than half of what one by one does. Anybody may.
+
+    Who was paid already is passed over. Done when each of them is paid as much as its line says.
+    """
+
+    epoch: int
+    lines: tuple[ClaimLine, ...]
+
+
 Intent = (
     Register
     | Rotate
@@ -221,4 +239,5 @@ Intent = (
     | Affirm
     | VoidEpoch
     | Claim
+    | ClaimMany
 )

@@ -6,7 +6,7 @@ is open and are read once. An answer that is not what the contract returns means
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from eth_abi.exceptions import DecodingError
@@ -124,6 +124,13 @@ class Reader:
             weight=weight,
             nonce=nonce,
         )
+
+    async def claimed(self, peers: Sequence[PeerId]) -> tuple[int, ...]:
+        view = function("Settlement", "claimedOf")
+        found = await self.read(self._contracts.settlement, view, [peer_key(peer) for peer in peers])
+        if len(found) != len(peers):
+            raise foreign_contract(self._contracts.settlement)
+        return tuple(found)
 
     async def balance(self, account: Address) -> Balance:
         gas_wei, token_wei = await gather(

@@ -14,7 +14,7 @@ Key = tuple[str, int, str]
 """What an intent is about: its kind, its round, epoch or number (0 where it has none) and peer. A newer one about the
 same replaces it."""
 
-CUMULATIVE = frozenset({"Claim", "RecordReputation"})
+CUMULATIVE = frozenset({"Claim", "ClaimMany", "RecordReputation"})
 """Kinds of which the newest says everything: whatever epoch it names, it replaces the older ones of its peer."""
 
 OBSTACLES = frozenset(

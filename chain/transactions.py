@@ -17,6 +17,7 @@ from chain.base import (
     Affirm,
     Challenge,
     Claim,
+    ClaimMany,
     Contracts,
     Enrol,
     Include,
@@ -95,6 +96,9 @@ def transaction(at: Contracts, intent: Intent) -> Call:
             return at.settlement, _data("Settlement", "voidEpoch", epoch)
         case Claim(peer=peer, line=line, epoch=epoch, proof=siblings):
             return at.settlement, _data("Settlement", "claim", peer_key(peer), line, epoch, _nodes(siblings))
+        case ClaimMany(epoch=epoch, lines=lines):
+            rows = [(peer_key(one.peer), one.line, _nodes(one.proof)) for one in lines]
+            return at.settlement, _data("Settlement", "claimMany", epoch, rows)
         case Accuse():
             return at.equivocation, _accuse_data(intent)
     raise TypeError(f"Not an intent: {intent!r}")

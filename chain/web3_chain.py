@@ -104,6 +104,9 @@ class Web3Chain:
     async def peer(self, peer: PeerId) -> PeerRecord | None:
         return await self._reader.peer(peer)
 
+    async def claimed(self, peers: Sequence[PeerId]) -> tuple[int, ...]:
+        return await self._reader.claimed(peers)
+
     async def balance(self, address: Address) -> Balance:
         return await self._reader.balance(address)
 

@@ -283,7 +283,9 @@ class CreditsChanged(Event, frozen=True):
 
 
 class Claimed(Event, frozen=True):
-    """Tokens arrived in the wallet. ``amount_wei`` of this claim; ``balance_wei`` of the wallet afterwards."""
+    """Tokens arrived in the wallet. ``amount_wei`` of this claim; ``balance_wei`` of the wallet afterwards.
+
+    ``transaction`` is empty when another peer sent the claim."""
 
     amount_wei: int
     balance_wei: int

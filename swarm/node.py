@@ -89,12 +89,11 @@ class Node:
         self._troubles = troubles
         self._exam = exam
         self._eval_every = eval_every
-        self._claim_every = claim_every
         self._set_members = set_members
         self._book = LedgerBook(bench.run, bench.journal, bench.transport)
         self._epochs = EpochWatch(bench, chain, settler, troubles)
         self._membership = Membership(bench, chain, settler, self._book, troubles)
-        self._payday = Payday(bench, chain, settler, self._book, troubles)
+        self._payday = Payday(bench, chain, settler, self._book, troubles, claim_every=claim_every)
         self._archive: dict[int, Inbox] = {}
         self._played = 0
 
@@ -104,11 +103,12 @@ class Node:
 
         Raises ``IdentityError``, ``ChainError`` or ``ConfigError`` when this peer cannot take part at all.
         """
-        watching = asyncio.ensure_future(self._epochs.watch())
+        watching = [asyncio.ensure_future(one.watch()) for one in (self._epochs, self._payday)]
         try:
             await self._live(num_rounds, first_round)
         finally:
-            watching.cancel()
+            for task in watching:
+                task.cancel()
 
     async def _live(self, num_rounds: int | None, first_round: int | None) -> None:
         await register(self._bench, self._chain)
@@ -129,8 +129,6 @@ class Node:
                 continue
             last = view.round
             self._played += 1
-            if self._claim_every and self._played % self._claim_every == 0 and not is_final:
-                await self._payday.claim()
         await self._close_out(last)
         await self._settler.drain(timeout_s=20.0)
         await self._payday.claim_last()

@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable
 
-from chain.base import Chain, Claim, Epoch, Intent, Receipt, Settle
+from chain.base import Chain, Claim, ClaimMany, Epoch, Intent, Receipt, Settle
 from protocol.errors import ChainError, ChainUnreachable
 from protocol.events import Claimed, TransactionSent
 from protocol.ids import Address, PeerId
@@ -88,6 +88,19 @@ class Settler:
             return
         self._tell(intent, receipt)
 
+    async def deliver(self, intent: Intent) -> None:
+        """Write ``intent`` down, and send what is due. What is not mined now stays on disk and is sent again."""
+        self._outbox.put(intent)
+        await self.flush()
+
+    def is_waiting(self, intent: Intent) -> bool:
+        """Whether ``intent`` is still to be sent."""
+        return intent in self._outbox.unsent
+
+    def tell_paid(self, amount_wei: int, balance_wei: int, *, by_me: bool) -> None:
+        """Tokens arrived, by the last claim of this peer or by one that another peer sent."""
+        self._events.append(Claimed(amount_wei, balance_wei, self._last_claim if by_me else ""))
+
     async def claim(self, peer: PeerId, paid_by: Callable[[Epoch], CreditTable | None]) -> int:
         """Claim everything that is unlocked and unpaid; returns the amount in wei (0: nothing was due, the table is not
         here, or the chain is away). ``paid_by``: the credit table that an epoch pays."""
@@ -117,7 +130,7 @@ class Settler:
     def _tell(self, intent: Intent, receipt: Receipt) -> None:
         if not receipt.transaction:
             return
-        if isinstance(intent, Claim):
+        if isinstance(intent, Claim | ClaimMany):
             self._last_claim = receipt.transaction
         round_number = intent.result.round if isinstance(intent, Settle) else getattr(intent, "round", 0)
         purpose = re.sub(r"(?<!^)(?=[A-Z])", " ", type(intent).__name__).lower()

@@ -148,6 +148,14 @@ contract Settlement is Epochs {
         return _claimedMicro[peerKey];
     }
 
+    /// @notice `claimedMicro` of several peers.
+    function claimedOf(bytes32[] calldata peerKeys) external view returns (uint256[] memory claimed) {
+        claimed = new uint256[](peerKeys.length);
+        for (uint256 i = 0; i < peerKeys.length; ++i) {
+            claimed[i] = _claimedMicro[peerKeys[i]];
+        }
+    }
+
     /// @notice What the run was given, in millionths of a credit, when it ends (0: nobody stopped it), and whether what was
     /// never credited went back.
     function escrow() external view returns (uint256 budgetMicro, uint64 endsAt, bool reclaimed) {

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from chain.base import Affirm, Claim, Epoch, EpochState, EpochsView
+from chain.base import Affirm, Claim, ClaimMany, Epoch, EpochState, EpochsView
 from chain.credit_line import micro_of
 from chain.fake.ground import Ground, is_proved, refuse
 from chain.fake.registry import Registry
 from chain.fake.results import Results
 from chain.fake.roster import Roster
 from chain.keys import peer_key
+from protocol.errors import ChainError
 from protocol.ids import ZERO_ROOT, Address, ContentId, PeerId
 from protocol.messages import RoundResult
 
@@ -152,6 +153,17 @@ class Escrow:
             refuse("EscrowOverdrawn", reserveMicro=self._ground.budget_micro - result.total_micro_credits)
         self.claimed[intent.peer] = micro
         self._ground.pay(owner, micro - claimed)
+
+    def claim_many(self, intent: ClaimMany) -> None:
+        """All or nothing, like a transaction; who was paid already is passed over."""
+        claimed, token_wei = dict(self.claimed), dict(self._ground.token_wei)
+        try:
+            for one in intent.lines:
+                if micro_of(one.line) > self.claimed.get(one.peer, 0):
+                    self.claim(Claim(one.peer, one.line, intent.epoch, one.proof))
+        except ChainError:
+            self.claimed, self._ground.token_wei = claimed, token_wei
+            raise
 
     def _undecided(self, number: int, *, challenged: bool) -> tuple[_Epoch, int]:
         """An epoch that nobody decided yet, and until when it can be challenged, or the challenge answered."""

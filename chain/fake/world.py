@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from eth_hash.auto import keccak
@@ -17,6 +18,7 @@ from chain.base import (
     Balance,
     Challenge,
     Claim,
+    ClaimMany,
     ClockView,
     Contracts,
     Cost,
@@ -180,6 +182,8 @@ class FakeWorld:
                 return self.escrow.covered_round >= round
             case Claim(peer=peer, line=line):
                 return self.escrow.claimed.get(peer, 0) >= micro_of(line)
+            case ClaimMany(lines=lines):
+                return all(self.escrow.claimed.get(one.peer, 0) >= micro_of(one.line) for one in lines)
             case Challenge(epoch=epoch):
                 return self._epoch_is(epoch, EpochState.CHALLENGED, EpochState.FINAL, EpochState.VOID)
             case Affirm(epoch=epoch):
@@ -233,6 +237,8 @@ class FakeWorld:
                 self.escrow.void(epoch)
             case Claim():
                 self.escrow.claim(intent)
+            case ClaimMany():
+                self.escrow.claim_many(intent)
         self.ground.block += 1
         self.transactions += 1
         kind = type(intent).__name__
@@ -261,6 +267,10 @@ class FakeChain:
     async def peer(self, peer: PeerId) -> PeerRecord | None:
         await self._reach()
         return self._world.record(peer)
+
+    async def claimed(self, peers: Sequence[PeerId]) -> tuple[int, ...]:
+        await self._reach()
+        return tuple(self._world.escrow.claimed.get(peer, 0) for peer in peers)
 
     async def balance(self, address: Address) -> Balance:
         await self._reach()
