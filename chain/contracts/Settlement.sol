@@ -35,10 +35,16 @@ contract Settlement is Epochs {
     /// @notice The contract that may declare pay forfeited; zero: none.
     address public DISPUTES;
 
-    mapping(bytes32 peerKey => uint256) private _claimedMicro;
+    /// @dev What a peer was paid, or forfeited. A struct, so that a claim looks for its place only once.
+    struct Paid {
+        uint256 micro;
+    }
 
-    /// @notice `amountMicro` were paid to the peer's owner; `cumulativeMicro` is everything ever paid for this peer.
-    event RewardClaimed(bytes32 indexed peerKey, address indexed owner, uint256 amountMicro, uint256 cumulativeMicro);
+    mapping(bytes32 peerKey => Paid) private _paid;
+
+    /// @notice The peer's owner was paid what was missing to `cumulativeMicro`, everything ever paid for this peer. The
+    /// token's own event, right after this one, says who that is and how much.
+    event RewardClaimed(bytes32 indexed peerKey, uint256 cumulativeMicro);
     /// @notice The peer lost `amountMicro` of its pay; they are burned.
     event PayForfeited(bytes32 indexed peerKey, uint256 amountMicro);
     /// @notice What was never credited went back to the creator.
@@ -86,7 +92,7 @@ contract Settlement is Epochs {
     /// @param line The peer's line in that epoch's credits table.
     function claim(bytes32 peerKey, uint256 line, uint256 epoch, bytes32[] calldata proof) external {
         (bytes32 root, uint256 reserveMicro) = _claimable(epoch);
-        if (!_pay(root, peerKey, line, proof)) revert NothingToClaim(peerKey, _claimedMicro[peerKey]);
+        if (!_pay(root, peerKey, line, proof)) revert NothingToClaim(peerKey, _paid[peerKey].micro);
         _requireReserve(reserveMicro);
     }
 
@@ -106,7 +112,7 @@ contract Settlement is Epochs {
         if (msg.sender != DISPUTES) revert NotOfThisRun(msg.sender);
         (bool found, uint256 epoch) = latestClaimable();
         if (!found) revert EpochNotOpen(epoch);
-        _claimedMicro[peerKey] += amountMicro;
+        _paid[peerKey].micro += amountMicro;
         emit PayForfeited(peerKey, amountMicro);
         TOKEN.burn(amountMicro * WEI_PER_MICRO);
         _requireReserve(_epochs[epoch].reserveMicro);
@@ -145,14 +151,14 @@ contract Settlement is Epochs {
 
     /// @notice Everything ever paid for this peer, or forfeited, in millionths of a credit.
     function claimedMicro(bytes32 peerKey) external view returns (uint256) {
-        return _claimedMicro[peerKey];
+        return _paid[peerKey].micro;
     }
 
     /// @notice `claimedMicro` of several peers.
     function claimedOf(bytes32[] calldata peerKeys) external view returns (uint256[] memory claimed) {
         claimed = new uint256[](peerKeys.length);
         for (uint256 i = 0; i < peerKeys.length; ++i) {
-            claimed[i] = _claimedMicro[peerKeys[i]];
+            claimed[i] = _paid[peerKeys[i]].micro;
         }
     }
 
@@ -166,30 +172,36 @@ contract Settlement is Epochs {
     /// that is final then.
     function _claimable(uint256 epoch) private view returns (bytes32 root, uint256 reserveMicro) {
         Epoch storage entry = _epochs[epoch];
-        EpochState state = entry.state;
-        uint64 unlocksAt = entry.unlocksAt;
+        (EpochState state, uint64 unlocksAt) = (entry.state, entry.unlocksAt);
+        (root, reserveMicro) = (entry.creditsRoot, entry.reserveMicro);
         if (unlocksAt == 0) revert EpochNotOpen(epoch);
         if (state == EpochState.Challenged || state == EpochState.Void || block.timestamp < unlocksAt) {
             revert EpochNotClaimable(epoch, unlocksAt);
         }
-        return (entry.creditsRoot, entry.reserveMicro);
     }
 
     /// @dev Whether there was anything to pay.
     function _pay(bytes32 root, bytes32 peerKey, uint256 line, bytes32[] calldata proof) private returns (bool) {
         uint256 cumulativeMicro = line.micro();
-        uint256 claimed = _claimedMicro[peerKey];
+        Paid storage paid = _paid[peerKey];
+        uint256 claimed = paid.micro;
         if (cumulativeMicro <= claimed) return false;
         if (!CreditLine.isIn(root, peerKey, line, proof)) revert ClaimProofRejected(peerKey, root);
         address owner = REGISTRY.ownerOf(peerKey);
         if (owner == address(0)) revert PeerUnknown(peerKey);
-        _claimedMicro[peerKey] = cumulativeMicro;
-        emit RewardClaimed(peerKey, owner, cumulativeMicro - claimed, cumulativeMicro);
-        TOKEN.safeTransfer(owner, (cumulativeMicro - claimed) * WEI_PER_MICRO);
+        paid.micro = cumulativeMicro;
+        emit RewardClaimed(peerKey, cumulativeMicro);
+        unchecked {
+            TOKEN.safeTransfer(owner, (cumulativeMicro - claimed) * WEI_PER_MICRO);
+        }
         return true;
     }
 
     function _requireReserve(uint256 reserveMicro) private view {
-        if (TOKEN.balanceOf(address(this)) < reserveMicro * WEI_PER_MICRO) revert EscrowOverdrawn(reserveMicro);
+        uint256 reserveWei;
+        unchecked {
+            reserveWei = reserveMicro * WEI_PER_MICRO; // of 64 bits
+        }
+        if (TOKEN.balanceOf(address(this)) < reserveWei) revert EscrowOverdrawn(reserveMicro);
     }
 }
