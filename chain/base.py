@@ -22,10 +22,13 @@ from chain.intents import (
     ClaimLine,
     ClaimMany,
     Enrol,
+    ExpireDispute,
     Include,
     Intent,
     OfferPeer,
+    OpenDispute,
     OpenEpoch,
+    PlayMove,
     Prune,
     RecordReputation,
     Register,
@@ -64,12 +67,15 @@ __all__ = [
     "Epoch",
     "EpochState",
     "EpochsView",
+    "ExpireDispute",
     "Include",
     "Intent",
     "Member",
     "OfferPeer",
+    "OpenDispute",
     "OpenEpoch",
     "PeerRecord",
+    "PlayMove",
     "Prune",
     "Receipt",
     "RecordReputation",
@@ -100,6 +106,7 @@ class Contracts(msgspec.Struct, frozen=True):
     vault: Address
     reputation: Address
     equivocation: Address
+    disputes: Address
 
 
 class Member(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from protocol.ids import Address, ContentId, PeerId
+from protocol.ids import ZERO_ROOT, Address, ContentId, PeerId
 from protocol.messages import Delegation, RoundResult
 
 # --- who is who ------------------------------------------------------------------------------------------------------
@@ -159,6 +159,49 @@ class Accuse(msgspec.Struct, frozen=True, tag=True):
     signature_b: bytes
 
 
+# --- disputes --------------------------------------------------------------------------------------------------------
+
+
+class OpenDispute(msgspec.Struct, frozen=True, tag=True):
+    """Open a game about a contribution, with the run's bond. Anybody may. Done when the game is there.
+
+    ``contribution``: its canonical bytes, ``signature`` its record's; both sides' words are those that its ``work`` is
+    the hash of. ``subject``: ``chain.games.WHOLE_STEP``, or the index of a draw, which then is shown by its program,
+    data and proof under ``draws``.
+    """
+
+    peer: PeerId
+    round: int
+    contribution: bytes
+    signature: bytes
+    state_before: ContentId
+    state_after: ContentId
+    step_program: ContentId
+    step_data: ContentId
+    draws: ContentId
+    subject: int = -1
+    draw_program: ContentId = ZERO_ROOT
+    draw_data: ContentId = ZERO_ROOT
+    draw_proof: tuple[ContentId, ...] = ()
+
+
+class PlayMove(msgspec.Struct, frozen=True, tag=True):
+    """Send ``call``, a move made by ``verde.bisect.calldata``, as the move after ``turn`` others. Done when the game
+    has more moves than that, or is over."""
+
+    game: ContentId
+    turn: int
+    call: bytes
+
+
+class ExpireDispute(msgspec.Struct, frozen=True, tag=True):
+    """Close a game whose deadline has passed, by ``call`` (``verde.bisect.calldata.expiry``). Anybody may. Done when it
+    is over."""
+
+    game: ContentId
+    call: bytes
+
+
 # --- pay -------------------------------------------------------------------------------------------------------------
 
 
@@ -240,4 +283,7 @@ Intent = (
     | VoidEpoch
     | Claim
     | ClaimMany
+    | OpenDispute
+    | PlayMove
+    | ExpireDispute
 )

@@ -1,7 +1,7 @@
 """Why this module exists: an intent is recognised when it comes again, and a refusal is told apart from an obstacle.
 
 Pure. Knows intents by their fields only, so that a new kind of intent needs nothing here as long as it says what it is
-about with ``result``, ``round``, ``epoch``, ``number`` or ``peer``.
+about with ``result``, ``round``, ``epoch``, ``number`` or ``turn``, and with ``peer`` (and ``subject``) or ``game``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 from protocol.errors import ChainError, ChainUnreachable
 
 Key = tuple[str, int, str]
-"""What an intent is about: its kind, its round, epoch or number (0 where it has none) and peer. A newer one about the
-same replaces it."""
+"""What an intent is about: its kind, its round, epoch, number or turn (0 where it has none) and peer or game. A newer
+one about the same replaces it."""
 
 CUMULATIVE = frozenset({"Claim", "ClaimMany", "RecordReputation"})
 """Kinds of which the newest says everything: whatever epoch it names, it replaces the older ones of its peer."""
@@ -34,11 +34,13 @@ OBSTACLES = frozenset(
 def key_of(intent: Any) -> Key:
     """What ``intent`` is about."""
     kind = type(intent).__name__
-    peer = getattr(intent, "peer", "")
+    peer = str(getattr(intent, "game", "") or getattr(intent, "peer", ""))
+    if hasattr(intent, "subject"):
+        peer = f"{peer}/{intent.subject}"
     if kind in CUMULATIVE:
         return (kind, 0, peer)
     about = getattr(intent, "result", intent)
-    number = next((getattr(about, name) for name in ("number", "round", "epoch") if hasattr(about, name)), 0)
+    number = next((getattr(about, name) for name in ("number", "turn", "round", "epoch") if hasattr(about, name)), 0)
     return (kind, number, peer)
 
 

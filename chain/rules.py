@@ -28,6 +28,9 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_stake_micro: int = 10_000_000
     bond_micro: int = 10_000_000
     round_emission_micro: int = 100_000 * 10**6
+    trace_s: int = 60
+    move_s: int = 30
+    dispute_bond_micro: int = 5_000_000
 
 
 def rules_of(economics: EconomyRules, *, round_s: int, poster_s: int, start_members: int) -> Rules:
@@ -47,4 +50,7 @@ def rules_of(economics: EconomyRules, *, round_s: int, poster_s: int, start_memb
         min_stake_micro=economics.min_stake_micro,
         bond_micro=economics.bond_micro,
         round_emission_micro=economics.round_emission_micro,
+        trace_s=economics.trace_s,
+        move_s=economics.move_s,
+        dispute_bond_micro=economics.dispute_bond_micro,
     )

@@ -116,7 +116,9 @@ class EconomyRules(WireStruct, frozen=True):
     signers drawn for a result; ``epoch_rounds``: recorded rounds that are paid out together; an epoch can be challenged
     for ``challenge_s``, a challenged one must be affirmed within ``answer_s``, and a final one unlocks ``dispute_s``
     later; ``unbonding_s``: how long withdrawn stake stays liable; ``absence_rounds``: a member that contributed to none
-    of so many recorded rounds may be dropped; ``barred_rounds``: how long one of bad standing stays out.
+    of so many recorded rounds may be dropped; ``barred_rounds``: how long one of bad standing stays out. In a
+    dispute the accused has ``trace_s`` to commit to its trace, and each move after that may take ``move_s``; who opens
+    one risks ``dispute_bond_micro``.
 
     Applied by the members: ``auditor_micro``: pay of a drawn verdict that matches the outcome; ``newcomer_rounds``:
     rounds in which a peer counts as new, and in which it earns ``newcomer_floor_milli`` of a full round at least;
@@ -141,6 +143,9 @@ class EconomyRules(WireStruct, frozen=True):
     newcomer_floor_milli: Annotated[int, msgspec.Meta(ge=0, le=1000)]
     late_share_milli: Annotated[int, msgspec.Meta(ge=0, le=1000)]
     unreplayable_share_milli: Annotated[int, msgspec.Meta(ge=0, le=1000)]
+    trace_s: Seconds
+    move_s: Seconds
+    dispute_bond_micro: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 
 
 class RunSpec(WireStruct, frozen=True):
@@ -175,6 +180,7 @@ class RunContracts(WireStruct, frozen=True):
     vault: Address
     reputation: Address
     equivocation: Address
+    disputes: Address
 
 
 class JoinToken(WireStruct, frozen=True):

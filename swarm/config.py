@@ -192,6 +192,12 @@ class EconomySettings(Section):
     """What late work earns of its pay, in thousandths."""
     unreplayable_share_milli: Count = Field(150, ge=0, le=1000)
     """What work earns of its pay that nobody can do again bit for bit (engine: native), in thousandths."""
+    trace_s: Count = Field(7200, ge=1, le=604_800)
+    """How long an accused peer has to do its step again, node by node, and to commit to what came out."""
+    move_s: Count = Field(900, ge=1, le=604_800)
+    """How long each later move of a dispute may take."""
+    dispute_bond_micro: Count = Field(10_000_000, ge=1, le=2**53)
+    """What opening a dispute risks; half of a lost one goes to the peer that was wrongly accused."""
 
     @model_validator(mode="after")
     def _rules_fit_together(self) -> EconomySettings:

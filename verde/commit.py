@@ -5,12 +5,12 @@ not change. Its tensors, sorted by name, little-endian and row-major, are one st
 Merkle root (``protocol.merkle``) stands over the lines
 
     0                      SHA-256 of the header: canonical bytes of (format, step, base, tensors)
-    1 + i                  SHA-256 of chunk i
+    1 + i                  SHA-256 of (SHA-256 of chunk i ++ root over its pieces, ``verde.pieces``)
     SHA-256("step")        the step count
     SHA-256("tensor/" N)   byte at which tensor N starts in the stream * 2^128 + its number of elements
 
-so that a contract can be shown one chunk, one element or the step count without seeing anything else.
-A chunk fits into one transaction of an EVM chain (nodes refuse those above 128 KiB).
+so that a contract can be shown one chunk, one element or the step count without seeing anything else: an element by
+the 2 KiB around it, a chunk in one transaction of an EVM chain (nodes refuse those above 128 KiB).
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ from protocol.codec import content_id, content_id_of, decode, encode
 from protocol.errors import BadRecord, VerificationError
 from protocol.ids import ContentId
 from protocol.merkle import MerkleTree, Row, verify
+from verde.pieces import LEVELS, PIECE_BYTES, piece_proof, pieces_root, root_of_piece
 
-FORMAT = "rl-swarm/state/2"
-CHUNK_BYTES = 64 * 1024
+FORMAT = "rl-swarm/state/3"
+CHUNK_BYTES = PIECE_BYTES << LEVELS
 MANIFEST_CAP = 16 * 1024 * 1024
-"""Bytes. A manifest of this size would describe some 14 GB."""
+"""Bytes. A manifest of this size would describe some 7 GB."""
 
 _DTYPE = "float32"
 _ITEM_BYTES = 4
@@ -57,13 +58,15 @@ class TensorRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
 
 
 class Manifest(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, dict=True):
-    """What a state consists of. ``chunks`` are SHA-256 ids, in the order of the stream; ``base`` names fixed files."""
+    """What a state consists of. ``chunks`` are SHA-256 ids, in the order of the stream, and ``pieces`` the roots over
+    each one's pieces; ``base`` names fixed files."""
 
     format: Annotated[str, msgspec.Meta(max_length=64)]
     step: Step
     base: ContentId
     tensors: tuple[TensorRow, ...]
     chunks: tuple[ContentId, ...]
+    pieces: tuple[ContentId, ...]
 
     @cached_property
     def num_bytes(self) -> int:
@@ -99,14 +102,16 @@ def split(
     """
     rows: list[TensorRow] = []
     ids: list[ContentId] = []
+    pieces: list[ContentId] = []
     chunks: list[bytes] = []
     for chunk in _chunks(tensors, rows):
         ids.append(content_id(chunk))
+        pieces.append(ContentId(pieces_root(chunk).hex()))
         if keep_chunks:
             chunks.append(chunk)
     if any(one.name >= other.name for one, other in pairwise(rows)):
         raise ValueError("Tensors of a state must be sorted by name, each name once.")
-    return Manifest(FORMAT, step, base, tuple(rows), tuple(ids)), tuple(chunks)
+    return Manifest(FORMAT, step, base, tuple(rows), tuple(ids), tuple(pieces)), tuple(chunks)
 
 
 def _chunks(tensors: Iterable[tuple[TensorRow, Buffer]], rows: list[TensorRow]) -> Iterator[bytes]:
@@ -132,7 +137,8 @@ def state_tree(manifest: Manifest) -> MerkleTree:
     """The tree over the lines that the module's description lists."""
     header = content_id_of((manifest.format, manifest.step, manifest.base, manifest.tensors))
     lines: list[Row] = [(_key(0), bytes.fromhex(header)), (_STEP_KEY, manifest.step)]
-    lines += [(_key(1 + number), bytes.fromhex(chunk)) for number, chunk in enumerate(manifest.chunks)]
+    pairs = zip(manifest.chunks, manifest.pieces, strict=True)
+    lines += [(_key(1 + number), _chunk_line(chunk, pieces)) for number, (chunk, pieces) in enumerate(pairs)]
     lines += [(_tensor_key(row.name), _extent(manifest.starts[row.name], row)) for row in manifest.tensors]
     return MerkleTree(lines)
 
@@ -161,6 +167,8 @@ def parse_manifest(raw: bytes, *, cap: int = MANIFEST_CAP) -> Manifest:
         raise _refused("its tensors are not sorted by name, each name once")
     if len(manifest.chunks) != -(-manifest.num_bytes // CHUNK_BYTES):
         raise _refused(f"it lists {len(manifest.chunks)} chunks for {manifest.num_bytes} bytes")
+    if len(manifest.pieces) != len(manifest.chunks):
+        raise _refused(f"it lists {len(manifest.pieces)} roots of pieces for {len(manifest.chunks)} chunks")
     return manifest
 
 
@@ -170,6 +178,8 @@ def check_chunk(manifest: Manifest, number: int, chunk: Buffer) -> None:
         raise _refused(f"chunk {number} has {len(chunk)} bytes instead of {manifest.chunk_bytes(number)}")
     if hashlib.sha256(chunk).hexdigest() != manifest.chunks[number]:
         raise _refused(f"chunk {number} does not have the hash that the manifest names")
+    if pieces_root(chunk).hex() != manifest.pieces[number]:
+        raise _refused(f"chunk {number} does not have the pieces that the manifest names")
 
 
 def join(
@@ -230,13 +240,16 @@ def locate(manifest: Manifest, name: str, index: int) -> Place:
 
 
 class Opening(msgspec.Struct, frozen=True):
-    """One element, shown against a state's root: its chunk, where its tensor lies, and both lines' siblings."""
+    """One element, shown against a state's root: the piece that holds it, the chunk that the piece is of, where the
+    element's tensor lies, and the siblings of each."""
 
     name: Name
     index: int
     start: int
     num_elements: int
-    chunk: bytes
+    piece: bytes
+    piece_proof: tuple[ContentId, ...]
+    chunk: ContentId
     chunk_proof: tuple[ContentId, ...]
     tensor_proof: tuple[ContentId, ...]
 
@@ -249,14 +262,17 @@ def open_element(manifest: Manifest, name: str, index: int, chunk: bytes) -> Ope
     place = locate(manifest, name, index)
     check_chunk(manifest, place.chunk, chunk)
     row = next(row for row in manifest.tensors if row.name == name)
-    start, tree = manifest.starts[name], state_tree(manifest)
+    start, tree, piece = manifest.starts[name], state_tree(manifest), place.offset // PIECE_BYTES
+    line = _chunk_line(manifest.chunks[place.chunk], manifest.pieces[place.chunk])
     return Opening(
         name=name,
         index=index,
         start=start,
         num_elements=row.num_elements,
-        chunk=bytes(chunk),
-        chunk_proof=tree.proof(_key(1 + place.chunk), bytes.fromhex(manifest.chunks[place.chunk])),
+        piece=bytes(chunk[piece * PIECE_BYTES : (piece + 1) * PIECE_BYTES]),
+        piece_proof=piece_proof(chunk, piece),
+        chunk=manifest.chunks[place.chunk],
+        chunk_proof=tree.proof(_key(1 + place.chunk), line),
         tensor_proof=tree.proof(_tensor_key(name), _extent(start, row)),
     )
 
@@ -272,11 +288,15 @@ def check_opening(root: ContentId, opening: Opening) -> bytes:
     if not verify(root, _tensor_key(opening.name), extent, opening.tensor_proof):
         raise _refused(f"its tensor {opening.name} does not lie where the opening says")
     number, offset = divmod(opening.start + opening.index * _ITEM_BYTES, CHUNK_BYTES)
-    if not verify(root, _key(1 + number), hashlib.sha256(opening.chunk).digest(), opening.chunk_proof):
+    piece, at = divmod(offset, PIECE_BYTES)
+    pieces = root_of_piece(opening.piece, piece, opening.piece_proof)
+    if pieces is None or not _is_id(opening.chunk):
+        raise _refused(f"piece {piece} of its chunk {number} is shown in another form")
+    if not verify(root, _key(1 + number), _chunk_line(opening.chunk, ContentId(pieces.hex())), opening.chunk_proof):
         raise _refused(f"its chunk {number} is another one")
-    if len(opening.chunk) < offset + _ITEM_BYTES:
+    if len(opening.piece) < at + _ITEM_BYTES:
         raise _refused(f"its chunk {number} ends before element {opening.index}")
-    return opening.chunk[offset : offset + _ITEM_BYTES]
+    return opening.piece[at : at + _ITEM_BYTES]
 
 
 def manifest_bytes(manifest: Manifest) -> bytes:
@@ -290,6 +310,14 @@ def _key(number: int) -> bytes:
 
 def _tensor_key(name: str) -> bytes:
     return hashlib.sha256(b"tensor/" + name.encode()).digest()
+
+
+def _chunk_line(chunk: ContentId, pieces: ContentId) -> bytes:
+    return hashlib.sha256(bytes.fromhex(chunk) + bytes.fromhex(pieces)).digest()
+
+
+def _is_id(text: str) -> bool:
+    return len(text) == 64 and all(digit in "0123456789abcdef" for digit in text)
 
 
 def _extent(start: int, row: TensorRow) -> int:

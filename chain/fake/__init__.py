@@ -7,6 +7,7 @@
     vault        stake, and what takes it       (StakeVault, Equivocation, Reputation)
     results      results, quorums, inclusions   (Contributions)
     escrow       epochs and claims              (Settlement)
+    disputes     games about contributions      (DisputeGame)
 
 The same behaviour tests run against this and against the real contracts, so the rules here are those of
 ``chain/contracts``; refusals carry the same names. Signatures, proofs and digests are real. There are no fees.

@@ -10,6 +10,7 @@ from chain.fake.ground import Ground, is_proved, refuse
 from chain.fake.registry import Registry
 from chain.fake.results import Results
 from chain.fake.roster import Roster
+from chain.fake.vault import Vault
 from chain.keys import peer_key
 from protocol.errors import ChainError
 from protocol.ids import ZERO_ROOT, Address, ContentId, PeerId
@@ -26,11 +27,14 @@ class _Epoch(msgspec.Struct):
 
 
 class Escrow:
-    def __init__(self, ground: Ground, registry: Registry, roster: Roster, results: Results) -> None:
+    def __init__(self, ground: Ground, registry: Registry, roster: Roster, results: Results, vault: Vault) -> None:
         self._ground = ground
         self._registry = registry
         self._roster = roster
         self._results = results
+        self._vault = vault
+        self._struck: dict[PeerId, int] = {}
+        self._forfeited: dict[PeerId, int] = {}
         self._epochs: list[_Epoch] = []
         self.claimed: dict[PeerId, int] = {}
 
@@ -81,6 +85,12 @@ class Escrow:
     def covered_round(self) -> int:
         kept = [e.result.round for number, e in enumerate(self._epochs) if self.state(number) is not EpochState.VOID]
         return kept[-1] if kept else 0
+
+    @property
+    def paid_round(self) -> int:
+        """Up to which round work is paid, so that it cannot be disputed any more."""
+        claimable = self.epochs().claimable
+        return claimable.round if claimable is not None else 0
 
     def _unlocks_at(self, number: int) -> int:
         epoch, rules = self._epochs[number], self._ground.rules
@@ -142,6 +152,7 @@ class Escrow:
         if not self._is_claimable(intent.epoch):
             refuse("EpochNotClaimable", epoch=intent.epoch, unlocksAt=self._unlocks_at(intent.epoch))
         claimed, result = self.claimed.get(intent.peer, 0), self._epochs[intent.epoch].result
+        self._vault.require_free(intent.peer)
         if micro <= claimed:
             refuse("NothingToClaim", peerKey=key, claimedMicro=claimed)
         if not is_proved(result.credits_root, key, intent.line, intent.proof):
@@ -151,19 +162,41 @@ class Escrow:
             refuse("PeerUnknown", peerKey=key)
         if sum(self.claimed.values()) + micro - claimed > result.total_micro_credits:
             refuse("EscrowOverdrawn", reserveMicro=self._ground.budget_micro - result.total_micro_credits)
+        struck = self._struck.get(intent.peer, 0)
+        if struck and result.round >= struck:
+            if self._round_before(intent.epoch) >= struck:
+                refuse("StruckEpochFirst", peerKey=key, round=struck)
+            self._forfeited[intent.peer] = result.round
+            del self._struck[intent.peer]
+            self.claimed[intent.peer] = micro
+            return
         self.claimed[intent.peer] = micro
         self._ground.pay(owner, micro - claimed)
 
     def claim_many(self, intent: ClaimMany) -> None:
-        """All or nothing, like a transaction; who was paid already is passed over."""
+        """All or nothing, like a transaction; who was paid already, or may not claim this now, is passed over."""
         claimed, token_wei = dict(self.claimed), dict(self._ground.token_wei)
         try:
             for one in intent.lines:
-                if micro_of(one.line) > self.claimed.get(one.peer, 0):
+                if not self.is_passed_over(one.peer) and micro_of(one.line) > self.claimed.get(one.peer, 0):
                     self.claim(Claim(one.peer, one.line, intent.epoch, one.proof))
         except ChainError:
             self.claimed, self._ground.token_wei = claimed, token_wei
             raise
+
+    def is_passed_over(self, peer: PeerId) -> bool:
+        """Whether a claim for many leaves ``peer`` to itself: it is accused, or has pay to forfeit first."""
+        return self._vault.is_held(peer) or peer in self._struck
+
+    def strike(self, peer: PeerId, round: int) -> None:
+        """What the peer has not claimed yet is lost, up to the first final epoch that covers ``round``."""
+        if round > self._forfeited.get(peer, 0):
+            self._struck[peer] = max(self._struck.get(peer, 0), round)
+
+    def _round_before(self, number: int) -> int:
+        """The round of the last epoch before ``number`` that stands."""
+        rounds = [self._epochs[n].result.round for n in range(number) if self.state(n) is not EpochState.VOID]
+        return rounds[-1] if rounds else 0
 
     def _undecided(self, number: int, *, challenged: bool) -> tuple[_Epoch, int]:
         """An epoch that nobody decided yet, and until when it can be challenged, or the challenge answered."""

@@ -21,12 +21,13 @@ ACCUSABLE = "contribution"
 
 
 class Deposit(msgspec.Struct):
-    """Of one peer. ``numbers``: of the deposits and exits that were made."""
+    """Of one peer. ``numbers``: of the deposits and exits that were made; ``holds``: open games about it."""
 
     active_micro: int = 0
     exiting_micro: int = 0
     ready_at: int = 0
     numbers: set[tuple[str, int]] = set()
+    holds: int = 0
 
 
 class Vault:
@@ -69,6 +70,7 @@ class Vault:
 
     def withdraw(self, peer: PeerId) -> None:
         deposit, owner = self.deposit(peer), self._registry.owner_of(peer)
+        self.require_free(peer)
         if owner is None or not deposit.exiting_micro or self._ground.now < deposit.ready_at:
             refuse("StakeNotReady", readyAt=deposit.ready_at if deposit.exiting_micro else 0)
         self._ground.pay(owner, deposit.exiting_micro)
@@ -83,6 +85,24 @@ class Vault:
         deposit.exiting_micro -= from_exiting
         self._ground.pay(reporter, (from_active + from_exiting) // 2)
         self._roster.stake_changed(peer)
+
+    def take_all(self, peer: PeerId, reporter: Address) -> int:
+        """All of a peer's stake, slashed."""
+        deposit = self.deposit(peer)
+        whole = deposit.active_micro + deposit.exiting_micro
+        self.slash(peer, whole, reporter)
+        return whole
+
+    def hold(self, peer: PeerId, by: int) -> None:
+        """Count an open game about the peer, or one less: as long as there is one, neither stake nor pay gets out."""
+        self._deposits.setdefault(peer, Deposit()).holds += by
+
+    def is_held(self, peer: PeerId) -> bool:
+        return self.deposit(peer).holds > 0
+
+    def require_free(self, peer: PeerId) -> None:
+        if self.is_held(peer):
+            refuse("DisputePending", peerKey=peer_key(peer))
 
     # --- offences ----------------------------------------------------------------------------------------------------
 
@@ -106,8 +126,7 @@ class Vault:
             if signer is None or self._registry.peer_of.get(signer) != intent.peer:
                 refuse("NotSignedByPeer", peerKey=key, signer=signer)
         self._offences.add((intent.peer, intent.round))
-        deposit = self.deposit(intent.peer)
-        self.slash(intent.peer, deposit.active_micro + deposit.exiting_micro, wallet)
+        self.take_all(intent.peer, wallet)
         self._roster.eject(intent.peer, self._roster.round + self._ground.rules.barred_rounds)
 
     # --- standing ----------------------------------------------------------------------------------------------------

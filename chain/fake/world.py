@@ -25,11 +25,14 @@ from chain.base import (
     Enrol,
     EpochState,
     EpochsView,
+    ExpireDispute,
     Include,
     Intent,
     OfferPeer,
+    OpenDispute,
     OpenEpoch,
     PeerRecord,
+    PlayMove,
     Prune,
     Receipt,
     RecordReputation,
@@ -43,6 +46,7 @@ from chain.base import (
     Withdraw,
 )
 from chain.credit_line import micro_of
+from chain.fake.disputes import Disputes, FakeGames
 from chain.fake.escrow import Escrow
 from chain.fake.ground import Ground, block_hash
 from chain.fake.registry import Registry
@@ -77,13 +81,14 @@ class FakeWorld:
         now: int = 1_700_000_000,
         chain_id: int = 31337,
     ) -> None:
-        self.contracts = Contracts(chain_id, *(_address(number) for number in range(9)))
+        self.contracts = Contracts(chain_id, *(_address(number) for number in range(10)))
         self.ground = Ground(rules or Rules(), self.contracts, run, budget_micro, now)
         self.registry = Registry(self.ground)
         self.roster = Roster(self.ground, self.registry)
         self.vault = Vault(self.ground, self.registry, self.roster)
         self.results = Results(self.ground, self.registry, self.roster)
-        self.escrow = Escrow(self.ground, self.registry, self.roster, self.results)
+        self.escrow = Escrow(self.ground, self.registry, self.roster, self.results, self.vault)
+        self.disputes = Disputes(self.ground, self.registry, self.roster, self.vault, self.escrow)
         self.roster.units_of = self.vault.units_of
         self.reachable = True
         self.transactions = 0
@@ -109,6 +114,11 @@ class FakeWorld:
         """Let time pass and mine ``blocks`` empty blocks at its end."""
         self.ground.now += seconds
         self.ground.block += blocks
+
+    @property
+    def games(self) -> FakeGames:
+        """Its disputes, as anybody sees them."""
+        return FakeGames(self.disputes)
 
     def view(self) -> ClockView:
         latest: RoundResult | None = self.results.latest
@@ -183,13 +193,22 @@ class FakeWorld:
             case Claim(peer=peer, line=line):
                 return self.escrow.claimed.get(peer, 0) >= micro_of(line)
             case ClaimMany(lines=lines):
-                return all(self.escrow.claimed.get(one.peer, 0) >= micro_of(one.line) for one in lines)
+                return all(
+                    self.escrow.claimed.get(one.peer, 0) >= micro_of(one.line) or self.escrow.is_passed_over(one.peer)
+                    for one in lines
+                )
             case Challenge(epoch=epoch):
                 return self._epoch_is(epoch, EpochState.CHALLENGED, EpochState.FINAL, EpochState.VOID)
             case Affirm(epoch=epoch):
                 return self._epoch_is(epoch, EpochState.FINAL)
             case VoidEpoch(epoch=epoch):
                 return self._epoch_is(epoch, EpochState.VOID)
+            case OpenDispute():
+                return self.disputes.is_open(wallet, intent)
+            case PlayMove(game=game, turn=turn):
+                return self.disputes.is_past(game, turn)
+            case ExpireDispute(game=game):
+                return self.disputes.is_past(game, None)
         raise TypeError(f"Not an intent: {intent!r}")
 
     def apply(self, wallet: Address, intent: Intent) -> Receipt:
@@ -239,6 +258,12 @@ class FakeWorld:
                 self.escrow.claim(intent)
             case ClaimMany():
                 self.escrow.claim_many(intent)
+            case OpenDispute():
+                self.disputes.open(wallet, intent)
+            case PlayMove():
+                self.disputes.play(wallet, intent)
+            case ExpireDispute():
+                self.disputes.expire(intent)
         self.ground.block += 1
         self.transactions += 1
         kind = type(intent).__name__

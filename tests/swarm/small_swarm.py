@@ -68,6 +68,9 @@ ECONOMICS = EconomyRules(
     newcomer_floor_milli=200,
     late_share_milli=500,
     unreplayable_share_milli=150,
+    trace_s=60,
+    move_s=30,
+    dispute_bond_micro=1_000_000,
 )
 """The default pay, unlocked within seconds."""
 

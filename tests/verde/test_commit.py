@@ -53,9 +53,14 @@ def test_the_root_is_that_of_the_documented_lines():
     data = struct.pack("<3f", 1.0, -2.0, 0.5)
     manifest, chunks = split(5, BASE, [(tensor_row("weight/w", (3,)), data)])
     header = content_id_of((FORMAT, 5, BASE, (("weight/w", "float32", (3,)),)))
+    node = hashlib.sha256(data).digest()
+    empty = bytes(32)
+    for _ in range(5):
+        node, empty = hashlib.sha256(node + empty).digest(), hashlib.sha256(empty + empty).digest()
+    chunk = hashlib.sha256(hashlib.sha256(data).digest() + node).digest()
     lines = [
         (bytes(32), bytes.fromhex(header)),
-        ((1).to_bytes(32, "big"), hashlib.sha256(data).digest()),
+        ((1).to_bytes(32, "big"), chunk),
         (hashlib.sha256(b"step").digest(), 5),
         (hashlib.sha256(b"tensor/weight/w").digest(), 3),
     ]
@@ -105,6 +110,7 @@ def test_any_tensors_survive_the_round_trip(contents, step):
         {"tensors": (*ROWS[:-1], tensor_row("weight/y", ()))},
         {"tensors": (tensor_row("first/w", (3, 2)), *ROWS[1:])},
         {"chunks": ("00" * 32, "11" * 32)},
+        {"pieces": ("00" * 32, "11" * 32)},
     ],
 )
 def test_the_root_changes_with_everything_that_the_manifest_says(state, change):
@@ -114,6 +120,14 @@ def test_the_root_changes_with_everything_that_the_manifest_says(state, change):
 def test_exchanged_chunks_are_another_state(state):
     manifest, _ = state
     assert state_root(msgspec.structs.replace(manifest, chunks=manifest.chunks[::-1])) != state_root(manifest)
+    assert state_root(msgspec.structs.replace(manifest, pieces=manifest.pieces[::-1])) != state_root(manifest)
+
+
+def test_chunks_whose_pieces_are_not_the_named_ones_are_refused(state):
+    manifest, chunks = state
+    lying = msgspec.structs.replace(manifest, pieces=manifest.pieces[::-1])
+    with pytest.raises(VerificationError, match="chunk 0 does not have the pieces"):
+        join(lying, chunks, ROWS, BASE)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +158,7 @@ def test_tensors_that_do_not_make_a_state_are_refused(rows, message):
         ({"tensors": (ROWS[0], *ROWS)}, "each name once"),
         ({"chunks": ()}, "lists 0 chunks"),
         ({"chunks": ("00" * 32,) * 3}, "lists 3 chunks"),
+        ({"pieces": ("00" * 32,) * 3}, "lists 3 roots of pieces for 2"),
         ({"chunks": ("00" * 31,) * 2}, "cannot be read"),
     ],
 )
@@ -161,9 +176,9 @@ def test_a_manifest_that_is_too_large_cut_off_or_not_canonical_is_refused(state)
         parse_manifest(raw[:-1])
     with pytest.raises(VerificationError, match="cannot be read"):
         parse_manifest(raw + b"\0")
-    assert raw[:2] == b"\x95\xb0"  # an array of five, a short string
+    assert raw[:2] == b"\x96\xb0"  # an array of six, a short string
     with pytest.raises(VerificationError, match="canonical"):
-        parse_manifest(b"\x95\xd9\x10" + raw[2:])
+        parse_manifest(b"\x96\xd9\x10" + raw[2:])
 
 
 @pytest.mark.parametrize(
@@ -214,7 +229,8 @@ def test_an_opening_proves_nothing_else(state):
     manifest, chunks = state
     root = state_root(manifest)
     opening = open_element(manifest, "weight/w", 5, chunks[1])
-    flipped = bytes([opening.chunk[0] ^ 1]) + opening.chunk[1:]
+    flipped = bytes([opening.piece[0] ^ 1]) + opening.piece[1:]
+    assert len(opening.piece) <= 2048
     for change in (
         {"name": "weight/v"},
         {"name": "first/w"},
@@ -223,8 +239,14 @@ def test_an_opening_proves_nothing_else(state):
         {"start": opening.start + 4},
         {"start": -4},
         {"num_elements": 7},
-        {"chunk": flipped},
-        {"chunk": opening.chunk[:-4]},
+        {"piece": flipped},
+        {"piece": opening.piece[:-4]},
+        {"piece": opening.piece + bytes(4096)},
+        {"piece_proof": opening.piece_proof[1:]},
+        {"piece_proof": (*opening.piece_proof, "00" * 32)},
+        {"piece_proof": ("zz", *opening.piece_proof[1:])},
+        {"chunk": manifest.chunks[0]},
+        {"chunk": "zz"},
         {"chunk_proof": opening.chunk_proof[1:]},
         {"tensor_proof": opening.chunk_proof},
         {"tensor_proof": ("zz",)},

@@ -12,8 +12,7 @@ game's opening, over all kinds of nodes but STATE:
     moves  23         19         18         17         13
     gas    1,820,000  1,680,000  1,790,000  2,050,000  2,290,000
 
-So k = 6. The element of a STATE node is shown with a chunk of the state (64 KiB, ``verde.commit``), which alone costs
-2,650,000 gas under EIP-7623's floor, and 1,070,000 without it.
+So k = 6. The element of a STATE node is shown with 2 KiB of the state (``verde.pieces``).
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from dataclasses import dataclass
 
 from verde.bisect.game import MOST_PARTS, STEP_LEVELS, Side
 from verde.bisect.openings import input_type
-from verde.commit import CHUNK_BYTES as STATE_CHUNK_BYTES
+from verde.pieces import LEVELS, PIECE_BYTES
 from verde.program.kinds import PART, RULES, Kind
 from verde.program.node import Node
 from verde.program.tree import CHUNK_BYTES, depth_of, num_chunks
@@ -106,7 +105,7 @@ def _search(what: str, depth: int, levels: int, last_bytes: int) -> Iterator[Mov
 def _leaf(node: Node, depth: int, terms: int) -> MoveCost:
     num_bytes = _HEAD + 32 + len(node.encoded()) + 32 * depth
     if node.kind == Kind.STATE:
-        num_bytes += STATE_CHUNK_BYTES + 2 * 32 * _STATE_DEPTH
+        num_bytes += PIECE_BYTES + 32 * LEVELS + 2 * 32 * _STATE_DEPTH
     elif node.kind == Kind.STEP:
         num_bytes += 32 * _STATE_DEPTH
     elif node.kind == Kind.DATA:

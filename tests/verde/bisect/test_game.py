@@ -175,7 +175,7 @@ def test_elements_from_outside_are_shown_and_not_made_up(kind):
     if kind is Kind.STEP:
         refused(game, Leaf(source=dataclasses.replace(move.source, step=move.source.step + 1)), BadOpening)
     elif kind is Kind.STATE:
-        refused(game, Leaf(source=replace(move.source, chunk=bytes(len(move.source.chunk)))), BadOpening)
+        refused(game, Leaf(source=replace(move.source, piece=bytes(len(move.source.piece)))), BadOpening)
         refused(game, Leaf(source=replace(move.source, index=move.source.index - 1)), BadOpening)
     else:
         refused(game, Leaf(source=dataclasses.replace(move.source, line_proof=())), BadOpening)
@@ -197,7 +197,7 @@ def test_a_state_after_that_the_trace_does_not_end_in_loses_by_itself():
     refused(games[1], dataclasses.replace(move, element=2), BadOpening)
     refused(games[1], dataclasses.replace(move, number=move.number - 1), BadOpening)
     honest_after = challenger.answer(evidence, games[1]).claimed
-    refused(games[1], dataclasses.replace(move, claimed=replace(honest_after, chunk=b"")), BadOpening)
+    refused(games[1], dataclasses.replace(move, claimed=replace(honest_after, piece=b"")), BadOpening)
 
 
 def test_a_state_after_of_another_step_count_loses_by_itself():
