@@ -56,6 +56,9 @@ KEEP_ROUNDS = 2
 """Rounds before the oldest pending one whose states and batches are kept: it began in one of them, and whoever checks
 from outside may come a little later."""
 
+UNSENT_TIMEOUT_S = 120.0
+"""How long a peer that leaves tries to get what is in no block yet into one; the rest waits for its next start."""
+
 FORGOTTEN_S = 5.0
 """A chain that shows a round which it had left for so long is not just late: it lost its last blocks."""
 
@@ -130,7 +133,7 @@ class Node:
             last = view.round
             self._played += 1
         await self._close_out(last)
-        await self._settler.drain(timeout_s=20.0)
+        await self._settler.drain(timeout_s=20.0, unsent_timeout_s=UNSENT_TIMEOUT_S)
         await self._payday.claim_last()
 
     async def _close_out(self, last: int) -> None:

@@ -21,7 +21,7 @@ from protocol.messages import CreditTable
 from protocol.run import EconomyRules
 from rewards.ledger import row_of
 from rewards.payouts import Group, claims, group_of, payout_of
-from swarm.epochs import is_due
+from swarm.epochs import is_time
 from swarm.ledger_book import LedgerBook
 from swarm.settling import Settler
 from swarm.troubles import Troubles
@@ -198,7 +198,7 @@ class Payday:
             return True
         if epochs.claimable is not None and epochs.claimable.round >= table.round:
             return False
-        return epochs.covered_round >= table.round or is_due(epochs, view, self._bench.run.economics)
+        return epochs.covered_round >= table.round or is_time(epochs, view, self._bench.run.economics)
 
     def _credited_micro(self) -> int:
         row = row_of(self._book.current, self._bench.signer.peer)

@@ -38,6 +38,7 @@ LOST_RACES = frozenset(
 
 
 CLAIM_TIMEOUT_S = 30.0
+DRAIN_POLL_S = 0.3
 
 
 class Settler:
@@ -67,16 +68,26 @@ class Settler:
         else:
             self._troubles.over(ChainUnreachable)
 
-    async def drain(self, *, timeout_s: float) -> bool:
-        """Flush until nothing is pending; returns whether that was reached in time. What is left stays on disk."""
+    async def drain(self, *, timeout_s: float, unsent_timeout_s: float | None = None) -> bool:
+        """Flush until nothing is pending; returns whether that was reached in time. What is left stays on disk.
+
+        ``timeout_s``: for what is mined and waits for more blocks. What is in no block yet is waited for longer, up to
+        ``unsent_timeout_s``, where that is given: nobody sends it when this peer is gone."""
         try:
             async with asyncio.timeout(timeout_s):
                 while self._outbox.pending:
                     await self.flush()
-                    await asyncio.sleep(0.3)
+                    await asyncio.sleep(DRAIN_POLL_S)
         except TimeoutError:
-            return False
-        return True
+            pass
+        try:
+            async with asyncio.timeout(max(0.0, (unsent_timeout_s or 0.0) - timeout_s)):
+                while unsent_timeout_s is not None and self._outbox.unsent:
+                    await self.flush()
+                    await asyncio.sleep(DRAIN_POLL_S)
+        except TimeoutError:
+            pass
+        return not self._outbox.pending
 
     async def send_now(self, intent: Intent) -> None:
         """Send something that need not survive a crash, because it is looked at again, or anybody may send it."""
