@@ -82,11 +82,14 @@ KNOWN = {
 """SwarmCoordinator (rl-swarm, commit 4a753915) behind its proxy, optimizer at a million runs, 46-character peer ids; a
 peer calls submitReward and submitWinners every round."""
 
+DISPUTES = (3600, 600, 5 * MICRO)
+"""Seconds for a trace and for each later move, and the bond."""
+
 TIMES = (EPOCH_ROUNDS, 100, 100, 1000, 100)
-RULES = (ROUND_S, NUM_PEERS, 10, QUORUM, POSTER_S, *TIMES, 10, 10 * MICRO, MICRO, 10**6 * MICRO)
+RULES = (ROUND_S, NUM_PEERS, 10, QUORUM, POSTER_S, *TIMES, 10, 10 * MICRO, MICRO, 10**6 * MICRO, *DISPUTES)
 
 
-PARTS = ("RoundClock", "Contributions", "Settlement", "StakeVault", "Reputation", "Equivocation")
+PARTS = ("RoundClock", "Contributions", "Settlement", "StakeVault", "Reputation", "Equivocation", "DisputeGame", "DataRequests")
 JOINING_GAS_LIMIT = 300_000
 
 
@@ -151,8 +154,14 @@ class Bench:
 
     async def deploy(self) -> None:
         base = await self.transact("deploy_base", self.creator, None, deployment_data("SwarmBase", self.creator, FLOAT))
+        courts = await self.transact(
+            "deploy_courts", self.creator, None, deployment_data("SwarmCourts", base["contractAddress"])
+        )
         rest = await self.transact(
-            "deploy_rest", self.creator, None, deployment_data("SwarmDeployment", base["contractAddress"])
+            "deploy_rest",
+            self.creator,
+            None,
+            deployment_data("SwarmDeployment", base["contractAddress"], courts["contractAddress"]),
         )
         self.at["SwarmDeployment"] = rest["contractAddress"]
         for contract, view in (("PeerRegistry", "REGISTRY"), ("SwarmToken", "TOKEN"), ("RunFactory", "FACTORY")):

@@ -26,9 +26,15 @@ CONTRACT_NAMES = (
     "StakeVault",
     "Reputation",
     "Equivocation",
+    "DisputeGame",
+    "DataRequests",
     "SwarmBase",
+    "SwarmCourts",
     "SwarmDeployment",
 )
+
+STATELESS = ("DisputeJudge", "LeafEvaluator")
+"""Contracts that others call and nobody else does; their refusals come through."""
 
 
 class Function(msgspec.Struct, frozen=True):
@@ -51,6 +57,23 @@ class Function(msgspec.Struct, frozen=True):
         return values[0] if len(values) == 1 else values
 
 
+class Event(msgspec.Struct, frozen=True):
+    """One event of a contract: the first topic, and names and ABI types of what is indexed and what is not."""
+
+    topic: str
+    indexed: tuple[tuple[str, str], ...]
+    data: tuple[tuple[str, str], ...]
+
+    def read(self, topics: list[str], data: str) -> dict[str, Any]:
+        """What a log of this event says, by name. Raises ``eth_abi.exceptions.DecodingError`` or ``ValueError``."""
+        found = {
+            name: decode([kind], bytes.fromhex(topic[2:]))[0]
+            for (name, kind), topic in zip(self.indexed, topics[1:], strict=True)
+        }
+        values = decode([kind for _, kind in self.data], bytes.fromhex(data[2:]))
+        return found | {name: value for (name, _), value in zip(self.data, values, strict=True)}
+
+
 class Refusal(msgspec.Struct, frozen=True):
     """A contract's custom error: its name and its arguments by name."""
 
@@ -71,6 +94,23 @@ def function(contract: str, name: str) -> Function:
     entry = next(e for e in artifact(contract)["abi"] if e["type"] == "function" and e["name"] == name)
     inputs, outputs = (tuple(_type(p) for p in entry[side]) for side in ("inputs", "outputs"))
     return Function(keccak(f"{name}({','.join(inputs)})".encode())[:4], inputs, outputs)
+
+
+@cache
+def event(contract: str, name: str) -> Event:
+    """An event by name."""
+    entry = next(e for e in artifact(contract)["abi"] if e["type"] == "event" and e["name"] == name)
+    fields = [(p["name"], _type(p), p["indexed"]) for p in entry["inputs"]]
+    topic = "0x" + keccak(f"{name}({','.join(kind for _, kind, _ in fields)})".encode()).hex()
+    indexed, data = (tuple((n, kind) for n, kind, is_in in fields if is_in is wanted) for wanted in (True, False))
+    return Event(topic, indexed, data)
+
+
+@cache
+def functions(contract: str) -> dict[bytes, tuple[str, Function]]:
+    """All functions of a contract by selector, with their names."""
+    names = [e["name"] for e in artifact(contract)["abi"] if e["type"] == "function"]
+    return {function(contract, name).selector: (name, function(contract, name)) for name in names}
 
 
 def deployment_data(contract: str, *arguments: Any) -> str:
@@ -101,7 +141,7 @@ def decode_refusal(data: str) -> Refusal | None:
 def _errors() -> dict[bytes, tuple[str, tuple[str, ...], tuple[str, ...]]]:
     found: set[tuple[str, tuple[str, ...], tuple[str, ...]]]
     found = {("Error", ("message",), ("string",)), ("Panic", ("code",), ("uint256",))}
-    for contract in CONTRACT_NAMES:
+    for contract in (*CONTRACT_NAMES, *STATELESS):
         for entry in artifact(contract)["abi"]:
             if entry["type"] == "error":
                 names, types = tuple(p["name"] for p in entry["inputs"]), tuple(_type(p) for p in entry["inputs"])

@@ -107,6 +107,7 @@ class Contracts(msgspec.Struct, frozen=True):
     reputation: Address
     equivocation: Address
     disputes: Address
+    requests: Address
 
 
 class Member(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from chain.abi import CONTRACT_NAMES
+from chain.abi import CONTRACT_NAMES, STATELESS
 from chain.toolchain import install_locked, node_command
 from protocol.errors import SwarmError
 
@@ -26,8 +26,11 @@ CHAIN_FOLDER = Path(__file__).parent
 CONTRACTS_FOLDER = CHAIN_FOLDER / "contracts"
 ARTIFACTS_FOLDER = CHAIN_FOLDER / "artifacts"
 
-DEPLOYED = (*CONTRACT_NAMES, "LeafEvaluator")
+DEPLOYED = (*CONTRACT_NAMES, *STATELESS)
 """Contracts with an artifact; the other sources are parts of them."""
+
+PARTS = ("*.sol", "leaf/*.sol", "dispute/*.sol")
+"""Where sources are, below the contracts' folder."""
 
 SETTINGS: dict[str, Any] = {
     "optimizer": {"enabled": True, "runs": 200},
@@ -45,7 +48,7 @@ def source_hash(path: Path) -> str:
 
 def compile_contracts() -> dict[str, dict[str, Any]]:
     """Artifacts by contract name. Needs the npm packages; raises ``SwarmError`` with the compiler's messages."""
-    paths = sorted([*CONTRACTS_FOLDER.glob("*.sol"), *CONTRACTS_FOLDER.glob("leaf/*.sol")])
+    paths = sorted(path for part in PARTS for path in CONTRACTS_FOLDER.glob(part))
     sources = {path.relative_to(CONTRACTS_FOLDER).as_posix(): {"content": path.read_text()} for path in paths}
     output = _run_solc({"language": "Solidity", "sources": sources, "settings": SETTINGS})
     messages = [entry["formattedMessage"] for entry in output.get("errors", []) if _concerns_us(entry)]

@@ -1,9 +1,9 @@
 """Why this module exists: what every run of a chain shares is set up once, however often the founder is restarted.
 
-Two transactions, since one cannot hold the code: ``SwarmBase`` and ``SwarmDeployment``, which make the registry, the
-token (whose whole supply the founder gets) and the factory that runs are created with (``chain.run_deploy``). Their
-addresses follow from sender and nonce, so both are written down before anything is sent: a founder that dies in between
-finds out afterwards how far it got.
+Three transactions, since one cannot hold the code: ``SwarmBase``, ``SwarmCourts`` and ``SwarmDeployment``, which make
+the registry, the token (whose whole supply the founder gets), the judge of disputes and the factory that runs are
+created with (``chain.run_deploy``). Their addresses follow from sender and nonce, so all are written down before
+anything is sent: a founder that dies in between finds out afterwards how far it got.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from protocol.ids import Address
 
 SUPPLY_WEI = 10**9 * 10**18
 """A billion tokens, on a chain that a private swarm brings along."""
+
+NUM_TRANSACTIONS = 3
+"""That set a chain up, one after the other."""
 
 Written = TypeVar("Written", bound=msgspec.Struct)
 
@@ -70,7 +73,7 @@ async def deploy(
         if deployment is None:
             deployment = planned(chain_id, sender.address, await sender.nonce(), supply_wei)
         _require_same_chain(deployment, chain_id, file)
-        bases = [created_address(deployment.deployer, deployment.nonce + number) for number in (0, 1)]
+        bases = [created_address(deployment.deployer, deployment.nonce + number) for number in range(NUM_TRANSACTIONS)]
         present = [await has_code(rpc, base) for base in bases]
         if all(present):
             return deployment
@@ -80,7 +83,8 @@ async def deploy(
         write_file(file, deployment)
         creations = (
             deployment_data("SwarmBase", deployment.deployer, deployment.supply_wei),
-            deployment_data("SwarmDeployment", bases[0]),
+            deployment_data("SwarmCourts", bases[0]),
+            deployment_data("SwarmDeployment", bases[0], bases[1]),
         )
         mined: list[Mined] = []
         for data, is_there in zip(creations, present, strict=True):
@@ -104,10 +108,10 @@ async def deploy(
 
 
 def planned(chain_id: int, deployer: Address, nonce: int, supply_wei: int) -> Deployment:
-    """Where everything is when ``deployer``'s transactions ``nonce`` and ``nonce + 1`` create it (see SwarmBase.sol and
+    """Where everything is when ``deployer``'s transactions from ``nonce`` on create it (see SwarmBase.sol and
     SwarmDeployment.sol)."""
-    base, rest = created_address(deployer, nonce), created_address(deployer, nonce + 1)
-    registry, token, factory = created_address(base, 1), created_address(base, 2), created_address(rest, 3)
+    base, rest = created_address(deployer, nonce), created_address(deployer, nonce + NUM_TRANSACTIONS - 1)
+    registry, token, factory = created_address(base, 1), created_address(base, 2), created_address(rest, 4)
     return Deployment(chain_id, registry, token, factory, deployer, nonce, supply_wei)
 
 

@@ -5,6 +5,8 @@ And once more when it was refused: what somebody else did in between counts as d
 
 from __future__ import annotations
 
+import hashlib
+
 from chain.abi import function
 from chain.base import (
     AcceptPeer,
@@ -17,10 +19,13 @@ from chain.base import (
     Contracts,
     Enrol,
     EpochState,
+    ExpireDispute,
     Include,
     Intent,
     OfferPeer,
+    OpenDispute,
     OpenEpoch,
+    PlayMove,
     Prune,
     RecordReputation,
     Register,
@@ -33,6 +38,7 @@ from chain.base import (
     Withdraw,
 )
 from chain.credit_line import micro_of
+from chain.games import game_id
 from chain.keys import peer_key
 from chain.reader import Reader, address
 from chain.rpc import gather
@@ -94,6 +100,14 @@ async def is_done(reader: Reader, at: Contracts, wallet: Address, intent: Intent
             return await _epoch_is(reader, epoch, EpochState.FINAL)
         case VoidEpoch(epoch=epoch):
             return await _epoch_is(reader, epoch, EpochState.VOID)
+        case OpenDispute(contribution=contribution, subject=subject):
+            content = ContentId(hashlib.sha256(contribution).hexdigest())
+            return (await reader.game_status(game_id(content, subject, wallet))).exists
+        case PlayMove(game=game, turn=turn):
+            status = await reader.game_status(game)
+            return status.is_over or status.moves > turn
+        case ExpireDispute(game=game):
+            return (await reader.game_status(game)).is_over
     raise TypeError(f"Not an intent: {intent!r}")
 
 

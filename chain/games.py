@@ -127,6 +127,19 @@ class MoveRecord(msgspec.Struct, frozen=True):
     call: bytes = b""
 
 
+class GameStatus(msgspec.Struct, frozen=True):
+    """What the chain knows of a game without its history."""
+
+    deadline: int
+    moves: int
+    phase: GamePhase
+    is_over: bool
+
+    @property
+    def exists(self) -> bool:
+        return self.deadline > 0
+
+
 class Games(Protocol):
     """Every method raises ``ChainUnreachable`` when no endpoint answers, ``ChainError`` for a foreign contract."""
 

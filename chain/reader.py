@@ -23,6 +23,7 @@ from chain.base import (
     Member,
     PeerRecord,
 )
+from chain.games import GamePhase, GameStatus
 from chain.keys import checksum_address, peer_key
 from chain.rpc import Rpc, RpcRefused, field, gather, quantity
 from chain.sender import contract_error
@@ -35,6 +36,9 @@ MEMBERS_PER_CALL = 500
 STATES = (EpochState.OPEN, EpochState.CHALLENGED, EpochState.FINAL, EpochState.VOID)
 """By the number that the settlement contract gives them."""
 
+
+PHASES = tuple(GamePhase)
+"""By the number that the disputes contract gives them."""
 
 LOST_BETWEEN_READS = 3
 """How often a view of several reads is begun anew because the chain went back in between."""
@@ -187,6 +191,15 @@ class Reader:
             data_hash=ContentId(data_hash.hex()),
             answer_by=answer_by,
         )
+
+    async def game_status(self, game: ContentId) -> GameStatus:
+        """Where a dispute is; its ``deadline`` is 0 for one that is not there."""
+        view = function("DisputeGame", "status")
+        found = await self.read(self._contracts.disputes, view, bytes.fromhex(game))
+        deadline, moves, phase, is_over, _ = found
+        if phase >= len(PHASES):
+            raise foreign_contract(self._contracts.disputes)
+        return GameStatus(deadline, moves, PHASES[phase], is_over)
 
     async def presence_is_fresh(self, peer: PeerId, absence_rounds: int) -> bool:
         """Whether a member need not renew its presence yet."""

@@ -161,6 +161,66 @@ WORDS: dict[str, tuple[str, str, str]] = {
         "Check the records' signatures and the run id.",
     ),
     "AlreadyProven": ("This was proven before.", "The stake was taken then.", "Nothing to do."),
+    # disputes
+    "DisputePending": (
+        "A dispute about the peer's work is not decided yet.",
+        "Its pay and its stake stay where they are until then.",
+        "The program tries again when it is decided.",
+    ),
+    "DisputeExists": ("This wallet has a game about this.", _NOTHING_LOST, "Nothing to do."),
+    "DisputeUnknown": ("There is no such game.", _NOTHING_LOST, "Check the game's id and the run."),
+    "DisputeOver": ("The game is over.", "Nothing was changed by this move.", "Nothing to do."),
+    "WrongMove": (
+        "The game waits for another kind of move.",
+        "The game stands as before.",
+        "The program reads the game again and makes the move that it waits for.",
+    ),
+    "NotYourTurn": (
+        "The other side is to move, or this wallet is on neither side.",
+        "The game stands as before.",
+        "Wait for the other side; use the wallet that opened the game, or that owns the accused peer.",
+    ),
+    "StateStale": (
+        "The game stands otherwise by now.",
+        "The game stands as before this move.",
+        "The program reads the game again and makes another move.",
+    ),
+    "RoundPaid": (
+        "The round's work is paid already, so that it cannot be disputed any more.",
+        "Nothing was changed on the chain; the bond stays in the wallet.",
+        "Open disputes before the epoch that pays the round unlocks.",
+    ),
+    "BadOpening": (
+        "A piece that was shown is not part of what both sides agreed on.",
+        "The game stands as before; nothing is won or lost by this move.",
+        "Make the move again from the own trace, before the deadline.",
+    ),
+    "Unfit": (
+        "A number or list of the move has another size than the program says.",
+        "The game stands as before; nothing is won or lost by this move.",
+        "Make the move again from the own trace, before the deadline.",
+    ),
+    "NothingShown": (
+        "The result is what was claimed.",
+        "The game stands as before; nothing is won or lost by this move.",
+        "Search for a difference inside of the trace instead.",
+    ),
+    "SearchBegun": (
+        "Results are compared before the search begins.",
+        "The game stands as before; nothing is won or lost by this move.",
+        "Go on with the search.",
+    ),
+    "NotANumber": ("The arithmetic has no result for these numbers.", "Whoever claims one is wrong.", "Nothing to do."),
+    "MalformedLeaf": (
+        "The pieces do not have the form that this kind of computation asks for.",
+        "The game stands as before; nothing is won or lost by this move.",
+        "Make the move again from the own trace, before the deadline.",
+    ),
+    "UnknownKind": (
+        "No element of this kind can be computed.",
+        "The game stands as before; nothing is won or lost by this move.",
+        "Show the element where it comes from.",
+    ),
     # factory
     "RunExists": ("This wallet has a run with this id.", "Nothing was created or paid.", "Use the run that is there."),
     "RunUnknown": ("The factory knows no such run.", "Nothing was changed.", "Check the creator and the run's id."),

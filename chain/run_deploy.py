@@ -107,7 +107,7 @@ class _Factory:
         self._shared = shared
         nowhere = shared.factory
         self.reader = Reader(
-            rpc, Contracts(shared.chain_id, shared.registry, shared.token, shared.factory, *([nowhere] * 7))
+            rpc, Contracts(shared.chain_id, shared.registry, shared.token, shared.factory, *([nowhere] * 8))
         )
 
     @property

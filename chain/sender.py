@@ -175,9 +175,7 @@ class Sender:
             raise no_gas_money(self.address, f"{needed_wei} wei are needed: {why}")
         return True
 
-    def _write(
-        self, nonce: int, payload: str, purpose: str, call: dict[str, Any], gas: int, price: Offer
-    ) -> Entry:
+    def _write(self, nonce: int, payload: str, purpose: str, call: dict[str, Any], gas: int, price: Offer) -> Entry:
         """Sign for the run's own chain and put it on disk. Raises ``ChainError('DiskFull')``."""
         fields: dict[str, Any] = {
             "chainId": self._chain_id,

@@ -20,10 +20,13 @@ from chain.base import (
     ClaimMany,
     Contracts,
     Enrol,
+    ExpireDispute,
     Include,
     Intent,
     OfferPeer,
+    OpenDispute,
     OpenEpoch,
+    PlayMove,
     Prune,
     RecordReputation,
     Register,
@@ -48,7 +51,7 @@ Call = tuple[Address, str]
 def transaction(at: Contracts, intent: Intent) -> Call:
     """The call that does ``intent``. Raises ``ChainError('ProofRejected')`` for what cannot be encoded.
 
-    A stake needs an allowance first, or goes by ``stake_with_permit``; a challenge needs one for its bond.
+    A stake needs an allowance first, or goes by ``stake_with_permit``; challenges and disputes need one for their bond.
     """
     match intent:
         case Register():
@@ -101,6 +104,10 @@ def transaction(at: Contracts, intent: Intent) -> Call:
             return at.settlement, _data("Settlement", "claimMany", epoch, rows)
         case Accuse():
             return at.equivocation, _accuse_data(intent)
+        case OpenDispute():
+            return at.disputes, _open_data(intent)
+        case PlayMove(call=call) | ExpireDispute(call=call):
+            return at.disputes, "0x" + call.hex()
     raise TypeError(f"Not an intent: {intent!r}")
 
 
@@ -166,6 +173,21 @@ def _accuse_data(intent: Accuse) -> str:
         _compact(intent.signature_a),
         bytes.fromhex(intent.content_b),
         _compact(intent.signature_b),
+    )
+
+
+def _open_data(intent: OpenDispute) -> str:
+    words = (intent.state_before, intent.state_after, intent.step_program, intent.step_data, intent.draws)
+    draw = _nodes((intent.draw_program, intent.draw_data))
+    return _data(
+        "DisputeGame",
+        "open",
+        peer_key(intent.peer),
+        intent.round,
+        intent.contribution,
+        _compact(intent.signature),
+        _nodes(words),
+        (intent.subject, *draw, _nodes(intent.draw_proof)),
     )
 
 

@@ -18,6 +18,7 @@ from chain.base import (
     Cost,
     EpochsView,
     Intent,
+    OpenDispute,
     PeerRecord,
     Receipt,
     Stake,
@@ -33,6 +34,7 @@ from chain.rpc import Ask, Rpc, RpcRefused, field, gather, quantity
 from chain.sender import Sender, contract_error
 from chain.transactions import Call, approval, stake_with_permit, transaction
 from chain.typed_data import permit_digest
+from chain.web3_games import Web3Games
 from protocol.errors import ChainError
 from protocol.ids import Address, PeerId
 
@@ -46,6 +48,7 @@ WIRED = (
     ("clock", "RoundClock", "REPUTATION", "reputation"),
     ("clock", "RoundClock", "EQUIVOCATION", "equivocation"),
     ("clock", "RoundClock", "REGISTRY", "registry"),
+    ("clock", "RoundClock", "DISPUTES", "disputes"),
 )
 """Which contract must know which other one, and by which view: a foreign set of contracts fails here."""
 
@@ -81,6 +84,7 @@ class Web3Chain:
             fees=self._fees,
         )
         self._reader = Reader(self._rpc, contracts)
+        self._games = Web3Games(self._rpc, contracts)
 
     @property
     def contracts(self) -> Contracts:
@@ -89,6 +93,11 @@ class Web3Chain:
     @property
     def wallet(self) -> Address:
         return self._sender.address
+
+    @property
+    def games(self) -> Web3Games:
+        """The run's disputes, through the same endpoints."""
+        return self._games
 
     async def connect(self) -> None:
         """Reach an endpoint and check that it is the right chain with our contracts.
@@ -117,7 +126,7 @@ class Web3Chain:
         if await self._is_done(intent):
             return await self._nothing_to_do()
         try:
-            gas = await self._allow_bond() if isinstance(intent, Challenge) else 0
+            gas = await self._allow_bond(intent) if isinstance(intent, Challenge | OpenDispute) else 0
             if isinstance(intent, Stake):
                 await self._require_tokens(intent.amount_micro * WEI_PER_MICRO)
             contract, data = await self._call(intent)
@@ -130,7 +139,7 @@ class Web3Chain:
 
     async def estimate(self, intent: Intent) -> Cost:
         """What ``send`` would cost now, as the node tries it. Tokens that a faucet would add are not there yet, and a
-        challenge without an allowance for its bond is refused with ``ERC20InsufficientAllowance``."""
+        challenge or dispute without an allowance for its bond is refused with ``ERC20InsufficientAllowance``."""
         if await self._is_done(intent):
             return Cost(0, 0)
         contract, data = await self._call(intent)
@@ -190,17 +199,24 @@ class Web3Chain:
                 reason="ERC20InsufficientBalance",
             )
 
-    async def _allow_bond(self) -> int:
-        """Let the vault take a challenge's bond, where it may not yet; the gas that it took."""
+    async def _allow_bond(self, intent: Challenge | OpenDispute) -> int:
+        """Let the vault take the bond, where it may not yet; the gas that it took."""
         at = self._contracts
-        bond_micro, allowed_wei = await gather(
-            self._reader.read(at.settlement, function("Settlement", "bondMicro")),
+        bond_wei, allowed_wei = await gather(
+            self._bond_wei(intent),
             self._reader.read(at.token, function("SwarmToken", "allowance"), self.wallet, at.vault),
         )
-        if allowed_wei >= bond_micro * WEI_PER_MICRO:
+        await self._require_tokens(bond_wei)
+        if allowed_wei >= bond_wei:
             return 0
-        contract, data = approval(at.token, at.vault, bond_micro * WEI_PER_MICRO)
+        contract, data = approval(at.token, at.vault, bond_wei)
         return (await self._sender.send(contract, data)).gas
+
+    async def _bond_wei(self, intent: Challenge | OpenDispute) -> int:
+        if isinstance(intent, OpenDispute):
+            return int(await self._reader.read(self._contracts.disputes, function("DisputeGame", "BOND_WEI")))
+        bond_micro = await self._reader.read(self._contracts.settlement, function("Settlement", "bondMicro"))
+        return int(bond_micro) * WEI_PER_MICRO
 
     async def _nothing_to_do(self) -> Receipt:
         block = await self._rpc.request("eth_getBlockByNumber", "latest", False)

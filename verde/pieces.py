@@ -1,8 +1,8 @@
 """Why this module exists: a chunk of a state fills a transaction, and a contract needs four bytes of it.
 
-A chunk is cut into pieces of ``PIECE_BYTES``; the last one may be shorter. Over them stands a tree of ``LEVELS`` levels,
-always full: leaf i is the SHA-256 of piece i, or 32 zero bytes where the chunk has ended before, and a node is the
-SHA-256 of its two children, left one first. Levels are fixed, so a verifier never mistakes a node for a piece.
+A chunk is cut into pieces of ``PIECE_BYTES``; the last one may be shorter. Over them stands a tree of ``LEVELS``
+levels, always full: leaf i is the SHA-256 of piece i, or 32 zero bytes where the chunk has ended before, and a node
+is the SHA-256 of its two children, left one first. Levels are fixed, so a verifier never mistakes a node for a piece.
 
 SHA-256, because a state is hashed in every round, and pieces so large that hashing them costs about as much as hashing
 the chunk at once.

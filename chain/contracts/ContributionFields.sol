@@ -32,45 +32,45 @@ library ContributionFields {
 
     /// @notice What the contribution in `raw` commits to.
     function read(bytes calldata raw) internal pure returns (Fields memory fields) {
-        (uint256 kind, uint256 numFields, uint256 at) = _head(raw, 0);
+        (uint256 kind, uint256 numFields, uint256 place) = _head(raw, 0);
         if (kind != 0x80) revert ContributionMalformed();
         for (uint256 i = 0; i < numFields; ++i) {
             uint256 length;
-            (kind, length, at) = _head(raw, at);
+            (kind, length, place) = _head(raw, place);
             if (kind != 0xa0) revert ContributionMalformed();
-            bytes32 name = keccak256(_slice(raw, at, length));
-            at += length;
-            if (name == STATE_BEFORE) fields.stateBefore = _hash(raw, at);
-            else if (name == STATE_AFTER) fields.stateAfter = _hash(raw, at);
-            else if (name == ROLLOUTS_ROOT) fields.rolloutsRoot = _hash(raw, at);
-            else if (name == BEFORE) fields.hasBefore = _byte(raw, at) != NOTHING;
-            else if (name == AFTER) fields.hasAfter = _byte(raw, at) != NOTHING;
-            else if (name == SCORES) (, fields.numRollouts,) = _head(raw, at);
-            at = _skip(raw, at);
+            bytes32 name = keccak256(_slice(raw, place, length));
+            place += length;
+            if (name == STATE_BEFORE) fields.stateBefore = _hash(raw, place);
+            else if (name == STATE_AFTER) fields.stateAfter = _hash(raw, place);
+            else if (name == ROLLOUTS_ROOT) fields.rolloutsRoot = _hash(raw, place);
+            else if (name == BEFORE) fields.hasBefore = _byte(raw, place) != NOTHING;
+            else if (name == AFTER) fields.hasAfter = _byte(raw, place) != NOTHING;
+            else if (name == SCORES) (, fields.numRollouts,) = _head(raw, place);
+            place = _skip(raw, place);
         }
-        if (at != raw.length) revert ContributionMalformed();
+        if (place != raw.length) revert ContributionMalformed();
     }
 
-    /// @dev Behind the value at `at`, whatever is in it.
-    function _skip(bytes calldata raw, uint256 at) private pure returns (uint256) {
+    /// @dev Behind the value at `place`, whatever is in it.
+    function _skip(bytes calldata raw, uint256 place) private pure returns (uint256) {
         uint256 left = 1;
         while (left != 0) {
             --left;
-            (uint256 kind, uint256 length, uint256 next) = _head(raw, at);
-            at = next;
-            if (kind == 0xa0) at += length;
+            (uint256 kind, uint256 length, uint256 next) = _head(raw, place);
+            place = next;
+            if (kind == 0xa0) place += length;
             else if (kind == 0x90) left += length;
             else if (kind == 0x80) left += 2 * length;
-            if (at > raw.length || left > raw.length) revert ContributionMalformed();
+            if (place > raw.length || left > raw.length) revert ContributionMalformed();
         }
-        return at;
+        return place;
     }
 
-    /// @dev What begins at `at`: 0x80 a map, 0x90 a list, 0xa0 a string or bytes, 0 anything that ends with its head;
+    /// @dev What begins at `place`: 0x80 a map, 0x90 a list, 0xa0 a string or bytes, 0 anything that ends with its head;
     /// how much is in it, and where that begins.
-    function _head(bytes calldata raw, uint256 at) private pure returns (uint256 kind, uint256 length, uint256 next) {
-        uint256 first = _byte(raw, at);
-        next = at + 1;
+    function _head(bytes calldata raw, uint256 place) private pure returns (uint256 kind, uint256 length, uint256 next) {
+        uint256 first = _byte(raw, place);
+        next = place + 1;
         if (first < 0x80 || first >= 0xe0 || first == NOTHING) return (0, 0, next);
         if (first < 0x90) return (0x80, first & 0x0f, next);
         if (first < 0xa0) return (0x90, first & 0x0f, next);
@@ -88,9 +88,9 @@ library ContributionFields {
         next += width;
     }
 
-    /// @dev The hash at `at`, as 64 digits of lower-case hex.
-    function _hash(bytes calldata raw, uint256 at) private pure returns (bytes32) {
-        (uint256 kind, uint256 length, uint256 next) = _head(raw, at);
+    /// @dev The hash at `place`, as 64 digits of lower-case hex.
+    function _hash(bytes calldata raw, uint256 place) private pure returns (bytes32) {
+        (uint256 kind, uint256 length, uint256 next) = _head(raw, place);
         if (kind != 0xa0 || length != HEX_DIGITS) revert ContributionMalformed();
         bytes calldata digits = _slice(raw, next, HEX_DIGITS);
         uint256 value;
@@ -104,13 +104,13 @@ library ContributionFields {
         return bytes32(value);
     }
 
-    function _slice(bytes calldata raw, uint256 at, uint256 length) private pure returns (bytes calldata) {
-        if (at + length > raw.length) revert ContributionMalformed();
-        return raw[at:at + length];
+    function _slice(bytes calldata raw, uint256 place, uint256 length) private pure returns (bytes calldata) {
+        if (place + length > raw.length) revert ContributionMalformed();
+        return raw[place:place + length];
     }
 
-    function _byte(bytes calldata raw, uint256 at) private pure returns (uint8) {
-        if (at >= raw.length) revert ContributionMalformed();
-        return uint8(raw[at]);
+    function _byte(bytes calldata raw, uint256 place) private pure returns (uint8) {
+        if (place >= raw.length) revert ContributionMalformed();
+        return uint8(raw[place]);
     }
 }

@@ -177,32 +177,32 @@ contract DataRequests is Initializable {
     /// @param pieces Root over the chunk's pieces; for states only.
     /// @param proof Siblings of the piece's line, from the leaf up.
     function show(bytes32 id, bytes calldata data, bytes32 pieces, bytes32[] calldata proof) external {
-        Request memory request = _requests[id];
-        if (request.stage != Stage.Open) revert RequestNotOpen(id);
-        if (block.timestamp >= request.answerBy) revert TooLate(request.answerBy);
+        Request memory asked = _requests[id];
+        if (asked.stage != Stage.Open) revert RequestNotOpen(id);
+        if (block.timestamp >= asked.answerBy) revert TooLate(asked.answerBy);
         bytes32 value = sha256(data);
-        uint256 key = request.index;
-        if (request.part != Part.Rollout) (key, value) = (key + 1, sha256(bytes.concat(value, pieces)));
-        if (!_isIn(request.root, key, value, proof)) revert PieceRejected(id);
-        _close(id, request.peerKey, Stage.Shown);
-        emit DataShown(id, request.peerKey, msg.sender);
-        VAULT.burnBond(request.asker, BOND_WEI);
+        uint256 key = asked.index;
+        if (asked.part != Part.Rollout) (key, value) = (key + 1, sha256(bytes.concat(value, pieces)));
+        if (!_isIn(asked.root, key, value, proof)) revert PieceRejected(id);
+        _close(id, asked.peerKey, Stage.Shown);
+        emit DataShown(id, asked.peerKey, msg.sender);
+        VAULT.burnBond(asked.asker, BOND_WEI);
     }
 
     /// @notice End a request that nobody answered in time. Anybody may; the reward goes to who asked.
     function expire(bytes32 id) external {
-        Request memory request = _requests[id];
-        if (request.stage != Stage.Open) revert RequestNotOpen(id);
-        if (block.timestamp < request.answerBy) revert TooEarly(request.answerBy);
-        _close(id, request.peerKey, Stage.Withheld);
-        uint256 slashedWei = VAULT.slash(request.peerKey, type(uint256).max, request.asker);
-        emit DataWithheld(id, request.peerKey, request.asker, slashedWei);
-        CLOCK.eject(request.peerKey, CLOCK.round() + BARRED_ROUNDS);
-        VAULT.returnBond(request.asker, BOND_WEI);
+        Request memory asked = _requests[id];
+        if (asked.stage != Stage.Open) revert RequestNotOpen(id);
+        if (block.timestamp < asked.answerBy) revert TooEarly(asked.answerBy);
+        _close(id, asked.peerKey, Stage.Withheld);
+        uint256 slashedWei = VAULT.slash(asked.peerKey, type(uint256).max, asked.asker);
+        emit DataWithheld(id, asked.peerKey, asked.asker, slashedWei);
+        CLOCK.eject(asked.peerKey, CLOCK.round() + BARRED_ROUNDS);
+        VAULT.returnBond(asked.asker, BOND_WEI);
     }
 
     /// @notice A request as it stands; its stage is None where there is none.
-    function request(bytes32 id) external view returns (Request memory) {
+    function requestOf(bytes32 id) external view returns (Request memory) {
         return _requests[id];
     }
 

@@ -14,7 +14,8 @@ import {SwarmToken} from "./SwarmToken.sol";
 /// well. One credit is one token.
 /// @dev What is not credited stays out of reach of claims: after every claim the escrow must still hold the epoch's
 /// reserve, budget minus credited total, whatever the root adds up to. Tokens that somebody sends here are a gift to who
-/// claims. **Known limit:** whoever signs as the majority is believed, up to the budget.
+/// claims. Nothing is paid to a peer while a dispute about its work is open; after a lost one, the next claim that covers
+/// the refuted round pays nothing and burns what it would have paid. **Known limit:** whoever signs as the majority is believed, up to the budget.
 contract Settlement is Epochs {
     using CreditLine for uint256;
     using SafeERC20 for SwarmToken;
@@ -32,21 +33,27 @@ contract Settlement is Epochs {
     SwarmToken public immutable TOKEN;
     /// @notice Who pays for the run, and gets back what is not credited at its end.
     address public CREATOR;
-    /// @notice The contract that may declare pay forfeited; zero: none.
+    /// @notice The contract that holds back pay, and strikes it.
     address public DISPUTES;
 
-    /// @dev What a peer was paid, or forfeited. A struct, so that a claim looks for its place only once.
-    struct Paid {
-        uint256 micro;
+    /// @dev One slot. `struckRound`: a refuted contribution's round, 0: none; `forfeitedRound`: up to which round pay was
+    /// forfeited before; `holds`: open disputes about the peer.
+    struct Pay {
+        uint64 claimedMicro;
+        uint40 struckRound;
+        uint40 forfeitedRound;
+        uint32 holds;
     }
 
-    mapping(bytes32 peerKey => Paid) private _paid;
+    mapping(bytes32 peerKey => Pay) private _pays;
 
     /// @notice The peer's owner was paid what was missing to `cumulativeMicro`, everything ever paid for this peer. The
     /// token's own event, right after this one, says who that is and how much.
     event RewardClaimed(bytes32 indexed peerKey, uint256 cumulativeMicro);
-    /// @notice The peer lost `amountMicro` of its pay; they are burned.
-    event PayForfeited(bytes32 indexed peerKey, uint256 amountMicro);
+    /// @notice The peer lost `amountMicro` of its pay; they are burned. `cumulativeMicro`: paid or forfeited so far.
+    event PayForfeited(bytes32 indexed peerKey, uint256 amountMicro, uint256 cumulativeMicro);
+    /// @notice What the peer has not claimed up to an epoch that covers `round` is lost.
+    event PayStruck(bytes32 indexed peerKey, uint64 round);
     /// @notice What was never credited went back to the creator.
     event BudgetReclaimed(address indexed creator, uint256 amountMicro);
 
@@ -54,6 +61,8 @@ contract Settlement is Epochs {
     error EpochNotClaimable(uint256 epoch, uint64 unlocksAt);
     /// @notice Everything up to this amount was already paid.
     error NothingToClaim(bytes32 peerKey, uint256 claimedMicro);
+    /// @notice A dispute about the peer's work is not decided yet.
+    error DisputePending(bytes32 peerKey);
     /// @notice The proof does not lead from this line to the epoch's credits root.
     error ClaimProofRejected(bytes32 peerKey, bytes32 creditsRoot);
     /// @notice The peer is not registered, so it has no owner to pay.
@@ -91,31 +100,54 @@ contract Settlement is Epochs {
     /// @notice Pay the peer's owner what it earned and was not paid, according to a final, unlocked epoch. Anybody may call.
     /// @param line The peer's line in that epoch's credits table.
     function claim(bytes32 peerKey, uint256 line, uint256 epoch, bytes32[] calldata proof) external {
-        (bytes32 root, uint256 reserveMicro) = _claimable(epoch);
-        if (!_pay(root, peerKey, line, proof)) revert NothingToClaim(peerKey, _paid[peerKey].micro);
+        (bytes32 root, uint256 reserveMicro, uint64 round) = _claimable(epoch);
+        if (_pays[peerKey].holds != 0) revert DisputePending(peerKey);
+        if (!_pay(root, round, peerKey, line, proof)) revert NothingToClaim(peerKey, _pays[peerKey].claimedMicro);
         _requireReserve(reserveMicro);
     }
 
     /// @notice `claim` for several peers at once, each to its own owner. Anybody may call.
-    /// @dev Peers that were paid already are passed over: nobody can spoil the rest by claiming for one of them first.
+    /// @dev Peers that were paid already, or are in a dispute, are passed over: nobody can spoil the rest by claiming for one
+    /// of them first, or by accusing it.
     function claimMany(uint256 epoch, ClaimLine[] calldata lines) external {
-        (bytes32 root, uint256 reserveMicro) = _claimable(epoch);
+        (bytes32 root, uint256 reserveMicro, uint64 round) = _claimable(epoch);
         for (uint256 i = 0; i < lines.length; ++i) {
-            _pay(root, lines[i].peerKey, lines[i].line, lines[i].proof);
+            if (_pays[lines[i].peerKey].holds == 0) {
+                _pay(root, round, lines[i].peerKey, lines[i].line, lines[i].proof);
+            }
         }
         _requireReserve(reserveMicro);
     }
 
-    /// @notice Take `amountMicro` of the pay that a peer did not claim yet, and burn them.
-    /// @dev Called by the run's disputes contract only. They count as claimed: a later line must exceed them.
-    function forfeit(bytes32 peerKey, uint256 amountMicro) external {
+    /// @notice Pay nothing to a peer while a dispute about its work is open.
+    /// @dev Called by the run's disputes contract only, once per dispute.
+    function hold(bytes32 peerKey) external onlyDisputes {
+        ++_pays[peerKey].holds;
+    }
+
+    /// @notice The dispute is decided.
+    function release(bytes32 peerKey) external onlyDisputes {
+        --_pays[peerKey].holds;
+    }
+
+    /// @notice A contribution of the peer to `round` was refuted: the next claim that covers the round forfeits what it would
+    /// have paid. Anybody may make it; pay of later epochs is claimed after that.
+    function strike(bytes32 peerKey, uint64 round) external onlyDisputes {
+        Pay storage pay = _pays[peerKey];
+        if (round <= pay.forfeitedRound || round <= pay.struckRound) return;
+        pay.struckRound = uint40(round);
+        emit PayStruck(peerKey, round);
+    }
+
+    modifier onlyDisputes() {
         if (msg.sender != DISPUTES) revert NotOfThisRun(msg.sender);
+        _;
+    }
+
+    /// @notice Up to which round work is paid, or can be; it cannot be disputed any more.
+    function paidRound() external view returns (uint64) {
         (bool found, uint256 epoch) = latestClaimable();
-        if (!found) revert EpochNotOpen(epoch);
-        _paid[peerKey].micro += amountMicro;
-        emit PayForfeited(peerKey, amountMicro);
-        TOKEN.burn(amountMicro * WEI_PER_MICRO);
-        _requireReserve(_epochs[epoch].reserveMicro);
+        return found ? _epochs[epoch].round : 0;
     }
 
     /// @notice End the run: results are accepted for as long as an epoch and two rounds last. Its creator may, once.
@@ -151,15 +183,21 @@ contract Settlement is Epochs {
 
     /// @notice Everything ever paid for this peer, or forfeited, in millionths of a credit.
     function claimedMicro(bytes32 peerKey) external view returns (uint256) {
-        return _paid[peerKey].micro;
+        return _pays[peerKey].claimedMicro;
     }
 
     /// @notice `claimedMicro` of several peers.
     function claimedOf(bytes32[] calldata peerKeys) external view returns (uint256[] memory claimed) {
         claimed = new uint256[](peerKeys.length);
         for (uint256 i = 0; i < peerKeys.length; ++i) {
-            claimed[i] = _paid[peerKeys[i]].micro;
+            claimed[i] = _pays[peerKeys[i]].claimedMicro;
         }
+    }
+
+    /// @notice How many disputes about the peer are open, and the round of a refuted contribution whose pay is not forfeited
+    /// yet (0: none).
+    function pending(bytes32 peerKey) external view returns (uint256 holds, uint64 struckRound) {
+        return (_pays[peerKey].holds, _pays[peerKey].struckRound);
     }
 
     /// @notice What the run was given, in millionths of a credit, when it ends (0: nobody stopped it), and whether what was
@@ -170,7 +208,7 @@ contract Settlement is Epochs {
 
     /// @dev Root and reserve of an epoch that is paid. An unchallenged one unlocks after its time to challenge is over, so
     /// that is final then.
-    function _claimable(uint256 epoch) private view returns (bytes32 root, uint256 reserveMicro) {
+    function _claimable(uint256 epoch) private view returns (bytes32 root, uint256 reserveMicro, uint64 round) {
         Epoch storage entry = _epochs[epoch];
         (EpochState state, uint64 unlocksAt) = (entry.state, entry.unlocksAt);
         (root, reserveMicro) = (entry.creditsRoot, entry.reserveMicro);
@@ -178,18 +216,28 @@ contract Settlement is Epochs {
         if (state == EpochState.Challenged || state == EpochState.Void || block.timestamp < unlocksAt) {
             revert EpochNotClaimable(epoch, unlocksAt);
         }
+        round = entry.round;
     }
 
     /// @dev Whether there was anything to pay.
-    function _pay(bytes32 root, bytes32 peerKey, uint256 line, bytes32[] calldata proof) private returns (bool) {
+    function _pay(bytes32 root, uint64 round, bytes32 peerKey, uint256 line, bytes32[] calldata proof)
+        private
+        returns (bool)
+    {
         uint256 cumulativeMicro = line.micro();
-        Paid storage paid = _paid[peerKey];
-        uint256 claimed = paid.micro;
+        Pay storage pay = _pays[peerKey];
+        uint256 claimed = pay.claimedMicro;
         if (cumulativeMicro <= claimed) return false;
         if (!CreditLine.isIn(root, peerKey, line, proof)) revert ClaimProofRejected(peerKey, root);
         address owner = REGISTRY.ownerOf(peerKey);
         if (owner == address(0)) revert PeerUnknown(peerKey);
-        paid.micro = cumulativeMicro;
+        pay.claimedMicro = uint64(cumulativeMicro);
+        if (pay.struckRound != 0 && round >= pay.struckRound) {
+            (pay.struckRound, pay.forfeitedRound) = (0, uint40(round));
+            emit PayForfeited(peerKey, cumulativeMicro - claimed, cumulativeMicro);
+            TOKEN.burn((cumulativeMicro - claimed) * WEI_PER_MICRO);
+            return true;
+        }
         emit RewardClaimed(peerKey, cumulativeMicro);
         unchecked {
             TOKEN.safeTransfer(owner, (cumulativeMicro - claimed) * WEI_PER_MICRO);

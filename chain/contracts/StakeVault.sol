@@ -17,11 +17,12 @@ import {SwarmToken} from "./SwarmToken.sol";
 contract StakeVault is Initializable {
     using SafeERC20 for SwarmToken;
 
-    /// @dev Two slots: amounts of wei fit into 128 bits, as the run's budget limits do.
+    /// @dev Two slots: amounts of wei fit into 128 bits, as the run's budget limits do. `holds`: open cases about the peer.
     struct Stake {
         uint128 activeWei;
         uint128 exitingWei;
         uint64 readyAt;
+        uint32 holds;
     }
 
     /// @notice The most units that one peer weighs, however much it has at stake.
@@ -54,14 +55,15 @@ contract StakeVault is Initializable {
     event StakeSlashed(
         bytes32 indexed peerKey, address indexed court, address indexed reporter, uint256 burnedWei, uint256 rewardWei
     );
-    /// @notice A bond came in, went back or was burned.
+    /// @notice A bond came in, went back, was burned, or (half of it) went to who was wrongly accused.
     event BondMoved(address indexed party, uint256 amountWei, BondMove move);
 
     /// @notice What became of a bond.
     enum BondMove {
         Held,
         Returned,
-        Burned
+        Burned,
+        Awarded
     }
 
     /// @notice Only the wallet that owns the peer may do this.
@@ -74,6 +76,8 @@ contract StakeVault is Initializable {
     error StakeTooSmall(uint256 activeWei, uint256 askedWei);
     /// @notice What leaves can be withdrawn later, or nothing leaves (0).
     error StakeNotReady(uint64 readyAt);
+    /// @notice A case about the peer is not decided yet: its stake stays.
+    error DisputePending(bytes32 peerKey);
     /// @notice This deposit or exit was done before.
     error ReferenceUsed(bytes32 peerKey, bytes32 given);
 
@@ -145,6 +149,7 @@ contract StakeVault is Initializable {
         Stake storage stake = _stakes[peerKey];
         uint256 amountWei = stake.exitingWei;
         if (amountWei == 0 || block.timestamp < stake.readyAt) revert StakeNotReady(amountWei == 0 ? 0 : stake.readyAt);
+        if (stake.holds != 0) revert DisputePending(peerKey);
         address owner = REGISTRY.ownerOf(peerKey);
         stake.exitingWei = 0;
         emit StakeWithdrawn(peerKey, owner, amountWei);
@@ -171,6 +176,19 @@ contract StakeVault is Initializable {
         TOKEN.safeTransfer(reporter, rewardWei);
     }
 
+    /// @notice Keep a peer's stake here while a case about it is open.
+    /// @dev Called by the run's courts only, once per case.
+    function hold(bytes32 peerKey) external {
+        if (!_isCourt[msg.sender]) revert NotOfThisRun(msg.sender);
+        ++_stakes[peerKey].holds;
+    }
+
+    /// @notice The case is decided.
+    function release(bytes32 peerKey) external {
+        if (!_isCourt[msg.sender]) revert NotOfThisRun(msg.sender);
+        --_stakes[peerKey].holds;
+    }
+
     /// @notice Take a bond from `from`, who approved it to this contract.
     /// @dev Called by the settlement and the courts only, which keep account of whose bond it is.
     function holdBond(address from, uint256 amountWei) external {
@@ -191,6 +209,21 @@ contract StakeVault is Initializable {
         _onlyBondKeeper();
         emit BondMoved(from, amountWei, BondMove.Burned);
         TOKEN.burn(amountWei);
+    }
+
+    /// @notice Burn half of the bond of `from`, rounded up, and give the rest to `to`, whom it accused wrongly.
+    function splitBond(address from, uint256 amountWei, address to) external {
+        _onlyBondKeeper();
+        uint256 awardWei = amountWei / 2;
+        emit BondMoved(from, amountWei - awardWei, BondMove.Burned);
+        emit BondMoved(to, awardWei, BondMove.Awarded);
+        TOKEN.burn(amountWei - awardWei);
+        TOKEN.safeTransfer(to, awardWei);
+    }
+
+    /// @notice How many cases about the peer are open: none of its stake can be withdrawn meanwhile.
+    function holdsOf(bytes32 peerKey) external view returns (uint256) {
+        return _stakes[peerKey].holds;
     }
 
     /// @notice A peer's stake: what counts, what is leaving, and when that can be withdrawn.

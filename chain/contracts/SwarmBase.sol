@@ -8,8 +8,8 @@ import {Settlement} from "./Settlement.sol";
 import {StakeVault} from "./StakeVault.sol";
 import {SwarmToken} from "./SwarmToken.sol";
 
-/// @title First half of what is there once per chain: registry, token, and implementations of courts and money
-/// @notice `SwarmDeployment` takes this contract and adds the rest. Creation code of all of it does not fit into one
+/// @title First part of what is there once per chain: registry, token, and implementations of courts and money
+/// @notice `SwarmCourts` and `SwarmDeployment` take this contract and add the rest. Creation code of all of it does not fit into one
 /// transaction (EIP-3860).
 contract SwarmBase {
     PeerRegistry public immutable REGISTRY;

@@ -2,14 +2,16 @@
 pragma solidity ^0.8.24;
 
 import {Contributions} from "./Contributions.sol";
+import {DataRequests} from "./DataRequests.sol";
 import {PeerRegistry} from "./PeerRegistry.sol";
 import {RoundClock} from "./RoundClock.sol";
 import {RunFactory} from "./RunFactory.sol";
 import {RunContracts} from "./RunTypes.sol";
+import {SwarmCourts} from "./SwarmCourts.sol";
 import {SwarmBase} from "./SwarmBase.sol";
 import {SwarmToken} from "./SwarmToken.sol";
 
-/// @title Second half of what is there once per chain: the other implementations, and the factory that makes runs of all
+/// @title Last part of what is there once per chain: the other implementations, and the factory that makes runs of all
 contract SwarmDeployment {
     PeerRegistry public immutable REGISTRY;
     SwarmToken public immutable TOKEN;
@@ -20,7 +22,7 @@ contract SwarmDeployment {
         PeerRegistry registry, SwarmToken token, RunFactory factory, RunContracts implementations
     );
 
-    constructor(SwarmBase base) {
+    constructor(SwarmBase base, SwarmCourts courts) {
         REGISTRY = base.REGISTRY();
         TOKEN = base.TOKEN();
         RunContracts memory implementations = RunContracts({
@@ -29,7 +31,9 @@ contract SwarmDeployment {
             settlement: address(base.SETTLEMENT()),
             vault: address(base.VAULT()),
             reputation: address(base.REPUTATION()),
-            equivocation: address(base.EQUIVOCATION())
+            equivocation: address(base.EQUIVOCATION()),
+            disputes: address(courts.DISPUTES()),
+            requests: address(new DataRequests(REGISTRY))
         });
         FACTORY = new RunFactory(REGISTRY, TOKEN, implementations);
         emit SwarmDeployed(REGISTRY, TOKEN, FACTORY, implementations);

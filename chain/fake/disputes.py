@@ -90,7 +90,7 @@ class Disputes:
         words = (intent.state_before, intent.state_after, intent.step_program, intent.step_data, intent.draws)
         work = hashlib.sha256(b"".join(map(bytes.fromhex, words))).digest()
         if not intent.contribution.endswith(WORK_MARK + work):
-            refuse("WorkNotCommitted")
+            refuse("BadOpening")
         digest = record_digest(ground.contracts, ground.run, "contribution", intent.round, content)
         signer = recovered(digest, intent.signature)
         if signer is None or self._registry.peer_of.get(signer) != intent.peer:
@@ -222,6 +222,5 @@ def _subject(intent: OpenDispute) -> tuple[ContentId, ContentId]:
     value = int.from_bytes(hashlib.sha256(pair).digest(), "big")
     is_index = 0 <= intent.subject < 1 << 64
     if not is_index or not is_proved(intent.draws, intent.subject.to_bytes(32, "big"), value, intent.draw_proof):
-        refuse("DrawNotCommitted", index=intent.subject)
+        refuse("BadOpening")
     return intent.draw_program, intent.draw_data
-

@@ -164,8 +164,6 @@ class Escrow:
             refuse("EscrowOverdrawn", reserveMicro=self._ground.budget_micro - result.total_micro_credits)
         struck = self._struck.get(intent.peer, 0)
         if struck and result.round >= struck:
-            if self._round_before(intent.epoch) >= struck:
-                refuse("StruckEpochFirst", peerKey=key, round=struck)
             self._forfeited[intent.peer] = result.round
             del self._struck[intent.peer]
             self.claimed[intent.peer] = micro
@@ -189,14 +187,9 @@ class Escrow:
         return self._vault.is_held(peer) or peer in self._struck
 
     def strike(self, peer: PeerId, round: int) -> None:
-        """What the peer has not claimed yet is lost, up to the first final epoch that covers ``round``."""
+        """The next claim that covers ``round`` forfeits what it would have paid."""
         if round > self._forfeited.get(peer, 0):
             self._struck[peer] = max(self._struck.get(peer, 0), round)
-
-    def _round_before(self, number: int) -> int:
-        """The round of the last epoch before ``number`` that stands."""
-        rounds = [self._epochs[n].result.round for n in range(number) if self.state(n) is not EpochState.VOID]
-        return rounds[-1] if rounds else 0
 
     def _undecided(self, number: int, *, challenged: bool) -> tuple[_Epoch, int]:
         """An epoch that nobody decided yet, and until when it can be challenged, or the challenge answered."""

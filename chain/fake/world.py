@@ -81,7 +81,7 @@ class FakeWorld:
         now: int = 1_700_000_000,
         chain_id: int = 31337,
     ) -> None:
-        self.contracts = Contracts(chain_id, *(_address(number) for number in range(10)))
+        self.contracts = Contracts(chain_id, *(_address(number) for number in range(11)))
         self.ground = Ground(rules or Rules(), self.contracts, run, budget_micro, now)
         self.registry = Registry(self.ground)
         self.roster = Roster(self.ground, self.registry)
@@ -284,6 +284,11 @@ class FakeChain:
     @property
     def contracts(self) -> Contracts:
         return self._world.contracts
+
+    @property
+    def games(self) -> FakeGames:
+        """The run's disputes."""
+        return self._world.games
 
     async def clock(self) -> ClockView:
         await self._reach()

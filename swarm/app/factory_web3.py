@@ -23,7 +23,7 @@ from swarm.app.pricing import Teller, allowed
 REST_GAS = 7_500_000
 """Gas of the second half of a set-up, for its price before the first half is there to be asked."""
 
-PER_RUN = ("clock", "contributions", "settlement", "vault", "reputation", "equivocation")
+PER_RUN = ("clock", "contributions", "settlement", "vault", "reputation", "equivocation", "disputes", "requests")
 
 
 class Web3Site(Teller):

@@ -35,10 +35,12 @@ SPEC = RunSpec(
     learn=LearnRules(8, 2, 300_000, 200_000_000, 280_000_000, 4_000_000_000, 0, 0, 1_000_000_000),
     time=TimeRules(60, 60, 10, 300),
     audit=AuditRules("native", 2, 1, 3, 16, 20_000, 3),
-    economics=EconomyRules(10**7, 10**7, 10**12, 10**11, 48, 10, 60, 60, 60, 3600, 4, 16, 50_000, 8, 100, 500, 150, 60, 30, 10**6),
+    economics=EconomyRules(
+        10**7, 10**7, 10**12, 10**11, 48, 10, 60, 60, 60, 3600, 4, 16, 50_000, 8, 100, 500, 150, 60, 30, 10**6
+    ),
     seed=7,
 )
-CONTRACTS = RunContracts(*(Address("0x" + digit * 40) for digit in "123456789a"))
+CONTRACTS = RunContracts(*(Address("0x" + digit * 40) for digit in "123456789ab"))
 TOKEN = JoinToken(SPEC, CONTRACTS, ("/ip4/127.0.0.1/tcp/4001/p2p/QmA",), ("http://127.0.0.1:8545",), "tiny")
 
 

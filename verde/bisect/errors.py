@@ -32,5 +32,13 @@ class BadOpening(BadMove):
     """A piece is not part of what its root stands for, or not the piece that is needed."""
 
 
+class NothingShown(BadOpening):
+    """A result is shown that is what was claimed."""
+
+
+class SearchBegun(WrongTurn):
+    """What a trace ends in is compared before the search begins."""
+
+
 class Unfit(BadMove):
     """A number or list has another size than the program says."""

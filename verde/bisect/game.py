@@ -28,7 +28,7 @@ from eth_utils.crypto import keccak
 
 from protocol.ids import ContentId
 from protocol.merkle import verify
-from verde.bisect.errors import BadOpening, TooEarly, TooLate, Unfit, WrongTurn
+from verde.bisect.errors import BadOpening, NothingShown, SearchBegun, TooEarly, TooLate, Unfit, WrongTurn
 from verde.bisect.moves import (
     Leaf,
     Move,
@@ -340,7 +340,7 @@ def _show_result(game: Dispute, move: ShowResult) -> Dispute:
     else:
         raise BadOpening("the claim is shown against something that the game is not about")
     if traced == claimed or (after is None and claimed == NO_CLAIM):
-        raise BadOpening("the result is what was claimed")
+        raise NothingShown("the result is what was claimed")
     return _won(game, Side.CHALLENGER)
 
 
@@ -352,13 +352,13 @@ def _show_step(game: Dispute, move: ShowStep) -> Dispute:
         raise BadOpening(f"the program does not make {move.num_updates} updates")
     before = step_of_state(game.terms.state_before, move.before)
     if step_of_state(game.terms.state_after, move.after) == before + move.num_updates:
-        raise BadOpening("the step count is what it should be")
+        raise NothingShown("the step count is what it should be")
     return _won(game, Side.CHALLENGER)
 
 
 def _before_the_search(game: Dispute) -> None:
     if game.node is not None or game.level != depth_of(game.num_nodes):
-        raise WrongTurn("what a trace ends in is compared before the search begins")
+        raise SearchBegun("what a trace ends in is compared before the search begins")
 
 
 def _node(game: Dispute) -> Node:

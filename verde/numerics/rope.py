@@ -97,9 +97,7 @@ def _llama3(frequencies: torch.Tensor, parameters: dict[str, Any]) -> torch.Tens
     low, high = number(parameters["low_freq_factor"]), number(parameters["high_freq_factor"])
     wavelength = elementwise.div(number(_TURN), frequencies)
     slowed = elementwise.div(frequencies, factor)
-    smooth = elementwise.div(
-        elementwise.sub(elementwise.div(context, wavelength), low), elementwise.sub(high, low)
-    )
+    smooth = elementwise.div(elementwise.sub(elementwise.div(context, wavelength), low), elementwise.sub(high, low))
     between = elementwise.add(
         elementwise.div(elementwise.mul(elementwise.sub(number(1), smooth), frequencies), factor),
         elementwise.mul(smooth, frequencies),

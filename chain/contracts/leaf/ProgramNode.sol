@@ -65,6 +65,17 @@ library ProgramNode {
         if (element != 0) revert MalformedLeaf();
     }
 
+    /// @notice How many elements the output has.
+    function outputElements(bytes calldata node) internal pure returns (uint256 count) {
+        count = 1;
+        for (uint256 axis; axis < rank(node); ++axis) count *= _word(node, axis);
+    }
+
+    /// @notice Which earlier node an input is the output of.
+    function inputNode(bytes calldata node, uint256 input) internal pure returns (uint256) {
+        return _word(node, _firstOf(node, input));
+    }
+
     /// @notice How many elements an input has.
     function numElements(bytes calldata node, uint256 input) internal pure returns (uint256) {
         return _word(node, _firstOf(node, input) + 1);
