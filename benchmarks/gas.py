@@ -89,7 +89,10 @@ TIMES = (EPOCH_ROUNDS, 100, 100, 1000, 100)
 RULES = (ROUND_S, NUM_PEERS, 10, QUORUM, POSTER_S, *TIMES, 10, 10 * MICRO, MICRO, 10**6 * MICRO, *DISPUTES)
 
 
-PARTS = ("RoundClock", "Contributions", "Settlement", "StakeVault", "Reputation", "Equivocation", "DisputeGame", "DataRequests")
+PARTS = (
+    *("RoundClock", "Contributions", "Settlement", "StakeVault"),
+    *("Reputation", "Equivocation", "DisputeGame", "DataRequests"),
+)
 JOINING_GAS_LIMIT = 300_000
 
 

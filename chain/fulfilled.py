@@ -13,6 +13,7 @@ from chain.base import (
     Accuse,
     Advance,
     Affirm,
+    AskForData,
     Challenge,
     Claim,
     ClaimMany,
@@ -20,6 +21,7 @@ from chain.base import (
     Enrol,
     EpochState,
     ExpireDispute,
+    ExpireRequest,
     Include,
     Intent,
     OfferPeer,
@@ -32,6 +34,7 @@ from chain.base import (
     Resign,
     Rotate,
     Settle,
+    ShowData,
     Stake,
     Unstake,
     VoidEpoch,
@@ -41,6 +44,7 @@ from chain.credit_line import micro_of
 from chain.games import game_id
 from chain.keys import peer_key
 from chain.reader import Reader, address
+from chain.requests import DataPart, RequestStage, request_id
 from chain.rpc import gather
 from chain.transactions import reference
 from chain.typed_data import round_result_hash
@@ -93,7 +97,8 @@ async def is_done(reader: Reader, at: Contracts, wallet: Address, intent: Intent
             return bool(await reader.read(at.settlement, view, peer_key(peer)) >= micro_of(line))
         case ClaimMany(lines=lines):
             claimed = await reader.claimed([one.peer for one in lines])
-            return all(paid >= micro_of(one.line) for paid, one in zip(claimed, lines, strict=True))
+            unpaid = [one.peer for paid, one in zip(claimed, lines, strict=True) if paid < micro_of(one.line)]
+            return all([await reader.is_passed_over(peer) for peer in unpaid])
         case Challenge(epoch=epoch):
             return await _epoch_is(reader, epoch, EpochState.CHALLENGED, EpochState.FINAL, EpochState.VOID)
         case Affirm(epoch=epoch):
@@ -108,6 +113,11 @@ async def is_done(reader: Reader, at: Contracts, wallet: Address, intent: Intent
             return status.is_over or status.moves > turn
         case ExpireDispute(game=game):
             return (await reader.game_status(game)).is_over
+        case AskForData(contribution=contribution, part=part, index=index):
+            content = ContentId(hashlib.sha256(contribution).hexdigest())
+            return await reader.request_stage(request_id(content, DataPart(part), index)) is not None
+        case ShowData(request=request) | ExpireRequest(request=request):
+            return await reader.request_stage(request) in (RequestStage.SHOWN, RequestStage.WITHHELD)
     raise TypeError(f"Not an intent: {intent!r}")
 
 

@@ -34,7 +34,7 @@ OBSTACLES = frozenset(
 def key_of(intent: Any) -> Key:
     """What ``intent`` is about."""
     kind = type(intent).__name__
-    peer = str(getattr(intent, "game", "") or getattr(intent, "peer", ""))
+    peer = str(next((found for name in ("game", "request", "peer") if (found := getattr(intent, name, ""))), ""))
     if hasattr(intent, "subject"):
         peer = f"{peer}/{intent.subject}"
     if kind in CUMULATIVE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any
 
 from eth_hash.auto import keccak
@@ -15,6 +16,7 @@ from chain.base import (
     Accuse,
     Advance,
     Affirm,
+    AskForData,
     Balance,
     Challenge,
     Claim,
@@ -26,6 +28,7 @@ from chain.base import (
     EpochState,
     EpochsView,
     ExpireDispute,
+    ExpireRequest,
     Include,
     Intent,
     OfferPeer,
@@ -40,6 +43,7 @@ from chain.base import (
     Resign,
     Rotate,
     Settle,
+    ShowData,
     Stake,
     Unstake,
     VoidEpoch,
@@ -50,10 +54,12 @@ from chain.fake.disputes import Disputes, FakeGames
 from chain.fake.escrow import Escrow
 from chain.fake.ground import Ground, block_hash
 from chain.fake.registry import Registry
+from chain.fake.requests import DataRequests
 from chain.fake.results import Results
 from chain.fake.roster import Roster
 from chain.fake.vault import Vault
 from chain.keys import checksum_address
+from chain.requests import DataPart, request_id
 from chain.rules import Rules
 from protocol.errors import ChainUnreachable
 from protocol.ids import Address, ContentId, PeerId
@@ -89,6 +95,7 @@ class FakeWorld:
         self.results = Results(self.ground, self.registry, self.roster)
         self.escrow = Escrow(self.ground, self.registry, self.roster, self.results, self.vault)
         self.disputes = Disputes(self.ground, self.registry, self.roster, self.vault, self.escrow)
+        self.requests = DataRequests(self.ground, self.registry, self.roster, self.vault)
         self.roster.units_of = self.vault.units_of
         self.reachable = True
         self.transactions = 0
@@ -209,6 +216,11 @@ class FakeWorld:
                 return self.disputes.is_past(game, turn)
             case ExpireDispute(game=game):
                 return self.disputes.is_past(game, None)
+            case AskForData(contribution=contribution, part=part, index=index):
+                content = ContentId(sha256(contribution).hexdigest())
+                return self.requests.is_there(request_id(content, DataPart(part), index))
+            case ShowData(request=request) | ExpireRequest(request=request):
+                return self.requests.is_over(request)
         raise TypeError(f"Not an intent: {intent!r}")
 
     def apply(self, wallet: Address, intent: Intent) -> Receipt:
@@ -264,6 +276,12 @@ class FakeWorld:
                 self.disputes.play(wallet, intent)
             case ExpireDispute():
                 self.disputes.expire(intent)
+            case AskForData():
+                self.requests.ask(wallet, intent)
+            case ShowData():
+                self.requests.show(intent)
+            case ExpireRequest():
+                self.requests.expire(intent)
         self.ground.block += 1
         self.transactions += 1
         kind = type(intent).__name__
@@ -289,6 +307,11 @@ class FakeChain:
     def games(self) -> FakeGames:
         """The run's disputes."""
         return self._world.games
+
+    @property
+    def requests(self) -> DataRequests:
+        """The run's requests for data."""
+        return self._world.requests
 
     async def clock(self) -> ClockView:
         await self._reach()

@@ -2,6 +2,8 @@
 pragma solidity ^0.8.24;
 
 import {Contributions} from "../Contributions.sol";
+import {DataRequests} from "../DataRequests.sol";
+import {DisputeGame} from "../DisputeGame.sol";
 import {Equivocation} from "../Equivocation.sol";
 import {PeerRegistry} from "../PeerRegistry.sol";
 import {Reputation} from "../Reputation.sol";
@@ -11,6 +13,7 @@ import {RunContracts, Rules, Signature, WEI_PER_MICRO} from "../RunTypes.sol";
 import {Settlement} from "../Settlement.sol";
 import {StakeVault} from "../StakeVault.sol";
 import {SwarmBase} from "../SwarmBase.sol";
+import {SwarmCourts} from "../SwarmCourts.sol";
 import {SwarmDeployment} from "../SwarmDeployment.sol";
 import {SwarmToken} from "../SwarmToken.sol";
 
@@ -68,13 +71,15 @@ abstract contract Bench {
     StakeVault internal vault;
     Reputation internal reputation;
     Equivocation internal equivocation;
+    DisputeGame internal disputes;
+    DataRequests internal requests;
 
     function setUp() public virtual {
         vm.roll(100);
         vm.warp(1_800_000_000);
         vm.prevrandao(bytes32(uint256(1)));
         SwarmBase base = new SwarmBase(address(this), SUPPLY_WEI);
-        SwarmDeployment deployment = new SwarmDeployment(base);
+        SwarmDeployment deployment = new SwarmDeployment(base, new SwarmCourts(base));
         registry = deployment.REGISTRY();
         token = deployment.TOKEN();
         factory = deployment.FACTORY();
@@ -97,14 +102,21 @@ abstract contract Bench {
             barredRounds: 5,
             minStakeMicro: 10 * CREDIT,
             bondMicro: 50 * CREDIT,
-            roundEmissionMicro: 100 * CREDIT
+            roundEmissionMicro: 100 * CREDIT,
+            traceS: 300,
+            moveS: 60,
+            disputeBondMicro: 5 * CREDIT
         });
+    }
+
+    function _modelHash() internal pure virtual returns (bytes32) {
+        return keccak256("model");
     }
 
     function _createRun(bytes32 runId, Rules memory rules) internal returns (RunContracts memory run) {
         vm.startPrank(CREATOR);
         token.approve(address(factory), BUDGET_MICRO * WEI_PER_MICRO);
-        run = factory.createRun(runId, keccak256("model"), keccak256("task"), "a run", rules, BUDGET_MICRO);
+        run = factory.createRun(runId, _modelHash(), keccak256("task"), "a run", rules, BUDGET_MICRO);
         vm.stopPrank();
         clock = RoundClock(run.clock);
         contributions = Contributions(run.contributions);
@@ -112,6 +124,8 @@ abstract contract Bench {
         vault = StakeVault(run.vault);
         reputation = Reputation(run.reputation);
         equivocation = Equivocation(run.equivocation);
+        disputes = DisputeGame(run.disputes);
+        requests = DataRequests(run.requests);
     }
 
     function _player(uint256 number) internal returns (Player memory player) {
