@@ -212,7 +212,7 @@ class Bench:
     def _joining(self, member: Member) -> list[tuple[Any, ...]]:
         """Name, sender, contract, verb and arguments of each step."""
         xy = public_key_xy(PrivateKey(member.secret).public_key.format())
-        digest = registration_digest(self.contracts, member.peer, member.signer, member.signer)
+        digest = registration_digest(self.contracts, member.peer, Address(member.signer), Address(member.signer))
         proof = compact_signature(sign_digest(member.secret, digest))
         me, stake = member.signer, 10 * WEI
         return [

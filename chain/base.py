@@ -43,6 +43,7 @@ from chain.intents import (
     VoidEpoch,
     Withdraw,
 )
+from chain.requests import Requests
 from protocol.ids import ZERO_ROOT as ZERO_ROOT
 from protocol.ids import Address, ContentId, PeerId
 
@@ -248,6 +249,11 @@ class Chain(Protocol):
 
     @property
     def contracts(self) -> Contracts: ...
+
+    @property
+    def requests(self) -> Requests:
+        """The run's requests for withheld data."""
+        ...
 
     async def clock(self) -> ClockView:
         """Round, seed, members and latest result, all read at one block."""

@@ -188,6 +188,27 @@ class Audited(Event, frozen=True):
     took_s: float
 
 
+class DataAsked(Event, frozen=True):
+    """This peer asked on the chain for a piece of ``peer``'s contribution to ``round`` that nobody serves.
+
+    ``part``: 0 a chunk of the state before, 1 of the state after, 2 a rollout; ``index``: which."""
+
+    round: int
+    peer: PeerId
+    part: int
+    index: int
+
+
+class DataAnswered(Event, frozen=True):
+    """A request that concerns this peer is over: the piece of ``peer``'s contribution was ``shown``, or its stake is
+    lost."""
+
+    round: int
+    peer: PeerId
+    contribution: ContentId
+    shown: bool
+
+
 class VerdictSeen(Event, frozen=True):
     """Another peer (``by``) says what it found when it checked ``peer``'s contribution of ``round``."""
 
@@ -334,14 +355,15 @@ class Stopped(Event, frozen=True):
 
 EVENT_TYPES: tuple[type[Event], ...] = (
     PeerStarted, Progress, Joined, Registered, RoundOpened, StageStarted, BatchProduced, BatchSeen, StageEnded,
-    QuestionPlayed, Trained, ContributionSigned, ContributionSeen, Held, Audited, VerdictSeen, Struck, RecordRejected,
-    Attested, AttestationRefused, TransactionSent, RoundSettled, RoundEnded, CreditsChanged, Claimed, Evaluated,
-    PeerSeen, Problem, Recovered, Stopped,
+    QuestionPlayed, Trained, ContributionSigned, ContributionSeen, Held, Audited, DataAsked, DataAnswered, VerdictSeen,
+    Struck, RecordRejected, Attested, AttestationRefused, TransactionSent, RoundSettled, RoundEnded, CreditsChanged,
+    Claimed, Evaluated, PeerSeen, Problem, Recovered, Stopped,
 )  # fmt: skip
 
 AnyEvent = (
     PeerStarted | Progress | Joined | Registered | RoundOpened | StageStarted | BatchProduced | BatchSeen
-    | StageEnded | QuestionPlayed | Trained | ContributionSigned | ContributionSeen | Held | Audited | VerdictSeen
+    | StageEnded | QuestionPlayed | Trained | ContributionSigned | ContributionSeen | Held | Audited | DataAsked
+    | DataAnswered | VerdictSeen
     | Struck | RecordRejected | Attested | AttestationRefused | TransactionSent | RoundSettled | RoundEnded
     | CreditsChanged | Claimed | Evaluated | PeerSeen | Problem | Recovered | Stopped
 )  # fmt: skip

@@ -44,6 +44,7 @@ from swarm.membership import Membership
 from swarm.payday import Payday
 from swarm.play import RoundPlay, RoundVanished
 from swarm.settling import Settler
+from swarm.summons import Summons
 from swarm.tasks.base import Task
 from swarm.timing import Activity
 from swarm.troubles import Troubles
@@ -97,6 +98,7 @@ class Node:
         self._epochs = EpochWatch(bench, chain, settler, troubles)
         self._membership = Membership(bench, chain, settler, self._book, troubles)
         self._payday = Payday(bench, chain, settler, self._book, troubles, claim_every=claim_every)
+        self._summons = Summons(bench, chain, chain.requests, settler, troubles)
         self._archive: dict[int, Inbox] = {}
         self._played = 0
 
@@ -106,7 +108,7 @@ class Node:
 
         Raises ``IdentityError``, ``ChainError`` or ``ConfigError`` when this peer cannot take part at all.
         """
-        watching = [asyncio.ensure_future(one.watch()) for one in (self._epochs, self._payday)]
+        watching = [asyncio.ensure_future(one.watch()) for one in (self._epochs, self._payday, self._summons)]
         try:
             await self._live(num_rounds, first_round)
         finally:
@@ -134,6 +136,7 @@ class Node:
             self._played += 1
         await self._close_out(last)
         await self._settler.drain(timeout_s=20.0, unsent_timeout_s=UNSENT_TIMEOUT_S)
+        await self._summons.leave()
         await self._payday.claim_last()
 
     async def _close_out(self, last: int) -> None:
@@ -277,6 +280,7 @@ class Node:
             table,
             content_id_of(table) if table is not None else ZERO_ROOT,
             self._rejection(view.round),
+            self._summons,
         )
 
     async def _look_up_table(self, view: ClockView, others: list[PeerId]) -> None:

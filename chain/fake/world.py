@@ -59,7 +59,7 @@ from chain.fake.results import Results
 from chain.fake.roster import Roster
 from chain.fake.vault import Vault
 from chain.keys import checksum_address
-from chain.requests import DataPart, request_id
+from chain.requests import DataPart, Requests, request_id
 from chain.rules import Rules
 from protocol.errors import ChainUnreachable
 from protocol.ids import Address, ContentId, PeerId
@@ -309,7 +309,7 @@ class FakeChain:
         return self._world.games
 
     @property
-    def requests(self) -> DataRequests:
+    def requests(self) -> Requests:
         """The run's requests for data."""
         return self._world.requests
 
