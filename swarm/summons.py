@@ -140,7 +140,7 @@ class Summons:
         intent, request = asked
         since = await self._back_then()
         if not await self._can_afford():
-            told = f"data of round {envelope.round} is served by nobody, and a token is missing to ask for it on the chain"
+            told = f"data of round {envelope.round} is served by nobody, and there is no token to ask for it"
             bench.events.append(Progress(told))
             return None
         bench.events.append(DataAsked(envelope.round, peer, intent.part, intent.index))

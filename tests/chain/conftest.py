@@ -53,10 +53,13 @@ FIRST_STATE = MerkleTree(
 BLOCK_TIME_S = 0.1
 
 
-async def found(dev_chain: DevChain, folder: Path, rules: Rules) -> RunDeployment:
+async def found(
+    dev_chain: DevChain, folder: Path, rules: Rules, model: ContentId | None = None
+) -> RunDeployment:
     """Registry, token and factory, and a run of these rules; what ``folder`` names already is found again."""
     shared = await deploy(dev_chain.url, dev_chain.account, folder / "chain.json")
-    founding = Founding(content(str(folder)), FIRST_STATE.root, content("task"), "a test's run", rules, BUDGET_MICRO)
+    name, first = content(str(folder)), model or FIRST_STATE.root
+    founding = Founding(name, first, content("task"), "a test's run", rules, BUDGET_MICRO)
     return await create_run(dev_chain.url, dev_chain.account, shared, founding, folder / "run.json")
 
 
@@ -117,9 +120,9 @@ class AnvilBench(Bench):
         self.rpc = Rpc([dev_chain.url])
         self._chains: dict[str, Web3Chain] = {}
 
-    async def open(self, folder: Path, rules: Rules = RULES) -> None:
+    async def open(self, folder: Path, rules: Rules = RULES, model: ContentId | None = None) -> None:
         """Deploy everything, with a registry and a token of this test's own."""
-        self.deployment = await found(self.dev_chain, folder, rules)
+        self.deployment = await found(self.dev_chain, folder, rules, model)
         self.run = self.deployment.run
         self.contracts = self.deployment.contracts
         self._founder = Sender(self.rpc, self.dev_chain.account, self.contracts.chain_id)

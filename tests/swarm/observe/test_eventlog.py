@@ -4,7 +4,7 @@ import threading
 import pytest
 
 from protocol.errors import SwarmError
-from protocol.events import EVENT_TYPES, Progress, QuestionPlayed, Recovered, Said, Trained
+from protocol.events import EVENT_TYPES, DataAnswered, DataAsked, Progress, QuestionPlayed, Recovered, Said, Trained
 from protocol.ids import ContentId, PeerId
 from swarm.observe.eventlog import LINE_CAP, START, EventLog, follow, read, read_from
 from tests.swarm.observe import playback
@@ -30,7 +30,9 @@ def test_what_is_written_is_read_with_its_time_and_number(tmp_path):
 
 
 def test_every_kind_of_event_survives_the_log(tmp_path):
+    peer, content = playback.peer_id(1), playback.content("c", 1, 2)
     events = [event for _, event in playback.script(0, 3, 1, degraded=True)] + [Recovered("ChainUnreachable")]
+    events += [DataAsked(2, peer, 0, 7), DataAnswered(2, peer, content, shown=True)]
     with EventLog(tmp_path / "log") as log:
         for event in events:
             log.append(event)
