@@ -71,16 +71,20 @@ class GateLimits(msgspec.Struct, frozen=True):
 
 
 class Tokens(msgspec.Struct, frozen=True):
-    """Swarm tokens that the faucet adds to a newcomer's first gift: ``gift_wei`` of ``token``, ``total_wei`` in all."""
+    """Swarm tokens that the faucet adds to a newcomer's first gift: ``gift_wei`` of ``token``, ``total_wei`` in all.
+
+    ``bond_wei`` come with the second gift: for who must accuse a cheat before it has earned anything.
+    """
 
     token: Address
     gift_wei: int
     total_wei: int
+    bond_wei: int = 0
 
 
 class Faucet:
-    """Gas money for newcomers: ``gift_wei`` per request, at most ``per_address_wei`` and ``total_wei`` ever; and, once
-    an address, ``tokens``.
+    """Gas money for newcomers: ``gift_wei`` per request, at most ``per_address_wei`` and ``total_wei`` ever; and with
+    an address's first two, ``tokens``.
 
     What was given is remembered until the process ends.
     """
@@ -101,7 +105,7 @@ class Faucet:
         self._given_wei: dict[str, int] = {}
         self._tokens = tokens
         self._tokens_left_wei = tokens.total_wei if tokens is not None else 0
-        self._staked: set[str] = set()
+        self._token_gifts: dict[str, int] = {}
 
     async def give(self, address: Address) -> str:
         """Send one gift and wait until it is mined; the transaction. Raises ``ChainError('FaucetEmpty')``."""
@@ -124,18 +128,21 @@ class Faucet:
         return transaction
 
     async def _give_tokens(self, key: str, address: Address) -> None:
-        """An address's first tokens; nothing when it had them, or when too few are left."""
-        tokens = self._tokens
-        if tokens is None or not tokens.gift_wei or key in self._staked or tokens.gift_wei > self._tokens_left_wei:
+        """An address's tokens for a stake, then those for a bond; nothing after that, or when too few are left."""
+        tokens, number = self._tokens, self._token_gifts.get(key, 0)
+        if tokens is None or number > 1:
             return
-        self._staked.add(key)
-        self._tokens_left_wei -= tokens.gift_wei
+        gift_wei = (tokens.gift_wei, tokens.bond_wei)[number]
+        if not gift_wei or gift_wei > self._tokens_left_wei:
+            return
+        self._token_gifts[key] = number + 1
+        self._tokens_left_wei -= gift_wei
         try:
-            data = function("SwarmToken", "transfer").call_data(address, tokens.gift_wei)
+            data = function("SwarmToken", "transfer").call_data(address, gift_wei)
             await self._sender.send(tokens.token, data)
         except ChainError:
-            self._staked.discard(key)
-            self._tokens_left_wei += tokens.gift_wei
+            self._token_gifts[key] = number
+            self._tokens_left_wei += gift_wei
             raise
 
 

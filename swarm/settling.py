@@ -50,6 +50,7 @@ class Settler:
         self._wallet = wallet
         self._events = events
         self._troubles = troubles
+        self._quiet: dict[Intent, str] = {}
 
     async def flush(self) -> None:
         """Send what is due. A chain that is away or refuses is told, never raised."""
@@ -58,8 +59,8 @@ class Settler:
         flushed = await self._outbox.flush(self._chain)
         for intent, receipt in flushed.sent:
             self._tell(intent, receipt)
-        for _, error in flushed.refused:
-            if error.reason not in LOST_RACES:
+        for intent, error in flushed.refused:
+            if error.reason not in LOST_RACES and self._quiet.pop(intent, "") != error.reason:
                 self._troubles.report(error)
         for _, error in flushed.held:
             self._troubles.report(error)
@@ -99,8 +100,12 @@ class Settler:
             return
         self._tell(intent, receipt)
 
-    async def deliver(self, intent: Intent) -> None:
-        """Write ``intent`` down, and send what is due. What is not mined now stays on disk and is sent again."""
+    async def deliver(self, intent: Intent, *, quiet: str = "") -> None:
+        """Write ``intent`` down, and send what is due. What is not mined now stays on disk and is sent again.
+
+        ``quiet``: a reason for which it may be refused without that being anybody's trouble."""
+        if quiet:
+            self._quiet[intent] = quiet
         self._outbox.put(intent)
         await self.flush()
 

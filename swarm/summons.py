@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from typing import ClassVar
 
-from chain.base import WEI_PER_MICRO, Chain, ExpireRequest
+from chain.base import Chain, ExpireRequest
 from chain.requests import BOND_MICRO, RequestRecord, Requests, RequestStage
 from protocol.errors import BadRecord, ChainError, VerificationError
 from protocol.events import DataAnswered, DataAsked, Progress
@@ -139,12 +139,8 @@ class Summons:
             return None
         intent, request = asked
         since = await self._back_then()
-        if not await self._can_afford():
-            told = f"data of round {envelope.round} is served by nobody, and there is no token to ask for it"
-            bench.events.append(Progress(told))
-            return None
-        bench.events.append(DataAsked(envelope.round, peer, intent.part, intent.index))
-        await self._settler.deliver(intent)
+        await self._settler.deliver(intent, quiet="ERC20InsufficientBalance")
+        is_told = False
         while True:
             try:
                 found = next((one for one in await self._requests.requests(since) if one.request == request), None)
@@ -153,7 +149,12 @@ class Summons:
                 self._troubles.report(error)
                 return None
             if found is None and not self._settler.is_waiting(intent):
+                told = f"data of round {envelope.round} is served by nobody, and the chain takes no request for it"
+                bench.events.append(Progress(f"{told}; it takes {BOND_MICRO // 10**6} token"))
                 return None
+            if found is not None and not is_told:
+                is_told = True
+                bench.events.append(DataAsked(envelope.round, peer, intent.part, intent.index))
             if found is not None and found.stage is not RequestStage.OPEN:
                 if found.stage is RequestStage.SHOWN:
                     self._spared[peer] = envelope.round + SPARED_ROUNDS
@@ -162,14 +163,6 @@ class Summons:
                 await self._settler.deliver(ExpireRequest(request))
             await asyncio.sleep(max(bench.poll_s, MIN_EVERY_S))
 
-
-    async def _can_afford(self) -> bool:
-        try:
-            balance = await self._chain.balance(self._bench.signer.wallet)
-        except ChainError as error:
-            self._troubles.report(error)
-            return False
-        return balance.token_wei >= BOND_MICRO * WEI_PER_MICRO
 
     async def _back_then(self) -> int:
         """A block before which no request that still matters was made."""

@@ -103,9 +103,7 @@ async def _connected(
     from swarm.app.pricing import LookingChain
 
     chain: Web3Chain = (
-        Web3Chain(
-            endpoints, contracts, account.secret, num_attempts=num_attempts, wallet_log=log, fees=fees_of(chosen)
-        )
+        Web3Chain(endpoints, contracts, account.secret, num_attempts=num_attempts, wallet_log=log, fees=fees_of(chosen))
         if isinstance(account, Wallet)
         else LookingChain(endpoints, contracts, account, num_attempts=num_attempts)
     )

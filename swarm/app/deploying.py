@@ -10,7 +10,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from chain.deploy import Deployment, created_address, read_file
+from chain.deploy import NUM_TRANSACTIONS, Deployment, created_address, read_file
 from identity.wallet import Wallet
 from protocol.errors import ChainError, ChainUnreachable, ConfigError, IdentityError
 from protocol.ids import Address
@@ -53,7 +53,7 @@ async def deploy_chain(
             return _report(found, file, dry_run=dry_run, sent=False)
         if found is not None and not await _can_go_on(site, found):
             found = None
-        cost = await site.estimate(None if found is None else await _half(site, found))
+        cost = await site.estimate(() if found is None else await _there(site, found))
         show = terminal.answer if dry_run else terminal.note
         show(price_line("set the chain up", cost, site.address, chain_id))
         price = {"gas": cost.gas, "fee": cost.fee_wei / 10**18, "fee_wei": str(cost.fee_wei)}
@@ -147,10 +147,15 @@ async def _stands(site: Site, found: Deployment, file: Path) -> bool:
     return False
 
 
-async def _half(site: Site, found: Deployment) -> Address | None:
-    """The first half of a set-up that was cut off in the middle, where it is there."""
-    base = created_address(found.deployer, found.nonce)
-    return base if await site.has_code(base) else None
+async def _there(site: Site, found: Deployment) -> tuple[Address, ...]:
+    """The first parts of a set-up that was cut off in the middle, as far as they are there."""
+    there: list[Address] = []
+    for number in range(NUM_TRANSACTIONS):
+        part = created_address(found.deployer, found.nonce + number)
+        if not await site.has_code(part):
+            break
+        there.append(part)
+    return tuple(there)
 
 
 async def _can_go_on(site: Site, found: Deployment) -> bool:
@@ -167,7 +172,7 @@ async def _can_go_on(site: Site, found: Deployment) -> bool:
     for _ in range(round(PENDING_S / POLL_S)):
         mined, waiting = await site.nonces()
         if mined == waiting:
-            return mined == found.nonce + (await _half(site, found) is not None)
+            return mined == found.nonce + len(await _there(site, found))
         await asyncio.sleep(POLL_S)
     raise ChainUnreachable(
         f"Transactions of {site.address} wait in the node's pool, and are not mined.",

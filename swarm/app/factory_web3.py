@@ -20,8 +20,9 @@ from protocol.run import RunContracts
 from swarm.app.foundation import ChainContracts, RunView
 from swarm.app.pricing import Teller, allowed
 
-REST_GAS = 7_500_000
-"""Gas of the second half of a set-up, for its price before the first half is there to be asked."""
+PARTS = ("SwarmBase", "SwarmCourts", "SwarmDeployment")
+GAS = {"SwarmCourts": 9_900_000, "SwarmDeployment": 7_600_000}
+"""Gas of the later parts of a set-up, for their price before the earlier ones are there to be asked."""
 
 PER_RUN = ("clock", "contributions", "settlement", "vault", "reputation", "equivocation", "disputes", "requests")
 
@@ -36,17 +37,15 @@ class Web3Site(Teller):
         )
         return quantity(mined), quantity(waiting)
 
-    async def estimate(self, base: Address | None) -> Cost:
-        if base is not None:
-            return await self.cost(await self.gas(None, deployment_data("SwarmDeployment", base)))
-        return await self.cost(await self.gas(None, self._base_data()) + REST_GAS)
+    async def estimate(self, there: tuple[Address, ...]) -> Cost:
+        part, *later = PARTS[len(there) :]
+        arguments = there or (self.address, SUPPLY_WEI)
+        first = await self.gas(None, deployment_data(part, *arguments))
+        return await self.cost(first + sum(GAS[name] for name in later))
 
     async def deploy(self, file: Path) -> Deployment:
         url, log = await self.answering(), self.wallet_log(file)
         return await deploy(url, self._account, file, wallet_log=log, fees=self._fees)
-
-    def _base_data(self) -> str:
-        return deployment_data("SwarmBase", self.address, SUPPLY_WEI)
 
 
 class Web3Foundation(Teller):

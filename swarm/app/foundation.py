@@ -60,8 +60,8 @@ class Site(Protocol):
         """How many transactions of the account are mined, and how many with those that wait in the node's pool."""
         ...
 
-    async def estimate(self, base: Address | None) -> Cost:
-        """What is still to be paid: both halves, or the second one on top of ``base``."""
+    async def estimate(self, there: tuple[Address, ...]) -> Cost:
+        """What is still to be paid: all parts, or those that follow the ones that are ``there``."""
         ...
 
     async def deploy(self, file: Path) -> Deployment:

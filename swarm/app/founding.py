@@ -145,8 +145,10 @@ async def _open_to_others(
     deployment = await _found(chosen, spec, chain, events, log)
     rpc = Rpc([chain.url])
     parts.push_async_callback(rpc.close)
-    stake_wei = spec.economics.min_stake_micro * WEI_PER_MICRO
-    tokens = Tokens(deployment.contracts.token, stake_wei, SUPPLY_WEI // FAUCET_SHARE)
+    stake_wei, bond_wei = (
+        micro * WEI_PER_MICRO for micro in (spec.economics.min_stake_micro, spec.economics.dispute_bond_micro)
+    )
+    tokens = Tokens(deployment.contracts.token, stake_wei, SUPPLY_WEI // FAUCET_SHARE, bond_wei)
     sender = Sender(rpc, chain.account, deployment.contracts.chain_id, log=log)
     faucet = Faucet(sender, tokens=tokens)
     gate = Gate(chain.url, faucet=faucet)

@@ -44,6 +44,9 @@ RULES = Rules(
     min_stake_micro=1_000_000,
     bond_micro=500_000,
     round_emission_micro=10_000_000,
+    trace_s=300,
+    move_s=200,
+    dispute_bond_micro=400_000,
 )
 BUDGET_MICRO = 50_000_000
 FIRST_STATE = MerkleTree(

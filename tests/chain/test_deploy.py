@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from chain.abi import deployment_data
-from chain.deploy import SUPPLY_WEI, Deployment, created_address, deploy, planned, read_file
+from chain.deploy import NUM_TRANSACTIONS, SUPPLY_WEI, Deployment, created_address, deploy, planned, read_file
 from chain.devchain import CHAIN_ID
 from chain.nonces import WalletLog, read_entries
 from chain.rpc import Rpc
@@ -51,11 +51,11 @@ class TestOnAnvil:
         file = tmp_path / "chain.json"
         log = tmp_path / "transactions.log"
         first = await deploy(dev_chain.url, dev_chain.account, file, wallet_log=WalletLog(log))
-        assert len(first.transactions) == 2
+        assert len(first.transactions) == NUM_TRANSACTIONS
         assert first.gas > 1_000_000
         signed = read_entries(log)
         assert [entry.latest.transaction for entry in signed] == list(first.transactions)
-        assert [(entry.purpose, entry.state) for entry in signed] == [("Deploy", "mined")] * 2
+        assert [(entry.purpose, entry.state) for entry in signed] == [("Deploy", "mined")] * NUM_TRANSACTIONS
         written = file.read_bytes()
         assert await deploy(dev_chain.url, dev_chain.account, file) == first
         assert file.read_bytes() == written
@@ -67,7 +67,7 @@ class TestOnAnvil:
         again = await deploy(dev_chain.url, dev_chain.account, file)
         assert msgspec.structs.replace(again, transactions=first.transactions, gas=first.gas) == first
 
-    async def test_a_founder_that_died_between_both_transactions_sends_the_other_one(self, dev_chain, tmp_path):
+    async def test_a_founder_that_died_between_transactions_sends_the_others(self, dev_chain, tmp_path):
         file = tmp_path / "chain.json"
         rpc = Rpc([dev_chain.url])
         sender = Sender(rpc, dev_chain.account, CHAIN_ID)
@@ -76,7 +76,7 @@ class TestOnAnvil:
         await rpc.close()
         file.write_bytes(msgspec.json.encode(unfinished))
         finished = await deploy(dev_chain.url, dev_chain.account, file)
-        assert len(finished.transactions) == 1
+        assert len(finished.transactions) == NUM_TRANSACTIONS - 1
         assert finished.factory == unfinished.factory
 
     async def test_another_chain_is_refused(self, dev_chain, tmp_path):

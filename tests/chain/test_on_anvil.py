@@ -83,7 +83,8 @@ async def test_only_the_runs_own_contracts_move_it(anvil: AnvilBench) -> None:
         (at.clock, function("RoundClock", "eject").call_data(key, 9)),
         (at.contributions, function("Contributions", "rollback").call_data(0, bytes(32), bytes(32), 0)),
         (at.vault, function("StakeVault", "slash").call_data(key, 1, ADA.wallet)),
-        (at.settlement, function("Settlement", "forfeit").call_data(key, 1)),
+        (at.vault, function("StakeVault", "splitBond").call_data(ADA.wallet, 1, ADA.wallet)),
+        (at.settlement, function("Settlement", "strike").call_data(key, 1)),
     ):
         assert await refused_data(anvil, ADA, contract, data) == "NotOfThisRun"
 

@@ -197,7 +197,7 @@ async def test_without_a_bond_or_a_chain_nothing_is_asked(tmp_path: Path) -> Non
     ada, ben = House(bench, ADA, tmp_path / "ada"), House(bench, BEN, tmp_path / "ben")
     envelope = ada.works()
     assert await ben.summons.demand(envelope, of_state=True, seed=SEED) is None
-    assert "there is no token to ask for it" in ben.told(Progress)[0].what
+    assert "takes no request for it" in ben.told(Progress)[0].what
     bench.world.reachable = False
     await ben.summons.tend()
     assert await ben.summons.demand(envelope, of_state=True, seed=SEED) is None

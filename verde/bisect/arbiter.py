@@ -11,9 +11,10 @@ from typing import NoReturn
 from chain.abi import Refusal
 from chain.games import GamePhase, GameRecord, GameSide, Played
 from chain.refusals import chain_error
-from verde.bisect.calldata import StrangeCall, decode, shown_by, state_of, terms_of
+from verde.bisect.calldata import StrangeCall, decode, encode, shown_by, state_of, terms_of
 from verde.bisect.errors import BadMove, NothingShown, SearchBegun, TooLate, Unfit, WrongTurn
 from verde.bisect.game import Dispute, Side, open_dispute, play
+from verde.bisect.moves import Leaf, PickPart
 
 _NAMES: tuple[tuple[type[BadMove], str], ...] = (
     (NothingShown, "NothingShown"),
@@ -47,6 +48,8 @@ class Arbiter:
             _refuse("WrongMove")
         if number != record.game or words != state_of(record, game):
             _refuse("StateStale")
+        if isinstance(move, Leaf | PickPart) and encode(record, game, move) != call:
+            _refuse("BadOpening")  # it shows another node, or other parts, than the game is about
         mover = Side.DEFENDER if side is GameSide.DEFENDER else Side.CHALLENGER
         try:
             after = play(game, mover, move, now)

@@ -79,7 +79,7 @@ def state_of(record: GameRecord, game: Dispute) -> Words:
     size = node.type.size if node is not None else 0
     return (
         peer_key(record.peer),
-        record.challenger,
+        record.challenger.lower(),
         record.round,
         bytes.fromhex(record.content),
         record.subject == WHOLE_STEP,

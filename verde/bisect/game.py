@@ -53,7 +53,7 @@ from verde.bisect.openings import (
 )
 from verde.commit import Opening
 from verde.numerics.oracle.rounding import NotANumber
-from verde.program.kinds import PART
+from verde.program.kinds import PART, Kind
 from verde.program.leaf import SOURCES, evaluate, finish, fold
 from verde.program.node import Node
 from verde.program.program import STEP_LINE, key_of, program_root
@@ -306,20 +306,29 @@ def _is_right(game: Dispute, node: Node, move: Leaf) -> bool:
         terms = game.terms
         return word_of_source(node, game.element, move.source, terms.state_before, terms.data_root) == game.claimed
     inputs = Inputs(node, game.trace_root, game.num_nodes, move.inputs)
+    try:
+        found, said = _computed(game, node, move, inputs)
+    except NotANumber:
+        if node.kind != Kind.GATHER:  # what it would gather from does not exist, so that nothing of it is read
+            inputs.close()
+        raise
+    inputs.close()
+    return found == said
+
+
+def _computed(game: Dispute, node: Node, move: Leaf, inputs: Inputs) -> tuple[int, int]:
+    """What comes out, and what the defender said."""
     if not game.parts:
-        found, said = evaluate(node, game.element, inputs.read), game.claimed
-    elif 0 <= move.part < len(game.parts):
+        return evaluate(node, game.element, inputs.read), game.claimed
+    if 0 <= move.part < len(game.parts):
         part = game.ranges[move.part]
         if len(part) > PART:
             raise Unfit(f"part {move.part} has more than {PART} terms")
         before = game.parts[move.part - 1] if move.part else game.before
-        found, said = fold(node, game.element, part, before, inputs.read), game.parts[move.part]
-    elif move.part == len(game.parts) and game.after is None:
-        found, said = finish(node, game.element, game.parts[-1], inputs.read), game.claimed
-    else:
-        raise Unfit(f"there is no part {move.part}")
-    inputs.close()
-    return found == said
+        return fold(node, game.element, part, before, inputs.read), game.parts[move.part]
+    if move.part == len(game.parts) and game.after is None:
+        return finish(node, game.element, game.parts[-1], inputs.read), game.claimed
+    raise Unfit(f"there is no part {move.part}")
 
 
 def _show_result(game: Dispute, move: ShowResult) -> Dispute:

@@ -1,7 +1,8 @@
 """Why this module exists: the judge of a dispute computes one element of one node, in integers, as a contract does.
 
 Words are integers: the bits of a binary32, or the integer itself. Nothing here knows where words come from: a reader is
-handed in, so who collects openings and who checks them run the same code.
+handed in, so who collects openings and who checks them run the same code. Everything is read before it is computed with
+(what a GATHER gathers from excepted), so that what must be shown does not depend on what comes out.
 """
 
 from __future__ import annotations
@@ -102,8 +103,9 @@ def _fold_dot(node: Node, at: tuple[int, ...], first: int, before: int, row: Row
 
 
 def _fold_sum(node: Node, at: tuple[int, ...], first: int, before: int, row: Row, word: Word) -> int:
-    unit = _two_to(36 - word(1))
-    return before + sum(nearest_integer(Fraction(number(w)) * unit) for w in row(0))
+    words, exponent = row(0), word(1)
+    unit = _two_to(36 - exponent)
+    return before + sum(nearest_integer(Fraction(number(w)) * unit) for w in words)
 
 
 def _fold_exponent_where(node: Node, at: tuple[int, ...], first: int, before: int, row: Row, word: Word) -> int:
@@ -113,8 +115,9 @@ def _fold_exponent_where(node: Node, at: tuple[int, ...], first: int, before: in
 
 
 def _fold_sum_where(node: Node, at: tuple[int, ...], first: int, before: int, row: Row, word: Word) -> int:
-    words, unit = row(0), _two_to(36 - word(1))
+    words, exponent = row(0), word(1)
     places = [row(n) for n in range(2, len(node.inputs))]
+    unit = _two_to(36 - exponent)
     return before + sum(
         nearest_integer(Fraction(number(words[i])) * unit) for i in _chosen(node, at, places, len(words))
     )

@@ -104,7 +104,7 @@ abstract contract Bench {
             bondMicro: 50 * CREDIT,
             roundEmissionMicro: 100 * CREDIT,
             traceS: 300,
-            moveS: 60,
+            moveS: 100,
             disputeBondMicro: 5 * CREDIT
         });
     }

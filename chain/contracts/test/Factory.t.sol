@@ -58,7 +58,7 @@ contract FactoryTest is Bench {
     }
 
     function test_senselessRulesAreRefused() public {
-        for (uint256 i = 0; i < 19; ++i) {
+        for (uint256 i = 0; i < 24; ++i) {
             Rules memory rules = _rules();
             uint256 budget = BUDGET_MICRO;
             string memory name = "run";
@@ -81,6 +81,11 @@ contract FactoryTest is Bench {
             if (i == 16) rules.barredRounds = type(uint64).max;
             if (i == 17) rules.epochRounds = 1 << 16;
             if (i == 18) name = string(new bytes(65));
+            if (i == 19) rules.traceS = 0;
+            if (i == 20) rules.moveS = 0;
+            if (i == 21) rules.disputeBondMicro = 0;
+            if (i == 22) rules.disputeBondMicro = 1 << 64;
+            if (i == 23) rules.moveS = 366 days;
             _refused(RunFactory.ParameterOutOfRange.selector);
             factory.createRun(keccak256("other"), 0, 0, name, rules, budget);
         }
@@ -127,6 +132,8 @@ contract FactoryTest is Bench {
         reputation.initialize(run, rules);
         _refused(reason);
         equivocation.initialize(run, rules, 0);
+        _refused(reason);
+        disputes.initialize(run, rules, 0);
         RoundClock bare = new RoundClock(registry);
         _refused(reason);
         bare.initialize(run, rules);

@@ -211,20 +211,74 @@ contract SettlementTest is Bench {
         _equal(token.balanceOf(CREATOR) - before, BUDGET_MICRO * WEI_PER_MICRO);
     }
 
-    function test_onlyTheDisputesContractDeclaresPayForfeited() public {
+    function test_onlyTheDisputesContractHoldsAndStrikesPay() public {
         bytes32 peer = players[0].peerKey;
         _refused(Settlement.NotOfThisRun.selector);
-        settlement.forfeit(peer, 1);
-        vm.prank(address(0)); // no disputes contract: nobody can be the zero address, a test can
-        _refused(Epochs.EpochNotOpen.selector);
-        settlement.forfeit(peer, 1);
+        settlement.strike(peer, 1);
+        _refused(Settlement.NotOfThisRun.selector);
+        settlement.hold(peer);
+        _refused(Settlement.NotOfThisRun.selector);
+        settlement.release(peer);
+    }
+
+    function test_aPeerInADisputeIsNotPaidAndSpoilsNobodysPay() public {
         uint256[] memory lines = _open(10 * CREDIT);
         _pass(1500);
-        vm.prank(address(0));
-        settlement.forfeit(peer, 4 * CREDIT);
-        settlement.claim(peer, lines[0], 0, _proof(players, lines, 0));
-        _equal(token.balanceOf(players[0].wallet), 6 ether);
-        _equal(token.totalSupply(), SUPPLY_WEI - 4 ether);
+        vm.startPrank(address(disputes));
+        settlement.hold(players[0].peerKey);
+        settlement.hold(players[0].peerKey);
+        settlement.release(players[0].peerKey);
+        vm.stopPrank();
+        bytes32[] memory proof = _proof(players, lines, 0);
+        _refused(Settlement.DisputePending.selector);
+        settlement.claim(players[0].peerKey, lines[0], 0, proof);
+        Settlement.ClaimLine[] memory many = new Settlement.ClaimLine[](2);
+        many[0] = Settlement.ClaimLine(players[0].peerKey, lines[0], proof);
+        many[1] = Settlement.ClaimLine(players[1].peerKey, lines[1], _proof(players, lines, 1));
+        settlement.claimMany(0, many);
+        _equal(token.balanceOf(players[0].wallet), 0);
+        _equal(token.balanceOf(players[1].wallet), 10 ether);
+        vm.prank(address(disputes));
+        settlement.release(players[0].peerKey);
+        settlement.claim(players[0].peerKey, lines[0], 0, proof);
+        _equal(token.balanceOf(players[0].wallet), 10 ether);
+    }
+
+    function test_afterARefutedContributionTheNextClaimThatCoversItPaysNothing() public {
+        bytes32 peer = players[0].peerKey;
+        uint256[] memory first = _open(10 * CREDIT); // rounds 1 and 2
+        _pass(1500);
+        uint256[] memory second = _open(25 * CREDIT); // rounds 3 and 4
+        _pass(1500);
+        vm.prank(address(disputes));
+        settlement.strike(peer, 3);
+        vm.prank(address(disputes));
+        settlement.strike(peer, 2); // an earlier one adds nothing
+        (, uint64 struck) = settlement.pending(peer);
+        _equal(struck, 3);
+        settlement.claim(peer, first[0], 0, _proof(players, first, 0));
+        _equal(token.balanceOf(players[0].wallet), 10 ether);
+        settlement.claim(peer, second[0], 1, _proof(players, second, 0));
+        _equal(token.balanceOf(players[0].wallet), 10 ether);
+        _equal(token.totalSupply(), SUPPLY_WEI - 15 ether);
+        _equal(settlement.claimedMicro(peer), 25 * CREDIT);
+        vm.prank(address(disputes));
+        settlement.strike(peer, 4); // covered by what was forfeited
+        (, struck) = settlement.pending(peer);
+        _equal(struck, 0);
+        uint256[] memory third = _open(40 * CREDIT);
+        _pass(1500);
+        settlement.claim(peer, third[0], 2, _proof(players, third, 0));
+        _equal(token.balanceOf(players[0].wallet), 25 ether);
+    }
+
+    function test_whatIsPaidOrCanBePaidIsNoLongerDisputed() public {
+        _equal(settlement.paidRound(), 0);
+        _open(10 * CREDIT);
+        _pass(1499);
+        _equal(settlement.paidRound(), 0);
+        _pass(1);
+        _equal(settlement.paidRound(), 2);
     }
 
     function test_theOwnerAtTheTimeOfTheClaimIsPaid() public {
