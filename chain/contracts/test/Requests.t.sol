@@ -133,7 +133,7 @@ contract RequestsTest is RequestsBench {
         _equal(token.balanceOf(STRANGER), 19 ether);
         _equal(requests.numOpen(players[0].peerKey), 1);
         uint256 supply = token.totalSupply();
-        _pass(59);
+        _pass(99);
         requests.show(id, CHUNK, PIECES, _proofOf(_row(2, _chunkValue(OTHER))));
         require(requests.requestOf(id).stage == DataRequests.Stage.Shown);
         _equal(supply - token.totalSupply(), 1 ether);
@@ -159,7 +159,7 @@ contract RequestsTest is RequestsBench {
         bytes32 id = _ask(_rollout(1));
         _refused(DataRequests.TooEarly.selector);
         requests.expire(id);
-        _pass(60);
+        _pass(100);
         bytes32[] memory proof = _proofOf(_row(0, sha256(ROLLOUT)));
         _refused(DataRequests.TooLate.selector);
         requests.show(id, "another rollout", 0, proof);
@@ -178,7 +178,7 @@ contract RequestsTest is RequestsBench {
         vault.requestExit(players[0].peerKey, 20 ether, 0);
         _pass(4990);
         bytes32 id = _ask(_rollout(0));
-        _pass(59);
+        _pass(99);
         _refused(StakeVault.DisputePending.selector);
         vault.withdraw(players[0].peerKey);
         _pass(1);
