@@ -84,6 +84,13 @@ class Court:
         await court.bench.send("allow", court.accuser.signer, "SwarmToken", "approve", vault, 10**6 * WEI)
         return court
 
+    async def make_blocks(self, every_s: int) -> None:
+        """A block every so many seconds, as a running chain makes them; 0: one for each transaction, at once."""
+        await self.bench.node.request("evm_setAutomine", False)
+        await self.bench.node.request("evm_setIntervalMining", every_s)
+        if not every_s:
+            await self.bench.node.request("evm_setAutomine", True)
+
     async def stop(self) -> None:
         await self.bench.node.close()
         await self._chain.stop()

@@ -18,7 +18,7 @@ import venv
 from pathlib import Path
 from typing import Any
 
-from chain.build import CONTRACTS_FOLDER
+from chain.build import CONTRACTS_FOLDER, PARTS
 from chain.forge import compiler_script, install_forge
 from protocol.errors import NetworkError, SwarmError
 
@@ -73,7 +73,7 @@ def findings() -> list[str]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         (folder / "src").mkdir()
-        for source in (*CONTRACTS_FOLDER.glob("*.sol"), *CONTRACTS_FOLDER.glob("leaf/*.sol")):
+        for source in (path for part in PARTS for path in CONTRACTS_FOLDER.glob(part)):
             target = folder / "src" / source.relative_to(CONTRACTS_FOLDER)
             target.parent.mkdir(exist_ok=True)
             shutil.copy(source, target)
@@ -83,7 +83,9 @@ def findings() -> list[str]:
         _run([str(forge), "build", "--build-info", "--use", str(compiler)], folder, forge.parent)
         report = folder / "report.json"
         options = ["--ignore-compile", "--foundry-out-directory", "out", "--filter-paths", "node_modules"]
-        _run([str(slither), ".", *options, "--json", str(report)], folder, forge.parent, expected=report)
+        # Through its own Python: a script's first line names a path that an environment which was moved no longer has.
+        program = [str(slither.with_name("python")), str(slither)]
+        _run([*program, ".", *options, "--json", str(report)], folder, forge.parent, expected=report)
         found: list[dict[str, Any]] = json.loads(report.read_text())["results"]["detectors"]
     return sorted({_line(finding) for finding in found if finding["impact"] in ("High", "Medium")})
 

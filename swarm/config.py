@@ -15,13 +15,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from protocol.errors import ConfigError
 from protocol.ids import ContentId
 from protocol.run import AuditRules, EconomyRules, GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
-from swarm.home import Home, write_atomically
+from swarm.home import Home
 from swarm.layers import Layers, read_layers
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -385,19 +384,3 @@ def _checked(layers: Layers) -> Settings:
             "Nothing was started.",
             f"{known_keys().get(key, 'Correct the values of this section.')} See configs/README.md.",
         ) from error
-
-
-def save_resolved(settings: Settings) -> Path:
-    """Write the configuration in force to HOME/resolved.yaml, for people to read. RPC endpoints keep only their host,
-    because keys hide in the rest of such addresses; a password never enters the configuration at all."""
-    body = settings.model_dump(mode="json")
-    body["chain"]["rpc"] = [_without_key(address) for address in settings.chain.rpc]
-    path = Home(settings.home).resolved_file
-    write_atomically(path, yaml.safe_dump(body, sort_keys=False).encode(), mode=0o600)
-    return path
-
-
-def _without_key(address: str) -> str:
-    scheme, _, rest = address.partition("://")
-    host = rest.split("/")[0].split("?")[0].rpartition("@")[2]
-    return f"{scheme}://{host}" + ("/…" if rest != host else "")

@@ -20,8 +20,9 @@ from swarm.app.finding import Find, token_finder
 from swarm.app.founders import create_run, deploy, list_runs, show_run
 from swarm.app.orders import PASSWORD_VARIABLE, claim, in_micro, order, require_peer_name
 from swarm.app.purse import credits, home_root
-from swarm.config import Settings, load_settings, save_resolved
+from swarm.config import Settings, load_settings
 from swarm.home import Home, require_writable
+from swarm.resolved import save_resolved
 
 __all__ = [
     "claim",

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from protocol.errors import ConfigError
 from protocol.ids import ContentId
 from protocol.run import FamilySpec, TaskSpec
-from swarm.config import CONFIGS, REPOSITORY, Settings, known_keys, load_settings, save_resolved
+from swarm.config import CONFIGS, REPOSITORY, Settings, known_keys, load_settings
+from swarm.resolved import save_resolved
 
 GENESIS = ContentId("ab" * 32)
 TASK = TaskSpec("sums", "1", (FamilySpec("chain_sum", 1, "{}"),), 8)

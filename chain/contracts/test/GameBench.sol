@@ -38,6 +38,9 @@ abstract contract GameBench is Bench {
     bytes internal constant RIGHT = hex"0000404000008040";
     bytes internal constant WRONG = hex"0000404001008040";
 
+    /// @dev Called right after each move.
+    function _made(string memory move) internal virtual {}
+
     function _dataNode() internal pure returns (bytes memory) {
         bytes memory head = abi.encodePacked(uint8(Kinds.DATA), uint8(0), uint8(1), uint8(0), uint16(8), uint32(0));
         return bytes.concat(head, abi.encodePacked(uint32(2)), KEY);
@@ -98,6 +101,7 @@ abstract contract GameBench is Bench {
         vm.startPrank(challenger);
         token.approve(address(vault), 5 ether);
         table.id = disputes.open(accused.peerKey, 1, contribution, signature, _work(), _wholeStep());
+        _made("disputeOpen");
         vm.stopPrank();
         (table.accused, table.challenger, table.honest) = (accused, challenger, honest);
         State memory state = table.state;
@@ -129,6 +133,7 @@ abstract contract GameBench is Bench {
         bytes32 root = keccak256(bytes.concat(children[0], children[1]));
         vm.prank(table.accused.wallet);
         disputes.postTrace(table.id, table.state, root, 2, _nodesRoot(), OUTPUTS, children);
+        _made("disputePostTrace");
         State memory state = table.state;
         (state.traceRoot, state.numNodes, state.nodesRoot, state.outputsRoot) = (root, 2, _nodesRoot(), OUTPUTS);
         (state.current, state.level) = (root, 1);
@@ -147,6 +152,7 @@ abstract contract GameBench is Bench {
             _one(table.children[1 - child]),
             ShownNode(node, _one(other))
         );
+        _made("disputePick");
         State memory state = table.state;
         (state.current, state.level, state.nodeHash) = (table.children[child], 0, keccak256(node));
         (state.number, state.outputBytes, state.elementSize) = (child, 8, 4);
@@ -157,6 +163,7 @@ abstract contract GameBench is Bench {
         bytes memory raw = table.state.number == 0 ? DATA : table.honest ? RIGHT : WRONG;
         vm.prank(table.accused.wallet);
         disputes.revealChunk(table.id, table.state, raw);
+        _made("disputeRevealChunk");
         _requireSame(table);
     }
 
@@ -164,6 +171,7 @@ abstract contract GameBench is Bench {
         bytes memory raw = table.state.number == 0 ? DATA : table.honest ? RIGHT : WRONG;
         vm.prank(table.challenger);
         disputes.pickElement(table.id, table.state, 1, raw);
+        _made("disputePickElement");
         table.state.element = 1;
         table.state.claimed = table.state.number == 0 ? 0x40000000 : table.honest ? 0x40800000 : 0x40800001;
         _requireSame(table);
@@ -187,6 +195,7 @@ abstract contract GameBench is Bench {
     function _leaf(Table memory table) internal {
         vm.prank(table.challenger);
         disputes.leaf(table.id, table.state, _leafOf(table));
+        _made("disputeLeaf");
     }
 
     /// @dev All moves up to the leaf, which is not made.

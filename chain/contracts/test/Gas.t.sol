@@ -4,7 +4,8 @@ pragma solidity ^0.8.24;
 import {Contributions} from "../Contributions.sol";
 import {Rules, Signature, WEI_PER_MICRO} from "../RunTypes.sol";
 import {Settlement} from "../Settlement.sol";
-import {Bench, Vm} from "./Bench.sol";
+import {Vm} from "./Bench.sol";
+import {GameBench} from "./GameBench.sol";
 
 interface GasVm {
     function snapshotGasLastCall(string calldata name) external returns (uint256);
@@ -12,7 +13,7 @@ interface GasVm {
 
 /// @dev What transactions cost, base fee of a transaction and call data included (forge test --isolate). Compared with
 /// tests/chain/gas.json by tests/chain/test_contracts.py.
-contract GasTest is Bench {
+contract GasTest is GameBench {
     GasVm private constant GAS = GasVm(address(vm));
     uint256 private constant NUM = 24;
 
@@ -25,6 +26,10 @@ contract GasTest is Bench {
 
     function _kept(string memory name) private {
         GAS.snapshotGasLastCall(name);
+    }
+
+    function _made(string memory move) internal override {
+        _kept(move);
     }
 
     function test_ofEverything() public {
@@ -40,6 +45,7 @@ contract GasTest is Bench {
             all[i] = players[i];
         }
         all[NUM - 1] = _measureJoining();
+        _measureADispute(players[1]);
 
         uint256[] memory lines = _lines(NUM, CREDIT);
         for (uint64 round = 1; round <= 70; ++round) {
@@ -47,6 +53,14 @@ contract GasTest is Bench {
             else _postAndKeep(all, lines);
         }
         _settleAndClaim(all, lines);
+    }
+
+    function _measureADispute(Player memory accused) private {
+        token.transfer(STRANGER, 5 ether);
+        Table memory table = _open(accused, 1, STRANGER, true);
+        _playToLeaf(table);
+        _leaf(table);
+        require(_isOver(table, false));
     }
 
     function _measureJoining() private returns (Player memory player) {
