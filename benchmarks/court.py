@@ -74,7 +74,7 @@ class Court:
         await node.request("evm_setIntervalMining", 0)
         await node.request("evm_setAutomine", True)
         await node.request("anvil_autoImpersonateAccount", True)
-        court = cls(chain, Bench(node, chain.account.address))
+        court = cls(chain, Bench(node, chain.account.address, chain.url))
         await court.bench.deploy()
         for member in (court.accused, court.accuser):
             await node.request("anvil_setBalance", member.signer, hex(WEI))

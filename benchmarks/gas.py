@@ -2,13 +2,14 @@
 
     python benchmarks/gas.py [--json] [--peers N]
 
-A part of them is really there (--peers), registered, staked and enrolled; the table of credits has 1,000 lines. Rounds
-are posted with signatures of members that the contracts really drew, by a member that they drew.
-``gas_per_peer_round`` is everything that ten rounds cost, one of them ended by its deadline, for each of 1,000 peers,
-and a claim every 100 rounds. The criterion is about claims that somebody hands in for 50 peers at once (``claimMany``
-lets anybody do that); the figure for claims one by one stands next to it. The last line of stdout is one JSON object:
-``gas`` by call, ``known`` (the same for the system that this one is compared with), ``criteria``. The limit on reading
-the clock is in CPU time, the gate's included: peers do it several times a second.
+All of them are really there, registered, staked and enrolled. Rounds are posted with signatures of members that the
+contracts really drew, by a member that they drew. ``gas_per_peer_round`` is everything that ten rounds cost, one of
+them ended by its deadline, for each of 1,000 peers, and a payout every 100 rounds: the claims of every single peer, as
+the program hands them in, by turns for a group at once (``rewards.payouts``). The figure for claims one by one stands
+next to it. ``claim_gas`` is one claim alone against a table of 65,536 lines (16 siblings), in a wallet that was paid
+before. The last line of stdout is one JSON object: ``gas`` by call, ``known`` (the same for the system that this one is
+compared with), ``criteria``. The limit on reading the clock is in CPU time, the gate's included: peers do it several
+times a second.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,22 +32,28 @@ from eth_hash.auto import keccak
 
 from benchmarks.swarm_runs import criterion
 from chain.abi import deployment_data, function
-from chain.devchain import DevChain
+from chain.base import Claim, Contracts, Epoch, EpochState, Intent
+from chain.devchain import CHAIN_ID, DevChain
 from chain.gate import Gate
 from chain.keys import address_of_public_key, compact_signature, peer_key, peer_of_secp256k1, public_key_xy, sign_digest
-from chain.rpc import Rpc, quantity
-from protocol.ids import PeerId, peer_id_bytes
-from protocol.merkle import MerkleTree
+from chain.reverts import contract_error
+from chain.rpc import Rpc, RpcRefused, quantity
+from chain.transactions import transaction
+from chain.typed_data import registration_digest
+from protocol.codec import content_id
+from protocol.ids import Address, ContentId, PeerId
+from protocol.messages import CreditRow, CreditTable
+from rewards.ledger import credits_tree, total_micro
+from rewards.payouts import Group, claims, group_of
+from rewards.settlement import claim_intent
 
 NUM_PEERS = 1000
-NUM_MEMBERS = 150
-"""Members that are really there: what a call costs depends on the quorum and on the table's length, not on them."""
-
 QUORUM = 24
 EPOCH_ROUNDS = 10
 ROUNDS_BETWEEN_CLAIMS = 100
+NUM_LINES_DEEP = 65_536
 NUM_CLAIMS = 3
-CLAIM_BATCH = 50
+JOIN_AT_ONCE = 100
 WARM_ROUNDS = 70
 """Until the contracts reuse the places of what they keep of past rounds: a run's first 64 cost 34,200 more each."""
 
@@ -56,6 +65,9 @@ MICRO = 10**6
 WEI = 10**18
 FLOAT = 10**7 * WEI
 GAS_LIMIT = hex(16_000_000)
+
+BLOCK_GAS_LIMIT = hex(10**9)
+"""Many join in one block, so that there is no waiting for each."""
 
 LIMITS = {"gas_per_peer_round": 800, "register_gas": 130_000, "claim_gas": 70_000, "clock_cpu_ms": 5.0}
 
@@ -76,6 +88,13 @@ DISPUTES = (3600, 600, 5 * MICRO)
 
 TIMES = (EPOCH_ROUNDS, 100, 100, 1000, 100)
 RULES = (ROUND_S, NUM_PEERS, 10, QUORUM, POSTER_S, *TIMES, 10, 10 * MICRO, MICRO, 10**6 * MICRO, *DISPUTES)
+
+
+PARTS = (
+    *("RoundClock", "Contributions", "Settlement", "StakeVault"),
+    *("Reputation", "Equivocation", "DisputeGame", "DataRequests"),
+)
+JOINING_GAS_LIMIT = 300_000
 
 
 @dataclass
@@ -103,6 +122,7 @@ class Bench:
 
     node: Rpc
     creator: str
+    url: str
     gas: dict[str, int] = field(default_factory=dict)
     spent: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     at: dict[str, str] = field(default_factory=dict)
@@ -155,21 +175,59 @@ class Bench:
         arguments = (bytes([7] * 32), bytes([1] * 32), bytes([2] * 32), "gas", RULES, budget)
         await self.send("create_run", self.creator, "RunFactory", "createRun", *arguments)
         parts = await self.read("RunFactory", "addressesOf", self.creator, bytes([7] * 32))
-        names = ("RoundClock", "Contributions", "Settlement", "StakeVault", "Reputation", "Equivocation", "DisputeGame")
-        self.at |= dict(zip(names, parts, strict=False))
+        self.at |= dict(zip(PARTS, parts, strict=False))
+
+    @property
+    def contracts(self) -> Contracts:
+        names = ("PeerRegistry", "SwarmToken", "RunFactory", *PARTS)
+        return Contracts(CHAIN_ID, *(Address(self.at[name]) for name in names))
 
     async def join(self, member: Member) -> None:
+        """Make somebody a member, each step in a block of its own."""
+        await self.node.request("anvil_setBalance", member.signer, hex(WEI))
+        for step in self._joining(member):
+            await self.send(*step)
+
+    async def join_all(self, members: list[Member]) -> None:
+        """Make many members, a block for each step of a good number of them. Raises when one is refused."""
+        await self.node.request("evm_setBlockGasLimit", BLOCK_GAS_LIMIT)
+        await self.node.request("evm_setAutomine", False)
+        for some in (members[at : at + JOIN_AT_ONCE] for at in range(0, len(members), JOIN_AT_ONCE)):
+            await asyncio.gather(
+                *(self.node.request("anvil_setBalance", member.signer, hex(WEI)) for member in some)
+            )
+            for steps in zip(*map(self._joining, some), strict=True):
+                calls = [
+                    {"from": sender, "to": self.at[part], "data": function(part, verb).call_data(*arguments)}
+                    for _, sender, part, verb, *arguments in steps
+                ]
+                limits = {"gas": hex(JOINING_GAS_LIMIT)}
+                sent = [await self.node.request("eth_sendTransaction", call | limits) for call in calls]
+                await self.node.request("evm_mine")
+                for name in sent:
+                    receipt = await self.node.request("eth_getTransactionReceipt", name)
+                    if receipt is None or receipt["status"] != "0x1":
+                        raise RuntimeError(f"{steps[0][0]} was refused or not mined.")
+        await self.node.request("evm_setAutomine", True)
+
+    def _joining(self, member: Member) -> list[tuple[Any, ...]]:
+        """Name, sender, contract, verb and arguments of each step."""
         xy = public_key_xy(PrivateKey(member.secret).public_key.format())
-        digest = await self.read(
-            "PeerRegistry", "registrationDigest", peer_id_bytes(member.peer), member.signer, member.signer, 0
-        )
+        digest = registration_digest(self.contracts, member.peer, Address(member.signer), Address(member.signer))
         proof = compact_signature(sign_digest(member.secret, digest))
-        await self.send("register", member.signer, "PeerRegistry", "registerSecp256k1", xy[:32], xy[32:], 0, *proof)
-        stake = 10 * WEI
-        await self.send("transfer", self.creator, "SwarmToken", "transfer", member.signer, stake)
-        await self.send("approve", member.signer, "SwarmToken", "approve", self.at["StakeVault"], stake)
-        await self.send("stake", member.signer, "StakeVault", "deposit", member.key, stake, bytes(32))
-        await self.send("enrol", member.signer, "RoundClock", "enrol", member.key)
+        me, stake = member.signer, 10 * WEI
+        return [
+            ("register", me, "PeerRegistry", "registerSecp256k1", xy[:32], xy[32:], 0, *proof),
+            ("transfer", self.creator, "SwarmToken", "transfer", me, stake),
+            ("approve", me, "SwarmToken", "approve", self.at["StakeVault"], stake),
+            ("stake", me, "StakeVault", "deposit", member.key, stake, bytes(32)),
+            ("enrol", me, "RoundClock", "enrol", member.key),
+        ]
+
+    async def do(self, name: str, sender: str, intent: Intent) -> None:
+        """Send what the program would send for ``intent``."""
+        contract, data = transaction(self.contracts, intent)
+        await self.transact(name, sender, contract, data)
 
 
 def drawn(members: list[Member], seed: bytes, domain: bytes, round: int, expected: int) -> list[Member]:
@@ -180,9 +238,16 @@ def drawn(members: list[Member], seed: bytes, domain: bytes, round: int, expecte
     return sorted(chosen, key=lambda member: int(member.signer, 16))
 
 
-async def play_round(
-    bench: Bench, members: list[Member], micro: int, *, late: bool
-) -> tuple[MerkleTree, dict[bytes, int]]:
+def credit_table(members: list[Member], round: int, micro: int, num_lines: int) -> CreditTable:
+    """Everybody earned ``micro``, and contributed until now. Filled up with strangers who earned nothing."""
+    state = content_id(b"state")
+    rows = [CreditRow(member.peer, micro, round, state, last_round=round) for member in members]
+    strangers = (Member.numbered(-1 - number) for number in range(num_lines - len(members)))
+    rows += [CreditRow(member.peer, 0, 0, state) for member in strangers]
+    return CreditTable(content_id(b"run"), round, tuple(sorted(rows, key=lambda row: row.peer)))
+
+
+async def play_round(bench: Bench, members: list[Member], table: CreditTable, *, late: bool) -> None:
     """Post the result of the current round, as soon as a poster and enough attesters are drawn.
 
     ``late``: the round ends by its deadline before that, so twice as many are asked to sign.
@@ -191,12 +256,9 @@ async def play_round(
     for _ in range(2):
         await bench.node.request("evm_mine")
     seed = await bench.read("RoundClock", "seedOf", round)
-    lines = {member.key: micro << 192 | 500 << 176 | round << 136 | round << 96 for member in members}
-    absent = ((keccak(b"absent %d" % number), number) for number in range(NUM_PEERS - len(members)))
-    tree = MerkleTree([*lines.items(), *absent])
     previous = await bench.read("Contributions", "creditsRoot")
-    root = bytes.fromhex(tree.root)
-    result = (round, keccak(b"c%d" % round), keccak(b"t%d" % round), previous, root, micro * len(members))
+    root = bytes.fromhex(credits_tree(table).root)
+    result = (round, keccak(b"c%d" % round), keccak(b"t%d" % round), previous, root, total_micro(table))
     digest = await bench.read("Contributions", "resultDigest", result)
     while True:
         if late and await bench.read("RoundClock", "round") == round:
@@ -207,13 +269,32 @@ async def play_round(
         num_needed = needed(num_attesters, len(members))
         attesters = drawn(members, seed, keccak(b"quorum"), round, num_attesters)[:num_needed]
         if posters and len(attesters) == num_needed:
-            break
+            signatures = [compact_signature(sign_digest(member.secret, digest)) for member in attesters]
+            name, poster = "post_late" if late else "post", posters[0]
+            try:
+                await bench.send(name, poster.signer, "Contributions", "post", result, poster.key, signatures)
+            except RpcRefused as refused:
+                if contract_error(refused).reason != "QuorumMissing":
+                    raise
+                continue  # so much time passed since the draw was read that more are asked by now
+            bench.signatures[name] = len(signatures)
+            return
         await bench.pass_time(POSTER_S)
-    signatures = [compact_signature(sign_digest(member.secret, digest)) for member in attesters]
-    name = "post_late" if late else "post"
-    await bench.send(name, posters[0].signer, "Contributions", "post", result, posters[0].key, signatures)
-    bench.signatures[name] = len(signatures)
-    return tree, lines
+
+
+async def open_epoch(bench: Bench) -> Epoch:
+    """Open an epoch and let it unlock. The round went on meanwhile, so the next one begins afresh."""
+    await bench.send("open_epoch", bench.creator, "Settlement", "openEpoch")
+    await bench.pass_time(200)
+    await bench.send("skip", bench.creator, "RoundClock", "advance", await bench.read("RoundClock", "round"))
+    number = await bench.read("Settlement", "numEpochs") - 1
+    found = await bench.read("Settlement", "epochs", number)
+    root = ContentId(found[1].hex())
+    return Epoch(number, found[0], root, found[2], found[3], found[4], EpochState.FINAL, root)
+
+
+def round_to(value: float) -> float:
+    return round(value, 1)
 
 
 def needed(expected: int, num_members: int) -> int:
@@ -221,63 +302,89 @@ def needed(expected: int, num_members: int) -> int:
     return num_members // 2 + 1 if expected >= num_members else (2 * expected + 2) // 3
 
 
-async def measure(num_peers: int, folder: Path) -> dict[str, Any]:
+@asynccontextmanager
+async def open_bench(folder: Path) -> AsyncIterator[Bench]:
+    """The contracts and one run on a dev chain of its own, which mines when it is told to."""
     chain = await DevChain.start(folder, block_time_s=1000)
     node = Rpc([chain.url])
-    await node.request("evm_setIntervalMining", 0)
-    await node.request("evm_setAutomine", True)
-    await node.request("anvil_autoImpersonateAccount", True)
-    bench = Bench(node, chain.account.address)
-    await bench.deploy()
-    members = [Member.numbered(number) for number in range(num_peers)]
+    try:
+        await node.request("evm_setIntervalMining", 0)
+        await node.request("evm_setAutomine", True)
+        await node.request("anvil_autoImpersonateAccount", True)
+        bench = Bench(node, chain.account.address, chain.url)
+        await bench.deploy()
+        yield bench
+    finally:
+        await node.close()
+        await chain.stop()
+
+
+async def pay_out(bench: Bench, members: list[Member], table: CreditTable, epoch: Epoch) -> list[int]:
+    """Everybody's claims, as the program groups them; how many peers each transaction was for."""
+    by_peer = {member.peer: member for member in members}
+    groups: list[Group] = []
     for member in members:
-        await node.request("anvil_setBalance", member.signer, hex(WEI))
-        await bench.join(member)
-    if num_peers < NUM_PEERS:
-        await bench.pass_time(ROUND_S)
-        await bench.send("advance", bench.creator, "RoundClock", "advance", 0)
-    epochs = 0
-    claims: list[int] = []
-    for turn in range(1, WARM_ROUNDS + EPOCH_ROUNDS + 1):
-        if turn == WARM_ROUNDS + 1:
-            bench.spent.clear()
-        tree, lines = await play_round(bench, members, turn * MICRO, late=turn % EPOCH_ROUNDS == 5)
-        if turn % EPOCH_ROUNDS:
-            continue
-        await bench.send("open_epoch", bench.creator, "Settlement", "openEpoch")
-        await bench.pass_time(200)
-        rows = [(key, value, [bytes.fromhex(node) for node in tree.proof(key, value)]) for key, value in lines.items()]
-        for member, (key, value, proof) in list(zip(members, rows, strict=True))[:NUM_CLAIMS]:
-            name = "claim" if epochs else "claim_first"
-            await bench.send(name, member.signer, "Settlement", "claim", key, value, epochs, proof)
-            claims = [*claims, bench.gas[name]] if epochs else claims
-        batch = rows[NUM_CLAIMS : NUM_CLAIMS + CLAIM_BATCH]
-        await bench.send("claim_many", bench.creator, "Settlement", "claimMany", epochs, batch)
-        epochs += 1
-        # The round went on while this waited for the epoch to unlock; the next one to be measured begins afresh.
-        await bench.send("skip", bench.creator, "RoundClock", "advance", await bench.read("RoundClock", "round"))
-    per_round = sum(bench.spent[name] for name in ("post", "post_late", "advance", "open_epoch")) / EPOCH_ROUNDS
-    claim = max(claims)
-    cpu_ms = await clock_cpu_ms(chain.url, bench.at["Contributions"])
-    await node.close()
-    await chain.stop()
-    batched = bench.gas["claim_many"] / len(batch)
+        if not any(member.peer in group.peers for group in groups):
+            groups.append(group_of(table, member.peer, epoch.number))
+    for group in groups:
+        payer = group.payers[0]
+        intent = claims(table, epoch, payer, dict.fromkeys(group.peers, 0))
+        assert intent is not None
+        await bench.do("claim_many", by_peer[payer].signer, intent)
+    return [len(group.peers) for group in groups]
+
+
+async def measure(num_peers: int, folder: Path) -> dict[str, Any]:
+    started_at = time.monotonic()
+    async with open_bench(folder) as bench:
+        members = [Member.numbered(number) for number in range(num_peers)]
+        await bench.join(members[0])
+        await bench.join_all(members[1:])
+        joined_s = time.monotonic() - started_at
+        if num_peers < NUM_PEERS:
+            await bench.pass_time(ROUND_S)
+            await bench.send("advance", bench.creator, "RoundClock", "advance", 0)
+        first = True
+        for turn in range(1, WARM_ROUNDS + EPOCH_ROUNDS + 1):
+            if turn == WARM_ROUNDS + 1:
+                bench.spent.clear()
+            round = await bench.read("RoundClock", "round")
+            table = credit_table(members, round, turn * MICRO, NUM_PEERS)
+            await play_round(bench, members, table, late=turn % EPOCH_ROUNDS == 5)
+            if turn % EPOCH_ROUNDS:
+                continue
+            epoch = await open_epoch(bench)
+            if first:  # whose wallet holds nothing yet costs more
+                await bench.do("claim_first", members[0].signer, _alone(table, epoch, members[0]))
+            if first or turn > WARM_ROUNDS:
+                bench.spent["claim_many"] = 0
+                groups = await pay_out(bench, members, table, epoch)
+            if turn == WARM_ROUNDS + EPOCH_ROUNDS:
+                spent = dict(bench.spent)
+            first = False
+        singles = await _single_claims(bench, members, turn + 1, NUM_PEERS)
+        deep = await _single_claims(bench, members, turn + 2, NUM_LINES_DEEP)
+        cpu_ms = await clock_cpu_ms(bench.url, bench.at["Contributions"])
+    per_round = sum(spent[name] for name in ("post", "post_late", "advance", "open_epoch")) / EPOCH_ROUNDS
     per_peer = {
-        "single_claims": round(per_round / NUM_PEERS + claim / ROUNDS_BETWEEN_CLAIMS, 1),
-        "claims_of_50_at_once": round(per_round / NUM_PEERS + batched / ROUNDS_BETWEEN_CLAIMS, 1),
+        "single_claims": round_to(per_round / NUM_PEERS + singles[1] / ROUNDS_BETWEEN_CLAIMS),
+        "claims_by_turns": round_to(per_round / NUM_PEERS + spent["claim_many"] / num_peers / ROUNDS_BETWEEN_CLAIMS),
     }
     values = {
-        "gas_per_peer_round": per_peer["claims_of_50_at_once"],
+        "gas_per_peer_round": per_peer["claims_by_turns"],
         "register_gas": bench.gas["register"],
-        "claim_gas": claim,
+        "claim_gas": deep[1],
         "clock_cpu_ms": cpu_ms,
     }
     return {
         "num_peers": num_peers,
+        "joined_s": round_to(joined_s),
+        "wall_s": round_to(time.monotonic() - started_at),
         "quorum": {"expected": QUORUM, "signatures": bench.signatures},
-        "proof_length": max(len(proof) for _, _, proof in rows),
+        "groups": groups,
+        "proof_length": {"claims_by_turns": singles[0], "claim_gas": deep[0]},
         "gas_per_peer_round": per_peer,
-        "gas_per_round": round(per_round),
+        "gas_per_round": round_to(per_round),
         "gas": bench.gas,
         "known": KNOWN,
         "criteria": [
@@ -285,6 +392,30 @@ async def measure(num_peers: int, folder: Path) -> dict[str, Any]:
             for name, value in values.items()
         ],
     }
+
+
+async def _single_claims(bench: Bench, members: list[Member], credits: int, num_lines: int) -> tuple[int, int]:
+    """Pay out a table of ``num_lines`` lines, and claim for a few one by one: the longest proof, and the most gas."""
+    round = covered = await bench.read("RoundClock", "round")
+    table = credit_table(members, round, credits * MICRO, num_lines)
+    await play_round(bench, members, table, late=False)
+    while (round := await bench.read("RoundClock", "round")) < covered + EPOCH_ROUNDS:
+        await bench.pass_time(ROUND_S)
+        await bench.send("wait", bench.creator, "RoundClock", "advance", round)
+    epoch = await open_epoch(bench)
+    costs, lengths = [], []
+    for member in members[:NUM_CLAIMS]:
+        alone = _alone(table, epoch, member)
+        await bench.do("claim", member.signer, alone)
+        costs.append(bench.gas["claim"])
+        lengths.append(len(alone.proof))
+    return max(lengths), max(costs)
+
+
+def _alone(table: CreditTable, epoch: Epoch, member: Member) -> Claim:
+    claim = claim_intent(table, member.peer, 0, epoch)
+    assert claim is not None
+    return claim
 
 
 async def clock_cpu_ms(url: str, contributions: str) -> float:
@@ -306,7 +437,7 @@ async def clock_cpu_ms(url: str, contributions: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print nothing but the JSON object")
-    parser.add_argument("--peers", type=int, default=NUM_MEMBERS, metavar="N", help="members that are really there")
+    parser.add_argument("--peers", type=int, default=NUM_PEERS, metavar="N", help="members that are really there")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         report = asyncio.run(measure(options.peers, Path(folder)))

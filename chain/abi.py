@@ -27,6 +27,7 @@ CONTRACT_NAMES = (
     "Reputation",
     "Equivocation",
     "DisputeGame",
+    "DataRequests",
     "SwarmBase",
     "SwarmCourts",
     "SwarmDeployment",

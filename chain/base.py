@@ -6,6 +6,7 @@ peer wants done is an *intent* (``chain.intents``): written to disk before it is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -17,10 +18,14 @@ from chain.intents import (
     Accuse,
     Advance,
     Affirm,
+    AskForData,
     Challenge,
     Claim,
+    ClaimLine,
+    ClaimMany,
     Enrol,
     ExpireDispute,
+    ExpireRequest,
     Include,
     Intent,
     OfferPeer,
@@ -34,11 +39,13 @@ from chain.intents import (
     Resign,
     Rotate,
     Settle,
+    ShowData,
     Stake,
     Unstake,
     VoidEpoch,
     Withdraw,
 )
+from chain.requests import Requests
 from protocol.ids import ZERO_ROOT as ZERO_ROOT
 from protocol.ids import Address, ContentId, PeerId
 
@@ -53,10 +60,13 @@ __all__ = [
     "Accuse",
     "Advance",
     "Affirm",
+    "AskForData",
     "Balance",
     "Chain",
     "Challenge",
     "Claim",
+    "ClaimLine",
+    "ClaimMany",
     "ClockView",
     "Contracts",
     "Cost",
@@ -65,6 +75,7 @@ __all__ = [
     "EpochState",
     "EpochsView",
     "ExpireDispute",
+    "ExpireRequest",
     "Include",
     "Intent",
     "Member",
@@ -81,6 +92,7 @@ __all__ = [
     "Resign",
     "Rotate",
     "Settle",
+    "ShowData",
     "Stake",
     "Unstake",
     "VoidEpoch",
@@ -105,6 +117,7 @@ class Contracts(msgspec.Struct, frozen=True):
     reputation: Address
     equivocation: Address
     disputes: Address
+    requests: Address
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -245,12 +258,21 @@ class Chain(Protocol):
         """The run's disputes."""
         ...
 
+    @property
+    def requests(self) -> Requests:
+        """The run's requests for withheld data."""
+        ...
+
     async def clock(self) -> ClockView:
         """Round, seed, members and latest result, all read at one block."""
         ...
 
     async def peer(self, peer: PeerId) -> PeerRecord | None:
         """The contracts' entry, or ``None`` when nobody registered that peer id."""
+        ...
+
+    async def claimed(self, peers: Sequence[PeerId]) -> tuple[int, ...]:
+        """What each of ``peers`` was paid so far, in millionths of a token, all read at one block."""
         ...
 
     async def balance(self, address: Address) -> Balance:

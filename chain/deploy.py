@@ -17,7 +17,9 @@ from eth_hash.auto import keccak
 
 from chain.abi import deployment_data
 from chain.ethereum import LocalAccount
+from chain.fees import FeePolicy
 from chain.keys import checksum_address
+from chain.nonces import WalletLog
 from chain.rpc import Rpc, quantity
 from chain.sender import Mined, Sender
 from protocol.errors import ChainError, ConfigError
@@ -47,17 +49,26 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gas: int = 0
 
 
-async def deploy(url: str, account: LocalAccount, file: Path, *, supply_wei: int = SUPPLY_WEI) -> Deployment:
+async def deploy(
+    url: str,
+    account: LocalAccount,
+    file: Path,
+    *,
+    supply_wei: int = SUPPLY_WEI,
+    wallet_log: WalletLog | None = None,
+    fees: FeePolicy | None = None,
+) -> Deployment:
     """The shared contracts of the chain at ``url``: those that ``file`` names, or new ones that are then written there.
 
     Does nothing when they are there. A chain that does not know of the deployment at all (killed in its last second,
-    or its state removed) gets the same contracts at the same addresses. Raises ``ConfigError`` when the file cannot be
-    read or belongs to another chain, ``ChainError`` when the deployment is refused.
+    or its state removed) gets the same contracts at the same addresses. ``wallet_log``: where what ``account``
+    signs for this chain is written down, so that it goes on from there after a crash. Raises ``ConfigError`` when the
+    file cannot be read or belongs to another chain, ``ChainError`` when the deployment is refused.
     """
     rpc = Rpc([url])
     try:
         chain_id = quantity(await rpc.request("eth_chainId"))
-        sender = Sender(rpc, account, chain_id)
+        sender = Sender(rpc, account, chain_id, log=wallet_log, fees=fees)
         deployment = read_file(file, Deployment)
         if deployment is None:
             deployment = planned(chain_id, sender.address, await sender.nonce(), supply_wei)
@@ -78,7 +89,7 @@ async def deploy(url: str, account: LocalAccount, file: Path, *, supply_wei: int
         mined: list[Mined] = []
         for data, is_there in zip(creations, present, strict=True):
             if not is_there:
-                mined.append(await sender.send(None, data))
+                mined.append(await sender.send(None, data, purpose="Deploy"))
         if not await has_code(rpc, deployment.factory):
             raise ChainError(
                 "The deployment was mined, but not where it was expected.",
@@ -100,7 +111,7 @@ def planned(chain_id: int, deployer: Address, nonce: int, supply_wei: int) -> De
     """Where everything is when ``deployer``'s transactions from ``nonce`` on create it (see SwarmBase.sol and
     SwarmDeployment.sol)."""
     base, rest = created_address(deployer, nonce), created_address(deployer, nonce + NUM_TRANSACTIONS - 1)
-    registry, token, factory = created_address(base, 1), created_address(base, 2), created_address(rest, 3)
+    registry, token, factory = created_address(base, 1), created_address(base, 2), created_address(rest, 4)
     return Deployment(chain_id, registry, token, factory, deployer, nonce, supply_wei)
 
 

@@ -13,12 +13,15 @@ from chain.base import (
     Accuse,
     Advance,
     Affirm,
+    AskForData,
     Challenge,
     Claim,
+    ClaimMany,
     Contracts,
     Enrol,
     EpochState,
     ExpireDispute,
+    ExpireRequest,
     Include,
     Intent,
     OfferPeer,
@@ -32,6 +35,7 @@ from chain.base import (
     Resign,
     Rotate,
     Settle,
+    ShowData,
     Stake,
     Unstake,
     VoidEpoch,
@@ -41,6 +45,7 @@ from chain.credit_line import micro_of
 from chain.games import game_id
 from chain.keys import peer_key
 from chain.reader import Reader, address
+from chain.requests import DataPart, RequestStage, request_id
 from chain.rpc import gather
 from chain.transactions import reference
 from chain.typed_data import round_result_hash
@@ -93,6 +98,10 @@ async def is_done(reader: Reader, at: Contracts, wallet: Address, intent: Intent
         case Claim(peer=peer, line=line):
             view = function("Settlement", "claimedMicro")
             return bool(await reader.read(at.settlement, view, peer_key(peer)) >= micro_of(line))
+        case ClaimMany(lines=lines):
+            claimed = await reader.claimed([one.peer for one in lines])
+            unpaid = [one.peer for paid, one in zip(claimed, lines, strict=True) if paid < micro_of(one.line)]
+            return all([await reader.is_passed_over(peer) for peer in unpaid])
         case Challenge(epoch=epoch):
             return await _epoch_is(reader, epoch, EpochState.CHALLENGED, EpochState.FINAL, EpochState.VOID)
         case Affirm(epoch=epoch):
@@ -107,6 +116,11 @@ async def is_done(reader: Reader, at: Contracts, wallet: Address, intent: Intent
             return status.is_over or status.moves > turn
         case ExpireDispute(game=game):
             return (await reader.game_status(game)).is_over
+        case AskForData(contribution=contribution, part=part, index=index):
+            content = ContentId(hashlib.sha256(contribution).hexdigest())
+            return await reader.request_stage(request_id(content, DataPart(part), index)) is not None
+        case ShowData(request=request) | ExpireRequest(request=request):
+            return await reader.request_stage(request) in (RequestStage.SHOWN, RequestStage.WITHHELD)
     raise TypeError(f"Not an intent: {intent!r}")
 
 

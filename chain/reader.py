@@ -6,7 +6,7 @@ is open and are read once. An answer that is not what the contract returns means
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from eth_abi.exceptions import DecodingError
@@ -25,6 +25,7 @@ from chain.base import (
 )
 from chain.games import GamePhase, GameStatus
 from chain.keys import checksum_address, peer_key
+from chain.requests import RequestStage
 from chain.rpc import Rpc, RpcRefused, field, gather, quantity
 from chain.sender import contract_error
 from protocol.errors import BadRecord, ChainError
@@ -128,6 +129,26 @@ class Reader:
             weight=weight,
             nonce=nonce,
         )
+
+    async def request_stage(self, request: ContentId) -> RequestStage | None:
+        """How a request for data stands; ``None`` when there is none with this name."""
+        view = function("DataRequests", "requestOf")
+        number = (await self.read(self._contracts.requests, view, bytes.fromhex(request)))[5]
+        if number > len(RequestStage):
+            raise foreign_contract(self._contracts.requests)
+        return tuple(RequestStage)[number - 1] if number else None
+
+    async def is_passed_over(self, peer: PeerId) -> bool:
+        """Whether a claim for many leaves ``peer`` to itself, because a dispute about it is open."""
+        view = function("Settlement", "pending")
+        return bool((await self.read(self._contracts.settlement, view, peer_key(peer)))[0])
+
+    async def claimed(self, peers: Sequence[PeerId]) -> tuple[int, ...]:
+        view = function("Settlement", "claimedOf")
+        found = await self.read(self._contracts.settlement, view, [peer_key(peer) for peer in peers])
+        if len(found) != len(peers):
+            raise foreign_contract(self._contracts.settlement)
+        return tuple(found)
 
     async def balance(self, account: Address) -> Balance:
         gas_wei, token_wei = await gather(

@@ -14,7 +14,7 @@ Key = tuple[str, int, str]
 """What an intent is about: its kind, its round, epoch, number or turn (0 where it has none) and peer or game. A newer
 one about the same replaces it."""
 
-CUMULATIVE = frozenset({"Claim", "RecordReputation"})
+CUMULATIVE = frozenset({"Claim", "ClaimMany", "RecordReputation"})
 """Kinds of which the newest says everything: whatever epoch it names, it replaces the older ones of its peer."""
 
 OBSTACLES = frozenset(
@@ -34,7 +34,7 @@ OBSTACLES = frozenset(
 def key_of(intent: Any) -> Key:
     """What ``intent`` is about."""
     kind = type(intent).__name__
-    peer = str(getattr(intent, "game", "") or getattr(intent, "peer", ""))
+    peer = str(next((found for name in ("game", "request", "peer") if (found := getattr(intent, name, ""))), ""))
     if hasattr(intent, "subject"):
         peer = f"{peer}/{intent.subject}"
     if kind in CUMULATIVE:

@@ -167,6 +167,33 @@ WORDS: dict[str, tuple[str, str, str]] = {
         "Its pay and its stake stay where they are until then.",
         "The program tries again when it is decided.",
     ),
+    "RoundTooOld": (
+        "The round of the contribution is over for too long to ask for its data.",
+        "Nothing was changed on the chain; the bond stays in the wallet.",
+        "Data is asked for in the contribution's round and in the next one.",
+    ),
+    "NoSuchPiece": (
+        "The contribution has no such piece, or does not say where it is found.",
+        "Nothing was changed on the chain; the bond stays in the wallet.",
+        "Ask for a chunk that the run's first state has, or a rollout that was scored.",
+    ),
+    "RequestExists": ("This piece was asked for before.", _NOTHING_LOST, "Nothing to do."),
+    "TooManyRequests": (
+        "As much as the peer can be asked for at a time is asked for already.",
+        "Nothing was changed on the chain; the bond stays in the wallet.",
+        "The program asks again when one of these requests is over.",
+    ),
+    "RequestNotOpen": ("There is no such request, or it is over.", _NOTHING_LOST, "Nothing to do."),
+    "PieceRejected": (
+        "These bytes are not the piece that was asked for.",
+        "The request stays open; nobody lost anything yet.",
+        "Show the piece that the contribution commits to, before the deadline.",
+    ),
+    "ContributionMalformed": (
+        "The record that was shown is no contribution.",
+        "Nothing was changed on the chain; the bond stays in the wallet.",
+        "Show the canonical bytes of the signed record.",
+    ),
     "DisputeExists": ("This wallet has a game about this.", _NOTHING_LOST, "Nothing to do."),
     "DisputeUnknown": ("There is no such game.", _NOTHING_LOST, "Check the game's id and the run."),
     "DisputeOver": ("The game is over.", "Nothing was changed by this move.", "Nothing to do."),

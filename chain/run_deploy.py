@@ -15,7 +15,9 @@ from chain.abi import function
 from chain.base import WEI_PER_MICRO, Contracts
 from chain.deploy import Deployment, read_file, write_file
 from chain.ethereum import LocalAccount
+from chain.fees import FeePolicy
 from chain.keys import checksum_address
+from chain.nonces import WalletLog
 from chain.reader import Reader
 from chain.rpc import Rpc
 from chain.rules import Rules
@@ -52,16 +54,24 @@ class RunDeployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def create_run(
-    url: str, account: LocalAccount, shared: Deployment, founding: Founding, file: Path
+    url: str,
+    account: LocalAccount,
+    shared: Deployment,
+    founding: Founding,
+    file: Path,
+    *,
+    wallet_log: WalletLog | None = None,
+    fees: FeePolicy | None = None,
 ) -> RunDeployment:
     """The contracts of ``founding``'s run on the chain at ``url``, created where they are not there yet.
 
-    Takes the budget out of ``account``'s wallet, once. Raises ``ConfigError`` when ``file`` cannot be read, or when the
-    run was created with other rules, ``ChainError`` when the factory refuses.
+    Takes the budget out of ``account``'s wallet, once. ``wallet_log``: as for
+    ``chain.deploy.deploy``. Raises ``ConfigError`` when ``file`` cannot be read, or when the run was created with other
+    rules, ``ChainError`` when the factory refuses.
     """
     rpc = Rpc([url])
     try:
-        sender = Sender(rpc, account, shared.chain_id)
+        sender = Sender(rpc, account, shared.chain_id, log=wallet_log, fees=fees)
         factory = _Factory(rpc, shared)
         written = read_file(file, RunDeployment)
         if written is not None:
@@ -97,7 +107,7 @@ class _Factory:
         self._shared = shared
         nowhere = shared.factory
         self.reader = Reader(
-            rpc, Contracts(shared.chain_id, shared.registry, shared.token, shared.factory, *([nowhere] * 7))
+            rpc, Contracts(shared.chain_id, shared.registry, shared.token, shared.factory, *([nowhere] * 8))
         )
 
     @property

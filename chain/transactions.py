@@ -15,11 +15,14 @@ from chain.base import (
     Accuse,
     Advance,
     Affirm,
+    AskForData,
     Challenge,
     Claim,
+    ClaimMany,
     Contracts,
     Enrol,
     ExpireDispute,
+    ExpireRequest,
     Include,
     Intent,
     OfferPeer,
@@ -33,6 +36,7 @@ from chain.base import (
     Resign,
     Rotate,
     Settle,
+    ShowData,
     Stake,
     Unstake,
     VoidEpoch,
@@ -101,12 +105,22 @@ def transaction(at: Contracts, intent: Intent) -> Call:
             return at.settlement, _data("Settlement", "voidEpoch", epoch)
         case Claim(peer=peer, line=line, epoch=epoch, proof=siblings):
             return at.settlement, _data("Settlement", "claim", peer_key(peer), line, epoch, _nodes(siblings))
+        case ClaimMany(epoch=epoch, lines=lines):
+            rows = [(peer_key(one.peer), one.line, _nodes(one.proof)) for one in lines]
+            return at.settlement, _data("Settlement", "claimMany", epoch, rows)
         case Accuse():
             return at.equivocation, _accuse_data(intent)
         case OpenDispute():
             return at.disputes, _open_data(intent)
         case PlayMove(call=call) | ExpireDispute(call=call):
             return at.disputes, "0x" + call.hex()
+        case AskForData():
+            return at.requests, _ask_data(intent)
+        case ShowData(request=request, data=data, pieces=pieces, proof=siblings):
+            shown = bytes.fromhex(request), data, bytes.fromhex(pieces), _nodes(siblings)
+            return at.requests, _data("DataRequests", "show", *shown)
+        case ExpireRequest(request=request):
+            return at.requests, _data("DataRequests", "expire", bytes.fromhex(request))
     raise TypeError(f"Not an intent: {intent!r}")
 
 
@@ -187,6 +201,18 @@ def _open_data(intent: OpenDispute) -> str:
         _compact(intent.signature),
         _nodes(words),
         (intent.subject, *draw, _nodes(intent.draw_proof)),
+    )
+
+
+def _ask_data(intent: AskForData) -> str:
+    return _data(
+        "DataRequests",
+        "ask",
+        peer_key(intent.peer),
+        intent.round,
+        intent.contribution,
+        _compact(intent.signature),
+        (intent.part, intent.index, bytes.fromhex(intent.line), _nodes(intent.proof)),
     )
 
 

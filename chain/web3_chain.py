@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from chain.abi import function
 from chain.base import (
     WEI_PER_MICRO,
+    AskForData,
     Balance,
     Challenge,
     ClockView,
@@ -30,15 +31,20 @@ from chain.keys import sign_digest
 from chain.nonces import WalletLog
 from chain.reader import Reader, foreign_contract
 from chain.recognition import label
+from chain.requests import BOND_MICRO
 from chain.rpc import Ask, Rpc, RpcRefused, field, gather, quantity
 from chain.sender import Sender, contract_error
 from chain.transactions import Call, approval, stake_with_permit, transaction
 from chain.typed_data import permit_digest
 from chain.web3_games import Web3Games
+from chain.web3_requests import Web3Requests
 from protocol.errors import ChainError
 from protocol.ids import Address, PeerId
 
 PERMIT_VALID_S = 3600
+
+BONDED = Challenge | OpenDispute | AskForData
+"""Intents that put a bond at stake, which the vault takes."""
 
 WIRED = (
     ("contributions", "Contributions", "CLOCK", "clock"),
@@ -85,6 +91,7 @@ class Web3Chain:
         )
         self._reader = Reader(self._rpc, contracts)
         self._games = Web3Games(self._rpc, contracts)
+        self._requests = Web3Requests(self._rpc, contracts)
 
     @property
     def contracts(self) -> Contracts:
@@ -98,6 +105,11 @@ class Web3Chain:
     def games(self) -> Web3Games:
         """The run's disputes, through the same endpoints."""
         return self._games
+
+    @property
+    def requests(self) -> Web3Requests:
+        """The run's requests for data."""
+        return self._requests
 
     async def connect(self) -> None:
         """Reach an endpoint and check that it is the right chain with our contracts.
@@ -113,6 +125,9 @@ class Web3Chain:
     async def peer(self, peer: PeerId) -> PeerRecord | None:
         return await self._reader.peer(peer)
 
+    async def claimed(self, peers: Sequence[PeerId]) -> tuple[int, ...]:
+        return await self._reader.claimed(peers)
+
     async def balance(self, address: Address) -> Balance:
         return await self._reader.balance(address)
 
@@ -123,7 +138,7 @@ class Web3Chain:
         if await self._is_done(intent):
             return await self._nothing_to_do()
         try:
-            gas = await self._allow_bond(intent) if isinstance(intent, Challenge | OpenDispute) else 0
+            gas = await self._allow_bond(intent) if isinstance(intent, BONDED) else 0
             if isinstance(intent, Stake):
                 await self._require_tokens(intent.amount_micro * WEI_PER_MICRO)
             contract, data = await self._call(intent)
@@ -196,7 +211,7 @@ class Web3Chain:
                 reason="ERC20InsufficientBalance",
             )
 
-    async def _allow_bond(self, intent: Challenge | OpenDispute) -> int:
+    async def _allow_bond(self, intent: Challenge | OpenDispute | AskForData) -> int:
         """Let the vault take the bond, where it may not yet; the gas that it took."""
         at = self._contracts
         bond_wei, allowed_wei = await gather(
@@ -209,7 +224,9 @@ class Web3Chain:
         contract, data = approval(at.token, at.vault, bond_wei)
         return (await self._sender.send(contract, data)).gas
 
-    async def _bond_wei(self, intent: Challenge | OpenDispute) -> int:
+    async def _bond_wei(self, intent: Challenge | OpenDispute | AskForData) -> int:
+        if isinstance(intent, AskForData):
+            return BOND_MICRO * WEI_PER_MICRO
         if isinstance(intent, OpenDispute):
             return int(await self._reader.read(self._contracts.disputes, function("DisputeGame", "BOND_WEI")))
         bond_micro = await self._reader.read(self._contracts.settlement, function("Settlement", "bondMicro"))

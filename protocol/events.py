@@ -206,6 +206,27 @@ class Audited(Event, frozen=True):
     took_s: float
 
 
+class DataAsked(Event, frozen=True):
+    """This peer asked on the chain for a piece of ``peer``'s contribution to ``round`` that nobody serves.
+
+    ``part``: 0 a chunk of the state before, 1 of the state after, 2 a rollout; ``index``: which."""
+
+    round: int
+    peer: PeerId
+    part: int
+    index: int
+
+
+class DataAnswered(Event, frozen=True):
+    """A request that concerns this peer is over: the piece of ``peer``'s contribution was ``shown``, or its stake is
+    lost."""
+
+    round: int
+    peer: PeerId
+    contribution: ContentId
+    shown: bool
+
+
 class VerdictSeen(Event, frozen=True):
     """Another peer (``by``) says what it found when it checked ``peer``'s contribution of ``round``."""
 
@@ -326,7 +347,9 @@ class StakeChanged(Event, frozen=True):
 
 
 class Claimed(Event, frozen=True):
-    """Tokens arrived in the wallet. ``amount_wei`` of this claim; ``balance_wei`` of the wallet afterwards."""
+    """Tokens arrived in the wallet. ``amount_wei`` of this claim; ``balance_wei`` of the wallet afterwards.
+
+    ``transaction`` is empty when another peer sent the claim."""
 
     amount_wei: int
     balance_wei: int
@@ -413,8 +436,8 @@ class Stopped(Event, frozen=True):
 
 AnyEvent = (
     PeerStarted | Progress | Joined | Registered | HeldBack | RoundOpened | StageStarted | BatchProduced | BatchSeen
-    | StageEnded | QuestionPlayed | Trained | ContributionSigned | ContributionSeen | Held | Audited | VerdictSeen
-    | Struck | DisputeOpened | DisputeMove | DisputeDecided | DisputeNotPossible
+    | StageEnded | QuestionPlayed | Trained | ContributionSigned | ContributionSeen | Held | Audited | DataAsked
+    | DataAnswered | VerdictSeen | Struck | DisputeOpened | DisputeMove | DisputeDecided | DisputeNotPossible
     | RecordRejected | Attested | AttestationRefused | TransactionSent | RoundSettled | RoundEnded
     | CreditsChanged | Claimed | Evaluated | PeerSeen | Problem | Recovered | Stopped | Serving | Restarted
     | MemoryShrunk | StepSkipped | NetworkUsed | ContributionPublished

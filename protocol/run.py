@@ -196,6 +196,7 @@ class RunContracts(WireStruct, frozen=True):
     reputation: Address
     equivocation: Address
     disputes: Address
+    requests: Address
 
 
 class JoinToken(WireStruct, frozen=True):

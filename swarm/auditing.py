@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
+from chain.requests import RequestStage
 from protocol.codec import content_id, decode, encode
 from protocol.errors import BadRecord, NetworkError, VerificationError
 from protocol.events import Audited, Problem, VerdictSeen
@@ -21,11 +22,12 @@ from rewards.economics import economics_of
 from rewards.pending import Ruling, overdue, pending_in, with_refuted
 from rewards.reputation import START, draw_weights, standings, step_rate_ppm
 from rewards.settlement import Judged
-from swarm.casework import Casework, finding_of
+from swarm.casework import Casework, StateMissing, finding_of
 from swarm.dht.transport import RecordKey
 from swarm.inbox import Rejected
 from swarm.judging import rule
 from swarm.replay import Case, replay
+from swarm.summons import Summons
 from swarm.work import RECORD_TTL_S, Bench
 from verde.draw import Drawn, draw, draw_rollouts
 from verde.verdict import Decision, accusers, decide, votes
@@ -57,8 +59,10 @@ class Audits:
         rejected: Rejected,
         accuse: Accuse | None = None,
         refuted: Callable[[], Mapping[ContentId, float]] = dict,
+        summons: Summons | None = None,
     ) -> None:
         self._bench = bench
+        self._summons = summons
         self._casework = casework
         self._round = round_number
         self._seed = seed
@@ -242,7 +246,23 @@ class Audits:
             )
         )
 
-    async def _find_verdict(self, content: ContentId, author: PeerId, pending: Pending) -> Verdict:
+    async def _summon(self, content: ContentId, author: PeerId, pending: Pending, *, of_state: bool) -> bool:
+        """Ask on the chain for what nobody serves; whether it was shown there, so that it may be served by now.
+
+        It is waited for as long as a round leaves time for it; who asked ends the request in any case."""
+        if self._summons is None or self._casework is None:
+            return False
+        try:
+            async with asyncio.timeout(self._bench.run.time.contribute_s):
+                envelope = await self._casework.find(pending.round, author, content)
+                stage = await self._summons.demand(envelope, of_state=of_state, seed=self._seed)
+        except (TimeoutError, BadRecord, NetworkError):
+            return False
+        return stage is RequestStage.SHOWN
+
+    async def _find_verdict(
+        self, content: ContentId, author: PeerId, pending: Pending, *, is_last: bool = False
+    ) -> Verdict:
         bench, drawn = self._bench, self._drawn[content]
         me = bench.signer.peer
         if self._casework is None:
@@ -263,6 +283,9 @@ class Audits:
                     replay, bench.engine, case, numbers, bench.run.learn.num_external, level=2 if drawn.step else 1
                 )
         except (BadRecord, VerificationError) as error:
+            is_asked = me in drawn.auditors and not is_last and finding_of(error) is Finding.UNAVAILABLE
+            if is_asked and await self._summon(content, author, pending, of_state=isinstance(error, StateMissing)):
+                return await self._find_verdict(content, author, pending, is_last=True)
             return Verdict(me, content, 0, finding_of(error), Difference(error.what[:300]), ())
         finding = Finding.MATCH if difference is None else Finding.MISMATCH
         if difference is not None and self._accuse is not None and me in drawn.auditors:

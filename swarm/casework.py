@@ -38,6 +38,10 @@ def finding_of(error: BadRecord | VerificationError) -> Finding:
     return Finding.MISMATCH if is_served else Finding.UNAVAILABLE
 
 
+class StateMissing(BadRecord):
+    """A contribution's state before is served by nobody."""
+
+
 class Casework:
     """Builds cases of one run. ``archive``: own inboxes of earlier rounds; ``genesis``: the run's first state, or
     ``None`` where the engine cannot be replayed: then a case goes no further than level 0. ``derive``: as an inbox."""
@@ -171,9 +175,9 @@ class Casework:
         while True:
             try:
                 return await fetch_state(self._transport, ref, state, own, providers)
-            except BadRecord:
+            except BadRecord as error:
                 if self._now() >= deadline:
-                    raise
+                    raise StateMissing(error.reason, error.what) from error
             await asyncio.sleep(max(1.0, self._poll_s))
 
     async def _manifest(

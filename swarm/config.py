@@ -250,7 +250,7 @@ class ChainSettings(Section):
     gate_port: Port = 0
     """Port of the gate; 0 takes a free one."""
     claim_every: Count = Field(10, ge=0, le=1_000_000)
-    """Claim settled credits after every so many rounds, and at the end; 0: at the end only."""
+    """Claim every so many rounds, by turns for many peers at once, and at the end; 0: at the end only."""
 
     @model_validator(mode="after")
     def _the_chains_contracts_are_named_together(self) -> ChainSettings:

@@ -34,10 +34,15 @@ def work_of(state_before: ContentId, state_after: ContentId, commitments: Commit
 
 def rollouts_root(batches: Sequence[RolloutBatch]) -> ContentId:
     """Merkle root over every rollout of ``batches``, numbered from 0 in stage, question and sample order."""
+    return rollouts_tree(batches).root
+
+
+def rollouts_tree(batches: Sequence[RolloutBatch]) -> MerkleTree:
+    """The tree behind ``rollouts_root``."""
     rollouts = [rollout for batch in batches for group in batch.groups for rollout in group.rollouts]
     return MerkleTree(
         (index.to_bytes(32, "big"), hashlib.sha256(encode(rollout)).digest()) for index, rollout in enumerate(rollouts)
-    ).root
+    )
 
 
 def build_contribution(

@@ -32,9 +32,17 @@ MAX_EVERY_S = 60.0
 MIN_EVERY_S = 0.5
 
 
+def is_time(epochs: EpochsView, view: ClockView, rules: EconomyRules) -> bool:
+    """Whether enough rounds are over since the newest epoch, with or without results, or the run has ended."""
+    has_ended = bool(epochs.ends_at) and epochs.block_at >= epochs.ends_at
+    return has_ended or view.round > epochs.covered_round + rules.epoch_rounds
+
+
 def is_due(epochs: EpochsView, view: ClockView, rules: EconomyRules) -> bool:
-    """Whether enough rounds are over since the last epoch, with or without results."""
-    return view.round > epochs.covered_round + rules.epoch_rounds
+    """Whether the next epoch can be opened now: it is time, something is recorded that no epoch covers, and the newest
+    one is decided."""
+    is_undecided = epochs.newest is not None and epochs.newest.state in (EpochState.OPEN, EpochState.CHALLENGED)
+    return is_time(epochs, view, rules) and view.settled_round > epochs.covered_round and not is_undecided
 
 
 class EpochWatch:
@@ -78,7 +86,7 @@ class EpochWatch:
                 await self._settler.send_now(affirmation)
             elif epochs.block_at >= newest.answer_by:
                 await self._settler.send_now(VoidEpoch(newest.number))
-        elif view.settled_round > epochs.covered_round and is_due(epochs, view, self._rules):
+        elif is_due(epochs, view, self._rules):
             await self._settler.send_now(OpenEpoch(view.settled_round))
 
     async def _is_contested(self, epoch: Epoch) -> bool:

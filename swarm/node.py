@@ -48,6 +48,7 @@ from swarm.payday import Payday
 from swarm.play import RoundPlay, RoundVanished
 from swarm.presence import Present, beside
 from swarm.settling import Settler
+from swarm.summons import Summons
 from swarm.tasks.base import Task
 from swarm.timing import Activity
 from swarm.troubles import Troubles
@@ -59,6 +60,9 @@ ENROL_AGAIN_S = 2.0
 KEEP_ROUNDS = 2
 """Rounds before the oldest pending one whose states and batches are kept: it began in one of them, and whoever checks
 from outside may come a little later."""
+
+UNSENT_TIMEOUT_S = 120.0
+"""How long a peer that leaves tries to get what is in no block yet into one; the rest waits for its next start."""
 
 FORGOTTEN_S = 5.0
 """A chain that shows a round which it had left for so long is not just late: it lost its last blocks."""
@@ -99,14 +103,14 @@ class Node:
         self._troubles = troubles
         self._exam = exam
         self._eval_every = eval_every
-        self._claim_every = claim_every
         self._set_members = set_members
         self._presence = presence
         self._disputes = disputes
         self._book = LedgerBook(bench.run, bench.journal, bench.transport)
         self._epochs = EpochWatch(bench, chain, settler, troubles)
         self._membership = Membership(bench, chain, settler, self._book, troubles)
-        self._payday = Payday(bench, chain, settler, self._book, troubles)
+        self._payday = Payday(bench, chain, settler, self._book, troubles, claim_every=claim_every)
+        self._summons = Summons(bench, chain, chain.requests, settler, troubles)
         self._archive: dict[int, Inbox] = {}
         self._played = 0
 
@@ -117,7 +121,7 @@ class Node:
         Raises ``IdentityError``, ``ChainError`` or ``ConfigError`` when this peer cannot take part at all, and
         ``IdentityError`` when another machine turns out to run the same peer.
         """
-        watching = [asyncio.ensure_future(self._epochs.watch())]
+        watching = [asyncio.ensure_future(one.watch()) for one in (self._epochs, self._payday, self._summons)]
         if self._disputes is not None:
             watching.append(asyncio.ensure_future(self._disputes.watch()))
         try:
@@ -148,12 +152,11 @@ class Node:
                 continue
             last = view.round
             self._played += 1
-            if self._claim_every and self._played % self._claim_every == 0 and not is_final:
-                await self._payday.claim()
         await self._close_out(last)
         if self._disputes is not None:
             await self._disputes.finish()
-        await self._settler.drain(timeout_s=20.0)
+        await self._settler.drain(timeout_s=20.0, unsent_timeout_s=UNSENT_TIMEOUT_S)
+        await self._summons.leave()
         await self._payday.claim_last()
 
     async def _close_out(self, last: int) -> None:
@@ -312,6 +315,7 @@ class Node:
             self._rejection(view.round),
             self._disputes.accuse if self._disputes is not None else None,
             self._disputes.refuted if self._disputes is not None else dict,
+            self._summons,
         )
 
     async def _look_up_table(self, view: ClockView, others: list[PeerId]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable
 
-from chain.base import Chain, Claim, Epoch, Intent, Receipt, Settle
+from chain.base import Chain, Claim, ClaimMany, Epoch, Intent, Receipt, Settle
 from protocol.errors import ChainError, ChainUnreachable
 from protocol.events import Claimed, TransactionSent
 from protocol.ids import Address, PeerId
@@ -40,6 +40,7 @@ whose signing account was changed in this very round (the signatures themselves 
 
 
 CLAIM_TIMEOUT_S = 30.0
+DRAIN_POLL_S = 0.3
 
 
 class Settler:
@@ -51,6 +52,7 @@ class Settler:
         self._wallet = wallet
         self._events = events
         self._troubles = troubles
+        self._quiet: dict[Intent, str] = {}
 
     async def flush(self) -> None:
         """Send what is due. A chain that is away or refuses is told, never raised."""
@@ -59,8 +61,8 @@ class Settler:
         flushed = await self._outbox.flush(self._chain)
         for intent, receipt in flushed.sent:
             self._tell(intent, receipt)
-        for _, error in flushed.refused:
-            if error.reason not in LOST_RACES:
+        for intent, error in flushed.refused:
+            if error.reason not in LOST_RACES and self._quiet.pop(intent, "") != error.reason:
                 self._troubles.report(error)
         for _, error in flushed.held:
             self._troubles.report(error)
@@ -69,16 +71,26 @@ class Settler:
         else:
             self._troubles.over(ChainUnreachable)
 
-    async def drain(self, *, timeout_s: float) -> bool:
-        """Flush until nothing is pending; returns whether that was reached in time. What is left stays on disk."""
+    async def drain(self, *, timeout_s: float, unsent_timeout_s: float | None = None) -> bool:
+        """Flush until nothing is pending; returns whether that was reached in time. What is left stays on disk.
+
+        ``timeout_s``: for what is mined and waits for more blocks. What is in no block yet is waited for longer, up to
+        ``unsent_timeout_s``, where that is given: nobody sends it when this peer is gone."""
         try:
             async with asyncio.timeout(timeout_s):
                 while self._outbox.pending:
                     await self.flush()
-                    await asyncio.sleep(0.3)
+                    await asyncio.sleep(DRAIN_POLL_S)
         except TimeoutError:
-            return False
-        return True
+            pass
+        try:
+            async with asyncio.timeout(max(0.0, (unsent_timeout_s or 0.0) - timeout_s)):
+                while unsent_timeout_s is not None and self._outbox.unsent:
+                    await self.flush()
+                    await asyncio.sleep(DRAIN_POLL_S)
+        except TimeoutError:
+            pass
+        return not self._outbox.pending
 
     async def send_now(self, intent: Intent) -> None:
         """Send something that need not survive a crash, because it is looked at again, or anybody may send it."""
@@ -89,6 +101,23 @@ class Settler:
                 self._troubles.report(error)
             return
         self._tell(intent, receipt)
+
+    async def deliver(self, intent: Intent, *, quiet: str = "") -> None:
+        """Write ``intent`` down, and send what is due. What is not mined now stays on disk and is sent again.
+
+        ``quiet``: a reason for which it may be refused without that being anybody's trouble."""
+        if quiet:
+            self._quiet[intent] = quiet
+        self._outbox.put(intent)
+        await self.flush()
+
+    def is_waiting(self, intent: Intent) -> bool:
+        """Whether ``intent`` is still to be sent."""
+        return intent in self._outbox.unsent
+
+    def tell_paid(self, amount_wei: int, balance_wei: int, *, by_me: bool) -> None:
+        """Tokens arrived, by the last claim of this peer or by one that another peer sent."""
+        self._events.append(Claimed(amount_wei, balance_wei, self._last_claim if by_me else ""))
 
     async def claim(self, peer: PeerId, paid_by: Callable[[Epoch], CreditTable | None]) -> int:
         """Claim everything that is unlocked and unpaid; returns the amount in wei (0: nothing was due, the table is not
@@ -119,7 +148,7 @@ class Settler:
     def _tell(self, intent: Intent, receipt: Receipt) -> None:
         if not receipt.transaction:
             return
-        if isinstance(intent, Claim):
+        if isinstance(intent, Claim | ClaimMany):
             self._last_claim = receipt.transaction
         round_number = intent.result.round if isinstance(intent, Settle) else getattr(intent, "round", 0)
         purpose = re.sub(r"(?<!^)(?=[A-Z])", " ", type(intent).__name__).lower()

@@ -148,6 +148,14 @@ def state_root(manifest: Manifest) -> ContentId:
     return state_tree(manifest).root
 
 
+def chunk_line(manifest: Manifest, number: int) -> tuple[bytes, tuple[ContentId, ...]]:
+    """What the tree says of chunk ``number`` (SHA-256 of its id and the root over its pieces), and the line's siblings.
+
+    Raises ``IndexError`` when there is no such chunk."""
+    line = _chunk_line(manifest.chunks[number], manifest.pieces[number])
+    return line, state_tree(manifest).proof(_key(1 + number), line)
+
+
 def parse_manifest(raw: bytes, *, cap: int = MANIFEST_CAP) -> Manifest:
     """The manifest in bytes from anywhere.
 

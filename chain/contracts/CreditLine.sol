@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.24;
 
-import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
-
 /// @title One peer's line of the credits tree
 /// @notice Everything a peer ever earned and how it behaved, in one word, so that one proof shows all of it.
 /// @dev micro (64 bits, highest) | standing in thousandths (16) | last round (40) | rounds (40) | audits passed (32) |
@@ -25,8 +23,22 @@ library CreditLine {
     }
 
     /// @notice Whether `line` is the peer's line in the table behind `root`.
-    function isIn(bytes32 root, bytes32 peerKey, uint256 line, bytes32[] calldata proof) internal pure returns (bool) {
-        bytes32 leaf = keccak256(bytes.concat(keccak256(abi.encode(peerKey, line))));
-        return MerkleProof.verifyCalldata(proof, root, leaf);
+    /// @dev OpenZeppelin's `MerkleProof.verifyCalldata` on its standard leaf, at half of the gas: a claim is little else.
+    function isIn(bytes32 root, bytes32 peerKey, uint256 line, bytes32[] calldata proof) internal pure returns (bool found) {
+        assembly ("memory-safe") {
+            mstore(0x00, peerKey)
+            mstore(0x20, line)
+            mstore(0x00, keccak256(0x00, 0x40))
+            let node := keccak256(0x00, 0x20)
+            let end := add(proof.offset, shl(5, proof.length))
+            for { let at := proof.offset } lt(at, end) { at := add(at, 0x20) } {
+                let sibling := calldataload(at)
+                let place := shl(5, gt(node, sibling)) // the smaller one goes first
+                mstore(place, node)
+                mstore(xor(place, 0x20), sibling)
+                node := keccak256(0x00, 0x40)
+            }
+            found := eq(node, root)
+        }
     }
 }

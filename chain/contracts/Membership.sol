@@ -66,6 +66,8 @@ abstract contract Membership is Initializable {
     address public EQUIVOCATION;
     /// @notice The contract that takes peers out whose work was refuted.
     address public DISPUTES;
+    /// @notice The contract that takes peers out that withheld what they had committed to.
+    address public REQUESTS;
 
     /// @dev Per round: the sum of weights in the upper half, the number of members in the lower half.
     Checkpoints.Trace208 private _totals;
@@ -168,11 +170,10 @@ abstract contract Membership is Initializable {
     }
 
     /// @notice Take a peer out and bar it up to `untilRound`. Does not fail when it is no member.
-    /// @dev Called by the run's reputation, equivocation or disputes contract only.
+    /// @dev Called by the run's reputation contract or its courts only.
     function eject(bytes32 peerKey, uint64 untilRound) external {
-        if (msg.sender != REPUTATION && msg.sender != EQUIVOCATION && msg.sender != DISPUTES) {
-            revert NotOfThisRun(msg.sender);
-        }
+        bool isCourt = msg.sender == EQUIVOCATION || msg.sender == DISPUTES || msg.sender == REQUESTS;
+        if (msg.sender != REPUTATION && !isCourt) revert NotOfThisRun(msg.sender);
         Bar storage bar = _bars[peerKey];
         if (untilRound > bar.untilRound) {
             bar.untilRound = untilRound;
@@ -277,6 +278,7 @@ abstract contract Membership is Initializable {
         REPUTATION = run.reputation;
         EQUIVOCATION = run.equivocation;
         DISPUTES = run.disputes;
+        REQUESTS = run.requests;
     }
 
     /// @dev Called after a peer enrolled for the next round.

@@ -4,6 +4,7 @@ pragma solidity ^0.8.24;
 import {Clones} from "@openzeppelin/contracts/proxy/Clones.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Contributions} from "./Contributions.sol";
+import {DataRequests} from "./DataRequests.sol";
 import {DisputeGame} from "./DisputeGame.sol";
 import {Equivocation} from "./Equivocation.sol";
 import {PeerRegistry} from "./PeerRegistry.sol";
@@ -53,6 +54,7 @@ contract RunFactory {
     address private immutable _REPUTATION;
     address private immutable _EQUIVOCATION;
     address private immutable _DISPUTES;
+    address private immutable _REQUESTS;
 
     RunView[] private _runs;
     mapping(address creator => mapping(bytes32 runId => uint256 indexPlusOne)) private _indices;
@@ -90,6 +92,7 @@ contract RunFactory {
         _REPUTATION = implementations.reputation;
         _EQUIVOCATION = implementations.equivocation;
         _DISPUTES = implementations.disputes;
+        _REQUESTS = implementations.requests;
     }
 
     /// @notice Create a run and pay its budget, which the caller approved to this contract.
@@ -128,7 +131,7 @@ contract RunFactory {
                 rules: rules
             })
         );
-        _initialize(contracts, rules, runId, budgetMicro);
+        _initialize(contracts, rules, runId, budgetMicro, modelHash);
         emit RunCreated(runId, msg.sender, index, modelHash, taskHash, name, budgetMicro, contracts, rules);
         TOKEN.safeTransferFrom(msg.sender, contracts.settlement, budgetMicro * WEI_PER_MICRO);
     }
@@ -160,7 +163,8 @@ contract RunFactory {
             vault: _predicted(_VAULT, creator, runId, "vault"),
             reputation: _predicted(_REPUTATION, creator, runId, "reputation"),
             equivocation: _predicted(_EQUIVOCATION, creator, runId, "equivocation"),
-            disputes: _predicted(_DISPUTES, creator, runId, "disputes")
+            disputes: _predicted(_DISPUTES, creator, runId, "disputes"),
+            requests: _predicted(_REQUESTS, creator, runId, "requests")
         });
     }
 
@@ -172,16 +176,22 @@ contract RunFactory {
             vault: Clones.cloneDeterministic(_VAULT, _salt(msg.sender, runId, "vault")),
             reputation: Clones.cloneDeterministic(_REPUTATION, _salt(msg.sender, runId, "reputation")),
             equivocation: Clones.cloneDeterministic(_EQUIVOCATION, _salt(msg.sender, runId, "equivocation")),
-            disputes: Clones.cloneDeterministic(_DISPUTES, _salt(msg.sender, runId, "disputes"))
+            disputes: Clones.cloneDeterministic(_DISPUTES, _salt(msg.sender, runId, "disputes")),
+            requests: Clones.cloneDeterministic(_REQUESTS, _salt(msg.sender, runId, "requests"))
         });
     }
 
-    function _initialize(RunContracts memory contracts, Rules calldata rules, bytes32 runId, uint256 budgetMicro)
-        private
-    {
-        address[] memory courts = new address[](2);
+    function _initialize(
+        RunContracts memory contracts,
+        Rules calldata rules,
+        bytes32 runId,
+        uint256 budgetMicro,
+        bytes32 modelHash
+    ) private {
+        address[] memory courts = new address[](3);
         courts[0] = contracts.equivocation;
         courts[1] = contracts.disputes;
+        courts[2] = contracts.requests;
         RoundClock(contracts.clock).initialize(contracts, rules);
         Contributions(contracts.contributions).initialize(contracts, rules, budgetMicro);
         Settlement(contracts.settlement).initialize(contracts, rules, budgetMicro, msg.sender, contracts.disputes);
@@ -189,6 +199,7 @@ contract RunFactory {
         Reputation(contracts.reputation).initialize(contracts, rules);
         Equivocation(contracts.equivocation).initialize(contracts, rules, runId);
         DisputeGame(contracts.disputes).initialize(contracts, rules, runId);
+        DataRequests(contracts.requests).initialize(contracts, rules, runId, modelHash);
     }
 
     /// @dev Everything is bounded so that no sum or product of rules overflows the slots that hold it.

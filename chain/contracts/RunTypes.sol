@@ -11,13 +11,13 @@ pragma solidity ^0.8.24;
 /// @param challengeS Time in which an epoch may be challenged.
 /// @param disputeS Time after that in which single contributions may still be disputed; then the epoch is paid.
 /// @param unbondingS Time that stake stays liable after its owner asked for it.
-/// @param answerS Time in which a challenge, or a request for data, must be answered.
+/// @param answerS Time in which a challenge must be answered.
 /// @param barredRounds Rounds for which an ejected peer may not enrol again.
 /// @param minStakeMicro Stake of one unit of weight; 0 = nobody needs any, everybody weighs the same.
-/// @param bondMicro What a challenger, or who requests data, puts at stake.
+/// @param bondMicro What who challenges an epoch puts at stake.
 /// @param roundEmissionMicro The most that one result may credit.
 /// @param traceS Time in which an accused peer must commit to a trace of its work.
-/// @param moveS Time in which every later move of a dispute must be made.
+/// @param moveS Time in which every later move of a dispute must be made, or a request for data answered.
 /// @param disputeBondMicro What who accuses a peer puts at stake.
 struct Rules {
     uint64 roundS;
@@ -48,6 +48,7 @@ struct RunContracts {
     address reputation;
     address equivocation;
     address disputes;
+    address requests;
 }
 
 /// @notice An ERC-2098 signature: r, and s with the parity of y on top.

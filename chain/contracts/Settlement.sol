@@ -47,8 +47,9 @@ contract Settlement is Epochs {
 
     mapping(bytes32 peerKey => Pay) private _pays;
 
-    /// @notice `amountMicro` were paid to the peer's owner; `cumulativeMicro` is everything ever paid for this peer.
-    event RewardClaimed(bytes32 indexed peerKey, address indexed owner, uint256 amountMicro, uint256 cumulativeMicro);
+    /// @notice The peer's owner was paid what was missing to `cumulativeMicro`, everything ever paid for this peer. The
+    /// token's own event, right after this one, says who that is and how much.
+    event RewardClaimed(bytes32 indexed peerKey, uint256 cumulativeMicro);
     /// @notice The peer lost `amountMicro` of its pay; they are burned. `cumulativeMicro`: paid or forfeited so far.
     event PayForfeited(bytes32 indexed peerKey, uint256 amountMicro, uint256 cumulativeMicro);
     /// @notice What the peer has not claimed up to an epoch of a round after `round` is lost.
@@ -190,6 +191,14 @@ contract Settlement is Epochs {
         return _pays[peerKey].holds != 0;
     }
 
+    /// @notice `claimedMicro` of several peers.
+    function claimedOf(bytes32[] calldata peerKeys) external view returns (uint256[] memory claimed) {
+        claimed = new uint256[](peerKeys.length);
+        for (uint256 i = 0; i < peerKeys.length; ++i) {
+            claimed[i] = _pays[peerKeys[i]].claimedMicro;
+        }
+    }
+
     /// @notice How many disputes about the peer are open, and the round of a refuted contribution whose pay is not forfeited
     /// yet (0: none).
     function pending(bytes32 peerKey) external view returns (uint256 holds, uint64 struckRound) {
@@ -206,13 +215,13 @@ contract Settlement is Epochs {
     /// that is final then.
     function _claimable(uint256 epoch) private view returns (bytes32 root, uint256 reserveMicro, uint64 round) {
         Epoch storage entry = _epochs[epoch];
-        EpochState state = entry.state;
-        uint64 unlocksAt = entry.unlocksAt;
+        (EpochState state, uint64 unlocksAt) = (entry.state, entry.unlocksAt);
+        (root, reserveMicro) = (entry.creditsRoot, entry.reserveMicro);
         if (unlocksAt == 0) revert EpochNotOpen(epoch);
         if (state == EpochState.Challenged || state == EpochState.Void || block.timestamp < unlocksAt) {
             revert EpochNotClaimable(epoch, unlocksAt);
         }
-        return (entry.creditsRoot, entry.reserveMicro, entry.round);
+        round = entry.round;
     }
 
     /// @dev Whether there was anything to pay.
@@ -234,12 +243,18 @@ contract Settlement is Epochs {
             TOKEN.burn((cumulativeMicro - claimed) * WEI_PER_MICRO);
             return true;
         }
-        emit RewardClaimed(peerKey, owner, cumulativeMicro - claimed, cumulativeMicro);
-        TOKEN.safeTransfer(owner, (cumulativeMicro - claimed) * WEI_PER_MICRO);
+        emit RewardClaimed(peerKey, cumulativeMicro);
+        unchecked {
+            TOKEN.safeTransfer(owner, (cumulativeMicro - claimed) * WEI_PER_MICRO);
+        }
         return true;
     }
 
     function _requireReserve(uint256 reserveMicro) private view {
-        if (TOKEN.balanceOf(address(this)) < reserveMicro * WEI_PER_MICRO) revert EscrowOverdrawn(reserveMicro);
+        uint256 reserveWei;
+        unchecked {
+            reserveWei = reserveMicro * WEI_PER_MICRO; // of 64 bits
+        }
+        if (TOKEN.balanceOf(address(this)) < reserveWei) revert EscrowOverdrawn(reserveMicro);
     }
 }

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.24;
 
 import {Contributions} from "./Contributions.sol";
+import {DataRequests} from "./DataRequests.sol";
 import {PeerRegistry} from "./PeerRegistry.sol";
 import {RoundClock} from "./RoundClock.sol";
 import {RunFactory} from "./RunFactory.sol";
@@ -31,7 +32,8 @@ contract SwarmDeployment {
             vault: address(base.VAULT()),
             reputation: address(base.REPUTATION()),
             equivocation: address(base.EQUIVOCATION()),
-            disputes: address(courts.DISPUTES())
+            disputes: address(courts.DISPUTES()),
+            requests: address(new DataRequests(REGISTRY))
         });
         FACTORY = new RunFactory(REGISTRY, TOKEN, implementations);
         emit SwarmDeployed(REGISTRY, TOKEN, FACTORY, implementations);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from chain.base import Affirm, Claim, Epoch, EpochState, EpochsView
+from chain.base import Affirm, Claim, ClaimMany, Epoch, EpochState, EpochsView
 from chain.credit_line import micro_of
 from chain.fake.ground import Ground, is_proved, refuse
 from chain.fake.registry import Registry
@@ -12,6 +12,7 @@ from chain.fake.results import Results
 from chain.fake.roster import Roster
 from chain.fake.vault import Vault
 from chain.keys import peer_key
+from protocol.errors import ChainError
 from protocol.ids import ZERO_ROOT, Address, ContentId, PeerId
 from protocol.messages import RoundResult
 
@@ -169,6 +170,21 @@ class Escrow:
             return
         self.claimed[intent.peer] = micro
         self._ground.pay(owner, micro - claimed)
+
+    def claim_many(self, intent: ClaimMany) -> None:
+        """All or nothing, like a transaction; who was paid already, or may not claim this now, is passed over."""
+        claimed, token_wei = dict(self.claimed), dict(self._ground.token_wei)
+        try:
+            for one in intent.lines:
+                if not self.is_passed_over(one.peer) and micro_of(one.line) > self.claimed.get(one.peer, 0):
+                    self.claim(Claim(one.peer, one.line, intent.epoch, one.proof))
+        except ChainError:
+            self.claimed, self._ground.token_wei = claimed, token_wei
+            raise
+
+    def is_passed_over(self, peer: PeerId) -> bool:
+        """Whether a claim for many leaves ``peer`` to itself: it is accused, or has pay to forfeit first."""
+        return self._vault.is_held(peer) or peer in self._struck
 
     def strike(self, peer: PeerId, round: int) -> None:
         """The next claim against an epoch after ``round`` forfeits what it would have paid."""

@@ -21,13 +21,15 @@ ACCUSABLE = "contribution"
 
 
 class Deposit(msgspec.Struct):
-    """Of one peer. ``numbers``: of the deposits and exits that were made; ``holds``: open games about it."""
+    """Of one peer. ``numbers``: of the deposits and exits that were made; ``holds``: open games about it, and
+    ``requests``: open requests for its data."""
 
     active_micro: int = 0
     exiting_micro: int = 0
     ready_at: int = 0
     numbers: set[tuple[str, int]] = set()
     holds: int = 0
+    requests: int = 0
 
 
 class Vault:
@@ -71,6 +73,8 @@ class Vault:
     def withdraw(self, peer: PeerId) -> None:
         deposit, owner = self.deposit(peer), self._registry.owner_of(peer)
         self.require_free(peer)
+        if deposit.requests:
+            refuse("DisputePending", peerKey=peer_key(peer))
         if owner is None or not deposit.exiting_micro or self._ground.now < deposit.ready_at:
             refuse("StakeNotReady", readyAt=deposit.ready_at if deposit.exiting_micro else 0)
         self._ground.pay(owner, deposit.exiting_micro)
@@ -96,6 +100,10 @@ class Vault:
     def hold(self, peer: PeerId, by: int) -> None:
         """Count an open game about the peer, or one less: as long as there is one, neither stake nor pay gets out."""
         self._deposits.setdefault(peer, Deposit()).holds += by
+
+    def hold_stake(self, peer: PeerId, by: int) -> None:
+        """Count an open request about the peer, or one less: as long as there is one, its stake stays."""
+        self._deposits.setdefault(peer, Deposit()).requests += by
 
     def is_held(self, peer: PeerId) -> bool:
         return self.deposit(peer).holds > 0

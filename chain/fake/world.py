@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any
 
 from eth_hash.auto import keccak
@@ -14,9 +16,11 @@ from chain.base import (
     Accuse,
     Advance,
     Affirm,
+    AskForData,
     Balance,
     Challenge,
     Claim,
+    ClaimMany,
     ClockView,
     Contracts,
     Cost,
@@ -24,6 +28,7 @@ from chain.base import (
     EpochState,
     EpochsView,
     ExpireDispute,
+    ExpireRequest,
     Include,
     Intent,
     OfferPeer,
@@ -39,6 +44,7 @@ from chain.base import (
     Resign,
     Rotate,
     Settle,
+    ShowData,
     Stake,
     Unstake,
     VoidEpoch,
@@ -49,10 +55,12 @@ from chain.fake.disputes import Disputes, FakeGames
 from chain.fake.escrow import Escrow
 from chain.fake.ground import Ground, block_hash
 from chain.fake.registry import Registry
+from chain.fake.requests import DataRequests
 from chain.fake.results import Results
 from chain.fake.roster import Roster
 from chain.fake.vault import Vault
 from chain.keys import checksum_address
+from chain.requests import DataPart, Requests, request_id
 from chain.rules import Rules
 from protocol.errors import ChainUnreachable
 from protocol.ids import Address, ContentId, PeerId
@@ -80,7 +88,7 @@ class FakeWorld:
         now: int = 1_700_000_000,
         chain_id: int = 31337,
     ) -> None:
-        self.contracts = Contracts(chain_id, *(_address(number) for number in range(10)))
+        self.contracts = Contracts(chain_id, *(_address(number) for number in range(11)))
         self.ground = Ground(rules or Rules(), self.contracts, run, budget_micro, now)
         self.registry = Registry(self.ground)
         self.roster = Roster(self.ground, self.registry)
@@ -88,6 +96,7 @@ class FakeWorld:
         self.results = Results(self.ground, self.registry, self.roster)
         self.escrow = Escrow(self.ground, self.registry, self.roster, self.results, self.vault)
         self.disputes = Disputes(self.ground, self.registry, self.roster, self.vault, self.escrow)
+        self.requests = DataRequests(self.ground, self.registry, self.roster, self.vault)
         self.roster.units_of = self.vault.units_of
         self.reachable = True
         self.transactions = 0
@@ -193,6 +202,11 @@ class FakeWorld:
                 return self.escrow.covered_round >= round
             case Claim(peer=peer, line=line):
                 return self.escrow.claimed.get(peer, 0) >= micro_of(line)
+            case ClaimMany(lines=lines):
+                return all(
+                    self.escrow.claimed.get(one.peer, 0) >= micro_of(one.line) or self.escrow.is_passed_over(one.peer)
+                    for one in lines
+                )
             case Challenge(epoch=epoch):
                 return self._epoch_is(epoch, EpochState.CHALLENGED, EpochState.FINAL, EpochState.VOID)
             case Affirm(epoch=epoch):
@@ -205,6 +219,11 @@ class FakeWorld:
                 return self.disputes.is_past(game, turn)
             case ExpireDispute(game=game):
                 return self.disputes.is_past(game, None)
+            case AskForData(contribution=contribution, part=part, index=index):
+                content = ContentId(sha256(contribution).hexdigest())
+                return self.requests.is_there(request_id(content, DataPart(part), index))
+            case ShowData(request=request) | ExpireRequest(request=request):
+                return self.requests.is_over(request)
         raise TypeError(f"Not an intent: {intent!r}")
 
     def apply(self, wallet: Address, intent: Intent) -> Receipt:
@@ -254,12 +273,20 @@ class FakeWorld:
                 self.escrow.void(epoch)
             case Claim():
                 self.escrow.claim(intent)
+            case ClaimMany():
+                self.escrow.claim_many(intent)
             case OpenDispute():
                 self.disputes.open(wallet, intent)
             case PlayMove():
                 self.disputes.play(wallet, intent)
             case ExpireDispute():
                 self.disputes.expire(intent)
+            case AskForData():
+                self.requests.ask(wallet, intent)
+            case ShowData():
+                self.requests.show(intent)
+            case ExpireRequest():
+                self.requests.expire(intent)
         self.ground.block += 1
         self.transactions += 1
         kind = type(intent).__name__
@@ -286,6 +313,11 @@ class FakeChain:
         """The run's disputes."""
         return self._world.games
 
+    @property
+    def requests(self) -> Requests:
+        """The run's requests for data."""
+        return self._world.requests
+
     async def clock(self) -> ClockView:
         await self._reach()
         return self._world.view()
@@ -293,6 +325,10 @@ class FakeChain:
     async def peer(self, peer: PeerId) -> PeerRecord | None:
         await self._reach()
         return self._world.record(peer)
+
+    async def claimed(self, peers: Sequence[PeerId]) -> tuple[int, ...]:
+        await self._reach()
+        return tuple(self._world.escrow.claimed.get(peer, 0) for peer in peers)
 
     async def balance(self, address: Address) -> Balance:
         await self._reach()

@@ -19,10 +19,9 @@ from swarm.app.acting import Actor, Terminal, open_actor, when
 from swarm.app.amounts import WEI_PER_TOKEN, tokens_text, wei_text
 from swarm.app.tables import Tables
 from swarm.config import Settings
+from swarm.epochs import is_due
 from swarm.home import Home
 from swarm.observe.eventlog import EventLog
-
-UNDECIDED = (EpochState.OPEN, EpochState.CHALLENGED)
 
 
 async def claim_for(
@@ -109,13 +108,9 @@ async def _claim_of(chain: Chain, tables: Tables, peer: PeerId, epochs: EpochsVi
 
 async def _begin_payout(actor: Actor, epochs: EpochsView) -> None:
     """Open an epoch over what is recorded since the last one: anybody may, and no peer may be running to do it."""
-    settled = (await actor.chain.clock()).settled_round
-    due = settled > epochs.covered_round and (
-        (epochs.ends_at and epochs.block_at >= epochs.ends_at)
-        or settled >= epochs.covered_round + actor.token.run.economics.epoch_rounds
-    )
-    undecided = epochs.newest is not None and epochs.newest.state in UNDECIDED
-    if not due or undecided:
+    view = await actor.chain.clock()
+    settled = view.settled_round
+    if not is_due(epochs, view, actor.token.run.economics):
         return
     try:
         await actor.order(f"begin the payout of everything up to round {settled}", OpenEpoch(settled))

@@ -10,7 +10,7 @@ from chain.deploy import Deployment, read_file
 from identity.wallet import Wallet
 from protocol.errors import ChainError, ConfigError
 from protocol.ids import Address, parse_address
-from swarm.app.chain_access import NOTHING_SIGNED, account_of
+from swarm.app.chain_access import NOTHING_SIGNED, account_of, fees_of
 from swarm.app.foundation import ChainContracts, Foundation, Site
 from swarm.config import Settings
 from swarm.home import Home
@@ -20,7 +20,7 @@ def open_site(chosen: Settings, account: Wallet | Address) -> Site:
     """The configured chain before it is set up, as ``account``. Asks nothing yet."""
     from swarm.app.factory_web3 import Web3Site
 
-    return Web3Site(chosen.chain.rpc, chosen.chain.chain_id, account_of(account))
+    return Web3Site(chosen.chain.rpc, chosen.chain.chain_id, account_of(account), fees_of(chosen))
 
 
 async def open_foundation(chosen: Settings, account: Wallet | Address) -> Foundation:
@@ -32,7 +32,7 @@ async def open_foundation(chosen: Settings, account: Wallet | Address) -> Founda
     from swarm.app.factory_web3 import Web3Foundation
 
     contracts, endpoints = chain_contracts(chosen)
-    foundation = Web3Foundation(endpoints, contracts, account_of(account))
+    foundation = Web3Foundation(endpoints, contracts, account_of(account), fees_of(chosen))
     try:
         found = await foundation.chain_id()
         if found != contracts.chain_id:

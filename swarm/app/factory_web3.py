@@ -9,6 +9,7 @@ from typing import Any
 from chain.abi import deployment_data, function
 from chain.base import WEI_PER_MICRO, Cost
 from chain.deploy import SUPPLY_WEI, Deployment, deploy
+from chain.fees import FeePolicy
 from chain.reader import address
 from chain.rpc import gather, quantity
 from chain.rules import Rules
@@ -23,7 +24,7 @@ PARTS = ("SwarmBase", "SwarmCourts", "SwarmDeployment")
 GAS = {"SwarmCourts": 9_900_000, "SwarmDeployment": 7_600_000}
 """Gas of the later parts of a set-up, for their price before the earlier ones are there to be asked."""
 
-PER_RUN = ("clock", "contributions", "settlement", "vault", "reputation", "equivocation", "disputes")
+PER_RUN = ("clock", "contributions", "settlement", "vault", "reputation", "equivocation", "disputes", "requests")
 
 
 class Web3Site(Teller):
@@ -43,14 +44,17 @@ class Web3Site(Teller):
         return await self.cost(first + sum(GAS[name] for name in later))
 
     async def deploy(self, file: Path) -> Deployment:
-        return await deploy(await self.answering(), self._account, file)
+        url, log = await self.answering(), self.wallet_log(file)
+        return await deploy(url, self._account, file, wallet_log=log, fees=self._fees)
 
 
 class Web3Foundation(Teller):
     """See ``Foundation``."""
 
-    def __init__(self, urls: Sequence[str], contracts: ChainContracts, account: Any) -> None:
-        super().__init__(urls, contracts.chain_id, account)
+    def __init__(
+        self, urls: Sequence[str], contracts: ChainContracts, account: Any, fees: FeePolicy | None = None
+    ) -> None:
+        super().__init__(urls, contracts.chain_id, account, fees)
         self._contracts = contracts
 
     @property
@@ -104,7 +108,8 @@ class Web3Foundation(Teller):
         at = self._contracts
         # What creating needs of the chain's set-up are its addresses; who deployed it is another matter.
         shared = Deployment(at.chain_id, at.registry, at.token, at.factory, self.address, 0, SUPPLY_WEI)
-        return await create_run(await self.answering(), self._account, shared, new, file)
+        url, log = await self.answering(), self.wallet_log(file)
+        return await create_run(url, self._account, shared, new, file, wallet_log=log, fees=self._fees)
 
     def _approval(self, micro: int) -> str:
         return function("SwarmToken", "approve").call_data(self._contracts.factory, micro * WEI_PER_MICRO)

@@ -7,12 +7,16 @@ import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from chain.base import WEI_PER_MICRO
 from chain.deploy import SUPPLY_WEI, deploy, read_file
 from chain.devchain import CHAIN_ID, DevChain
 from chain.gate import Faucet, Gate, Tokens
+from chain.nonces import WalletLog
 from chain.rpc import Rpc
 from chain.rules import rules_of
 from chain.run_deploy import Founding, RunDeployment, create_run
@@ -20,6 +24,7 @@ from chain.sender import Sender
 from identity.keyfile import open_key
 from identity.lock import IdentityLock
 from protocol.codec import content_id_of
+from protocol.errors import ConfigError
 from protocol.events import TransactionSent
 from protocol.run import JoinToken, RunSpec, format_token
 from swarm.app.bootnode import bootnode_key, multiaddress_port, open_bootnode
@@ -85,8 +90,9 @@ async def build_host(chosen: Settings) -> Host:
     home = Home(chosen.home)
     lock = IdentityLock(home.host, open_key(bootnode_key(home)).peer)
     lock.acquire()
-    home.join_file.unlink(missing_ok=True)
     spec = await asyncio.to_thread(run_spec, chosen, CHAIN_ID)
+    require_same_economics(home.host, spec)
+    home.join_file.unlink(missing_ok=True)
     recalled = PortBook(home.host / "ports.json").recall()
     start_chain = partial(DevChain.start, home.host / "chain", block_time_s=chosen.chain.block_time_s)
     chain = await start_chain(port=recalled.chain)
@@ -100,20 +106,51 @@ async def build_host(chosen: Settings) -> Host:
     return Host(partial(start_chain, port=_port(chain.url)), chain, gate, parts, token, lock)
 
 
+def require_same_economics(host: Path, spec: RunSpec) -> None:
+    """Found no run on a private chain whose runs have other economics: the faucet and everybody's stake were made for
+    those, and whoever gives the command means to go on with what is there.
+
+    Raises ``ConfigError`` when every run that was founded here has other economics than ``spec``."""
+    founded = [read_file(file, RunDeployment) for file in sorted(host.glob("deployment-*.json"))]
+    wanted = rules_of(spec.economics, round_s=1, poster_s=1, start_members=1)
+    differences = []
+    for deployment in founded:
+        if deployment is None:
+            continue
+        free = {name: getattr(deployment.rules, name) for name in ("round_s", "poster_s", "start_members")}
+        mine = msgspec.structs.replace(wanted, **free)
+        different = [name for name in mine.__struct_fields__ if getattr(mine, name) != getattr(deployment.rules, name)]
+        if not different:
+            return
+        differences.append((deployment, mine, different))
+    if not differences:
+        return
+    deployment, mine, different = differences[-1]
+    words = ", ".join(f"{name} {getattr(deployment.rules, name)} and not {getattr(mine, name)}" for name in different)
+    raise ConfigError(
+        f"This home holds the run {deployment.run[:16]}, which has other economics than these settings: {words}.",
+        "Nothing was started or founded; that run and everybody's credits in it are as they were.",
+        "Go on with it with the settings that founded it (`swarm host --private` for the run of a `swarm local`), or"
+        " found another one with --home DIR.",
+    )
+
+
 async def _open_to_others(
     chosen: Settings, spec: RunSpec, chain: DevChain, recalled: Ports, parts: AsyncExitStack
 ) -> tuple[JoinToken, Gate]:
     """Contracts, gate, bootnode, join file on a running chain; what must be closed goes into ``parts``."""
     home = Home(chosen.home)
     events = parts.enter_context(EventLog(home.host / "events.jsonl"))
-    deployment = await _found(chosen, spec, chain, events)
+    log = WalletLog(home.host / "chain" / "transactions.log")
+    deployment = await _found(chosen, spec, chain, events, log)
     rpc = Rpc([chain.url])
     parts.push_async_callback(rpc.close)
     stake_wei, bond_wei = (
         micro * WEI_PER_MICRO for micro in (spec.economics.min_stake_micro, spec.economics.dispute_bond_micro)
     )
     tokens = Tokens(deployment.contracts.token, stake_wei, SUPPLY_WEI // FAUCET_SHARE, bond_wei)
-    faucet = Faucet(Sender(rpc, chain.account, deployment.contracts.chain_id), tokens=tokens)
+    sender = Sender(rpc, chain.account, deployment.contracts.chain_id, log=log)
+    faucet = Faucet(sender, tokens=tokens)
     gate = Gate(chain.url, faucet=faucet)
     gate_url = await gate.start(chosen.chain.gate_host, chosen.chain.gate_port or recalled.gate)
     parts.push_async_callback(gate.stop)
@@ -125,11 +162,13 @@ async def _open_to_others(
     return token, gate
 
 
-async def _found(chosen: Settings, spec: RunSpec, chain: DevChain, events: EventLog) -> RunDeployment:
+async def _found(
+    chosen: Settings, spec: RunSpec, chain: DevChain, events: EventLog, log: WalletLog
+) -> RunDeployment:
     """The chain's shared contracts, and the run with its budget in escrow; both are made once."""
     home = Home(chosen.home)
     is_new = not (home.host / "chain.json").exists()
-    shared = await deploy(chain.url, chain.account, home.host / "chain.json")
+    shared = await deploy(chain.url, chain.account, home.host / "chain.json", wallet_log=log)
     if is_new and shared.transactions:
         events.append(TransactionSent("deploy", shared.transactions[-1], shared.gas))
     file = home.host / f"deployment-{spec.id[:16]}.json"
@@ -139,7 +178,7 @@ async def _found(chosen: Settings, spec: RunSpec, chain: DevChain, events: Event
         spec.economics, round_s=spec.time.round_s, poster_s=spec.time.poster_s, start_members=start_members
     )
     founding = Founding(spec.id, spec.model, content_id_of(spec.task), spec.name, rules, spec.economics.budget_micro)
-    deployment = await create_run(chain.url, chain.account, shared, founding, file)
+    deployment = await create_run(chain.url, chain.account, shared, founding, file, wallet_log=log)
     if deployment.transaction and (founded is None or founded.transaction != deployment.transaction):
         events.append(TransactionSent("create run", deployment.transaction, deployment.gas))
     return deployment

@@ -7,6 +7,7 @@ overridden for the one call (``eth_estimateGas`` with state overrides). Nothing 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from eth_abi.abi import encode
@@ -15,10 +16,11 @@ from eth_hash.auto import keccak
 from chain.abi import Function, function
 from chain.base import WEI_PER_MICRO, Contracts, Cost, Intent, Stake
 from chain.deploy import has_code
-from chain.fees import MIN_TIP_WEI
+from chain.fees import FeePolicy, price_wei
 from chain.keys import peer_key
+from chain.nonces import WalletLog
 from chain.reader import read_view
-from chain.rpc import Rpc, RpcRefused, field, quantity
+from chain.rpc import Rpc, RpcRefused, quantity
 from chain.sender import contract_error
 from chain.transactions import reference
 from chain.web3_chain import Web3Chain
@@ -36,8 +38,9 @@ PERMIT_GAS = 30_000
 class Teller:
     """An account on a chain: what it may read, and what things would cost it. Signs nothing."""
 
-    def __init__(self, urls: Sequence[str], chain_id: int, account: Any) -> None:
+    def __init__(self, urls: Sequence[str], chain_id: int, account: Any, fees: FeePolicy | None = None) -> None:
         self._urls = tuple(urls)
+        self._fees = fees or FeePolicy()
         self._chain_id = chain_id
         self._account = account
         self._rpc = Rpc(urls)
@@ -75,10 +78,13 @@ class Teller:
         except RpcRefused as refused:
             raise contract_error(refused) from refused
 
+    def wallet_log(self, file: Path) -> WalletLog:
+        """What the account signs for this chain, beside the ``file`` that says what was made."""
+        return WalletLog(file.parent / "transactions" / f"{self._chain_id}-{self.address[2:10].lower()}.log")
+
     async def cost(self, gas: int) -> Cost:
-        header = await self._rpc.request("eth_getBlockByNumber", "latest", False)
-        base_fee_wei = quantity(field(header, "baseFeePerGas"))
-        return Cost(gas, gas * (base_fee_wei + max(MIN_TIP_WEI, base_fee_wei // 10)))
+        """What so much gas takes at the present price, as a run's ``Chain`` would say it."""
+        return Cost(gas, gas * await price_wei(self._rpc.request, self._fees))
 
     async def answering(self) -> str:
         """The first endpoint that serves the chain: what signs next asks one endpoint, and must not meet another chain.

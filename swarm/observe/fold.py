@@ -305,7 +305,12 @@ def _stake(db: sqlite3.Connection, logged: LoggedEvent, event: e.StakeChanged) -
 def _claimed(db: sqlite3.Connection, logged: LoggedEvent, event: e.Claimed) -> None:
     db.execute(
         "REPLACE INTO claims VALUES (?, ?, ?, ?)",
-        (event.transaction, str(event.amount_wei), str(event.balance_wei), logged.at),
+        (
+            event.transaction or f"by another peer at {logged.at:.3f}",
+            str(event.amount_wei),
+            str(event.balance_wei),
+            logged.at,
+        ),
     )
     db.execute("UPDATE self SET balance_wei = ?", (str(event.balance_wei),))
 

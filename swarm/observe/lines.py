@@ -216,6 +216,13 @@ _WORDS: dict[type, Callable[[Any], str | None]] = {
         f" {event.num_bytes / 1e6:.1f} MB"
     ),
     e.Audited: _audited,
+    e.DataAsked: lambda event: (
+        f"round {event.round}: {name_of(event.peer)}'s data is served by nobody; it was asked for on the chain"
+    ),
+    e.DataAnswered: lambda event: (
+        f"round {event.round}: {name_of(event.peer)} "
+        + ("showed the piece that was asked for" if event.shown else "withheld what was asked for: its stake is lost")
+    ),
     e.VerdictSeen: _verdict_seen,
     e.Struck: lambda event: (
         f"round {event.round}: the contribution of {name_of(event.peer)} is struck:"

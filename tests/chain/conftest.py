@@ -17,12 +17,15 @@ from chain.deploy import deploy
 from chain.devchain import DevChain
 from chain.fake import FakeChain, FakeWorld
 from chain.gate import Faucet, Gate, Tokens
+from chain.requests import Requests
 from chain.rpc import Rpc
 from chain.rules import Rules
 from chain.run_deploy import Founding, RunDeployment, create_run
 from chain.sender import Sender
 from chain.web3_chain import Web3Chain
+from chain.web3_requests import Web3Requests
 from protocol.ids import Address, ContentId
+from protocol.merkle import MerkleTree
 from tests.chain.players import Player, content
 from tests.chain.stub_pool import Pool
 
@@ -46,13 +49,20 @@ RULES = Rules(
     dispute_bond_micro=400_000,
 )
 BUDGET_MICRO = 50_000_000
+FIRST_STATE = MerkleTree(
+    ((1 + number).to_bytes(32, "big"), bytes.fromhex(content(f"first chunk {number}"))) for number in range(2)
+)
+"""The run begins with a state of two chunks."""
 BLOCK_TIME_S = 0.1
 
 
-async def found(dev_chain: DevChain, folder: Path, rules: Rules) -> RunDeployment:
+async def found(
+    dev_chain: DevChain, folder: Path, rules: Rules, model: ContentId | None = None
+) -> RunDeployment:
     """Registry, token and factory, and a run of these rules; what ``folder`` names already is found again."""
     shared = await deploy(dev_chain.url, dev_chain.account, folder / "chain.json")
-    founding = Founding(content(str(folder)), content("model"), content("task"), "a test's run", rules, BUDGET_MICRO)
+    name, first = content(str(folder)), model or FIRST_STATE.root
+    founding = Founding(name, first, content("task"), "a test's run", rules, BUDGET_MICRO)
     return await create_run(dev_chain.url, dev_chain.account, shared, founding, folder / "run.json")
 
 
@@ -61,6 +71,7 @@ class Bench:
 
     contracts: Contracts
     run: ContentId
+    requests: Requests
 
     def chain_for(self, account: LocalAccount) -> Chain:
         raise NotImplementedError
@@ -90,7 +101,9 @@ class FakeBench(Bench):
     def __init__(self, rules: Rules = RULES) -> None:
         self.run = content("run")
         self.world = FakeWorld(rules, budget_micro=BUDGET_MICRO, run=self.run)
+        self.world.requests.first_state = FIRST_STATE.root
         self.contracts = self.world.contracts
+        self.requests = self.world.requests
 
     def chain_for(self, account: LocalAccount) -> FakeChain:
         return FakeChain(self.world, Address(account.address))
@@ -110,9 +123,9 @@ class AnvilBench(Bench):
         self.rpc = Rpc([dev_chain.url])
         self._chains: dict[str, Web3Chain] = {}
 
-    async def open(self, folder: Path, rules: Rules = RULES) -> None:
+    async def open(self, folder: Path, rules: Rules = RULES, model: ContentId | None = None) -> None:
         """Deploy everything, with a registry and a token of this test's own."""
-        self.deployment = await found(self.dev_chain, folder, rules)
+        self.deployment = await found(self.dev_chain, folder, rules, model)
         self.run = self.deployment.run
         self.contracts = self.deployment.contracts
         self._founder = Sender(self.rpc, self.dev_chain.account, self.contracts.chain_id)
@@ -120,6 +133,7 @@ class AnvilBench(Bench):
         tokens = Tokens(self.contracts.token, stake_wei, 100 * stake_wei)
         self.gate = Gate(self.dev_chain.url, faucet=Faucet(self._founder, tokens=tokens))
         self.url = await self.gate.start()
+        self.requests = Web3Requests(self.rpc, self.contracts)
 
     async def give_tokens(self, player: Player, amount_micro: int) -> None:
         data = function("SwarmToken", "transfer").call_data(player.wallet, amount_micro * WEI_PER_MICRO)

@@ -10,12 +10,11 @@ import pytest
 import pytest_asyncio
 from eth_hash.auto import keccak
 
-from benchmarks.gas import Bench, Member
+from benchmarks.gas import Bench, Member, open_bench
 from chain import analysis, forge
 from chain.abi import CONTRACT_NAMES, artifact, decode_refusal
 from chain.build import CONTRACTS_FOLDER
-from chain.devchain import DevChain
-from chain.rpc import Rpc, RpcRefused
+from chain.rpc import RpcRefused
 
 SOLIDITY_TESTS = sorted((CONTRACTS_FOLDER / "test").glob("*.t.sol"))
 GAS_FILE = Path(__file__).with_name("gas.json")
@@ -49,7 +48,8 @@ def own_errors() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("contract", "error"), own_errors())
 def test_every_custom_error_has_a_test_that_provokes_it(contract, error):
     """In Solidity an inherited error is named after the contract that declares it."""
-    owners = {"RoundClock": "RoundClock|Membership", "Settlement": "Settlement|Epochs"}.get(contract, contract)
+    parts = {"RoundClock": "Membership", "Settlement": "Epochs", "DataRequests": "ContributionFields"}
+    owners = "|".join((contract, parts[contract])) if contract in parts else contract
     if error == "InvalidInitialization":
         owners = "Initializable"
     pattern = re.compile(
@@ -87,21 +87,11 @@ def test_the_analyser_finds_nothing_without_an_answer():
 @pytest_asyncio.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     """The real contracts with one run of three members, on a chain that mines when it is told to."""
-    chain = await DevChain.start(tmp_path, block_time_s=1000)
-    node = Rpc([chain.url])
-    await node.request("evm_setIntervalMining", 0)
-    await node.request("evm_setAutomine", True)
-    await node.request("anvil_autoImpersonateAccount", True)
-    bench = Bench(node, chain.account.address)
-    await bench.deploy()
-    for number in range(3):
-        member = Member.numbered(number)
-        await node.request("anvil_setBalance", member.signer, hex(10**18))
-        await bench.join(member)
-    await open_round(bench)
-    yield bench
-    await node.close()
-    await chain.stop()
+    async with open_bench(tmp_path) as bench:
+        for number in range(3):
+            await bench.join(Member.numbered(number))
+        await open_round(bench)
+        yield bench
 
 
 async def open_round(bench: Bench) -> None:

@@ -6,6 +6,7 @@ import pytest
 from chain.abi import deployment_data
 from chain.deploy import NUM_TRANSACTIONS, SUPPLY_WEI, Deployment, created_address, deploy, planned, read_file
 from chain.devchain import CHAIN_ID
+from chain.nonces import WalletLog, read_entries
 from chain.rpc import Rpc
 from chain.sender import Sender
 from protocol.errors import ChainError, ConfigError
@@ -48,9 +49,13 @@ def test_a_damaged_deployment_file_is_a_clear_error(tmp_path, text):
 class TestOnAnvil:
     async def test_deploying_again_changes_nothing(self, dev_chain, tmp_path):
         file = tmp_path / "chain.json"
-        first = await deploy(dev_chain.url, dev_chain.account, file)
+        log = tmp_path / "transactions.log"
+        first = await deploy(dev_chain.url, dev_chain.account, file, wallet_log=WalletLog(log))
         assert len(first.transactions) == NUM_TRANSACTIONS
         assert first.gas > 1_000_000
+        signed = read_entries(log)
+        assert [entry.latest.transaction for entry in signed] == list(first.transactions)
+        assert [(entry.purpose, entry.state) for entry in signed] == [("Deploy", "mined")] * NUM_TRANSACTIONS
         written = file.read_bytes()
         assert await deploy(dev_chain.url, dev_chain.account, file) == first
         assert file.read_bytes() == written

@@ -15,7 +15,7 @@ from tests.chain.players import Player, secret
 from tests.chain.stub_node import StubNode
 from tests.chain.stub_pool import Pool
 
-CONTRACTS = Contracts(31337, *[Address(Player(f"contract {number}").wallet) for number in range(10)])
+CONTRACTS = Contracts(31337, *[Address(Player(f"contract {number}").wallet) for number in range(11)])
 
 
 def block(name, **more):

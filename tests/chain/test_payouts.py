@@ -10,6 +10,8 @@ from chain.base import (
     Affirm,
     Challenge,
     Claim,
+    ClaimLine,
+    ClaimMany,
     EpochState,
     Include,
     OpenEpoch,
@@ -112,6 +114,37 @@ async def test_claims_need_a_proof_against_their_epochs_root(bench: Bench) -> No
     await chain.send(claim(tree, ADA, 3))
     assert await refused(chain.send(claim(tree, BEN, 2))) == "EscrowOverdrawn"  # 3 + 2 of a total of 4
     assert await tokens(bench, BEN) == 0
+
+
+async def test_many_are_claimed_for_at_once_and_who_was_paid_is_passed_over(bench: Bench) -> None:
+    await bench.join(ADA, BEN, CYD)
+    chain, credits = bench.chain(ADA), {ADA: 3_000_000, BEN: 2_000_000, CYD: 1}
+    await play(bench, credits)
+    await chain.send(OpenEpoch(2))
+    one_by_one = {player: claim(credit_tree(credits), player, micro) for player, micro in credits.items()}
+    all_at_once = ClaimMany(FIRST_EPOCH, tuple(ClaimLine(it.peer, it.line, it.proof) for it in one_by_one.values()))
+    assert await refused(chain.send(all_at_once)) == "EpochNotClaimable"
+    await bench.pass_time(UNLOCKING_S)
+    peers = [player.peer for player in (BEN, ADA, CYD, DAN)]
+    assert await chain.claimed(peers) == (0, 0, 0, 0)
+    await bench.chain(BEN).send(one_by_one[BEN])
+    before = [await tokens(bench, player) for player in credits]
+    assert (await bench.chain(DAN).send(all_at_once)).transaction
+    assert [await tokens(bench, player) for player in credits] == [before[0] + 3_000_000, before[1], before[2] + 1]
+    assert (await chain.send(all_at_once)).transaction == ""
+    assert await chain.claimed(peers) == (2_000_000, 3_000_000, 1, 0)
+
+
+async def test_one_false_line_spoils_a_claim_for_many_and_nobody_is_paid(bench: Bench) -> None:
+    await bench.join(ADA, BEN, CYD)
+    credits = {ADA: 3, BEN: 2}
+    await play(bench, credits)
+    await bench.chain(ADA).send(OpenEpoch(2))
+    await bench.pass_time(UNLOCKING_S)
+    mine, other = (claim(credit_tree(credits), player, credits[player]) for player in (ADA, BEN))
+    lines = (ClaimLine(mine.peer, mine.line, mine.proof), ClaimLine(other.peer, line(9), other.proof))
+    assert await refused(bench.chain(ADA).send(ClaimMany(FIRST_EPOCH, lines))) == "ClaimProofRejected"
+    assert await bench.chain(ADA).claimed([ADA.peer, BEN.peer]) == (0, 0)
 
 
 async def test_an_epoch_is_opened_when_enough_was_recorded_and_the_one_before_is_decided(bench: Bench) -> None:

@@ -20,7 +20,7 @@ from tests.chain.stub_node import Refuses, StubNode
 pytestmark = pytest.mark.asyncio
 
 NOBODY = "http://127.0.0.1:1"
-CONTRACTS = Contracts(31337, *[Address(Player(f"contract {number}").wallet) for number in range(10)])
+CONTRACTS = Contracts(31337, *[Address(Player(f"contract {number}").wallet) for number in range(11)])
 
 
 async def test_a_result_is_passed_on_and_a_refusal_is_typed():

@@ -12,7 +12,7 @@ from protocol.messages import RoundResult
 from tests.chain.players import Player
 
 ADA = Player("ada")
-AT = [Address(Player(f"contract {number}").wallet) for number in range(10)]
+AT = [Address(Player(f"contract {number}").wallet) for number in range(11)]
 CONTRACTS = Contracts(31337, *AT)
 roots = st.binary(min_size=32, max_size=32).map(lambda raw: ContentId(raw.hex()))
 rounds = st.integers(0, 2**64 - 1)

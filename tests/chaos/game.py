@@ -1,7 +1,8 @@
 """Why this module exists: it is all that the chaos tests know of the contracts; another set of contracts changes this.
 
 Two peers are the members of every round. Both may post every round's result (with both signatures: who signs is not the
-matter here), both may open an epoch for what is settled, and each claims its own pay once that is unlocked.
+matter here), both may open an epoch for what is settled. Once that is unlocked, the first one claims for both in one
+transaction, and the second one for itself.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from chain.base import (
     WEI_PER_MICRO,
     ZERO_ROOT,
     Chain,
+    ClaimLine,
+    ClaimMany,
     ClockView,
     Contracts,
     Enrol,
@@ -24,7 +27,6 @@ from chain.base import (
     EpochsView,
     Intent,
     OpenEpoch,
-    PeerRecord,
     Stake,
 )
 from chain.rules import Rules
@@ -50,6 +52,7 @@ RULES = Rules(
 STAKE_WEI = RULES.min_stake_micro * WEI_PER_MICRO
 BUDGET_MICRO = 10**9
 PLAYERS = [Player("chaos 0"), Player("chaos 1")]
+PEERS = [player.peer for player in PLAYERS]
 MICRO_PER_ROUND = [1000, 2000]
 
 
@@ -70,7 +73,7 @@ async def due(chain: Chain, view: ClockView, player: int, *, plays: bool, claims
     record = await chain.peer(me.peer)
     if record is None or not record.enrolled:
         return [me.registration(chain.contracts), Stake(me.peer, RULES.min_stake_micro, 0), Enrol(me.peer)]
-    intents = _pay(await chain.epochs(), view, player, record) if claims else []
+    intents = _pay(await chain.epochs(), view, player, await chain.claimed(PEERS)) if claims else []
     if plays and view.round == view.settled_round + 1:
         other = PLAYERS[1 - player]
         intents.append(settle(chain.contracts, outcome(view.round), me, other, poster=me))
@@ -84,12 +87,17 @@ async def are_paid(chain: Chain, players: list[int]) -> bool:
     return all(one is not None and one.claimed_micro == earned_micro(player, settled) for player, one in records)
 
 
-def _pay(epochs: EpochsView, view: ClockView, player: int, record: PeerRecord) -> list[Intent]:
+def _pay(epochs: EpochsView, view: ClockView, player: int, claimed: tuple[int, ...]) -> list[Intent]:
     intents: list[Intent] = []
     paying, newest, settled = epochs.claimable, epochs.newest, view.settled_round
-    if paying is not None and record.claimed_micro < earned_micro(player, paying.round):
-        micro = earned_micro(player, paying.round)
-        intents.append(claim(_tree(paying.round), PLAYERS[player], micro, epoch=paying.number))
+    if paying is not None:
+        earned = [earned_micro(number, paying.round) for number in range(len(PLAYERS))]
+        owed = [number for number, micro in enumerate(earned) if claimed[number] < micro]
+        mine = [claim(_tree(paying.round), PLAYERS[number], earned[number], epoch=paying.number) for number in owed]
+        if len(owed) == len(PLAYERS) and player == 0:
+            intents.append(ClaimMany(paying.number, tuple(ClaimLine(one.peer, one.line, one.proof) for one in mine)))
+        elif player in owed:
+            intents.append(mine[owed.index(player)])
     is_decided = newest is None or newest.state is EpochState.FINAL
     if is_decided and settled > epochs.covered_round and view.round > epochs.final_round + RULES.epoch_rounds:
         intents.append(OpenEpoch(settled))

@@ -34,7 +34,7 @@ def secp_key(secp_file) -> IdentityKey:
 
 @pytest.fixture(scope="session")
 def domain() -> Contracts:
-    return Contracts(31337, *(Address("0x" + digit * 40) for digit in "345678abcd"))
+    return Contracts(31337, *(Address("0x" + digit * 40) for digit in "345678abcde"))
 
 
 @pytest.fixture(scope="session", params=["secp256k1", "rsa"])

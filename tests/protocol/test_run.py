@@ -40,7 +40,7 @@ SPEC = RunSpec(
     ),
     seed=7,
 )
-CONTRACTS = RunContracts(*(Address("0x" + digit * 40) for digit in "123456789a"))
+CONTRACTS = RunContracts(*(Address("0x" + digit * 40) for digit in "123456789ab"))
 TOKEN = JoinToken(SPEC, CONTRACTS, ("/ip4/127.0.0.1/tcp/4001/p2p/QmA",), ("http://127.0.0.1:8545",), "tiny")
 
 

@@ -41,7 +41,7 @@ def players() -> list[Player]:
 
 @pytest.fixture(scope="session")
 def domain() -> Contracts:
-    return Contracts(31337, *(Address("0x" + digit * 40) for digit in "345678abcd"))
+    return Contracts(31337, *(Address("0x" + digit * 40) for digit in "345678abcde"))
 
 
 @pytest.fixture(scope="session")

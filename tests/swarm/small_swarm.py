@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from chain.base import Intent, Receipt
 from chain.fake import FakeChain, FakeWorld
+from chain.requests import RequestRecord, Requests
 from chain.rules import rules_of
 from identity.envelope import verify
 from identity.keyfile import create_key
@@ -122,12 +123,28 @@ def small_run(*, audit: AuditRules = EVERYTHING, **times: int) -> RunSpec:
     )
 
 
+class _NoRequests:
+    """What a peer sees that does not want to see what it is asked for."""
+
+    async def requests(self, since_block: int = 0) -> tuple[RequestRecord, ...]:
+        return ()
+
+    async def answer_s(self) -> int:
+        return 3600
+
+
 class _SlowChain(FakeChain):
     """A chain on which others can look around before a transaction is mined."""
+
+    answers = True
 
     def __init__(self, world: FakeWorld, wallet: Address, block_s: float) -> None:
         super().__init__(world, wallet)
         self._block_s = block_s
+
+    @property
+    def requests(self) -> Requests:
+        return super().requests if self.answers else _NoRequests()
 
     async def send(self, intent: Intent) -> Receipt:
         await asyncio.sleep(self._block_s)
@@ -157,11 +174,13 @@ class Seat:
         genesis: StateParts | None = GENESIS,
         poll_s: float = POLL_S,
         block_s: float = 0.0,
+        answers: bool = True,
     ) -> Node:
         """A fresh process of this peer, so to speak: everything that is kept comes from disk and chain.
 
         ``network`` may put something between the peer and its transport, ``engine`` between it and its engine; without
-        a ``genesis`` nothing is replayed. ``block_s`` is how long this peer's transactions take."""
+        a ``genesis`` nothing is replayed. ``block_s`` is how long this peer's transactions take.
+        Unless it ``answers``, it looks for no requests for its data on the chain."""
         swarm, run_home = self.swarm, self.home.run(self.swarm.run.id)
         events = EventLog(self.home.events_file, now)
 
@@ -171,6 +190,7 @@ class Seat:
         self.transport = swarm.network.join(self.peer, on_rejected=rejected, blobs=QUICK_BLOBS)
         troubles = Troubles(events)
         chain = _SlowChain(swarm.world, self.wallet, block_s)
+        chain.answers = answers
         outbox = Outbox(run_home.outbox_file)
         built = engine(FakeEngine(script))
         bench = Bench(
@@ -245,6 +265,7 @@ async def small_swarm(
     run = run or small_run(audit=audit, **times)
     rules = rules_of(run.economics, round_s=run.time.round_s, poster_s=run.time.poster_s, start_members=num_peers)
     world = FakeWorld(rules, run=run.id, now=int(now()))
+    world.requests.first_state = run.model
     network = MemoryNetwork(run.id, lambda envelope: verify(envelope, world.contracts), now=now)
     swarm = SmallSwarm(run, world, network)
     for _ in range(num_peers):

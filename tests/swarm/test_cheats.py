@@ -11,11 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from chain.requests import BOND_MICRO, RequestStage
 from protocol.codec import encode
 from protocol.events import (
     AttestationRefused,
     Audited,
     ContributionSigned,
+    DataAnswered,
+    DataAsked,
     Event,
     Held,
     Outcome,
@@ -34,7 +37,7 @@ from swarm.node import Node
 from tests.swarm import cheats
 from tests.swarm.hostile import HostileTransport
 from tests.swarm.misdeeds import MISDEEDS
-from tests.swarm.small_swarm import EVERYTHING, Seat, SmallSwarm, small_swarm
+from tests.swarm.small_swarm import EVERYTHING, Seat, SmallSwarm, small_run, small_swarm
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.virtual_time]
 
@@ -248,6 +251,45 @@ async def test_a_state_withheld_with_a_false_holders_help_is_unavailable_and_not
         assert struck(honest[0], eve)[0] == 2
         first = honest[0].told(RoundSettled)[0]
         assert paid_to(eve, honest[0]) == first.micro_credits[eve.peer]
+
+
+@pytest.mark.parametrize("answers", [False, True])
+async def test_who_withholds_its_state_is_asked_for_it_on_the_chain_and_loses_its_stake_unless_it_shows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
+    monkeypatch.setattr("swarm.holding.entitled", lambda order, among, num_holders: tuple(among))
+    monkeypatch.setattr("swarm.casework.Casework.PATIENCE_S", 0.5)
+    monkeypatch.setattr("swarm.summons.Summons.AT_LEAVING_S", 10.0)
+    rules = AuditRules("fake", 1, 2, 3, 1_000, 1_000_000, 3)
+    run = small_run(audit=rules, **QUICK)
+    run = msgspec.structs.replace(run, economics=msgspec.structs.replace(run.economics, move_s=2))
+    async with small_swarm(tmp_path, 5, run=run) as swarm:
+        *honest, mal, eve = swarm.seats
+        contracts = swarm.world.contracts
+        for seat in (*honest, mal):
+            swarm.world.ground.pay(seat.wallet, 3 * BOND_MICRO)
+        helping = mal.node(network=lambda it: cheats.Colluding(it, mal.signer, contracts, eve.peer))
+        hiding = eve.node(
+            network=lambda it: cheats.Withholding(it, eve.signer, contracts, lambda blob: None), answers=answers
+        )
+        await play(swarm, [*(seat.node() for seat in honest), helping, hiding], 3)
+        asked = [event for seat in (*honest, mal) for event in seat.told(DataAsked)]
+        assert {event.peer for event in asked} == {eve.peer}
+        records = await swarm.world.requests.requests()
+        stake_micro = swarm.world.vault.deposit(eve.peer).active_micro
+        auditor = next(seat for seat in swarm.seats if seat.wallet == records[0].asker)
+        assert Finding.UNAVAILABLE in {event.finding for event in auditor.told(Audited)}
+        if answers:
+            assert RequestStage.SHOWN in {record.stage for record in records}
+            assert stake_micro == run.economics.min_stake_micro
+            assert eve.told(DataAnswered)[0].shown
+        else:
+            assert records[0].stage is RequestStage.WITHHELD
+            assert stake_micro == 0
+            assert not swarm.world.roster.standing(eve.peer).weight
+            lost = DataAnswered(records[0].round, eve.peer, records[0].content, shown=False)
+            assert lost in auditor.told(DataAnswered)
+        assert all(swarm.world.vault.deposit(seat.peer).active_micro for seat in (*honest, mal))
 
 
 # --- liars and the silent among the auditors --------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from chain.base import (
 from protocol.codec import encode
 from protocol.errors import ChainUnreachable, NetworkError
 from protocol.ids import ContentId
-from swarm.epochs import EpochWatch
+from swarm.epochs import EpochWatch, is_due, is_time
 from swarm.journal import Journal
 from swarm.testimony import Witnessed
 from tests.swarm.small_swarm import ECONOMICS
@@ -144,3 +144,16 @@ async def test_a_chain_or_a_network_that_is_away_is_told_and_nothing_is_done(sta
     stage.newest(EpochState.CHALLENGED, answer_by=200)
     await stage.watch.tend()
     assert (stage.sent, len(stage.told)) == ([], 2)
+
+
+async def test_an_ended_run_pays_out_whatever_is_recorded_and_an_undecided_epoch_holds_the_next_one_up(stage):
+    view = replace(stage.view, round=2, settled_round=1)
+    assert not is_due(stage.found, view, RULES)
+    assert not is_due(replace(stage.found, ends_at=1001), view, RULES)
+    ended = replace(stage.found, ends_at=1000)
+    assert is_due(ended, view, RULES)
+    assert not is_due(ended, replace(view, settled_round=0), RULES)
+    stage.newest(EpochState.CHALLENGED, at=1000, answer_by=1100)
+    later = replace(view, round=20, settled_round=19)
+    assert is_time(stage.found, later, RULES)
+    assert not is_due(stage.found, later, RULES)

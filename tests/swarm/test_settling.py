@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from chain.base import (
@@ -165,3 +167,15 @@ async def test_opening_the_next_round_is_told_with_its_round(stage):
     settler, _chain, _outbox, events = stage
     await settler.send_now(Advance(3))
     assert events() == [TransactionSent("advance", f"0x{1:064x}", 21_000, 3)]
+
+
+@pytest.mark.asyncio
+async def test_who_leaves_waits_longer_for_what_is_in_no_block_yet(stage):
+    settler, chain, outbox, _ = stage
+    outbox.put(settle())
+    chain.fails[Settle] = ChainUnreachable("No answer.")
+    asyncio.get_running_loop().call_later(0.4, chain.fails.clear)
+    assert not await settler.drain(timeout_s=0.05)
+    assert outbox.unsent == (settle(),)
+    assert not await settler.drain(timeout_s=0.05, unsent_timeout_s=5)
+    assert (outbox.unsent, len(outbox.pending)) == ((), 1), "mined, and on disk until more blocks follow"

@@ -11,7 +11,7 @@ from tests.rewards.conftest import make_player
 replace = msgspec.structs.replace
 PLAYERS = [make_player(number) for number in range(1, 6)]
 MEMBERS = tuple(player.member for player in PLAYERS)
-DOMAIN = Contracts(31337, *(Address("0x" + digit * 40) for digit in "345678abcd"))
+DOMAIN = Contracts(31337, *(Address("0x" + digit * 40) for digit in "345678abcde"))
 RESULT = RoundResult(7, ZERO_ROOT, content_id(b"table"), ZERO_ROOT, content_id(b"root"), 9)
 EPOCH = Epoch(2, 7, RESULT.credits_root, 9, 100, 200, EpochState.OPEN, RESULT.data_hash)
 

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.24;
 
 import {Contributions} from "../Contributions.sol";
+import {DataRequests} from "../DataRequests.sol";
 import {DisputeGame} from "../DisputeGame.sol";
 import {Equivocation} from "../Equivocation.sol";
 import {PeerRegistry} from "../PeerRegistry.sol";
@@ -71,6 +72,7 @@ abstract contract Bench {
     Reputation internal reputation;
     Equivocation internal equivocation;
     DisputeGame internal disputes;
+    DataRequests internal requests;
 
     function setUp() public virtual {
         vm.roll(100);
@@ -107,10 +109,14 @@ abstract contract Bench {
         });
     }
 
+    function _modelHash() internal pure virtual returns (bytes32) {
+        return keccak256("model");
+    }
+
     function _createRun(bytes32 runId, Rules memory rules) internal returns (RunContracts memory run) {
         vm.startPrank(CREATOR);
         token.approve(address(factory), BUDGET_MICRO * WEI_PER_MICRO);
-        run = factory.createRun(runId, keccak256("model"), keccak256("task"), "a run", rules, BUDGET_MICRO);
+        run = factory.createRun(runId, _modelHash(), keccak256("task"), "a run", rules, BUDGET_MICRO);
         vm.stopPrank();
         clock = RoundClock(run.clock);
         contributions = Contributions(run.contributions);
@@ -119,6 +125,7 @@ abstract contract Bench {
         reputation = Reputation(run.reputation);
         equivocation = Equivocation(run.equivocation);
         disputes = DisputeGame(run.disputes);
+        requests = DataRequests(run.requests);
     }
 
     function _player(uint256 number) internal returns (Player memory player) {

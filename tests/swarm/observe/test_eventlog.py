@@ -6,6 +6,8 @@ import pytest
 from protocol.errors import SwarmError
 from protocol.events import (
     EVENT_TYPES,
+    DataAnswered,
+    DataAsked,
     HeldBack,
     MemoryShrunk,
     NetworkUsed,
@@ -43,6 +45,7 @@ def test_what_is_written_is_read_with_its_time_and_number(tmp_path):
 
 
 def test_every_kind_of_event_survives_the_log(tmp_path):
+    peer, content = playback.peer_id(1), playback.content("c", 1, 2)
     events = [event for _, event in playback.script(0, 3, 1, degraded=True)] + [
         Recovered("ChainUnreachable"),
         HeldBack(3, 1.5),
@@ -52,6 +55,8 @@ def test_every_kind_of_event_survives_the_log(tmp_path):
         StepSkipped(1, "OutOfMemory", "It did not fit."),
         NetworkUsed(1, {"publish ok": 4}),
         *disputed.EVENTS,
+        DataAsked(2, peer, 0, 7),
+        DataAnswered(2, peer, content, shown=True),
     ]
     with EventLog(tmp_path / "log") as log:
         for event in events:
