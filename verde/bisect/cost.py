@@ -13,8 +13,8 @@ game's opening, over all kinds of nodes:
     moves  23         19         18         17         14
     gas    2,350,000  2,150,000  2,250,000  2,420,000  2,590,000
 
-So k = 6: the fewest moves with which a game, opening included, stays below 2.5 million gas. The element of a STATE node is
-shown with 2 KiB of the state (``verde.pieces``).
+So k = 6: the fewest moves with which a game, opening included, stays below 2.5 million gas. The element of a STATE node
+is shown with 2 KiB of the state (``verde.pieces``).
 """
 
 from __future__ import annotations
