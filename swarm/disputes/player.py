@@ -45,6 +45,9 @@ MIN_EVERY_S, MAX_EVERY_S = 0.5, 15.0
 LOOKS_PER_MOVE = 10
 """How often a game is looked at in the time that a move may take."""
 
+OPENING_S = 120.0
+"""A peer that leaves waits no longer than this for what stands in the way of opening a game."""
+
 Key = tuple[ContentId, int]
 
 
@@ -129,11 +132,12 @@ class Disputes:
             await asyncio.sleep(every_s)
 
     async def finish(self) -> None:
-        """Stay until no game of this peer is open: who leaves one loses it by the clock."""
-        is_told = False
+        """Stay until no game of this peer is open: who leaves one loses it by the clock. What it accuses and could not
+        open yet is waited for a little, and is taken up again by the next process."""
+        is_told, until = False, self._bench.now() + OPENING_S
         while True:
-            mine = plan.open_games(self._seen, self._bench.signer.peer, self._bench.signer.wallet)
-            if not mine and not self._unopened():
+            is_opening = bool(self._unopened()) and self._bench.now() < until
+            if not self._mine() and not is_opening:
                 return
             if not is_told:
                 is_told = True
@@ -162,10 +166,13 @@ class Disputes:
             return
         for path, order in self._orders.open() if self._orders is not None else ():
             self._act(f"order {path.name}", self._obey(path, order))
-        for suit in self._unopened():
-            self._act(f"suit {suit.name}", self._open(suit))
-        await self._settler.flush()
         paid_round = epochs.claimable.round if epochs.claimable is not None else 0
+        for suit in self._unopened():
+            if suit.round <= paid_round:
+                self._drop(suit, f"round {suit.round} is paid, so that no game about it can be opened any more")
+            else:
+                self._act(f"suit {suit.name}", self._open(suit))
+        await self._settler.flush()
         needed = frozenset(one.content for one in self._mine())
         await asyncio.to_thread(self.archive.forget, paid_round, needed)
 

@@ -48,6 +48,9 @@ RULES = {
 }
 """Every contribution is checked completely, and there is time for a game before it is paid."""
 
+SLOW_S = 400.0
+"""A trace takes a processor for ten seconds, and three peers want it at once."""
+
 
 class Trial:
     """Two honest peers, and a third process that behaves as ``manners`` say."""
@@ -61,13 +64,13 @@ class Trial:
         must_live[:] = [self.swarm]
         self.honest = [PeerLog(self.home, name) for name in ("1", "2")]
         for log in self.honest:
-            log.wait(RoundOpened)
+            log.wait(RoundOpened, timeout_s=SLOW_S)
         self.token = format_token(read_join_file(self.home / "join.yaml"))
         self.place = folder / "third"
         self.manners = manners
         self.third = self.begin()
         self.log = PeerLog(self.place, "1")
-        self.peer = self.log.wait(PeerStarted).peer
+        self.peer = self.log.wait(PeerStarted, timeout_s=SLOW_S).peer
         self.wallet = self.log.last(PeerStarted).address
 
     def begin(self) -> subprocess.Popen[bytes]:
@@ -83,7 +86,7 @@ class Trial:
                 stderr=told,
             )
 
-    def decided(self, num: int = 1, timeout_s: float = 400) -> list[DisputeDecided]:
+    def decided(self, num: int = 1, timeout_s: float = 2 * SLOW_S) -> list[DisputeDecided]:
         """The games that the first honest peer saw the end of."""
         log = self.honest[0]
 
@@ -164,7 +167,7 @@ def test_a_cheat_is_convicted_by_the_contract(trial, manners: str, cheat: str) -
         (one.peer, one.level, one.finding) for log in game.honest for one in log.all(Audited)
     }
     for log in game.honest:
-        log.wait(Struck, peer=game.peer)
+        log.wait(Struck, peer=game.peer, timeout_s=SLOW_S)
     check_conviction(game, decided)
 
 
@@ -201,7 +204,7 @@ def test_either_side_goes_on_after_kill_9(trial, killed: str) -> None:
     """Killed in the middle of the search; the launcher starts the honest peer again, the test the cheat."""
     game = trial("forging:one_bit_of_one_moment")
     log = game.honest[0]
-    log.wait(DisputeMove, timeout_s=400, number=3)
+    log.wait(DisputeMove, timeout_s=2 * SLOW_S, number=3)
     opened = log.last(DisputeOpened)
     if killed == "defender":
         game.third.kill()
