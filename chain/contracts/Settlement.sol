@@ -101,8 +101,9 @@ contract Settlement is Epochs {
     /// @param line The peer's line in that epoch's credits table.
     function claim(bytes32 peerKey, uint256 line, uint256 epoch, bytes32[] calldata proof) external {
         (bytes32 root, uint256 reserveMicro, uint64 round) = _claimable(epoch);
-        if (_pays[peerKey].holds != 0) revert DisputePending(peerKey);
-        if (!_pay(root, round, peerKey, line, proof)) revert NothingToClaim(peerKey, _pays[peerKey].claimedMicro);
+        Pay storage pay = _pays[peerKey];
+        if (pay.holds != 0) revert DisputePending(peerKey);
+        if (!_pay(pay, root, round, peerKey, line, proof)) revert NothingToClaim(peerKey, _pays[peerKey].claimedMicro);
         _requireReserve(reserveMicro);
     }
 
@@ -112,9 +113,8 @@ contract Settlement is Epochs {
     function claimMany(uint256 epoch, ClaimLine[] calldata lines) external {
         (bytes32 root, uint256 reserveMicro, uint64 round) = _claimable(epoch);
         for (uint256 i = 0; i < lines.length; ++i) {
-            if (_pays[lines[i].peerKey].holds == 0) {
-                _pay(root, round, lines[i].peerKey, lines[i].line, lines[i].proof);
-            }
+            Pay storage pay = _pays[lines[i].peerKey];
+            if (pay.holds == 0) _pay(pay, root, round, lines[i].peerKey, lines[i].line, lines[i].proof);
         }
         _requireReserve(reserveMicro);
     }
@@ -224,20 +224,23 @@ contract Settlement is Epochs {
         round = entry.round;
     }
 
-    /// @dev Whether there was anything to pay.
-    function _pay(bytes32 root, uint64 round, bytes32 peerKey, uint256 line, bytes32[] calldata proof)
-        private
-        returns (bool)
-    {
+    /// @dev Whether there was anything to pay. What its slot says is read at once: a claim has no gas to spare.
+    function _pay(
+        Pay storage pay,
+        bytes32 root,
+        uint64 round,
+        bytes32 peerKey,
+        uint256 line,
+        bytes32[] calldata proof
+    ) private returns (bool) {
         uint256 cumulativeMicro = line.micro();
-        Pay storage pay = _pays[peerKey];
-        uint256 claimed = pay.claimedMicro;
+        (uint256 claimed, uint256 struckRound) = (pay.claimedMicro, pay.struckRound);
         if (cumulativeMicro <= claimed) return false;
         if (!CreditLine.isIn(root, peerKey, line, proof)) revert ClaimProofRejected(peerKey, root);
         address owner = REGISTRY.ownerOf(peerKey);
         if (owner == address(0)) revert PeerUnknown(peerKey);
         pay.claimedMicro = uint64(cumulativeMicro);
-        if (pay.struckRound != 0 && round > pay.struckRound) {
+        if (struckRound != 0 && round > struckRound) {
             (pay.struckRound, pay.forfeitedRound) = (0, uint40(round));
             emit PayForfeited(peerKey, cumulativeMicro - claimed, cumulativeMicro);
             TOKEN.burn((cumulativeMicro - claimed) * WEI_PER_MICRO);

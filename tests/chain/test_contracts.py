@@ -35,6 +35,14 @@ FREE = ("BadOpening", "MalformedLeaf", "SearchBegun", "Unfit")
 """Errors that no contract declares, but a file."""
 
 
+OWNERS = {
+    "RoundClock": "RoundClock|Membership",
+    "Settlement": "Settlement|Epochs",
+    "DataRequests": "DataRequests|ContributionFields",
+}
+"""In Solidity an inherited error is named after the contract that declares it."""
+
+
 def own_errors() -> list[tuple[str, str]]:
     """(contract, error) for every custom error of ours."""
     return [
@@ -47,9 +55,7 @@ def own_errors() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("contract", "error"), own_errors())
 def test_every_custom_error_has_a_test_that_provokes_it(contract, error):
-    """In Solidity an inherited error is named after the contract that declares it."""
-    parts = {"RoundClock": "Membership", "Settlement": "Epochs", "DataRequests": "ContributionFields"}
-    owners = "|".join((contract, parts[contract])) if contract in parts else contract
+    owners = OWNERS.get(contract, contract)
     if error == "InvalidInitialization":
         owners = "Initializable"
     pattern = re.compile(
