@@ -152,8 +152,6 @@ class SwarmDashboard(App[None]):
         self.show_news()
         if message.look != self._look():
             self.look_again()
-        if self.is_settled:
-            self.first_look.set()
 
     @on(Unreadable)
     def _unreadable_logs(self, message: Unreadable) -> None:
@@ -253,6 +251,8 @@ class SwarmDashboard(App[None]):
         screen = self.shown_screen
         if screen is not None and screen.is_ready:
             screen.show(self._seen())
+        if self.is_settled:
+            self.first_look.set()
 
     def _tick(self) -> None:
         screen = self.shown_screen
