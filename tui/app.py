@@ -115,7 +115,6 @@ class SwarmDashboard(App[None]):
         self._feed.want(self._look())
         self.run_worker(self._feed.run, thread=True, name="feed")
         self.set_interval(1.0, self._tick)
-        self.call_after_refresh(self._show)
 
     def on_unmount(self) -> None:
         self._feed.stop()
@@ -134,7 +133,9 @@ class SwarmDashboard(App[None]):
     @property
     def is_settled(self) -> bool:
         """Whether the screen shows what it asked for last."""
-        return self._shown_look is not None and (not self.peers or self._shown_look == self._look())
+        screen = self.shown_screen
+        is_there = screen is not None and screen.is_ready
+        return is_there and self._shown_look is not None and (not self.peers or self._shown_look == self._look())
 
     @on(Observed)
     def _observed(self, message: Observed) -> None:
@@ -148,16 +149,14 @@ class SwarmDashboard(App[None]):
         self._shown_look = message.look
         if message.look == wanted or (not message.look.peer and self.selected == 0):
             self._view = message.view
-        self._show()
+        self.show_news()
         if message.look != self._look():
             self.look_again()
-        if self.is_settled:
-            self.first_look.set()
 
     @on(Unreadable)
     def _unreadable_logs(self, message: Unreadable) -> None:
         self._unreadable = message.why
-        self._show()
+        self.show_news()
 
     def look_again(self) -> None:
         """The screen wants to know something else, or another peer is to be shown."""
@@ -167,7 +166,7 @@ class SwarmDashboard(App[None]):
         if name != self.current_mode:
             self._view = None
             await self.switch_mode(name)
-            self._show()
+            self.show_news()
             self.look_again()
 
     def action_next_peer(self, step: int) -> None:
@@ -220,7 +219,7 @@ class SwarmDashboard(App[None]):
     def _select(self, index: int) -> None:
         if index != self.selected:
             self.selected, self._view = index, None
-            self._show()
+            self.show_news()
             self.look_again()
 
     def _open_source(self) -> Source:
@@ -247,14 +246,17 @@ class SwarmDashboard(App[None]):
             self._shown_look is None,
         )
 
-    def _show(self) -> None:
+    def show_news(self) -> None:
+        """Give the present screen what is known; one that is not there yet asks for it itself."""
         screen = self.shown_screen
-        if screen is not None and screen.is_mounted:
+        if screen is not None and screen.is_ready:
             screen.show(self._seen())
+        if self.is_settled:
+            self.first_look.set()
 
     def _tick(self) -> None:
         screen = self.shown_screen
-        if screen is not None and screen.is_mounted:
+        if screen is not None and screen.is_ready:
             screen.tick(self._seen())
 
 

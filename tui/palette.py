@@ -21,14 +21,14 @@ def commands(app: SwarmDashboard) -> Iterator[SystemCommand]:
         )
     for peer in app.peers:
         yield SystemCommand(
-            f"Peer {peer.nickname}",
-            f"Show this peer of the home ({peer.name})",
+            _safe(f"Peer {peer.nickname}"),
+            _safe(f"Show this peer of the home ({peer.name})"),
             lambda name=peer.name: app.choose(name),
         )
     if app.peers:
         me = app.peers[app.selected]
-        yield SystemCommand("Copy peer id", me.peer, lambda: app.copy_to_clipboard(me.peer))
-        yield SystemCommand("Copy wallet address", me.address, lambda: app.copy_to_clipboard(me.address))
+        yield SystemCommand("Copy peer id", _safe(me.peer), lambda: app.copy_to_clipboard(me.peer))
+        yield SystemCommand("Copy wallet address", _safe(me.address), lambda: app.copy_to_clipboard(me.address))
     if app.player is not None:
         yield SystemCommand("Pause or play", "The recording (key space)", lambda: app.action_deck("toggle"))
         for mark in app.player.deck().rounds:
@@ -40,6 +40,11 @@ def commands(app: SwarmDashboard) -> Iterator[SystemCommand]:
     yield SystemCommand("Save a picture", "This screen as an SVG file in the present folder", lambda: _picture(app))
     words = "Ends the swarm" if app.owns_swarm else "The peers go on"
     yield SystemCommand("Quit", f"{words} (key q)", app.action_leave)
+
+
+def _safe(text: str) -> str:
+    """The palette takes square brackets for markup, and a name may have any."""
+    return text.replace("[", "(").replace("]", ")")
 
 
 def _show(app: SwarmDashboard, name: str) -> None:

@@ -158,7 +158,7 @@ async def test_the_keys_of_wallet_disputes_and_logs(tmp_path):
         assert "No RPC endpoint answers" in text_of(app)
         await press(pilot, "slash", *"struck", "enter")
         assert app.shown_screen.query_one("#lines", Listing).border_subtitle == "1 lines, this peer"
-        await press(pilot, "slash", "escape", "p", "a", "up", "home")
+        await press(pilot, "slash", "escape", "p", "up", "home")
         assert "started as" in text_of(app)
         await press(pilot, "end")
         assert "No RPC endpoint answers" in text_of(app)

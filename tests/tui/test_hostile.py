@@ -68,5 +68,5 @@ async def test_hostile_words_are_shown_as_words_on_every_screen(tmp_path, size):
         await press(pilot, "7", "slash", *"red")
         assert "[red]x[/nope]" in text_of(app)
         await press(pilot, "escape", "ctrl+p", *"Peer")
-        assert "[red]x[/nope]" in text_of(app)
+        assert "Peer (red)x(/nope)" in text_of(app)
         await press(pilot, "escape", "question_mark", "escape", "q")

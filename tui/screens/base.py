@@ -62,6 +62,13 @@ class SwarmScreen(Screen[None]):
         (36, "-tall"),
     ]
 
+    is_ready = False
+    """All of its widgets are there. Before that, news is kept by the dashboard and shown when they are."""
+
+    def on_mount(self) -> None:
+        self.is_ready = True
+        self.app.show_news()  # type: ignore[attr-defined]
+
     def compose(self) -> ComposeResult:
         yield Navigation(self.NAME, id="navigation")
         yield PeerTabs(id="tabs")
