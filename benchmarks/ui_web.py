@@ -38,6 +38,7 @@ from benchmarks.swarm_runs import criterion
 NUM_PEERS, NUM_ROUNDS, SHARE = 10_000, 1_000, 0.01
 """Of the peers, so many contribute to each round: what the table costs depends on the peers and on the rounds."""
 
+ROUNDS_PER_PUT = 50
 INDEXED_PEERS, INDEXED_ROUNDS = 192, 6
 RESCORED_PEERS, RESCORED_ROUNDS = 24, 3
 
@@ -54,8 +55,12 @@ def fill(path: str, num_peers: int, num_rounds: int) -> None:
     store, peers = Store(open_database(path)), sample.peer_ids(num_peers)
     store.put([sample.run_row()])
     store.put(sample.register(peers))
-    for rows in sample.play(peers, num_rounds, share=SHARE, talk=False):
-        store.put(rows)
+    waiting: list[Any] = []
+    for number, rows in enumerate(sample.play(peers, num_rounds, share=SHARE, talk=False), 1):
+        waiting += rows
+        if number % ROUNDS_PER_PUT == 0 or number == num_rounds:
+            store.put(waiting)
+            waiting = []
     store.beat(int(time.time()))
 
 

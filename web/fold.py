@@ -187,9 +187,12 @@ def _new_peer(peer: str) -> _Values:
 
 
 def _change(connection: sa.Connection, event: ChainEvent, **values: Any) -> None:
-    if event.peer:
+    if not event.peer:
+        return
+    statement = sa.update(peers).where(peers.c.peer == event.peer).values(**values)
+    if not connection.execute(statement).rowcount:
         know_peers(connection, [event.peer])
-        connection.execute(sa.update(peers).where(peers.c.peer == event.peer).values(**values))
+        connection.execute(statement)
 
 
 # --- events ----------------------------------------------------------------------------------------------------------

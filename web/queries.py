@@ -185,7 +185,7 @@ class Queries:
                 finding=row["finding"],
                 what=plain(row["what"], 300),
             )
-            for row in self._rows(query.order_by(v.round.desc(), v.by).limit(limit))
+            for row in self._rows(query.order_by(v.round.desc(), v.by, v.content).limit(limit))
         ]
 
     def payouts(self, peer: str, limit: int = 50) -> list[views.Payout]:

@@ -10,11 +10,14 @@ Amounts are integers in millionths (``_micro``), scores in thousandths (``_milli
 from __future__ import annotations
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 VERSION = 1
 """Of the tables. A database of another version is refused; delete it and index anew."""
 
 metadata = sa.MetaData()
+TEXT = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+"""Text in the order of its bytes, in every database and whatever language that speaks."""
 
 
 def _number(name: str, **more: object) -> sa.Column[int]:
@@ -22,11 +25,11 @@ def _number(name: str, **more: object) -> sa.Column[int]:
 
 
 def _text(name: str, **more: object) -> sa.Column[str]:
-    return sa.Column(name, sa.Text, nullable=False, server_default="", **more)  # type: ignore[arg-type]
+    return sa.Column(name, TEXT, nullable=False, server_default="", **more)  # type: ignore[arg-type]
 
 
 def _key(name: str) -> sa.Column[str]:
-    return sa.Column(name, sa.Text, primary_key=True)
+    return sa.Column(name, TEXT, primary_key=True)
 
 
 def _number_key(name: str) -> sa.Column[int]:

@@ -140,7 +140,7 @@ async def index(chosen: Settings, find: Find, *, database: str | None, reindex: 
         finally:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LAST_TURN_S):
-                    await indexer.turn()
+                    await indexer.look_once_more()
             await indexer.close()
             await transport.close()
             await rpc.close()

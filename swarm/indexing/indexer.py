@@ -94,6 +94,11 @@ class Indexer:
             self._sink.beat(int(self._now()))
         return not problems
 
+    async def look_once_more(self) -> bool:
+        """A last turn, which waits for nobody."""
+        self._patience_s = 0.0
+        return await self.turn()
+
     async def close(self) -> None:
         for reading in self._readings.values():
             await reading.close()

@@ -47,7 +47,7 @@ def logs(home: Path) -> list[PeerLog]:
 @pytest.fixture(scope="module")
 def swarm(start: Start, logs: list[PeerLog]) -> Iterator[Command]:
     """Three peers that play until they are stopped."""
-    command = start("local", "--no-tui", **SHORT)
+    command = start("local", "--no-tui", "--no-leaderboard", **SHORT)
     must_live.append(command)
     for log in logs:
         log.wait(RoundOpened)

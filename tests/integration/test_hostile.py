@@ -37,7 +37,7 @@ REASONS = {MISDEEDS[name].reason for name in NAMES} | {"oversized", "wrong_signa
 @pytest.fixture(scope="module")
 def logs(start: Start, home: Path, family: Family, tmp_path_factory: pytest.TempPathFactory) -> list[PeerLog]:
     """The honest peers' logs after the hostile one did all it can, and everybody was stopped."""
-    swarm = start("local", "--no-tui", **QUICK)
+    swarm = start("local", "--no-tui", "--no-leaderboard", **QUICK)
     logs = [PeerLog(home, name) for name in ("1", "2", "3")]
     for log in logs:
         log.wait(RoundOpened)

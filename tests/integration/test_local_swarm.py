@@ -11,6 +11,8 @@ from protocol.ids import STAGES
 from tests.integration.conftest import Start
 from tests.integration.onchain import token_balances
 from tests.integration.processes import Family, PeerLog, wait_until
+from web.database import open_database
+from web.queries import Queries
 
 pytestmark = pytest.mark.integration
 
@@ -79,6 +81,14 @@ def test_every_contribution_was_recomputed_by_both_others_and_settled(logs: list
 def test_credits_are_tokens_in_the_wallets(first: dict, home: Path) -> None:
     wei = token_balances(home, [peer["address"] for peer in first["peers"]])
     assert wei == {peer["address"]: peer["credits_micro"] * WEI_PER_MICRO for peer in first["peers"]}
+
+
+def test_the_leaderboard_computed_the_same_credits_again(first: dict, home: Path) -> None:
+    queries = Queries(open_database(str(home / "leaderboard" / "index.sqlite"), read_only=True))
+    credits = {peer.peer: peer.credits_micro for peer in queries.standings().peers}
+    assert credits == {peer["peer_id"]: peer["credits_micro"] for peer in first["peers"]}
+    levels = {one.check_level for one in queries.rounds().rounds if one.settled_at}
+    assert levels <= {"recomputed", "root"}, "no result differs from what was computed here"
 
 
 def test_nothing_is_left_running(first: dict, family: Family) -> None:

@@ -27,7 +27,7 @@ CHECK_EVERYTHING = {"SWARM_AUDIT__STEP_RATE_PPM": "1000000", "SWARM_AUDIT__ROLLO
 @pytest.fixture(scope="module")
 def logs(start: Start, home: Path, family: Family, tmp_path_factory: pytest.TempPathFactory) -> list[PeerLog]:
     """The logs of three honest peers and, last, of one that committed every cheat, a contribution each."""
-    swarm = start("local", "--no-tui", **CHECK_EVERYTHING)
+    swarm = start("local", "--no-tui", "--no-leaderboard", **CHECK_EVERYTHING)
     honest = [PeerLog(home, name) for name in ("1", "2", "3")]
     for log in honest:
         log.wait(RoundOpened)

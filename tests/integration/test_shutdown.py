@@ -17,7 +17,8 @@ from tests.integration.terminal import Terminal
 pytestmark = pytest.mark.integration
 
 NAMES = ("1", "2")
-LOCAL = ("local", "--peers", str(len(NAMES)))
+WITH_PAGE = ("local", "--peers", str(len(NAMES)))
+LOCAL = (*WITH_PAGE, "--no-leaderboard")
 SECOND_SCREEN = b"\x1b[?1049h"
 GONE_S = 15.0
 """Seconds in which everything must have ended; on a quiet machine it takes two or three."""
@@ -37,13 +38,15 @@ def taken() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def everything_runs(logs: list[PeerLog], before: list[int], family: Family) -> None:
-    """All peers have joined, and one is in the middle of a stage."""
+def everything_runs(logs: list[PeerLog], before: list[int], family: Family, *, page: bool = False) -> None:
+    """All peers have joined, and one is in the middle of a stage; with a ``page``, its indexer has joined, too."""
     for log, after in zip(logs, before, strict=True):
         log.wait(Joined, after=after)
     logs[0].wait(StageStarted, after=before[0])
+    if page:
+        wait_until(lambda: len(family.named("p2pd")) == 2 + len(NAMES), "the indexer has a daemon")
     daemons = family.named("p2pd"), family.named("anvil"), family.of("swarm.cli", "run"), family.of("swarm.cli", "host")
-    assert [len(found) for found in daemons] == [1 + len(NAMES), 1, len(NAMES), 1]
+    assert [len(found) for found in daemons] == [1 + len(NAMES) + page, 1, len(NAMES), 1]
 
 
 @pytest.mark.parametrize(
@@ -57,8 +60,8 @@ def test_a_signal_to_the_launcher_ends_everything(
     start: Start, logs: list[PeerLog], family: Family, number: signal.Signals, code: int
 ) -> None:
     before = [log.now() for log in logs]
-    command: Command = start(*LOCAL, "--no-tui")
-    everything_runs(logs, before, family)
+    command: Command = start(*WITH_PAGE, "--no-tui")
+    everything_runs(logs, before, family, page=True)
     command.signal(number)
     assert command.wait(GONE_S) == code, command.told()
     wait_until(family.is_gone, f"every process has ended: {family.members()}", GONE_S)
