@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from swarm.indexing.rows import ChainEvent
@@ -17,6 +18,11 @@ from web.database import inserted_once
 from web.schema import dispute_moves, disputes
 
 GAME_CONTRACT = "DisputeGame"
+MOVES = ("post trace", "show result", "show step", "pick", "reveal", "reveal chunk", "pick element", "reveal parts",
+         "pick part", "leaf")  # fmt: skip
+PHASES = ("trace", "pick", "reveal", "chunk", "element", "parts", "leaf", "over")
+"""By the numbers that the contract gives them."""
+
 _ENDS = {"EpochAffirmed": "affirmed: the payout stands", "EpochVoided": "void: nobody affirmed the payout in time"}
 
 
@@ -43,20 +49,24 @@ def fold(connection: sa.Connection, event: ChainEvent) -> None:
 
 
 def _game(connection: sa.Connection, event: ChainEvent, facts: dict[str, Any]) -> None:
-    number = facts.get("game", facts.get("gameId"))
-    if number is None:
-        return
-    name = f"game-{number}"
-    _begin(
-        connection, event, name, "game", peer=event.peer, round=int(facts.get("round", 0)),
-        content=str(facts.get("content", "")), opener=str(facts.get("challenger", "")), state="open",
-    )  # fmt: skip
-    _move(connection, event, name)
-    winner = facts.get("winner", facts.get("loser"))
-    if winner is not None or event.name in ("GameDecided", "ContributionRefuted", "GameExpired"):
-        refuted = event.name == "ContributionRefuted" or facts.get("refuted") is True
-        outcome = "refuted: the work was not what it claims" if refuted else "decided"
-        _end(connection, name, outcome, event.at)
+    if "game" not in facts:
+        return  # what it says stands in the game's own last event, too
+    name = f"game-{str(facts['game'])[:16]}"
+    if event.name == "DisputeOpened":
+        _begin(
+            connection, event, name, "game", peer=event.peer, round=int(facts["round"]), content=str(facts["content"]),
+            opener=str(facts["challenger"]), state="open",
+        )  # fmt: skip
+    words = dict(facts)
+    for key, known in (("move", MOVES), ("phase", PHASES)):
+        if isinstance(words.get(key), int) and words[key] < len(known):
+            words[key] = known[words[key]]
+    _move(connection, msgspec.structs.replace(event, arguments=words), name)
+    if event.name == "DisputeDecided":
+        won = (
+            "refuted: the work was not what it claims" if facts["challengerWon"] else "upheld: the challenger was wrong"
+        )
+        _end(connection, name, won + (", by the clock" if facts["byClock"] else ""), event.at)
 
 
 def _begin(connection: sa.Connection, event: ChainEvent, name: str, kind: str, **values: Any) -> None:

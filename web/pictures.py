@@ -12,6 +12,8 @@ from functools import lru_cache
 from markupsafe import Markup
 
 SIDE = 5
+MOST_POINTS = 300
+"""Of a line: more are not seen in a picture of this size."""
 
 
 @lru_cache(maxsize=20_000)
@@ -35,6 +37,11 @@ def mark(peer: str) -> Markup:
 
 def line(values: Sequence[int | None], width: int = 120, height: int = 28) -> Markup:
     """A line through ``values``, scaled to fill its box; what is missing is passed over."""
+    return _line(tuple(values[:: max(1, len(values) // MOST_POINTS)]), width, height)
+
+
+@lru_cache(maxsize=256)
+def _line(values: tuple[int | None, ...], width: int, height: int) -> Markup:
     known = [(at, value) for at, value in enumerate(values) if value is not None]
     if len(known) < 2:
         return Markup("")
@@ -49,6 +56,7 @@ def line(values: Sequence[int | None], width: int = 120, height: int = 28) -> Ma
     )
 
 
+@lru_cache(maxsize=1_100)
 def bar(milli: int | None) -> Markup:
     """A bar for a fraction in thousandths."""
     width = 0 if milli is None else max(0, min(1000, milli))

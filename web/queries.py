@@ -28,6 +28,13 @@ SORTS: dict[str, Any] = {
 }
 
 
+def as_of(summary: views.Summary, now: int, fresh_at: int) -> views.Summary:
+    """The same summary a little later, when nothing but the time has changed."""
+    is_overdue = summary.phase == "playing" and now > summary.closes_at
+    changes = {"fresh_at": fresh_at, "is_stale": now - fresh_at > STALE_S}
+    return summary.model_copy(update=changes | ({"phase": "overdue"} if is_overdue else {}))
+
+
 class Queries:
     """Reads the index. ``now``: unix seconds. Safe for several threads."""
 

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from web import pictures, text
 from web.glossary import TERMS
-from web.queries import STALE_S, Queries
+from web.queries import STALE_S, Queries, as_of
+from web.views import Course, Peer, Summary
 
 FOLDER = Path(__file__).parent
-SUMMARY_LASTS_S = 1.0
+
+
+MOST_ROWS = 12_000
+"""Lines of the table that are kept, a kilobyte or so each."""
 
 
 class Templates:
-    """Renders pages. The summary on top of each is read once per second at most."""
+    """Renders pages. The summary on top of each is read once for each version of the index."""
 
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
-        self._summary: tuple[float, Any, Any] | None = None
+        self._summary: tuple[tuple[int, int], Summary, Course] | None = None
+        self._rows: dict[tuple[Any, ...], Markup] = {}
         self._environment = Environment(
             loader=FileSystemLoader(FOLDER / "templates"),
             autoescape=True,
@@ -34,15 +40,16 @@ class Templates:
         self._environment.globals |= {
             "ago": lambda at: text.ago(at, queries.now()),
             "bar": pictures.bar,
-            "clock": text.clock,
-            "credits": text.credits,
-            "exactly": text.credits_text,
+            "clock": lru_cache(20_000)(text.clock),
+            "credits": lru_cache(20_000)(text.credits),
+            "exactly": lru_cache(20_000)(text.credits_text),
             "line": pictures.line,
             "mark": pictures.mark,
-            "milli": text.milli,
+            "milli": lru_cache(1_100)(text.milli),
             "seconds": text.seconds_text,
+            "row": self._row,
             "passages": text.passages,
-            "short": text.short_id,
+            "short": lru_cache(50_000)(text.short_id),
             "stale_s": STALE_S,
             "static": asset,
             "terms": TERMS,
@@ -54,11 +61,22 @@ class Templates:
         summary, course = self.summary()
         return self._environment.get_template(template).render(summary=summary, course=course, **values)
 
-    def summary(self) -> tuple[Any, Any]:
-        now = self._queries.now()
-        if self._summary is None or not 0 <= now - self._summary[0] < SUMMARY_LASTS_S:
-            self._summary = (now, self._queries.summary(), self._queries.course())
-        return self._summary[1:]
+    def _row(self, peer: Peer) -> Markup:
+        """A line of the table, rendered once for as long as it says the same."""
+        key = (*peer.__dict__.values(), text.ago(peer.last_seen_at, self._queries.now()))
+        known = self._rows.get(key)
+        if known is None:
+            if len(self._rows) >= MOST_ROWS:
+                self._rows.clear()
+            known = self._rows[key] = Markup(self._environment.get_template("_row.html").render(peer=peer))
+        return known
+
+    def summary(self) -> tuple[Summary, Course]:
+        """The swarm now, and its course."""
+        version, known = self._queries.version(), self._summary
+        if known is None or known[0][0] != version[0]:
+            known = self._summary = (version, self._queries.summary(), self._queries.course())
+        return as_of(known[1], int(self._queries.now()), version[1]), known[2]
 
 
 @cache

@@ -15,6 +15,8 @@ from web import sample, schema
 from web.queries import Queries
 from web.store import Store
 
+GAME = f"game-{'ab' * 8}"
+
 
 def content(store: Store, *tables: sa.Table) -> dict[str, list[str]]:
     with store._engine.connect() as connection:
@@ -131,18 +133,22 @@ def test_disputes_become_one_story_each(store: Store, peers: list[str]) -> None:
             event(4, "Settlement", "EpochVoided", epoch=3, toRound=8),
             event(5, "Equivocation", "EquivocationProven", peers[0], round=4, reporter="0x1", contentA="aa",
                   contentB="bb", slashedWei=1),
-            event(6, "DisputeGame", "GameOpened", peers[1], game=7, round=5, content="cc", challenger="0x2"),
-            event(7, "DisputeGame", "MovePlayed", peers[1], game=7, move="showResult"),
-            event(8, "DisputeGame", "ContributionRefuted", peers[1], game=7, round=5, content="cc"),
+            event(6, "DisputeGame", "DisputeOpened", peers[1], game="ab" * 32, round=5, content="cc", challenger="0x2",
+                  subject=-1, deadline=60),
+            event(7, "DisputeGame", "DisputeMoved", peers[1], game="ab" * 32, turn=1, move=3, choice=2**255, phase=2,
+                  deadline=70, shown=""),
+            event(8, "DisputeGame", "ContributionRefuted", peers[1], round=5, content="cc"),
+            event(9, "DisputeGame", "DisputeDecided", game="ab" * 32, challengerWon=True, byClock=False, slashedWei=9),
         ]
     )  # fmt: skip
     queries = Queries(store._engine)
     found = {one.id: one for one in queries.disputes().disputes}
-    assert set(found) == {"epoch-3", "equivocation-5-0", "game-7"}
+    assert set(found) == {"epoch-3", "equivocation-5-0", GAME}
     assert (found["epoch-3"].state, found["epoch-3"].num_moves) == ("decided", 3)
-    assert found["game-7"].outcome.startswith("refuted")
-    assert (found["game-7"].peer, found["game-7"].round, found["game-7"].num_moves) == (peers[1], 5, 3)
-    details = queries.dispute("game-7")
+    assert found[GAME].outcome.startswith("refuted")
+    assert (found[GAME].peer, found[GAME].round, found[GAME].num_moves) == (peers[1], 5, 3)
+    details = queries.dispute(GAME)
     assert details is not None
-    assert [move.name for move in details.moves] == ["GameOpened", "MovePlayed", "ContributionRefuted"]
+    assert [move.name for move in details.moves] == ["DisputeOpened", "DisputeMoved", "DisputeDecided"]
+    assert (details.moves[1].arguments["move"], details.moves[1].arguments["phase"]) == ("pick", "reveal")
     assert queries.epochs()[0].state == "void"
