@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import os
 import threading
+from _thread import allocate_lock
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -22,9 +21,49 @@ from verde.numerics.subnormals import start_thread
 # Below this many elements of work a kernel is done before a second thread has woken up.
 _WORTH_A_THREAD = 1 << 17
 
-_lock = threading.Lock()
-_pool: ThreadPoolExecutor | None = None
-_pool_size = 0
+
+class _Worker:
+    """A thread that waits for a range. Two bare locks hand it over and back: a step of a small model does so thousands
+    of times, and a queue with futures costs several times as much."""
+
+    __slots__ = ("_done", "_failure", "_go", "_task")
+
+    def __init__(self) -> None:
+        self._go, self._done = allocate_lock(), allocate_lock()
+        self._go.acquire()
+        self._done.acquire()
+        self._task: tuple[Callable[..., Any], int, int, tuple[Any, ...]] | None = None
+        self._failure: BaseException | None = None
+        threading.Thread(target=self._serve, name="exact", daemon=True).start()
+
+    def begin(self, kernel: Callable[..., Any], start: int, stop: int, args: tuple[Any, ...]) -> None:
+        self._task = (kernel, start, stop, args)
+        self._go.release()
+
+    def end(self) -> BaseException | None:
+        """Wait for the range; what it raised, if anything."""
+        self._done.acquire()
+        failure, self._failure = self._failure, None
+        return failure
+
+    def _serve(self) -> None:
+        start_thread()
+        while True:
+            self._go.acquire()
+            task, self._task = self._task, None
+            try:
+                if task is not None:
+                    kernel, start, stop, args = task
+                    kernel(start, stop, *args)
+            except BaseException as error:
+                self._failure = error
+            # Nothing that a range worked on is kept while the thread waits.
+            task = kernel = args = None  # type: ignore[assignment]
+            self._done.release()
+
+
+# Workers that wait; as many as were ever busy at once. Appending and popping are atomic.
+_idle: list[_Worker] = []
 
 
 def run_rows(kernel: Callable[..., Any], num_rows: int, *args: Any, cost: int = 1) -> None:
@@ -38,32 +77,32 @@ def run_rows(kernel: Callable[..., Any], num_rows: int, *args: Any, cost: int = 
         if num_rows:
             kernel(0, num_rows, *args)
         return
-    bounds = [num_rows * part // parts for part in range(parts + 1)]
-    executor = _executor(parts - 1)
-    others: list[Future[Any]] = [executor.submit(kernel, start, stop, *args) for start, stop in pairwise(bounds[1:])]
+    workers: list[_Worker] = []
+    first = num_rows // parts
+    failures: list[BaseException] = []
     try:
-        kernel(bounds[0], bounds[1], *args)
+        for part in range(1, parts):
+            worker = _taken()
+            worker.begin(kernel, num_rows * part // parts, num_rows * (part + 1) // parts, args)
+            workers.append(worker)
+        kernel(0, first, *args)
     finally:
-        failures = [failure for other in others if (failure := other.exception()) is not None]
+        for worker in workers:
+            failure = worker.end()
+            _idle.append(worker)
+            if failure is not None:
+                failures.append(failure)
     if failures:
         raise failures[0]
 
 
-def _executor(workers: int) -> ThreadPoolExecutor:
-    """A pool of at least ``workers`` threads; it only ever grows, and its threads sleep when there is nothing to do."""
-    global _pool, _pool_size
-    with _lock:
-        if _pool is None or _pool_size < workers:
-            # The smaller pool finishes what it was given; its threads end when nobody holds it any more.
-            _pool, _pool_size = ThreadPoolExecutor(workers, "exact", start_thread), workers
-        return _pool
-
-
-def _forget_pool() -> None:
-    """Threads do not survive a fork: the child starts a pool of its own at first use."""
-    global _pool, _pool_size, _lock
-    _pool, _pool_size, _lock = None, 0, threading.Lock()
+def _taken() -> _Worker:
+    try:
+        return _idle.pop()
+    except IndexError:
+        return _Worker()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
+    # Threads do not survive a fork: the child makes its own at first use.
+    os.register_at_fork(after_in_child=_idle.clear)

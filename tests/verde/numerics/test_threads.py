@@ -55,3 +55,31 @@ def test_several_threads_may_run_kernels_at_once():
 
     with ThreadPoolExecutor(6) as executor:
         assert list(executor.map(work, range(60))) == [64] * 60
+
+
+def test_a_thread_that_met_an_error_works_again_and_keeps_nothing():
+    import gc
+    import weakref
+
+    class Data:
+        pass
+
+    def fails(start: int, stop: int, data: Data) -> None:
+        if start:
+            raise ArithmeticError("the second range")
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        data = Data()
+        seen = weakref.ref(data)
+        with pytest.raises(ArithmeticError):
+            run_rows(fails, 2, data, cost=1 << 20)
+        done = []
+        run_rows(lambda start, stop: done.append((start, stop)), 2, cost=1 << 20)
+        assert sorted(done) == [(0, 1), (1, 2)]
+        del data
+        gc.collect()
+        assert seen() is None
+    finally:
+        torch.set_num_threads(before)

@@ -32,8 +32,10 @@ def test_every_vector_has_its_bits():
         assert [str(failure) for failure in conformance()] == []
 
 
-@pytest.mark.parametrize("family", golden.FAMILIES)
-@pytest.mark.parametrize(("route", "fused"), [("fp64", True), ("int8", False)])
+@pytest.mark.parametrize(
+    ("family", "route", "fused"),
+    [*((family, "fp64", True) for family in golden.FAMILIES), ("gemma3", "int8", False), ("gpt2", "int8", False)],
+)
 def test_training_ends_in_the_golden_bits(family, route, fused):
     if route == "int8" and routes.trouble_with("int8", torch.device("cpu")):
         pytest.skip("this processor's int8 products saturate")
