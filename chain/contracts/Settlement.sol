@@ -47,9 +47,9 @@ contract Settlement is Epochs {
 
     mapping(bytes32 peerKey => Pay) private _pays;
 
-    /// @notice The peer's owner was paid what was missing to `cumulativeMicro`, everything ever paid for this peer. The
-    /// token's own event, right after this one, says who that is and how much.
-    event RewardClaimed(bytes32 indexed peerKey, uint256 cumulativeMicro);
+    /// @notice The peer's owner was paid everything up to its line. The token's own event, right after this one, says who that
+    /// is and how much was missing; `claimedMicro` is the sum.
+    event RewardClaimed(bytes32 indexed peerKey);
     /// @notice The peer lost `amountMicro` of its pay; they are burned. `cumulativeMicro`: paid or forfeited so far.
     event PayForfeited(bytes32 indexed peerKey, uint256 amountMicro, uint256 cumulativeMicro);
     /// @notice What the peer has not claimed up to an epoch that covers `round` is lost.
@@ -240,7 +240,7 @@ contract Settlement is Epochs {
             TOKEN.burn((cumulativeMicro - claimed) * WEI_PER_MICRO);
             return true;
         }
-        emit RewardClaimed(peerKey, cumulativeMicro);
+        emit RewardClaimed(peerKey);
         unchecked {
             return TOKEN.transfer(owner, (cumulativeMicro - claimed) * WEI_PER_MICRO); // true, or it reverts
         }
