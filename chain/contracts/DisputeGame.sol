@@ -10,19 +10,8 @@ import {RunContracts, Rules, Signature, WEI_PER_MICRO} from "./RunTypes.sol";
 import {Settlement} from "./Settlement.sol";
 import {StakeVault} from "./StakeVault.sol";
 import {
-    BadOpening,
-    Move,
-    Phase,
-    Piece,
-    ShownElement,
-    ShownLeaf,
-    ShownNode,
-    ShownPiece,
-    ShownResult,
-    ShownStep,
-    State,
-    Subject,
-    Work
+    BadOpening, Move, Phase, Piece, ShownElement, ShownLeaf, ShownNode, ShownPiece, ShownResult, ShownStep, State, Status,
+    Subject, Work
 } from "./dispute/GameTypes.sol";
 import {Openings} from "./dispute/Openings.sol";
 import {Search} from "./dispute/Search.sol";
@@ -39,15 +28,6 @@ import {NotANumber} from "./leaf/Refusal.sol";
 /// is vouched for by the members that recorded it, not proven here; who watches pending transactions can open the same
 /// game in the finder's place; and open games keep a peer's pay and stake waiting, at a bond for each.
 contract DisputeGame is Initializable {
-    /// @notice Where a game is. `winner` counts when it is over.
-    struct Status {
-        uint64 deadline;
-        uint32 moves;
-        Phase phase;
-        bool isDecided;
-        bool challengerWon;
-    }
-
     /// @notice Where peers, their owners and signing accounts are looked up.
     PeerRegistry public immutable REGISTRY;
     /// @notice What checks openings and has elements computed.

@@ -47,9 +47,9 @@ contract Settlement is Epochs {
 
     mapping(bytes32 peerKey => Pay) private _pays;
 
-    /// @notice The peer's owner was paid what was missing to `cumulativeMicro`, everything ever paid for this peer. The
-    /// token's own event, right after this one, says who that is and how much.
-    event RewardClaimed(bytes32 indexed peerKey, uint256 cumulativeMicro);
+    /// @notice The peer's owner was paid everything up to its line. The token's own event, right after this one, says who that
+    /// is and how much was missing; `claimedMicro` is the sum.
+    event RewardClaimed(bytes32 indexed peerKey);
     /// @notice The peer lost `amountMicro` of its pay; they are burned. `cumulativeMicro`: paid or forfeited so far.
     event PayForfeited(bytes32 indexed peerKey, uint256 amountMicro, uint256 cumulativeMicro);
     /// @notice What the peer has not claimed up to an epoch of a round after `round` is lost.
@@ -101,9 +101,10 @@ contract Settlement is Epochs {
     /// @param line The peer's line in that epoch's credits table.
     function claim(bytes32 peerKey, uint256 line, uint256 epoch, bytes32[] calldata proof) external {
         (bytes32 root, uint256 reserveMicro, uint64 round) = _claimable(epoch);
-        Pay storage pay = _pays[peerKey];
-        if (pay.holds != 0) revert DisputePending(peerKey);
-        if (!_pay(pay, root, round, peerKey, line, proof)) revert NothingToClaim(peerKey, _pays[peerKey].claimedMicro);
+        if (!_pay(root, round, peerKey, line, proof)) {
+            if (_pays[peerKey].holds != 0) revert DisputePending(peerKey);
+            revert NothingToClaim(peerKey, _pays[peerKey].claimedMicro);
+        }
         _requireReserve(reserveMicro);
     }
 
@@ -113,8 +114,7 @@ contract Settlement is Epochs {
     function claimMany(uint256 epoch, ClaimLine[] calldata lines) external {
         (bytes32 root, uint256 reserveMicro, uint64 round) = _claimable(epoch);
         for (uint256 i = 0; i < lines.length; ++i) {
-            Pay storage pay = _pays[lines[i].peerKey];
-            if (pay.holds == 0) _pay(pay, root, round, lines[i].peerKey, lines[i].line, lines[i].proof);
+            _pay(root, round, lines[i].peerKey, lines[i].line, lines[i].proof);
         }
         _requireReserve(reserveMicro);
     }
@@ -215,27 +215,26 @@ contract Settlement is Epochs {
     /// that is final then.
     function _claimable(uint256 epoch) private view returns (bytes32 root, uint256 reserveMicro, uint64 round) {
         Epoch storage entry = _epochs[epoch];
-        (EpochState state, uint64 unlocksAt) = (entry.state, entry.unlocksAt);
+        EpochState state;
+        uint64 unlocksAt;
+        (state, unlocksAt, round) = (entry.state, entry.unlocksAt, entry.round);
         (root, reserveMicro) = (entry.creditsRoot, entry.reserveMicro);
         if (unlocksAt == 0) revert EpochNotOpen(epoch);
         if (state == EpochState.Challenged || state == EpochState.Void || block.timestamp < unlocksAt) {
             revert EpochNotClaimable(epoch, unlocksAt);
         }
-        round = entry.round;
     }
 
-    /// @dev Whether there was anything to pay. What its slot says is read at once: a claim has no gas to spare.
-    function _pay(
-        Pay storage pay,
-        bytes32 root,
-        uint64 round,
-        bytes32 peerKey,
-        uint256 line,
-        bytes32[] calldata proof
-    ) private returns (bool) {
+    /// @dev Whether there was anything to pay, and no dispute. What the peer's slot says is read at once: a claim has no gas
+    /// to spare.
+    function _pay(bytes32 root, uint64 round, bytes32 peerKey, uint256 line, bytes32[] calldata proof)
+        private
+        returns (bool)
+    {
         uint256 cumulativeMicro = line.micro();
-        (uint256 claimed, uint256 struckRound) = (pay.claimedMicro, pay.struckRound);
-        if (cumulativeMicro <= claimed) return false;
+        Pay storage pay = _pays[peerKey];
+        (uint256 claimed, uint256 struckRound, uint256 holds) = (pay.claimedMicro, pay.struckRound, pay.holds);
+        if (holds != 0 || cumulativeMicro <= claimed) return false;
         if (!CreditLine.isIn(root, peerKey, line, proof)) revert ClaimProofRejected(peerKey, root);
         address owner = REGISTRY.ownerOf(peerKey);
         if (owner == address(0)) revert PeerUnknown(peerKey);
@@ -246,11 +245,10 @@ contract Settlement is Epochs {
             TOKEN.burn((cumulativeMicro - claimed) * WEI_PER_MICRO);
             return true;
         }
-        emit RewardClaimed(peerKey, cumulativeMicro);
+        emit RewardClaimed(peerKey);
         unchecked {
-            TOKEN.safeTransfer(owner, (cumulativeMicro - claimed) * WEI_PER_MICRO);
+            return TOKEN.transfer(owner, (cumulativeMicro - claimed) * WEI_PER_MICRO); // true, or it reverts
         }
-        return true;
     }
 
     function _requireReserve(uint256 reserveMicro) private view {
