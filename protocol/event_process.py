@@ -1,0 +1,69 @@
+"""Why this module exists: what a peer's process tells of itself: trouble, restarts, memory, traffic, its end.
+
+They are events like those of ``protocol.events``.
+"""
+
+from __future__ import annotations
+
+from protocol.event import Event
+
+
+class Problem(Event, frozen=True):
+    """Something is wrong and the peer goes on: what, what for the credits, what to do. ``error`` is the class."""
+
+    error: str
+    what: str
+    so_what: str
+    next_step: str
+
+
+class Recovered(Event, frozen=True):
+    """The last problem of class ``error`` is over."""
+
+    error: str
+
+
+class Serving(Event, frozen=True):
+    """Metrics and health of this peer can be read at ``url`` while it runs."""
+
+    url: str
+
+
+class Restarted(Event, frozen=True):
+    """Whoever looks after this peer started it again: ``why`` in words, for the ``count``-th time in a row."""
+
+    why: str
+    count: int
+
+
+class MemoryShrunk(Event, frozen=True):
+    """Memory ran out while sampling, so less is computed at once from now on: at most ``megabytes`` of working memory.
+    What is computed stays the same, bit by bit."""
+
+    what: str
+    megabytes: float
+
+
+class StepSkipped(Event, frozen=True):
+    """This peer took no training step in ``round`` and makes no contribution. ``reason``: the error's class; ``what``
+    happened, in words. Its state is the one before."""
+
+    round: int
+    reason: str
+    what: str
+
+
+class NetworkUsed(Event, frozen=True):
+    """What this peer asked of the network since it last said so: ``ops`` counts operations by name and result, as
+    ``publish ok`` or ``fetch unavailable``."""
+
+    round: int
+    ops: dict[str, int]
+
+
+class Stopped(Event, frozen=True):
+    """The peer's process ends in an orderly way. ``peak_mb``: the largest resident memory it ever had."""
+
+    why: str
+    exit_code: int
+    peak_mb: int
