@@ -9,11 +9,20 @@ import {RoundClock} from "./RoundClock.sol";
 import {RunContracts, Rules, Signature, WEI_PER_MICRO} from "./RunTypes.sol";
 import {Settlement} from "./Settlement.sol";
 import {StakeVault} from "./StakeVault.sol";
+import {Accusation} from "./dispute/Accusation.sol";
 import {
-    BadOpening, Move, Phase, Piece, ShownElement, ShownLeaf, ShownNode, ShownPiece, ShownResult, ShownStep, State, Status,
-    Subject, Work
+    Move,
+    Phase,
+    ShownElement,
+    ShownLeaf,
+    ShownNode,
+    ShownPiece,
+    ShownResult,
+    ShownStep,
+    State,
+    Subject,
+    Work
 } from "./dispute/GameTypes.sol";
-import {Openings} from "./dispute/Openings.sol";
 import {Search} from "./dispute/Search.sol";
 import {NotANumber} from "./leaf/Refusal.sol";
 
@@ -28,6 +37,15 @@ import {NotANumber} from "./leaf/Refusal.sol";
 /// is vouched for by the members that recorded it, not proven here; who watches pending transactions can open the same
 /// game in the finder's place; and open games keep a peer's pay and stake waiting, at a bond for each.
 contract DisputeGame is Initializable {
+    /// @notice Where a game is. `winner` counts when it is over.
+    struct Status {
+        uint64 deadline;
+        uint32 moves;
+        Phase phase;
+        bool isDecided;
+        bool challengerWon;
+    }
+
     /// @notice Where peers, their owners and signing accounts are looked up.
     PeerRegistry public immutable REGISTRY;
     /// @notice What checks openings and has elements computed.
@@ -47,9 +65,6 @@ contract DisputeGame is Initializable {
     uint64 public BARRED_ROUNDS;
     /// @notice What a challenger puts at stake.
     uint256 public BOND_WEI;
-
-    /// @dev A contribution's bytes end with 32 bytes of `work`; msgpack writes these before them.
-    bytes2 private constant WORK_MARK = 0xc420;
 
     mapping(bytes32 game => bytes32) private _stateHash;
     mapping(bytes32 game => Status) private _status;
@@ -136,12 +151,12 @@ contract DisputeGame is Initializable {
         if (_status[game].deadline != 0) revert DisputeExists(game);
         uint64 paidRound = SETTLEMENT.paidRound();
         if (round < paidRound) revert RoundPaid(round, paidRound);
-        _requireWork(contribution, work);
+        Accusation.requireWork(contribution, work);
         _requireSigned(peerKey, round, state.content, signature);
         state.peerKey = peerKey;
         state.challenger = msg.sender;
         state.round = round;
-        _setSubject(state, work, subject);
+        Accusation.setSubject(state, work, subject);
 
         uint64 deadline = uint64(block.timestamp) + TRACE_S;
         _status[game] = Status(deadline, 0, Phase.Trace, false, false);
@@ -362,13 +377,6 @@ contract DisputeGame is Initializable {
         emit DisputeDecided(game, true, byClock, slashedWei);
     }
 
-    function _requireWork(bytes calldata contribution, Work calldata work) private pure {
-        uint256 length = contribution.length;
-        bool isIt = length >= 34 && bytes2(contribution[length - 34:length - 32]) == WORK_MARK
-            && bytes32(contribution[length - 32:]) == sha256(abi.encode(work));
-        if (!isIt) revert BadOpening(Piece.Contribution);
-    }
-
     function _requireSigned(bytes32 peerKey, uint64 round, bytes32 content, Signature calldata signature)
         private
         view
@@ -377,22 +385,6 @@ contract DisputeGame is Initializable {
         address signer = ECDSA.recover(digest, signature.r, signature.vs);
         bytes32 found = REGISTRY.peerKeyOf(signer);
         if (found == 0 || found != peerKey) revert NotSignedByPeer(peerKey, signer);
-    }
-
-    function _setSubject(State memory state, Work calldata work, Subject calldata subject) private pure {
-        state.stateBefore = work.stateBefore;
-        if (subject.index == -1) {
-            state.isStep = true;
-            state.programRoot = work.stepProgram;
-            state.dataRoot = work.stepData;
-            state.stateAfter = work.stateAfter;
-            return;
-        }
-        if (subject.index < 0) revert BadOpening(Piece.Draws);
-        uint256 line = uint256(sha256(abi.encode(subject.program, subject.data)));
-        Openings.requireLine(work.draws, bytes32(uint256(subject.index)), line, subject.proof, Piece.Draws);
-        state.programRoot = subject.program;
-        state.dataRoot = subject.data;
     }
 
     function _isDefenders(Phase phase) private pure returns (bool) {

@@ -44,15 +44,6 @@ enum Piece {
     Claim
 }
 
-/// @notice Where a game is. `challengerWon` counts when it is decided.
-struct Status {
-    uint64 deadline;
-    uint32 moves;
-    Phase phase;
-    bool isDecided;
-    bool challengerWon;
-}
-
 /// @notice A game as it stands. The chain keeps its hash; whoever moves shows it.
 /// @dev All words, so that the hash has one form. `verde/bisect/game.py` explains what each is for.
 /// @param peerKey The accused.
