@@ -13,7 +13,7 @@ from typing import Any
 from eth_abi.abi import encode as encode_abi
 from eth_hash.auto import keccak
 
-from benchmarks.gas import WEI, Bench, Member
+from benchmarks.gas_bench import WEI, Bench, Member
 from chain.abi import decode_refusal, function
 from chain.devchain import DevChain
 from chain.games import WHOLE_STEP, GamePhase, GameRecord, GameTerms, game_id

@@ -1,4 +1,4 @@
-"""Why this module exists: what a peer's process tells of itself: trouble, restarts, memory, traffic, its end.
+"""Why this module exists: what a peer tells beside its rounds: whom it sees, trouble, restarts, memory, its end.
 
 They are events like those of ``protocol.events``.
 """
@@ -6,6 +6,15 @@ They are events like those of ``protocol.events``.
 from __future__ import annotations
 
 from protocol.event import Event
+from protocol.ids import PeerId
+
+
+class PeerSeen(Event, frozen=True):
+    """A peer announced itself; ``phase`` is what it says it is doing."""
+
+    peer: PeerId
+    phase: str
+    round: int
 
 
 class Problem(Event, frozen=True):

@@ -19,6 +19,7 @@ from protocol.event_disputes import DisputeNotPossible as DisputeNotPossible
 from protocol.event_disputes import DisputeOpened as DisputeOpened
 from protocol.event_process import MemoryShrunk as MemoryShrunk
 from protocol.event_process import NetworkUsed as NetworkUsed
+from protocol.event_process import PeerSeen as PeerSeen
 from protocol.event_process import Problem as Problem
 from protocol.event_process import Recovered as Recovered
 from protocol.event_process import Restarted as Restarted
@@ -371,14 +372,6 @@ class Evaluated(Event, frozen=True):
     num_questions: int
     num_correct: int
     took_s: float
-
-
-class PeerSeen(Event, frozen=True):
-    """A peer announced itself; ``phase`` is what it says it is doing."""
-
-    peer: PeerId
-    phase: str
-    round: int
 
 
 AnyEvent = (

@@ -12,7 +12,6 @@ exactly.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,6 +22,7 @@ from protocol.ids import ContentId
 from protocol.run import AuditRules, EconomyRules, GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
 from swarm.home import Home
 from swarm.layers import Layers, peers_layers, read_layers
+from swarm.whole_numbers import scaled
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CONFIGS = REPOSITORY / "configs"
@@ -317,11 +317,11 @@ class Settings(Section):
             chain_id=chain_id,
             model=model,
             task=task,
-            game=GameRules(temperature_milli=_scaled("game.temperature", game.pop("temperature"), 3), **game),
+            game=GameRules(temperature_milli=scaled("game.temperature", game.pop("temperature"), 3), **game),
             learn=LearnRules(
                 num_external=learn.pop("num_external"),
                 num_updates=learn.pop("num_updates"),
-                **{f"{name}_nano": _scaled(f"learn.{name}", value, 9) for name, value in learn.items()},
+                **{f"{name}_nano": scaled(f"learn.{name}", value, 9) for name, value in learn.items()},
                 lora_rank=lora_rank,
             ),
             time=TimeRules(**self.time.model_dump()),
@@ -335,18 +335,6 @@ class Settings(Section):
         if self.run.model in BUNDLED_MODELS:
             return str(MODELS / self.run.model)
         return str(Path(self.run.model).expanduser())
-
-
-def _scaled(name: str, value: float, digits: int) -> int:
-    """``value`` times 10**digits, exactly as its decimal reads. Raises ``ConfigError`` when digits would be lost."""
-    scaled = Decimal(repr(value)).scaleb(digits)
-    if scaled != scaled.to_integral_value():
-        raise ConfigError(
-            f"{name} = {value} has more than {digits} decimals.",
-            "Rules of a run are hashed as whole numbers, so every peer must read the same one.",
-            f"Round it to {digits} decimals.",
-        )
-    return int(scaled)
 
 
 def load_settings(

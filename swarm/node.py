@@ -21,16 +21,13 @@ from protocol.events import (
     Outcome,
     Progress,
     RecordRejected,
-    RoundEnded,
-    RoundSettled,
-    Struck,
 )
 from protocol.ids import Address, ContentId, PeerId
 from protocol.messages import CreditTable
 from rewards.economics import economics_of
-from rewards.ledger import credits_tree, row_of
+from rewards.ledger import row_of
 from rewards.outbox import Outbox
-from rewards.pending import change_between, pending_in
+from rewards.pending import pending_in
 from rewards.reputation import newcomers
 from swarm.auditing import Audits
 from swarm.casework import Casework
@@ -44,6 +41,7 @@ from swarm.inbox import Inbox
 from swarm.ledger_book import LedgerBook
 from swarm.membership import Membership
 from swarm.observe.health import LOBBY
+from swarm.outcomes import round_ended, round_settled
 from swarm.payday import Payday
 from swarm.play import RoundPlay, RoundVanished
 from swarm.presence import Present, beside
@@ -365,7 +363,8 @@ class Node:
             returns = {pending.state_before for pending in row.pending} if row is not None else set()
             bench.checkpoints.include(state_after, view.round, may_return_to=returns)
         if table is not None and table.round == view.round:
-            self._tell_settled(play, before, table)
+            for event in round_settled(table, before, play.agreed(content_id_of(table))):
+                bench.events.append(event)
         await self._membership.renew()
         await self._membership.drop_absent(view, inbox.contributions)
         row = row_of(table, me)
@@ -380,37 +379,7 @@ class Node:
         if is_closing:
             return
         total_s, parts = bench.watch.lap()
-        bench.events.append(
-            RoundEnded(
-                round=view.round,
-                outcome=outcome,
-                stages_played=tuple(play.stages_played),
-                total_s=total_s,
-                generate_s=parts[Activity.GENERATE],
-                train_s=parts[Activity.TRAIN],
-                wait_s=parts[Activity.WAIT],
-                network_s=parts[Activity.NETWORK],
-                chain_s=parts[Activity.CHAIN],
-            )
-        )
-
-    def _tell_settled(self, play: RoundPlay, before: CreditTable | None, table: CreditTable) -> None:
-        change = change_between(before, table)
-        agreed = play.agreed(content_id_of(table))
-        self._bench.events.append(
-            RoundSettled(
-                round=table.round,
-                contributions_root=agreed.proposal.result.contributions_root if agreed else ZERO_ROOT,
-                credits_root=credits_tree(table).root,
-                contributions=agreed.proposal.contributions if agreed else (),
-                micro_credits=change.earned,
-                poster=agreed.poster if agreed else None,
-                paid=change.paid,
-                paid_for_verdicts=change.judged,
-            )
-        )
-        for peer, lost in change.struck:
-            self._bench.events.append(Struck(lost.round, peer, lost.contribution, lost.micro_credits))
+        bench.events.append(round_ended(view.round, outcome, play.stages_played, total_s, parts))
 
     # --- the rest --------------------------------------------------------------------------------------------------
 

@@ -207,19 +207,15 @@ class RoundPlay:
         base = self._inbox.base
         own = self._inbox.batches[action.stage].get(self._bench.signer.peer)
         waited_s = max(0.0, self._bench.now() - own.arrived_at) if own is not None else 0.0
-        self._bench.events.append(
-            StageEnded(base.round, action.stage, action.outcome, action.received, action.missing, waited_s)
-        )
+        ended = StageEnded(base.round, action.stage, action.outcome, action.received, action.missing, waited_s)
+        self._bench.events.append(ended)
         if action.stage is STAGES[-1]:
             answers, critiques, decisions = (self._scored(stage) for stage in STAGES)
             self._bench.events.append(recap(self._inbox.view(), 0, answers, critiques, decisions))
 
     def _scored(self, stage: Stage) -> Scored:
-        return {
-            peer: (checked.batch, checked.scores)
-            for peer, checked in self._inbox.batches[stage].items()
-            if peer in self._inbox.base.cohort
-        }
+        cohort, found = self._inbox.base.cohort, self._inbox.batches[stage].items()
+        return {peer: (checked.batch, checked.scores) for peer, checked in found if peer in cohort}
 
     async def _persist(self, doing: Callable[[], Awaitable[object]]) -> None:
         """Do something that publishes; while the network cannot be reached, say so and try again."""

@@ -15,11 +15,10 @@ import msgspec
 from protocol import events as e
 from protocol.events import LoggedEvent
 from protocol.ids import PeerId
-from swarm.observe import fold_disputes
+from swarm.observe import fold_disputes, fold_process
 from swarm.observe.lines import kind_of, words
 from swarm.observe.schema import (
     NUM_LINES_KEPT,
-    NUM_PROBLEMS_KEPT,
     NUM_QUESTIONS_KEPT,
     NUM_REJECTED_PEERS_PER_ROUND,
 )
@@ -27,10 +26,6 @@ from swarm.observe.schema import (
 OTHERS = "(others)"
 
 _INT64 = 2**63 - 1
-
-MAX_NETWORK_OPS = 64
-"""Kinds of operation and result that are counted apart; the program itself knows fewer."""
-
 
 def apply(db: sqlite3.Connection, logged: LoggedEvent) -> None:
     """Fold one event into the tables. The caller owns the transaction."""
@@ -329,57 +324,12 @@ def _peer_seen(db: sqlite3.Connection, logged: LoggedEvent, event: e.PeerSeen) -
     )
 
 
-def _problem(db: sqlite3.Connection, logged: LoggedEvent, event: e.Problem) -> None:
-    db.execute(
-        "REPLACE INTO problems VALUES (?, ?, ?, ?, ?, ?, NULL)",
-        (logged.seq, event.error, event.what, event.so_what, event.next_step, logged.at),
-    )
-    db.execute(
-        "DELETE FROM problems WHERE seq NOT IN (SELECT seq FROM problems ORDER BY seq DESC LIMIT ?)",
-        (NUM_PROBLEMS_KEPT,),
-    )
-
-
-def _recovered(db: sqlite3.Connection, logged: LoggedEvent, event: e.Recovered) -> None:
-    db.execute(
-        "UPDATE problems SET recovered_at = ? WHERE error = ? AND recovered_at IS NULL", (logged.at, event.error)
-    )
-
-
 def _stopped(db: sqlite3.Connection, logged: LoggedEvent, event: e.Stopped) -> None:
     db.execute(
         "UPDATE self SET stopped_at = ?, stop_why = ?, exit_code = ?, peak_mb = max(peak_mb, ?), serving = ''",
         (logged.at, event.why, event.exit_code, event.peak_mb),
     )
     _phase(db, logged, "stopped")
-
-
-def _serving(db: sqlite3.Connection, logged: LoggedEvent, event: e.Serving) -> None:
-    db.execute("UPDATE self SET serving = ?", (event.url,))
-
-
-def _restarted(db: sqlite3.Connection, logged: LoggedEvent, event: e.Restarted) -> None:
-    db.execute("REPLACE INTO restarts VALUES (?, ?, ?, ?)", (logged.seq, event.why[:400], event.count, logged.at))
-
-
-def _shrunk(db: sqlite3.Connection, logged: LoggedEvent, event: e.MemoryShrunk) -> None:
-    db.execute("REPLACE INTO shrunk VALUES (?, ?, ?, ?)", (logged.seq, event.what[:400], event.megabytes, logged.at))
-
-
-def _skipped(db: sqlite3.Connection, logged: LoggedEvent, event: e.StepSkipped) -> None:
-    db.execute(
-        "REPLACE INTO skipped VALUES (?, ?, ?, ?)", (event.round, event.reason[:64], event.what[:400], logged.at)
-    )
-
-
-def _network_used(db: sqlite3.Connection, logged: LoggedEvent, event: e.NetworkUsed) -> None:
-    for name, count in sorted(event.ops.items())[:MAX_NETWORK_OPS]:
-        op, _, result = name[:64].partition(" ")
-        db.execute(
-            "INSERT INTO network_ops VALUES (?, ?, ?)"
-            " ON CONFLICT (op, result) DO UPDATE SET count = count + excluded.count",
-            (op, result or "ok", min(count, 2**31)),
-        )
 
 
 PROGRESS = frozenset(
@@ -422,14 +372,14 @@ _HANDLERS: dict[type, Callable[[sqlite3.Connection, LoggedEvent, Any], None]] = 
     e.Claimed: _claimed,
     e.Evaluated: _evaluated,
     e.PeerSeen: _peer_seen,
-    e.Problem: _problem,
-    e.Recovered: _recovered,
+    e.Problem: fold_process.problem,
+    e.Recovered: fold_process.recovered,
     e.Stopped: _stopped,
-    e.Serving: _serving,
-    e.Restarted: _restarted,
-    e.MemoryShrunk: _shrunk,
-    e.StepSkipped: _skipped,
-    e.NetworkUsed: _network_used,
+    e.Serving: fold_process.serving,
+    e.Restarted: fold_process.restarted,
+    e.MemoryShrunk: fold_process.shrunk,
+    e.StepSkipped: fold_process.skipped,
+    e.NetworkUsed: fold_process.network_used,
     e.ContributionPublished: _contribution_published,
     e.ResultProposed: _proposed,
     e.AttestationSeen: _attestation_seen,

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from eth_hash.auto import keccak
 
-from benchmarks.gas import Bench, Member, open_bench
+from benchmarks.gas_bench import Bench, Member, open_bench
 from chain import analysis, forge
 from chain.abi import CONTRACT_NAMES, artifact, decode_refusal
 from chain.build import CONTRACTS_FOLDER

@@ -366,10 +366,7 @@ contract RequestsHandler is RequestsBench {
 }
 
 contract RequestsInvariants {
-    struct FuzzSelector {
-        address addr;
-        bytes4[] selectors;
-    }
+    struct FuzzSelector { address addr; bytes4[] selectors; }
 
     RequestsHandler private _handler;
 

@@ -1,0 +1,64 @@
+"""Why this module exists: what a process tells of itself, for the read-model. See ``swarm.observe.fold``."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from protocol import events as e
+from protocol.events import LoggedEvent
+from swarm.observe.schema import NUM_PROBLEMS_KEPT
+
+MAX_NETWORK_OPS = 64
+"""Kinds of operation and result that are counted apart; the program itself knows fewer."""
+
+
+def problem(db: sqlite3.Connection, logged: LoggedEvent, event: e.Problem) -> None:
+    """Fold."""
+    db.execute(
+        "REPLACE INTO problems VALUES (?, ?, ?, ?, ?, ?, NULL)",
+        (logged.seq, event.error, event.what, event.so_what, event.next_step, logged.at),
+    )
+    db.execute(
+        "DELETE FROM problems WHERE seq NOT IN (SELECT seq FROM problems ORDER BY seq DESC LIMIT ?)",
+        (NUM_PROBLEMS_KEPT,),
+    )
+
+
+def recovered(db: sqlite3.Connection, logged: LoggedEvent, event: e.Recovered) -> None:
+    """Fold."""
+    db.execute(
+        "UPDATE problems SET recovered_at = ? WHERE error = ? AND recovered_at IS NULL", (logged.at, event.error)
+    )
+
+
+def serving(db: sqlite3.Connection, logged: LoggedEvent, event: e.Serving) -> None:
+    """Fold."""
+    db.execute("UPDATE self SET serving = ?", (event.url,))
+
+
+def restarted(db: sqlite3.Connection, logged: LoggedEvent, event: e.Restarted) -> None:
+    """Fold."""
+    db.execute("REPLACE INTO restarts VALUES (?, ?, ?, ?)", (logged.seq, event.why[:400], event.count, logged.at))
+
+
+def shrunk(db: sqlite3.Connection, logged: LoggedEvent, event: e.MemoryShrunk) -> None:
+    """Fold."""
+    db.execute("REPLACE INTO shrunk VALUES (?, ?, ?, ?)", (logged.seq, event.what[:400], event.megabytes, logged.at))
+
+
+def skipped(db: sqlite3.Connection, logged: LoggedEvent, event: e.StepSkipped) -> None:
+    """Fold."""
+    db.execute(
+        "REPLACE INTO skipped VALUES (?, ?, ?, ?)", (event.round, event.reason[:64], event.what[:400], logged.at)
+    )
+
+
+def network_used(db: sqlite3.Connection, logged: LoggedEvent, event: e.NetworkUsed) -> None:
+    """Fold."""
+    for name, count in sorted(event.ops.items())[:MAX_NETWORK_OPS]:
+        op, _, result = name[:64].partition(" ")
+        db.execute(
+            "INSERT INTO network_ops VALUES (?, ?, ?)"
+            " ON CONFLICT (op, result) DO UPDATE SET count = count + excluded.count",
+            (op, result or "ok", min(count, 2**31)),
+        )
