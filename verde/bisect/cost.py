@@ -1,18 +1,20 @@
 """Why this module exists: how far a move descends is a choice, and this is what decides it: a game's moves, and gas.
 
 Bytes follow from the layouts; gas from them and from ``Prices``, whose prices per byte are Ethereum's (EIP-2028, and
-the floor of EIP-7623 for transactions that are mostly data) and whose other figures estimate a contract's work.
+the floor of EIP-7623 for transactions that are mostly data) and whose other figures are fitted to what games on a chain
+take (``benchmarks/dispute.py``).
 
 A game about a program of n nodes and an output of c chunks has, with k levels an exchange, 2·(ceil(log2 n / k) +
 ceil(log2 c / k)) + 3 moves, and up to 3 more for a long reduction. A step of 24 layers, a vocabulary of 151,936 and
 four micro-batches has 30,471 nodes, and its largest outputs have 2 million chunks. Most moves, and most gas without the
-game's opening, over all kinds of nodes but STATE:
+game's opening, over all kinds of nodes:
 
     k      4          5          6          7          8
-    moves  23         19         18         17         13
-    gas    1,820,000  1,680,000  1,790,000  2,050,000  2,290,000
+    moves  23         19         18         17         14
+    gas    2,350,000  2,150,000  2,250,000  2,420,000  2,590,000
 
-So k = 6. The element of a STATE node is shown with 2 KiB of the state (``verde.pieces``).
+So k = 6: the fewest moves with which a game, opening included, stays below 2.5 million gas. The element of a STATE node
+is shown with 2 KiB of the state (``verde.pieces``).
 """
 
 from __future__ import annotations
@@ -36,15 +38,16 @@ _LINE_DEPTH = 12
 
 @dataclass(frozen=True)
 class Prices:
-    """Gas. ``keeping``: to read and write a game; ``hash``: one inner node; ``term``, ``element``: to compute them."""
+    """Gas. ``keeping``: to show, read and write a game's state; ``hash``: one inner node, and to put it on record;
+    ``term``, ``element``: to compute them, and what a decided game moves."""
 
     transaction: int = 21_000
     byte: int = 16
     floor_byte: int = 40
-    keeping: int = 25_000
-    hash: int = 250
+    keeping: int = 42_000
+    hash: int = 500
     term: int = 350
-    element: int = 40_000
+    element: int = 120_000
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ from verde.program.trace import words_of
 from verde.program.tree import CHUNK_BYTES, depth_of, num_chunks, root_of, top_of, width_of
 
 STEP_LEVELS = 6
-"""Levels of a tree that one exchange descends: 64 hashes, a move of about 100,000 gas (``verde.bisect.cost``)."""
+"""Levels of a tree that one exchange descends: 64 hashes, a move of about 130,000 gas (``verde.bisect.cost``)."""
 
 MOST_PARTS = 64
 """Values of a fold that one move reveals."""

@@ -229,6 +229,7 @@ contract GameInvariantsTest {
         targets[0] = FuzzSelector(address(_handler), _selectors);
     }
 
+    /// forge-config: default.invariant.runs = 12
     function invariant_stakesAndBondsAreConserved() public view {
         _handler.check();
     }

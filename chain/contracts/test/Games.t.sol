@@ -84,6 +84,7 @@ contract GamesTest is GameBench {
         require(_isOver(table, false), "convicted");
     }
 
+    /// forge-config: default.fuzz.runs = 20
     function test_whoeverMissesADeadlineLoses(uint8 moves) public {
         moves = moves % 5;
         Table memory table = _open(players[0], 1, FINDER, false);
