@@ -213,6 +213,6 @@ def test_either_side_goes_on_after_kill_9(trial, killed: str) -> None:
     else:
         mine = next(one for one in game.honest if one.last(PeerStarted).address == opened.challenger)
         os.kill(mine.pid(), signal.SIGKILL)
-    decided = [one for one in game.decided() if one.game == opened.game]
-    assert [(one.winner, one.by_clock) for one in decided] == [("challenger", False)]
-    check_conviction(game, decided)
+    decided = log.wait(DisputeDecided, game=opened.game, timeout_s=2 * SLOW_S)
+    assert (decided.winner, decided.by_clock) == ("challenger", False)
+    check_conviction(game, log.all(DisputeDecided))
