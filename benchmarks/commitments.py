@@ -21,7 +21,7 @@ from protocol.run import LearnRules
 from swarm.commitments import draw_line
 from swarm.config import load_settings
 from swarm.policy.exact import ExactEngine
-from swarm.tasks.registry import load_task_spec, open_task
+from swarm.tasks.registry import load_task, open_task
 
 
 def spent_s(work: Callable[[], Any]) -> float:
@@ -49,7 +49,7 @@ def main() -> None:
         max_grad_norm_nano=1_000_000_000,
     )
     engine = ExactEngine.open(MODEL, learn)
-    task = open_task(load_task_spec(settings.run.task))
+    task = open_task(*load_task(settings.run.task))
     questions = [question.text for question in task.questions(1, game.num_questions)]
     played: list[Round] = []
     limits = (game.answer_tokens, game.critique_tokens, game.decide_tokens)

@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -87,20 +88,19 @@ def draws_tree(engine: Provable, material: Material) -> MerkleTree:
 
 
 def derive(engine: Engine, material: Material, num_external: int) -> Derived:
-    """What the contribution that stands on ``material`` must name. Zero roots for an engine, a model or rules that no
-    program covers. Raises ``BadRecord`` for records that nothing can be derived from."""
+    """What the contribution that stands on ``material`` must name. Zero roots for an engine, a model, rules or a step
+    that no program covers. Raises ``BadRecord`` for records that nothing can be derived from."""
     try:
         has_step = bool(material.lesson(num_external).samples)
         if not isinstance(engine, Provable):
             return Derived(Commitments(), has_step)
-        step_program = step_data = ZERO_ROOT
-        try:
+        step_program = step_data = draws = ZERO_ROOT
+        with suppress(NotBuiltYet):
+            draws = draws_tree(engine, material).root
+        with suppress(NotBuiltYet):
             if has_step:
                 step = step_computation(engine, material, num_external)
                 step_program, step_data = step.program_root, step.data_root
-            draws = draws_tree(engine, material).root
-        except NotBuiltYet:
-            return Derived(Commitments(), has_step)
         return Derived(Commitments(step_program, step_data, draws), has_step)
     except (SwarmError, ValueError) as error:
         raise BadRecord("wrong_program", f"Its work cannot be written down as a program: {str(error)[:200]}") from error

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from protocol.events import Event, Outcome, RoundEnded, RoundSettled, Struck
 from protocol.ids import ZERO_ROOT, Stage
 from protocol.messages import CreditTable
-from rewards.ledger import change_between, credits_tree
+from rewards.ledger import credits_tree
+from rewards.pending import change_between
 from swarm.agreement import Proposed
 from swarm.timing import Activity
 

@@ -28,7 +28,7 @@ from chain.games import (
 )
 from chain.keys import peer_key
 from chain.typed_data import record_digest
-from protocol.ids import Address, ContentId
+from protocol.ids import ZERO_ROOT, Address, ContentId
 
 WORK_MARK = b"\xc4\x20"
 """What msgpack writes before 32 bytes: a contribution ends with it and its ``work``."""
@@ -217,6 +217,8 @@ def _content(intent: OpenDispute) -> ContentId:
 def _subject(intent: OpenDispute) -> tuple[ContentId, ContentId]:
     """Program and data of what is disputed. Refuses a draw that the contribution does not have."""
     if intent.subject == WHOLE_STEP:
+        if intent.step_program == ZERO_ROOT:
+            refuse("BadOpening")
         return intent.step_program, intent.step_data
     pair = bytes.fromhex(intent.draw_program) + bytes.fromhex(intent.draw_data)
     value = int.from_bytes(hashlib.sha256(pair).digest(), "big")

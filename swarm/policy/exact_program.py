@@ -41,6 +41,12 @@ from verde.program.shape import (
 )
 
 PROMPT_BUCKET = 16
+
+MOST_PASSES = 32
+"""Micro-batches of a step that is written down as a program. Everybody writes down everybody's steps in every round,
+for disputes that hardly ever happen: a larger step would take seconds, and its trace the better part of an hour. It is
+spot-checked, and struck by the members, but not taken before the contract."""
+
 _NANO = 10**9
 _INDICES = ("ids_RL", "position_RL", "segment_RL", "row_N", "source_N", "token_N", "sample_N")
 
@@ -72,6 +78,9 @@ class ExactPrograms:
     def step(self, samples: Sequence[Sample], seed: int) -> Computation:
         """The whole training step on ``samples``."""
         shape, data = self._lay_out(samples, seed)
+        num_passes = sum(map(len, shape))
+        if num_passes > MOST_PASSES:
+            raise not_built(f"a step of {num_passes} micro-batches, where {MOST_PASSES} are the most")
         root = self._step_roots.get(shape)
         if root is None:
             root = ContentId(self._step_program(shape).root.hex())

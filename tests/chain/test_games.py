@@ -29,13 +29,15 @@ BOND = RULES.dispute_bond_micro
 WEI_PER_MICRO = 10**12
 
 
-def accusation(bench: Bench, accused: Player, mark: str = "", **changes: object) -> OpenDispute:
+def accusation(
+    bench: Bench, accused: Player, mark: str = "", *, has_program: bool = True, **changes: object
+) -> OpenDispute:
     """Of a contribution that commits to the small step's program, data and states."""
     terms = honest("step").terms(honest("step").after)
     words = {
         "state_before": terms.state_before,
         "state_after": terms.state_after,
-        "step_program": ContentId(terms.program_root.hex()),
+        "step_program": ContentId(terms.program_root.hex()) if has_program else ZERO_ROOT,
         "step_data": terms.data_root,
         "draws": ZERO_ROOT,
     }
@@ -200,3 +202,8 @@ async def test_neither_stake_nor_pay_gets_out_while_a_game_is_open(bench: Bench)
 async def test_only_what_was_signed_is_disputed(bench: Bench, changes: dict[str, object], name: str) -> None:
     await ready(bench, ADA, BEN)
     assert await refused(bench.chain(BEN).send(accusation(bench, ADA, **changes))) == name
+
+
+async def test_a_step_without_a_program_cannot_be_disputed_since_nobody_could_defend_it(bench: Bench) -> None:
+    await ready(bench, ADA, BEN)
+    assert await refused(bench.chain(BEN).send(accusation(bench, ADA, has_program=False))) == "BadOpening"

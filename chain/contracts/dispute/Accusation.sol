@@ -21,6 +21,8 @@ library Accusation {
     function setSubject(State memory state, Work calldata work, Subject calldata subject) internal pure {
         state.stateBefore = work.stateBefore;
         if (subject.index == -1) {
+            // A step that nobody could write down as a program is not named: its peer could answer nothing.
+            if (work.stepProgram == 0) revert BadOpening(Piece.Program);
             state.isStep = true;
             state.programRoot = work.stepProgram;
             state.dataRoot = work.stepData;

@@ -249,6 +249,18 @@ contract GamesTest is GameBench {
         _equal(vault.holdsOf(players[0].peerKey), 2);
     }
 
+    function test_aStepWithoutAProgramCannotBeDisputed() public {
+        Work memory work = _work();
+        work.stepProgram = 0;
+        bytes memory contribution = _contribution(1, work);
+        Signature memory signature = _signature(players[0], 1, contribution);
+        vm.startPrank(FINDER);
+        token.approve(address(vault), 5 ether);
+        _refused(BadOpening.selector);
+        disputes.open(players[0].peerKey, 1, contribution, signature, work, _wholeStep());
+        vm.stopPrank();
+    }
+
     function test_aDrawIsShownAmongTheContributionsDraws() public {
         Work memory work = _work();
         bytes memory contribution = _contribution(1, work);
