@@ -8,7 +8,8 @@ from urllib.parse import quote, urlencode
 from fastapi import APIRouter, FastAPI, HTTPException, Query
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from web.queries import SORTS, Queries
+from web.board import SORTS
+from web.queries import Queries
 from web.templating import Templates
 
 Page = Annotated[int, Query(ge=1, le=1_000_000)]
