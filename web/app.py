@@ -69,9 +69,9 @@ def build_app(engine: sa.Engine, *, now: Callable[[], float] = time.time) -> Fas
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.include_router(api.router(queries))
-    app.include_router(live.router(news))
     app.include_router(pages.router(queries, templates, app))
+    app.include_router(live.router(news))
+    app.include_router(api.router(queries))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
     @app.exception_handler(HTTPException)

@@ -72,6 +72,7 @@ class Templates:
             "static": asset,
             "terms": TERMS,
             "moment": queries.now,
+            "when": lambda at: _when(at, text.ago(at, queries.now())),
         }
 
     def render(self, template: str, **values: Any) -> str:
@@ -113,14 +114,25 @@ class Templates:
         return found.render(summary=moment.summary, course=moment.course, part=part, **values)
 
     def _row(self, peer: Peer) -> Markup:
-        """A line of the table, rendered once for as long as it says the same."""
-        key = (*peer.__dict__.values(), text.ago(peer.last_seen_at, self._queries.now()))
+        """A line of the table up to when the peer was seen, rendered once for as long as it says the same."""
+        key = tuple(peer.__dict__.values())
         known = self._rows.get(key)
         if known is None:
             if len(self._rows) >= MOST_ROWS:
                 self._rows.clear()
             known = self._rows[key] = Markup(self._environment.get_template("_row.html").render(peer=peer))
         return known
+
+
+@lru_cache(20_000)
+def _when(at: int, ago: str) -> Markup:
+    """A time: how long ago for the eye, all of it for programs and on demand."""
+    if not at:
+        return Markup('<span class="faint">never</span>')
+    clock = text.clock(at)
+    return Markup('<time datetime="{}Z" data-at="{}" title="{} UTC">{}</time>').format(
+        clock.replace(" ", "T"), at, clock, ago
+    )
 
 
 @cache
