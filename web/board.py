@@ -46,6 +46,7 @@ class Board:
 
     def __init__(self, version: int, found: Sequence[tuple[str, Row]]) -> None:
         self.version = version
+        self._peers: dict[str, Peer] = {}
         self._orders = {"credits": sorted(found, key=lambda one: _by_rank(one[1]))}
 
     def standings(self, q: str, sort: str, page: int, size: int) -> Standings:
@@ -57,10 +58,17 @@ class Board:
         pages = max(1, -(-len(rows) // size))
         page = min(max(1, page), pages)
         shown = rows[(page - 1) * size : page * size]
-        peers = [Peer.model_construct(**dict(zip(FIELDS, row, strict=True))) for _, row in shown]
+        peers = [self._peer(row) for _, row in shown]
         return Standings.model_construct(
             peers=peers, total=len(rows), page=page, pages=pages, size=size, sort=sort, q=wanted
         )
+
+    def _peer(self, row: Row) -> Peer:
+        name = row[_at["peer"]]
+        known = self._peers.get(name)
+        if known is None:
+            known = self._peers[name] = Peer.model_construct(**dict(zip(FIELDS, row, strict=True)))
+        return known
 
     def _in_order(self, sort: str) -> list[tuple[str, Row]]:
         known = self._orders.get(sort)

@@ -41,7 +41,7 @@ class Queries:
         self._hold_s = hold_s
         self._version, self._looked_at = (0, 0), -math.inf
         self._board = Board(-1, [])
-        self._reading = threading.Lock()
+        self._looking, self._reading = threading.Lock(), threading.Lock()
 
     def known_version(self) -> tuple[int, int] | None:
         """What ``version`` would say without a look at the database; None: it would have to look."""
@@ -49,13 +49,13 @@ class Queries:
 
     def version(self) -> tuple[int, int]:
         """(a number that grows with every change of the index, when it was last fresh)."""
-        known = self.known_version()
-        if known is None:
-            looked_at = time.monotonic()
-            found = dict(self._pairs(sa.select(schema.meta).where(schema.meta.c.name.in_(("version", "fresh_at")))))
-            known = self._version = int(found.get("version", 0)), int(found.get("fresh_at", 0))
-            self._looked_at = looked_at
-        return known
+        with self._looking:
+            if (known := self.known_version()) is None:
+                looked_at = time.monotonic()
+                found = dict(self._pairs(sa.select(schema.meta).where(schema.meta.c.name.in_(("version", "fresh_at")))))
+                known = self._version = int(found.get("version", 0)), int(found.get("fresh_at", 0))
+                self._looked_at = looked_at
+            return known
 
     def summary(self) -> views.Summary:
         meta = dict(self._pairs(sa.select(schema.meta).where(schema.meta.c.name.not_like("check/%"))))

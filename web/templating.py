@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
@@ -22,6 +22,9 @@ FOLDER = Path(__file__).parent
 
 MOST_ROWS = 12_000
 """Lines of the table that are kept, a kilobyte or so each."""
+
+HOLE = "\0"
+"""Stands in a kept line where the time goes."""
 
 MOST_PAGES = 128
 """Pages that are kept, for a second at most, a hundred kilobytes or less each."""
@@ -46,7 +49,7 @@ class Templates:
         self._queries = queries
         self._summary: tuple[int, Summary, Course] | None = None
         self._moment: Moment | None = None
-        self._rows: dict[tuple[Any, ...], Markup] = {}
+        self._rows: dict[tuple[Any, ...], tuple[str, str, str]] = {}
         self._environment = Environment(
             loader=FileSystemLoader(FOLDER / "templates"),
             autoescape=True,
@@ -65,14 +68,14 @@ class Templates:
             "mark": pictures.mark,
             "milli": lru_cache(1_100)(text.milli),
             "seconds": text.seconds_text,
-            "row": self._row,
+            "lines": self._lines,
             "passages": text.passages,
             "short": lru_cache(50_000)(text.short_id),
             "stale_s": STALE_S,
             "static": asset,
             "terms": TERMS,
             "moment": queries.now,
-            "when": lambda at: _when(at, text.ago(at, queries.now())),
+            "when": self._when,
         }
 
     def render(self, template: str, **values: Any) -> str:
@@ -113,15 +116,22 @@ class Templates:
         found = self._environment.get_template(template)
         return found.render(summary=moment.summary, course=moment.course, part=part, **values)
 
-    def _row(self, peer: Peer) -> Markup:
-        """A line of the table up to when the peer was seen, rendered once for as long as it says the same."""
+    def _lines(self, peers: Sequence[Peer]) -> Markup:
+        """Lines of the table, each rendered once for as long as it says the same but for when the peer was seen."""
+        return Markup("".join(piece for peer in peers for piece in self._line(peer)))
+
+    def _line(self, peer: Peer) -> tuple[str, str, str]:
         key = tuple(peer.__dict__.values())
         known = self._rows.get(key)
         if known is None:
             if len(self._rows) >= MOST_ROWS:
                 self._rows.clear()
-            known = self._rows[key] = Markup(self._environment.get_template("_row.html").render(peer=peer))
-        return known
+            line = self._environment.get_template("_row.html").render(peer=peer, seen=HOLE)
+            known = self._rows[key] = line.rpartition(HOLE)
+        return known[0], self._when(peer.last_seen_at), known[2]
+
+    def _when(self, at: int) -> Markup:
+        return _when(at, text.ago(at, self._queries.now()))
 
 
 @lru_cache(20_000)
