@@ -1,6 +1,6 @@
 """Why this module exists: the table of peers is asked for far more often than it changes, in every order and by search.
 
-A ``Board`` is the whole table as one version of the index has it, read once; orders are made when first asked for. Pure.
+A ``Board`` is the whole table at one version of the index; an order is made when it is first asked for. Pure.
 """
 
 from __future__ import annotations

@@ -29,8 +29,9 @@ def router(queries: Queries, templates: Templates, app: FastAPI) -> APIRouter:
         part: Annotated[str, Query(max_length=20)] = "",
     ) -> Response:
         key = q, sort, page, part
-        known = templates.known(key)
-        return known or await run_in_threadpool(templates.keep, key, lambda: standings(*key))
+        if (known := templates.known(key)) is not None:
+            return known
+        return await run_in_threadpool(templates.keep, key, lambda: standings(*key))
 
     def standings(q: str, sort: str, page: int, part: str) -> Response:
         if part in ("summary", "banner"):

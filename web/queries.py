@@ -288,7 +288,7 @@ class Queries:
             version, _ = self.version()  # looked at before the rows are: these may be newer than it says, never older
             if self._board.version != version:
                 p = schema.peers.c
-                query = sa.select(p.search, *_PEER.values()).where(p.is_listed == 1).order_by(p.peer)
+                query = sa.select(p.search, *(_PEER[name] for name in FIELDS)).where(p.is_listed == 1).order_by(p.peer)
                 self._board = Board(version, [(search, row) for search, *row in self._pairs(query)])
             return self._board
 
@@ -320,13 +320,12 @@ class Queries:
 
 
 _p = schema.peers.c
-_COMPUTED: dict[str, Any] = {
-    "credits_micro": _p.micro,
-    "pending_micro": _p.earned_micro - (_p.micro - _p.judged_micro) - _p.struck_micro,
-    "last_seen_at": _p.last_seen,
-    "is_member": _p.is_member == 1,
+_PEER: dict[str, Any] = {name: _p[name] for name in FIELDS if name in _p} | {
+    "credits_micro": _p.micro.label("credits_micro"),
+    "pending_micro": (_p.earned_micro - (_p.micro - _p.judged_micro) - _p.struck_micro).label("pending_micro"),
+    "last_seen_at": _p.last_seen.label("last_seen_at"),
+    "is_member": (_p.is_member == 1).label("is_member"),
 }
-_PEER: dict[str, Any] = {name: _COMPUTED.get(name, _p.get(name)).label(name) for name in FIELDS}
 """What each field of ``views.Peer`` is in the index."""
 
 

@@ -43,7 +43,7 @@ class Moment:
 
 
 class Templates:
-    """Renders pages. The summary on top of each is read once for each version of the index. Safe for several threads."""
+    """Renders pages, and keeps of them what others ask for in the same moment. Safe for several threads."""
 
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
