@@ -85,8 +85,9 @@ class Templates:
     def known(self, key: Hashable) -> Response | None:
         """An answer that was kept and still holds; does not wait for anything."""
         version, moment = self._queries.known_version(), self._moment
-        is_now = moment is not None and version is not None and moment.key == (*version, int(self._queries.now()))
-        return moment.pages.get(key) if moment is not None and is_now else None
+        if moment is None or version is None or moment.key != (*version, int(self._queries.now())):
+            return None
+        return moment.pages.get(key)
 
     def keep(self, key: Hashable, answer: Callable[[], Response]) -> Response:
         """``answer``, kept for those who ask for ``key`` in the same moment."""
