@@ -24,7 +24,7 @@ from protocol.run import RunSpec
 from rewards.economics import economics_of
 from rewards.ledger import Terms, Verified, earned_micro
 from rewards.settlement import propose
-from swarm.contribution import build_contribution
+from swarm.contribution import Commitments, build_contribution
 from swarm.dht.transport import RecordKey
 from swarm.game.cohort import split_cohorts
 from swarm.game.prompts import prompt_id
@@ -117,7 +117,8 @@ class MadeUpSwarm:
         self, run: RunSpec, task: Task, num_peers: int, folder: Any, *, in_haste: bool = False, seed: int = 0
     ) -> None:
         self._in_haste = in_haste
-        self.contracts = Contracts(run.chain_id, *(Address(f"0x{number:040x}") for number in range(9)))
+        addresses = (Address(f"0x{number:040x}") for number in range(len(Contracts.__struct_fields__) - 1))
+        self.contracts = Contracts(run.chain_id, *addresses)
         self.network, self.chain = Recorded(self.contracts), RecordedChain()
         self.run, self.task = run, task
         self._dice = random.Random(seed)
@@ -208,7 +209,7 @@ class MadeUpSwarm:
             state_before=before, state_after=after, before=manifest if before != self.run.model else None,
             after=manifest, batches=batches, consumed=(),
             scores_milli=[milli for stage in STAGES for milli in scores[stage]], engine=self.run.audit.engine,
-            profile="int8",
+            profile="int8", commitments=Commitments(),
         )  # fmt: skip
         payload = encode(record)
         self._publish(peer, "contribution", view.round, payload)

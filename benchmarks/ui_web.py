@@ -3,9 +3,10 @@
     python -m benchmarks.ui_web [--json] [--peers N] [--rounds N] [--seconds S]
 
 ``web_requests_per_s``: the table's page over an index of 10,000 peers and 1,000 rounds, asked for by eight clients over
-keep-alive connections: pages, orders and searches that nobody asked for before, so that nothing is remembered. The
-server runs on one core; the figure is requests per second of its CPU time, since a machine that measures shares its
-cores with who asks (``web_requests_per_wall_s`` is by the clock).
+keep-alive connections: pages, orders and searches in ever new combinations, so that hardly any answer is one that was
+made for somebody else in the same second. ``web_front_requests_per_s``: all of them ask for the first page. The server
+runs on one core; the figure is requests per second of its CPU time, since a machine that measures shares its cores with
+who asks (``web_requests_per_wall_s`` is by the clock).
 
 ``indexed_contributions_per_min``: an indexer comes late to a swarm of 192 peers (as many as a proposal can name) with
 the default game (32 questions, 8 samples, three stages: 768 rollouts a contribution) and catches up, from signed
@@ -73,8 +74,8 @@ def serve(path: str, listener: socket.socket, core: int) -> None:
     asyncio.run(serve_page(open_database(path), listener))
 
 
-async def ask(port: int, seconds: float) -> tuple[int, float]:
-    """(answers, seconds) of clients that ask for the table in ever new ways."""
+async def ask(port: int, seconds: float, *, front: bool = False) -> tuple[int, float]:
+    """(answers, seconds) of clients that ask for the table in ever new ways, or all for its ``front`` page."""
     counts, ends_at = [0] * NUM_CLIENTS, time.monotonic() + seconds
 
     async def client(number: int, session: aiohttp.ClientSession) -> None:
@@ -84,7 +85,7 @@ async def ask(port: int, seconds: float) -> tuple[int, float]:
             if dice.random() < 0.3:
                 query = {"q": "".join(dice.choices("abcdefghilmnoprstu", k=3)), "page": 1}
             query["sort"] = dice.choice(("credits", "name", "rounds", "score", "standing", "seen"))
-            async with session.get(f"http://127.0.0.1:{port}/", params=query) as answer:
+            async with session.get(f"http://127.0.0.1:{port}/", params={} if front else query) as answer:
                 assert answer.status == 200, await answer.text()
                 await answer.read()
                 counts[number] += 1
@@ -110,15 +111,22 @@ def measure_web(num_peers: int, num_rounds: int, seconds: float) -> dict[str, fl
             asyncio.run(_until_up(port))
             asyncio.run(ask(port, 1.0))
             process = psutil.Process(server.pid)
-            before = process.cpu_times()
-            count, wall_s = asyncio.run(ask(port, seconds))
-            after = process.cpu_times()
-            cpu_s = after.user + after.system - before.user - before.system
+            count, wall_s, cpu_s = _answered(process, port, seconds)
+            front_count, _, front_cpu_s = _answered(process, port, seconds / 3, front=True)
             megabytes = process.memory_info().rss / 2**20
         finally:
             server.terminate()
             server.join()
-    return {"per_cpu_s": count / cpu_s, "per_wall_s": count / wall_s, "megabytes": megabytes}
+    rates = {"per_cpu_s": count / cpu_s, "per_wall_s": count / wall_s, "front_per_cpu_s": front_count / front_cpu_s}
+    return rates | {"megabytes": megabytes}
+
+
+def _answered(process: Any, port: int, seconds: float, **how: bool) -> tuple[int, float, float]:
+    """(answers, seconds, seconds of the server's CPU time)"""
+    before = process.cpu_times()
+    count, wall_s = asyncio.run(ask(port, seconds, **how))
+    after = process.cpu_times()
+    return count, wall_s, after.user + after.system - before.user - before.system
 
 
 async def _until_up(port: int) -> None:
@@ -186,6 +194,7 @@ def measure(num_peers: int = NUM_PEERS, num_rounds: int = NUM_ROUNDS, seconds: f
     requests, indexed = LIMITS["web_requests_per_s"], LIMITS["indexed_contributions_per_min"]
     return [
         criterion("web_requests_per_s", round(web["per_cpu_s"], 1), requests, "1/s", at_most=False),
+        criterion("web_front_requests_per_s", round(web["front_per_cpu_s"], 1), None, "1/s"),
         criterion("web_requests_per_wall_s", round(web["per_wall_s"], 1), None, "1/s"),
         criterion("web_server_mb", round(web["megabytes"]), None, "MB"),
         criterion("indexed_contributions_per_min", round(index["per_cpu_min"]), indexed, "1/min", at_most=False),

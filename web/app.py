@@ -36,6 +36,9 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+HOLD_S = 0.2
+"""An index that changed may be taken for unchanged for so long: less than it takes to tell open pages."""
+
 HEADERS = (
     (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
@@ -47,7 +50,7 @@ HEADERS = (
 
 def build_app(engine: sa.Engine, *, now: Callable[[], float] = time.time) -> FastAPI:
     """The application over an index. ``now``: unix seconds, for ages on the page."""
-    queries = Queries(engine, now)
+    queries = Queries(engine, now, hold_s=HOLD_S)
     templates = Templates(queries)
     news = live.News(queries)
 
@@ -66,9 +69,9 @@ def build_app(engine: sa.Engine, *, now: Callable[[], float] = time.time) -> Fas
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.include_router(api.router(queries))
-    app.include_router(live.router(news))
     app.include_router(pages.router(queries, templates, app))
+    app.include_router(live.router(news))
+    app.include_router(api.router(queries))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
     @app.exception_handler(HTTPException)

@@ -6,9 +6,11 @@ from typing import Annotated
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, FastAPI, HTTPException, Query
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from web.queries import SORTS, Queries
+from web.board import SORTS
+from web.queries import Queries
 from web.templating import Templates
 
 Page = Annotated[int, Query(ge=1, le=1_000_000)]
@@ -20,12 +22,18 @@ def router(queries: Queries, templates: Templates, app: FastAPI) -> APIRouter:
     routes = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
     @routes.get("/")
-    def leaderboard(
+    async def leaderboard(
         q: Annotated[str, Query(max_length=140)] = "",
         sort: Annotated[str, Query(max_length=20)] = "credits",
         page: Page = 1,
         part: Annotated[str, Query(max_length=20)] = "",
     ) -> Response:
+        key = q, sort, page, part
+        if (known := templates.known(key)) is not None:
+            return known
+        return await run_in_threadpool(templates.keep, key, lambda: standings(*key))
+
+    def standings(q: str, sort: str, page: int, part: str) -> Response:
         if part in ("summary", "banner"):
             return HTMLResponse(templates.render(f"_{part}.html"))
         table = queries.standings(q, sort, page)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,21 +13,13 @@ import sqlalchemy as sa
 
 from swarm.observe.text import name_of
 from web import schema, views
+from web.board import FIELDS, Board
 from web.text import paragraphs, plain
 
 PAGE_SIZE = 50
 ONLINE_S = 60
 STALE_S = 60
 LONGEST_CHART = 2_000
-
-SORTS: dict[str, Any] = {
-    "credits": (schema.peers.c.rank,),
-    "name": (schema.peers.c.nickname,),
-    "rounds": (schema.peers.c.rounds.desc(), schema.peers.c.rank),
-    "score": (schema.peers.c.mean_milli.desc().nulls_last(), schema.peers.c.rank),
-    "standing": (schema.peers.c.standing_milli.desc(), schema.peers.c.rank),
-    "seen": (schema.peers.c.last_seen.desc(), schema.peers.c.rank),
-}
 
 
 def as_of(summary: views.Summary, now: int, fresh_at: int) -> views.Summary:
@@ -36,16 +30,32 @@ def as_of(summary: views.Summary, now: int, fresh_at: int) -> views.Summary:
 
 
 class Queries:
-    """Reads the index. ``now``: unix seconds. Safe for several threads."""
+    """Reads the index. ``now``: unix seconds. Safe for several threads.
 
-    def __init__(self, engine: sa.Engine, now: Callable[[], float] = time.time) -> None:
+    ``hold_s``: for so long an index that changed may be taken for unchanged, so that not every request has to look.
+    """
+
+    def __init__(self, engine: sa.Engine, now: Callable[[], float] = time.time, *, hold_s: float = 0.0) -> None:
         self._engine = engine
         self.now = now
+        self._hold_s = hold_s
+        self._version, self._looked_at = (0, 0), -math.inf
+        self._board = Board(-1, [])
+        self._looking, self._reading = threading.Lock(), threading.Lock()
+
+    def known_version(self) -> tuple[int, int] | None:
+        """What ``version`` would say without a look at the database; None: it would have to look."""
+        return self._version if time.monotonic() - self._looked_at < self._hold_s else None
 
     def version(self) -> tuple[int, int]:
         """(a number that grows with every change of the index, when it was last fresh)."""
-        found = dict(self._pairs(sa.select(schema.meta).where(schema.meta.c.name.in_(("version", "fresh_at")))))
-        return int(found.get("version", 0)), int(found.get("fresh_at", 0))
+        with self._looking:
+            if (known := self.known_version()) is None:
+                looked_at = time.monotonic()
+                found = dict(self._pairs(sa.select(schema.meta).where(schema.meta.c.name.in_(("version", "fresh_at")))))
+                known = self._version = int(found.get("version", 0)), int(found.get("fresh_at", 0))
+                self._looked_at = looked_at
+            return known
 
     def summary(self) -> views.Summary:
         meta = dict(self._pairs(sa.select(schema.meta).where(schema.meta.c.name.not_like("check/%"))))
@@ -98,29 +108,20 @@ class Queries:
 
     def standings(self, q: str = "", sort: str = "credits", page: int = 1, size: int = PAGE_SIZE) -> views.Standings:
         """A page of the table. ``q``: a part of a nickname, peer id or address."""
-        p, sort = schema.peers.c, sort if sort in SORTS else "credits"
-        text = plain(q, 140).strip()
-        where = [p.is_listed == 1]
-        if text:
-            where.append(p.search.contains(text.lower(), autoescape=True))
-        total = int(self._scalar(sa.select(sa.func.count()).select_from(schema.peers).where(*where)) or 0)
-        pages = max(1, -(-total // size))
-        page = min(max(1, page), pages)
-        query = sa.select(schema.peers).where(*where).order_by(*SORTS[sort]).limit(size).offset((page - 1) * size)
-        rows = [views.Peer.model_construct(**_peer(row)) for row in self._rows(query)]
-        return views.Standings(peers=rows, total=total, page=page, pages=pages, size=size, sort=sort, q=text)
+        return self._current_board().standings(q, sort, page, size)
 
     def peer(self, peer: str) -> views.PeerDetails | None:
         """A peer by its id, or by its nickname where only one has it."""
         p = schema.peers.c
-        row = self._one(sa.select(schema.peers).where(p.peer == peer))
+        query = sa.select(*_PEER.values(), *(column for column in p if column.name not in _PEER))
+        row = self._one(query.where(p.peer == peer))
         if row is None:
-            named = self._rows(sa.select(schema.peers).where(p.nickname == peer.lower(), p.is_listed == 1).limit(2))
+            named = self._rows(query.where(p.nickname == peer.lower(), p.is_listed == 1).limit(2))
             row = named[0] if len(named) == 1 else None
         if row is None:
             return None
         return views.PeerDetails(
-            **_peer(row),
+            **{name: row[name] for name in FIELDS},
             owner=row["owner"],
             signer=row["signer"],
             registered_at=row["registered_at"],
@@ -281,6 +282,16 @@ class Queries:
         ]  # fmt: skip
         return views.Feed(said=told, page=max(1, page), has_more=len(rows) > size)
 
+    def _current_board(self) -> Board:
+        """The whole table, read once for each version of the index, by whoever comes first."""
+        with self._reading:
+            version, _ = self.version()  # looked at before the rows are: these may be newer than it says, never older
+            if self._board.version != version:
+                p = schema.peers.c
+                query = sa.select(p.search, *(_PEER[name] for name in FIELDS)).where(p.is_listed == 1).order_by(p.peer)
+                self._board = Board(version, [(search, row) for search, *row in self._pairs(query)])
+            return self._board
+
     def _verdict_counts(self, contents: list[str]) -> dict[str, tuple[int, int]]:
         v = schema.verdicts.c
         accusing = sa.func.sum(sa.case((v.finding != "match", 1), else_=0))
@@ -308,23 +319,14 @@ class Queries:
             return connection.execute(query).scalar()
 
 
-def _peer(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "rank": row["rank"],
-        "peer": row["peer"],
-        "nickname": row["nickname"],
-        "credits_micro": row["micro"],
-        "pending_micro": row["earned_micro"] - (row["micro"] - row["judged_micro"]) - row["struck_micro"],
-        "claimed_micro": row["claimed_micro"],
-        "rounds": row["rounds"],
-        "mean_milli": row["mean_milli"],
-        "passed": row["passed"],
-        "failed": row["failed"],
-        "late": row["late"],
-        "standing_milli": row["standing_milli"],
-        "last_seen_at": row["last_seen"],
-        "is_member": bool(row["is_member"]),
-    }
+_p = schema.peers.c
+_PEER: dict[str, Any] = {name: _p[name] for name in FIELDS if name in _p} | {
+    "credits_micro": _p.micro.label("credits_micro"),
+    "pending_micro": (_p.earned_micro - (_p.micro - _p.judged_micro) - _p.struck_micro).label("pending_micro"),
+    "last_seen_at": _p.last_seen.label("last_seen_at"),
+    "is_member": (_p.is_member == 1).label("is_member"),
+}
+"""What each field of ``views.Peer`` is in the index."""
 
 
 def _work(outcome: dict[str, Any], work: dict[str, Any], said: dict[str, tuple[int, int]]) -> views.Work:
