@@ -126,14 +126,17 @@ def model_of(chosen: Settings, token: JoinToken | None) -> str:
 
 def batch_of(chosen: Settings, token: JoinToken | None) -> Batch:
     """What a round asks of the memory, by the run's rules, or those of the settings where no run is named."""
-    game = token.run.game if token is not None else chosen.game
     audit = token.run.audit if token is not None else chosen.audit
     return Batch(
-        rows=min(64, game.num_questions * game.num_samples),
-        tokens=max(game.answer_tokens, game.critique_tokens, game.decide_tokens),
         engine=audit.engine,
         num_holders=audit.num_holders,
+        lora_rank=token.run.learn.lora_rank if token is not None else _rank_of(chosen),
     )
+
+
+def _rank_of(chosen: Settings) -> int | None:
+    rank = chosen.learn.lora_rank
+    return None if rank == "auto" else rank
 
 
 async def warn_before_joining(chosen: Settings, find: Find, name: str) -> None:

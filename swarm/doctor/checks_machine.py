@@ -4,50 +4,71 @@ from __future__ import annotations
 
 from swarm.doctor.facts import Batch, MachineFacts, ModelFacts
 from swarm.doctor.findings import Finding, fail, ok, skipped, warn
+from swarm.policy.base import FULL_TRAINING_CAP, LORA_RANK
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)
 GIB = 1024**3
 LIBRARIES_BYTES = int(0.9 * GIB)
 """What a peer takes before it has a model: torch, hivemind, compiled kernels and the daemon."""
 
-TRAINING_BYTES = 16
-"""Per parameter: weights, gradients and AdamW's two moments, in float32."""
+WEIGHT_BYTES = 4
+"""Per parameter, in float32."""
 
-SLICED_BYTES = 5
+TRAINED_BYTES = 12
+"""Per parameter that is trained: its gradient and AdamW's two moments."""
+
+SLICED_BYTES = 4
 """Per parameter, for the exact engine: weights cut into bytes for its products, both ways round."""
 
 STATE_BYTES = 12
-"""Per parameter of a state on disk: weights and two moments."""
+"""Per trained parameter of a state on disk: weights and two moments."""
 
 KEPT_ROUNDS = 4
 """Rounds whose states are kept for checks, about."""
 
-LEAST_FILES = 512
-PROMPT_TOKENS = 512
-"""Prompts are longer than answers: they show others' answers."""
+CACHE_BYTES = 64 * 1024**2
+"""Keys and values of the completions that are sampled at a time, at most."""
 
+LEAST_PASS_BYTES, LEAST_PASS_TOKENS = 32 * 1024**2, 128
+"""What one training pass keeps: so many bytes, or so many tokens' where these take more."""
+
+LEAST_FILES = 512
 LEAST_DISK = GIB
 
 
 def memory_needed(model: ModelFacts, batch: Batch) -> int | None:
-    """Bytes that a peer with this model takes at most, estimated: 0.9 GiB for libraries; 16 bytes per parameter (5 more
-    for the exact engine); key-value cache of the rows sampled at a time; one training pass of as many tokens.
+    """Bytes that a peer with this model takes at most, estimated: 0.9 GiB for libraries; 4 bytes per parameter (4 more
+    for the exact engine), 12 per trained one, and as much again for an auditor's copy of a state; 64 MiB of keys and
+    values; one training pass.
 
     ``None`` when the model's size is not known. An estimate, not a plan: it errs on the high side."""
+    trained = num_trained(model, batch)
+    if model.num_params is None or trained is None:
+        return None
+    per_param = WEIGHT_BYTES + (SLICED_BYTES if batch.engine == "exact" else 0)
+    per_token = 4 * (model.num_layers * (24 * model.hidden + 8 * model.feed_forward) + 4 * model.vocabulary)
+    one_pass = max(LEAST_PASS_BYTES, LEAST_PASS_TOKENS * per_token)
+    copies = 2 * TRAINED_BYTES if batch.engine == "exact" else TRAINED_BYTES
+    return LIBRARIES_BYTES + model.num_params * per_param + trained * copies + CACHE_BYTES + one_pass
+
+
+def num_trained(model: ModelFacts, batch: Batch) -> int | None:
+    """Parameters that are trained: all, or adapters beside every linear map, which have as many rows and columns as
+    these. ``None`` when the model's size is not known."""
     if model.num_params is None:
         return None
-    per_param = TRAINING_BYTES + (SLICED_BYTES if batch.engine == "exact" else 0)
-    row_tokens = batch.tokens + PROMPT_TOKENS
-    cache = batch.rows * row_tokens * model.num_layers * 2 * model.hidden * 4
-    per_token = 4 * (model.num_layers * (24 * model.hidden + 8 * model.feed_forward) + 4 * model.vocabulary)
-    return LIBRARIES_BYTES + model.num_params * per_param + cache + row_tokens * per_token
+    rank = batch.lora_rank
+    if rank is None:
+        rank = LORA_RANK if model.num_params > FULL_TRAINING_CAP else 0
+    if not rank:
+        return model.num_params
+    return rank * model.num_layers * (8 * model.hidden + 3 * (model.hidden + model.feed_forward))
 
 
 def disk_needed(model: ModelFacts, batch: Batch) -> int | None:
     """Bytes of states, estimated: three of one's own, and of four rounds one's own and those kept for others."""
-    if model.num_params is None:
-        return None
-    return model.num_params * STATE_BYTES * (3 + KEPT_ROUNDS * (1 + batch.num_holders))
+    trained = num_trained(model, batch)
+    return None if trained is None else trained * STATE_BYTES * (3 + KEPT_ROUNDS * (1 + batch.num_holders))
 
 
 def check_machine(machine: MachineFacts, model: ModelFacts, batch: Batch) -> list[Finding]:

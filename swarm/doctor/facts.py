@@ -147,12 +147,12 @@ class ChainFacts(Facts, frozen=True):
 
 
 class Batch(Facts, frozen=True):
-    """What the estimate of memory depends on: completions sampled at a time, most tokens of one, and the engine."""
+    """What the estimates depend on: the engine, and the rank of the adapters that are trained (0: all weights;
+    ``None``: as the model's size suggests)."""
 
-    rows: int
-    tokens: int
     engine: str
     num_holders: int
+    lora_rank: int | None = None
 
 
 class MachineProbe(Protocol):

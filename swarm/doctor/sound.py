@@ -40,7 +40,7 @@ MACHINE = MachineFacts(
     home="/home/ada/swarm",
 )
 MODEL = ModelFacts("tiny", num_params=3_000_000, num_layers=4, hidden=192, feed_forward=512, vocabulary=2048)
-BATCH = Batch(rows=64, tokens=72, engine="exact", num_holders=2)
+BATCH = Batch(engine="exact", num_holders=2)
 IDENTITY = IdentityFacts(
     name="1",
     exists=True,

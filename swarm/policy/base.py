@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from verde.program.computation import Computation
 
 
+LORA_RANK = 8
+"""Of the thin matrices that are trained in a large model's place, where nobody chose another one."""
+
+FULL_TRAINING_CAP = 50_000_000
+"""Parameters. A model with more is trained through such adapters, where nobody chose otherwise."""
+
+
 class ChatMessage(msgspec.Struct, frozen=True):
     """One turn of a conversation: ``role`` is ``system``, ``user`` or ``assistant``."""
 

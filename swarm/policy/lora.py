@@ -18,15 +18,10 @@ import torch
 from protocol.codec import content_id_of
 from protocol.errors import ConfigError
 from protocol.seeds import derive_seed
+from swarm.policy.base import FULL_TRAINING_CAP, LORA_RANK
 from swarm.policy.base_files import weights_id
 from swarm.policy.load import LoadedModel, load_model
 from verde.numerics.noise import initial
-
-RANK = 8
-"""Of the thin matrices, where nobody chose another one."""
-
-FULL_TRAINING_CAP = 50_000_000
-"""Parameters. A model with more is trained through adapters, where nobody chose otherwise."""
 
 _FORMAT = "rl-swarm/lora/1"
 _SCALE = 2
@@ -39,7 +34,7 @@ def open_model(name_or_path: str | Path, device: str = "cpu", *, lora_rank: int 
     loaded = load_model(name_or_path, device)
     if lora_rank is None:
         num_parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
-        lora_rank = RANK if num_parameters > FULL_TRAINING_CAP else 0
+        lora_rank = LORA_RANK if num_parameters > FULL_TRAINING_CAP else 0
     return (_with_adapters(loaded, name_or_path, lora_rank) if lora_rank else loaded), lora_rank
 
 

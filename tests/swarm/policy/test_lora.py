@@ -11,10 +11,10 @@ import torch
 
 from protocol.errors import ConfigError
 from protocol.run import LearnRules
-from swarm.policy.base import ChatMessage, Completion, SampleRequest, Sampling, TrainSample
+from swarm.policy.base import FULL_TRAINING_CAP, ChatMessage, Completion, SampleRequest, Sampling, TrainSample
 from swarm.policy.engine import genesis
 from swarm.policy.exact import ExactEngine
-from swarm.policy.lora import FULL_TRAINING_CAP, open_model
+from swarm.policy.lora import open_model
 from swarm.policy.native import NativeEngine
 from tests.swarm.policy.test_architectures import make_family
 
