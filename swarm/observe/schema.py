@@ -140,8 +140,6 @@ CREATE TABLE network_ops (
     op TEXT, result TEXT, count INTEGER NOT NULL, PRIMARY KEY (op, result)
 ) WITHOUT ROWID;
 
-CREATE TABLE questions (seq INTEGER PRIMARY KEY, round INTEGER NOT NULL, played BLOB NOT NULL);
-
 CREATE TABLE disputes (
     game TEXT PRIMARY KEY, opened BLOB NOT NULL, opened_at REAL NOT NULL, decided BLOB, decided_at REAL
 ) WITHOUT ROWID;
