@@ -64,7 +64,7 @@ def configuration() -> str:
         lines += ["| setting | default | allowed | meaning |", "|---|---|---|---|"]
         for name, field in model.model_fields.items():
             shown = default(getattr(getattr(local, section), name), getattr(getattr(join, section), name))
-            cells = (f"`{section}.{name}`", shown, allowed(field), field.description or "")
+            cells = (f"`{section}.{name}`", shown, allowed(field), _text(field.description))
             lines.append(f"| {' | '.join(cells)} |")
         variable = f"{ENVIRONMENT_PREFIX}{section.upper()}__{next(iter(model.model_fields)).upper()}"
         lines += ["", f"Environment: `{variable}`, and so on."]
@@ -141,7 +141,8 @@ def commands() -> str:
         arguments = [one for one in command.params if one.param_type_name == "argument"]
         if options or arguments:
             lines += ["", "| option | default | meaning |", "|---|---|---|"]
-        lines += [f"| `{_usage(one)}` | {_default(one)} | {_text(getattr(one, 'help', ''))} |" for one in arguments]
+        for one in arguments:
+            lines.append(f"| {_cell(_usage(one))} | {_default(one)} | {_text(getattr(one, 'help', ''))} |")
         lines += [f"| {_names(one)} | {_default(one)} | {_text(one.help)} |" for one in options]
     return "\n".join(lines) + "\n"
 
@@ -181,6 +182,10 @@ def _default(option: Any) -> str:
     if found is None or found is False or found == () or callable(found):
         return ""
     return f"`{str(found).lower() if isinstance(found, bool) else found}`"
+
+
+def _cell(usage: str) -> str:
+    return f"`{usage}`".replace("|", "\\|")
 
 
 def _text(text: str | None) -> str:

@@ -8,6 +8,7 @@ from chain.base import Chain
 from identity.registration import register_and_enrol
 from protocol.errors import ConfigError, NetworkError
 from protocol.events import HeldBack, Registered, TransactionSent
+from protocol.ids import ContentId
 from swarm.ledger_book import LedgerBook
 from swarm.recovering import fetch_own_state
 from swarm.work import Bench
@@ -66,9 +67,18 @@ async def take_up_state(
     if bench.checkpoints.head() is None:
         bench.checkpoints.include(await bench.room.call(bench.checkpoints.save, bench.engine), 0)
         await first_exam()
-    if state == genesis or bench.checkpoints.has(state):
+    if state != genesis:
+        await require_state(bench, chain, book, state)
+
+
+async def require_state(bench: Bench, chain: Chain, book: LedgerBook, state: ContentId) -> None:
+    """See that ``state``, in which this peer's included work ended, is on disk; if not, it is fetched from others. So
+    a restored peer also takes up what the machine before it had under way.
+
+    Raises ``ConfigError`` where nobody serves it."""
+    if bench.checkpoints.has(state):
         return
-    if not await fetch_own_state(bench, book.current, view, state):
+    if not await fetch_own_state(bench, book.current, await chain.clock(), state):
         raise ConfigError(
             f"The state that this peer's work ended in ({state[:16]}…) is not on this machine, and nobody serves it.",
             "Its next contribution would be rejected, so nothing was started. Its credits are safe.",

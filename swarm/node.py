@@ -32,7 +32,7 @@ from rewards.reputation import newcomers
 from swarm.auditing import Audits
 from swarm.casework import Casework
 from swarm.disputes.player import Disputes
-from swarm.entering import close_signed_elsewhere, register, take_up_state
+from swarm.entering import close_signed_elsewhere, register, require_state, take_up_state
 from swarm.epochs import EpochWatch
 from swarm.exam import Exam
 from swarm.game.cohort import split_cohorts
@@ -188,6 +188,7 @@ class Node:
         included, a round that vanished, a contribution that an earlier process of this peer signed."""
         bench, state = self._bench, self._book.state_of(self._bench.signer.peer)
         if await bench.room.call(bench.engine.state_hash) != state:
+            await require_state(bench, self._chain, self._book, state)
             await bench.room.call(bench.checkpoints.restore, bench.engine, state)
 
     async def _wait_for_round(self, last: int) -> ClockView:

@@ -262,13 +262,14 @@ def _epoch_moved(state: str) -> Any:
 
 
 def _claimed(connection: sa.Connection, event: ChainEvent, facts: _Values) -> None:
+    before = connection.execute(sa.select(peers.c.claimed_micro).where(peers.c.peer == event.peer)).scalar() or 0
     row = {
         "block": event.block, "index": event.index, "peer": event.peer, "owner": facts["owner"],
-        "micro": facts["amountMicro"], "cumulative_micro": facts["cumulativeMicro"], "tx": event.transaction,
+        "micro": facts["amountMicro"], "cumulative_micro": before + facts["amountMicro"], "tx": event.transaction,
         "at": event.at,
     }  # fmt: skip
     inserted_once(connection, payouts, [row])
-    _change(connection, event, claimed_micro=facts["cumulativeMicro"])
+    _change(connection, event, claimed_micro=row["cumulative_micro"])
 
 
 def _stake(connection: sa.Connection, event: ChainEvent, facts: _Values) -> None:

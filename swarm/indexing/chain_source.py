@@ -31,8 +31,12 @@ CONTRACT_OF = {
     "reputation": "Reputation",
     "equivocation": "Equivocation",
     "disputes": "DisputeGame",
+    "requests": "DataRequests",
+    "token": "SwarmToken",
 }
-"""Field of a run's contracts -> artifact. The token and the factory tell nothing about a run."""
+"""Field of a run's contracts -> artifact. The factory tells nothing about a run, the token only what a claim paid."""
+
+WEI_PER_MICRO = 10**12
 
 
 class ChainSource(Protocol):
@@ -90,7 +94,7 @@ class RpcSource:
             self._step = min(2 * self._step, 16 * FIRST_STEP)
             break
         logs = (decode_log(self._artifacts[str(one["address"]).lower()], one) for one in raw)
-        known = sorted((log for log in logs if log is not None), key=lambda log: (log.block, log.index))
+        known = with_payments(sorted((log for log in logs if log is not None), key=lambda log: (log.block, log.index)))
         times: dict[int, int] = {}
         for log in known:
             if log.block not in times:
@@ -103,6 +107,20 @@ class RpcSource:
     async def _cursor(self, number: int) -> Cursor:
         header = await self._rpc.request("eth_getBlockByNumber", hex(number), False)
         return Cursor(number, str(field(header, "hash")), quantity(field(header, "timestamp")))
+
+
+def with_payments(logs: list[Log]) -> list[Log]:
+    """The logs without the token's, each claim with what it paid to whom: the token's event right after it says so."""
+    transfers = {(log.block, log.index): log.arguments for log in logs if log.name == "Transfer"}
+    found = []
+    for log in logs:
+        paid = transfers.get((log.block, log.index + 1)) if log.name == "RewardClaimed" else None
+        if paid is not None:
+            facts = {"owner": paid["to"], "amountMicro": paid["value"] // WEI_PER_MICRO}
+            found.append(msgspec.structs.replace(log, arguments={**log.arguments, **facts}))
+        elif log.contract != "SwarmToken" and log.name != "RewardClaimed":
+            found.append(log)
+    return found
 
 
 def event_of(log: Log, at: int) -> ChainEvent:

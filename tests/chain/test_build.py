@@ -75,6 +75,7 @@ def test_no_contract_has_an_owner_or_a_setter():
         "DisputeGame": {"initialize", "open", "postTrace", "reveal", "pick", "revealChunk", "pickElement"}
         | {"revealParts", "pickPart", "leaf", "leafState", "leafStep", "leafData"}
         | {"showResult", "showToken", "showStep", "expire"},
+        "DataRequests": {"initialize", "ask", "show", "expire"},
         "SwarmBase": set(),
         "SwarmCourts": set(),
         "SwarmDeployment": set(),

@@ -16,7 +16,7 @@ from protocol.ids import Address, ContentId
 from tests.chain.players import Player
 from verde.bisect.calldata import StrangeCall, decode
 
-CONTRACTS = Contracts(31337, *[Address(Player(f"contract {number}").wallet) for number in range(10)])
+CONTRACTS = Contracts(31337, *[Address(Player(f"contract {number}").wallet) for number in range(11)])
 GAME = ContentId("ab" * 32)
 
 

@@ -123,12 +123,15 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 def seen(contracts: Contracts, log: dict[str, Any]) -> Seen:
-    """Tokens may move twice in the same way; every other event is one of a kind."""
+    """Tokens may move twice in the same way, and a claim says nothing but whose it is; every other event is one of a
+    kind."""
     at, topics = log["address"].lower(), log["topics"]
     if at == contracts.token.lower():
         if topics[0] != topic("SwarmToken", "Transfer"):
             return Seen()
         return Seen(payer="0x" + topics[1][-40:], payee="0x" + topics[2][-40:], wei=int(log["data"], 16))
+    if topics[0] == topic("Settlement", "RewardClaimed"):
+        return Seen()
     settled = int(topics[1], 16) if topics[0] == topic("Contributions", "RoundSettled") else None
     opened = int(topics[1], 16) if topics[0] == topic("Settlement", "EpochOpened") else None
     return Seen(event=" ".join([at, *topics, log["data"]]), settled=settled, opened=opened)

@@ -100,7 +100,7 @@ def test_ctrl_c_in_a_terminal_ends_everything(home: Path, logs: list[PeerLog], f
 
 @pytest.mark.parametrize(
     ("command", "setting"),
-    [((*LOCAL, "--no-tui"), "SWARM_CHAIN__GATE_PORT"), (("host",), "SWARM_NETWORK__PORT")],
+    [((*LOCAL, "--no-tui"), "SWARM_CHAIN__GATE_PORT"), (("host", "--private"), "SWARM_NETWORK__PORT")],
 )
 def test_a_fixed_port_that_is_taken_is_a_clear_error(
     start: Start, family: Family, taken: int, command: tuple[str, ...], setting: str

@@ -21,7 +21,7 @@ from protocol.events import DataAnswered, DataAsked, Progress
 from protocol.ids import STAGES
 from protocol.messages import WIRE_VERSION, BlobRef, Envelope, Rollout, RolloutBatch, RolloutGroup
 from rewards.outbox import Outbox
-from swarm.contribution import build_contribution
+from swarm.contribution import Commitments, build_contribution
 from swarm.inbox import CONTRIBUTION
 from swarm.journal import Journal
 from swarm.observe.eventlog import EventLog, read
@@ -98,7 +98,7 @@ class House:
         contribution = build_contribution(
             run=self.bench.run, round_number=1, peer=self.player.peer, seed=SEED, cohort=[self.player.peer],
             state_before=MODEL, state_after=MODEL, before=ref, after=ref, batches=batches, consumed=(),
-            scores_milli=[0] * 6, engine="fake", profile="fake",
+            scores_milli=[0] * 6, engine="fake", profile="fake", commitments=Commitments(),
         )  # fmt: skip
         envelope = self._sealed(CONTRIBUTION, encode(contribution))
         self.journal.write(envelope)
