@@ -163,7 +163,7 @@ def test_nothing_is_signed_for_another_chain(swarm, testnet, tmp_path):
 
 def test_a_chain_is_set_up_once(swarm, deployed, testnet, home):
     assert deployed["chain_id"] == CHAIN_ID
-    assert (deployed["sent"], len(deployed["transactions"])) == (True, 2)
+    assert (deployed["sent"], len(deployed["transactions"])) == (True, 3)
     assert deployed["gas_used"] == pytest.approx(deployed["gas"], rel=0.05)
     for name in ("registry", "token", "factory"):
         assert len(testnet.ask("eth_getCode", deployed[name], "latest")) > 2
