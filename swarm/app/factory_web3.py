@@ -21,7 +21,7 @@ from swarm.app.foundation import ChainContracts, RunView
 from swarm.app.pricing import Teller, allowed
 
 PARTS = ("SwarmBase", "SwarmCourts", "SwarmDeployment")
-GAS = {"SwarmCourts": 9_900_000, "SwarmDeployment": 7_600_000}
+GAS = {"SwarmCourts": 9_900_000, "SwarmDeployment": 9_600_000}
 """Gas of the later parts of a set-up, for their price before the earlier ones are there to be asked."""
 
 PER_RUN = ("clock", "contributions", "settlement", "vault", "reputation", "equivocation", "disputes", "requests")
