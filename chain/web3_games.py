@@ -1,7 +1,6 @@
 """Why this module exists: a run's disputes, read back from an EVM chain's events, as ``chain.games`` has them.
 
-Which games there are is in two kinds of events, where each stands in one view, and its moves in a third kind. A range
-of blocks that an endpoint finds too large is asked for in halves.
+Which games there are is in two kinds of events, where each stands in one view, and its moves in a third kind.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ from chain.games import (
     MoveName,
     MoveRecord,
 )
+from chain.past_events import PeerNames, logs_since
 from chain.reader import PHASES, Reader, address, foreign_contract
-from chain.rpc import Rpc, RpcRefused, field, gather, quantity
-from protocol.errors import BadRecord
-from protocol.ids import Address, ContentId, PeerId, peer_id_from_bytes
+from chain.rpc import Rpc, field, gather, quantity
+from protocol.ids import Address, ContentId
 
 _MOVES = tuple(MoveName)
 _DEFENDERS = (MoveName.POST_TRACE, MoveName.REVEAL, MoveName.REVEAL_CHUNK, MoveName.REVEAL_PARTS)
@@ -45,7 +44,7 @@ class Web3Games:
             event("DisputeGame", name) for name in ("DisputeOpened", "DisputeMoved", "DisputeDecided")
         )
         self._terms: GameTerms | None = None
-        self._peers: dict[bytes, PeerId] = {}
+        self._peers = PeerNames(self._reader, contracts)
         self._times: dict[tuple[int, str], int] = {}
         self._sent: dict[str, tuple[int, Address, bytes]] = {}
         self._begins: dict[ContentId, int] = {}
@@ -84,7 +83,7 @@ class Web3Games:
         subject = said["subject"]
         return GameRecord(
             game=ContentId(said["game"].hex()),
-            peer=await self._peer(said["peerKey"]),
+            peer=await self._peers.of(said["peerKey"]),
             challenger=address(said["challenger"]),
             round=said["round"],
             content=ContentId(said["content"].hex()),
@@ -161,16 +160,6 @@ class Web3Games:
             self._times[key] = quantity(field(header, "timestamp"))
         return self._times[key]
 
-    async def _peer(self, key: bytes) -> PeerId:
-        if key not in self._peers:
-            view = function("PeerRegistry", "peer")
-            *_, raw = await self._reader.read(self._contracts.registry, view, key)
-            try:
-                self._peers[key] = peer_id_from_bytes(raw)
-            except BadRecord as error:
-                raise foreign_contract(self._contracts.registry) from error
-        return self._peers[key]
-
     async def _read(self, view: Any) -> Any:
         return await self._reader.read(self._contracts.disputes, view)
 
@@ -181,22 +170,7 @@ class Web3Games:
             raise foreign_contract(self._contracts.disputes) from error
 
     async def _logs(self, topics: list[Any], first: int) -> list[Any]:
-        latest = quantity(await self._rpc.request("eth_blockNumber"))
-        return await self._logs_between(topics, first, max(first, latest))
-
-    async def _logs_between(self, topics: list[Any], first: int, last: int) -> list[Any]:
-        wanted = {"address": self._contracts.disputes, "topics": topics, "fromBlock": hex(first), "toBlock": hex(last)}
-        try:
-            found = await self._rpc.request("eth_getLogs", wanted)
-        except RpcRefused:
-            if first == last:
-                raise
-            middle = (first + last) // 2
-            earlier = await self._logs_between(topics, first, middle)
-            return earlier + await self._logs_between(topics, middle + 1, last)
-        if not isinstance(found, list):
-            raise foreign_contract(self._contracts.disputes)
-        return found
+        return await logs_since(self._rpc, self._contracts.disputes, topics, first)
 
 
 def _topic(log: Any) -> str:

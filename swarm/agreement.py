@@ -17,7 +17,7 @@ versions can therefore spoil the turn that it falls into, and not those after it
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -27,16 +27,15 @@ from chain.sortition import Quorum, doublings, quorum
 from protocol.codec import decode, encode
 from protocol.errors import BadRecord
 from protocol.events import AttestationRefused, AttestationSeen, Attested, ResultProposed
-from protocol.ids import STAGES, ContentId, PeerId, Stage
+from protocol.ids import ContentId, PeerId
 from protocol.messages import Attestation, CreditTable, Envelope, Proposal, RoundResult
 from rewards.economics import economics_of
-from rewards.ledger import Terms, Verified, earned_micro
+from rewards.ledger import Terms, Verified
 from rewards.outbox import Outbox
 from rewards.pending import losing, pending_in
 from rewards.settlement import Refused, check_proposal, collect, propose, signed_by
-from swarm.absence import late
-from swarm.checked import CheckedBatch
 from swarm.dht.transport import RecordKey
+from swarm.earnings import verified
 from swarm.inbox import Inbox, Rejected
 from swarm.ledger_book import PROPOSAL, LedgerBook
 from swarm.oversight import Oversight
@@ -98,32 +97,15 @@ class Agreement:
         """Proposals recomputed here or recorded by the chain, by the credit table that they lead to."""
 
     def verified(self, among: Collection[ContentId] | None = None) -> dict[ContentId, Verified]:
-        """Contributions of this round that were recomputed here, by content id, with what each earned.
+        """Contributions of this round that were recomputed here, by content id, with what each earned (``earnings``).
 
-        ``among``: as if only these had been made. What one earns can depend on which others count. Of who contradicts
-        itself none counts."""
-        counted = {
-            peer: checked
-            for peer, checked in self._inbox.contributions.items()
-            if peer not in self._inbox.contradicting and (among is None or checked.content in among)
-        }
-        works = {
-            peer: self._inbox.scored(peer, checked.contribution.batches) or [] for peer, checked in counted.items()
-        }
-        late_batches, verified = self._late(works), {}
-        for peer, checked in counted.items():
-            scores = {one.header.stage: one.scores_milli for one in works[peer]}
-            late_stages = [one.header.stage for one in works[peer] if one.content in late_batches]
-            verified[checked.content] = Verified(
-                peer,
-                checked.content,
-                earned_micro(scores, late_stages, self._terms.economics.late_share_milli),
-                checked.contribution.state_before,
-                checked.contribution.state_after,
-                punctual=not late_stages and all(scores.get(stage) for stage in STAGES),
-                replayable=self._bench.genesis is not None,
-            )
-        return verified
+        ``among``: as if only these had been made."""
+        return verified(
+            self._inbox,
+            late_share_milli=self._terms.economics.late_share_milli,
+            replayable=self._bench.genesis is not None,
+            among=among,
+        )
 
     async def propose(self, now_view: ClockView) -> bool:
         """Publish a result over everything verified and kept, with this peer's own attestation.
@@ -345,29 +327,6 @@ class Agreement:
         if (poster, refused.reason) not in self._refused:
             self._refused.add((poster, refused.reason))
             self._bench.events.append(AttestationRefused(self._inbox.base.round, poster, refused.what))
-
-    def _late(self, works: Mapping[PeerId, Sequence[CheckedBatch]]) -> frozenset[ContentId]:
-        """Batches of ``works`` that most others of the cohort did not show, or that left out what most of them did."""
-        found: set[ContentId] = set()
-        for cohort in self._inbox.cohorts():
-            batches = [one for peer in cohort for one in works.get(peer, ())]
-            consumed = {
-                stage: {
-                    one.batch.peer: (one.content, frozenset(one.header.consumed))
-                    for one in batches
-                    if one.header.stage is stage
-                }
-                for stage in STAGES
-            }
-            found |= late(consumed, self._disputed(batches))
-        return frozenset(found)
-
-    def _disputed(self, batches: Sequence[CheckedBatch]) -> set[ContentId]:
-        """Of all that these batches are or show: those of which there are several by one author for one stage."""
-        versions: dict[tuple[PeerId, Stage], set[ContentId]] = {}
-        for content in {one.content for one in batches}.union(*(one.header.consumed for one in batches)):
-            versions.setdefault(self._inbox.place_of(content), set()).add(content)
-        return {content for several in versions.values() if len(several) > 1 for content in several}
 
     def _others(self) -> list[PeerId]:
         return [member.peer for member in self._view.members if member.peer != self._bench.signer.peer]

@@ -28,7 +28,7 @@ async def open_run_task(
     data = run.task.data
     if data is None:
         return open_task(run.task)
-    blob = files.find(data.content)
+    kept = blob = files.find(data.content)
     if blob is None:
         if events is not None:
             events.append(Progress("fetching the questions"))
@@ -43,6 +43,7 @@ async def open_run_task(
                 "Join while the host or a peer that has them is online, or try again.",
             ) from error
     task = open_task(run.task, blob)
-    files.keep(blob)
+    if kept is None:
+        files.keep(blob)
     transport.serve_from(files.find)
     return task

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from chain.base import ClockView, Contracts
+from chain.base import WEI_PER_MICRO, ClockView, Contracts
 from chain.logs import Log, decode_log
 from chain.reader import Reader
 from chain.rpc import Rpc, RpcRefused, field, quantity
@@ -35,8 +35,6 @@ CONTRACT_OF = {
     "token": "SwarmToken",
 }
 """Field of a run's contracts -> artifact. The factory tells nothing about a run, the token only what a claim paid."""
-
-WEI_PER_MICRO = 10**12
 
 
 class ChainSource(Protocol):

@@ -11,18 +11,17 @@ which it would take the model's tokenizer. Pure, apart from what the inboxes hol
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 from protocol.codec import content_id_of
-from protocol.ids import STAGES, ContentId, PeerId, Stage
+from protocol.ids import ContentId, PeerId
 from protocol.messages import CreditTable, RoundResult, Verdict
 from protocol.run import RunSpec
 from rewards.economics import economics_of
-from rewards.ledger import Terms, Verified, apply, earned_micro, round_result
+from rewards.ledger import Terms, Verified, apply, round_result
 from rewards.pending import Ruling, overdue, pending_in
 from rewards.reputation import START, draw_weights, standings, step_rate_ppm
-from swarm.absence import late
-from swarm.checked import CheckedBatch
+from swarm.earnings import verified
 from swarm.inbox import Inbox
 from swarm.indexing.rows import RoundSeen
 from swarm.judging import rule
@@ -36,28 +35,8 @@ def is_replayable(run: RunSpec) -> bool:
 
 def verified_in(inbox: Inbox, among: Collection[ContentId], run: RunSpec) -> dict[ContentId, Verified]:
     """What the contributions ``among`` those of one cohort earned; of who contradicts itself none counts."""
-    counted = {
-        peer: checked
-        for peer, checked in inbox.contributions.items()
-        if peer not in inbox.contradicting and checked.content in among
-    }
-    works = {peer: inbox.scored(peer, checked.contribution.batches) or [] for peer, checked in counted.items()}
-    batches = [one for several in works.values() for one in several]
-    late_batches = late(_consumed(batches), _disputed(inbox, batches))
-    share, found = economics_of(run).late_share_milli, {}
-    for peer, checked in counted.items():
-        scores = {one.header.stage: one.scores_milli for one in works[peer]}
-        late_stages = [one.header.stage for one in works[peer] if one.content in late_batches]
-        found[checked.content] = Verified(
-            peer,
-            checked.content,
-            earned_micro(scores, late_stages, share),
-            checked.contribution.state_before,
-            checked.contribution.state_after,
-            punctual=not late_stages and all(scores.get(stage) for stage in STAGES),
-            replayable=is_replayable(run),
-        )
-    return found
+    share = economics_of(run).late_share_milli
+    return verified(inbox, late_share_milli=share, replayable=is_replayable(run), among=among)
 
 
 def ruling_on(
@@ -117,21 +96,3 @@ def _drawn(run: RunSpec, seen: RoundSeen, opening: CreditTable | None) -> dict[C
         )
         for content, (author, pending) in pending_in(opening).items()
     }
-
-
-def _consumed(
-    batches: Iterable[CheckedBatch],
-) -> Mapping[Stage, Mapping[PeerId, tuple[ContentId, frozenset[ContentId]]]]:
-    found: dict[Stage, dict[PeerId, tuple[ContentId, frozenset[ContentId]]]] = {stage: {} for stage in STAGES}
-    for one in batches:
-        found[one.header.stage][one.batch.peer] = (one.content, frozenset(one.header.consumed))
-    return found
-
-
-def _disputed(inbox: Inbox, batches: Iterable[CheckedBatch]) -> set[ContentId]:
-    """Of all that these batches are or show: those of which there are several by one author for one stage."""
-    versions: dict[tuple[PeerId, Stage], set[ContentId]] = {}
-    several = list(batches)
-    for content in {one.content for one in several}.union(*(one.header.consumed for one in several)):
-        versions.setdefault(inbox.place_of(content), set()).add(content)
-    return {content for contents in versions.values() if len(contents) > 1 for content in contents}
