@@ -1,6 +1,6 @@
 """Why this module exists: what peers say to each other, as frozen structs that are decoded once, at the edge.
 
-    Envelope(signed)  ->  Presence | Closing | BatchHeader | Contribution | Receipt | Verdict | Proposal | Attestation
+    Envelope(signed)  ->  Presence | Closing | BatchHeader | Contribution | Receipt | Verdict | Review | Proposal | Attestation
     BlobRef           ->  RolloutBatch | CreditTable | a state's manifest and chunks
 
 Records in envelopes are small and live in the DHT; what a ``BlobRef`` names is large and travels over P2P streams.
@@ -18,7 +18,7 @@ import msgspec
 
 from protocol.ids import Address, ContentId, PeerId, Stage
 
-WIRE_VERSION = 4
+WIRE_VERSION = 5
 """Part of every envelope and record key; peers of another version are counted as ``wrong_version`` and left alone."""
 
 
@@ -49,7 +49,7 @@ class Envelope(WireStruct, frozen=True):
     """A signed record. Written by ``peer``, read by everyone.
 
     ``kind`` is one of ``presence``, ``closing``, the three stage names, ``contribution``, ``receipt``, ``verdict``,
-    ``proposal``, ``attestation``.
+    ``review``, ``proposal``, ``attestation``.
     ``signature``: 65 bytes r, s, v by the peer's signing key over the EIP-712 struct
     ``Record(bytes32 run,string kind,uint64 round,bytes32 content)`` with content = SHA-256 of ``payload``.
     ``delegation`` is present exactly when the identity is not a secp256k1 key.
@@ -203,7 +203,8 @@ class Verdict(WireStruct, frozen=True):
     """What ``by`` found when it did a part of ``contribution`` again. A record of the round in which it was checked.
 
     ``level``: how far the check went: 0 schema, signatures, scores; 1 sampled rollouts; 2 the whole training step.
-    ``difference``: present unless it matches. ``evidence``: content ids of the blobs that the check read.
+    ``difference``: present unless it matches. ``evidence``: content ids of the blobs that the check read. ``witness``:
+    present where a replay matches: what nobody has who did not do it (``verde.witness``).
     """
 
     by: PeerId
@@ -212,6 +213,18 @@ class Verdict(WireStruct, frozen=True):
     finding: Finding
     difference: Difference | None
     evidence: tuple[ContentId, ...]
+    witness: ContentId | None = None
+
+
+class Review(WireStruct, frozen=True):
+    """What ``by`` says of the witness in ``judge``'s verdict on ``contribution``: that it is right, or made up.
+
+    The author of the contribution says it of each, others where they checked it, too, and somebody doubts it."""
+
+    by: PeerId
+    contribution: ContentId
+    judge: PeerId
+    is_right: bool
 
 
 class Pending(WireStruct, frozen=True):
@@ -277,8 +290,8 @@ class RoundResult(WireStruct, frozen=True):
 
 
 class Proposal(WireStruct, frozen=True):
-    """A drawn poster's offer: these contributions and these verdicts count (content ids, sorted); this result and this
-    table, as a blob, follow from them. ``refuted``: contributions with pending pay that were proven false on the chain
+    """A drawn poster's offer: these contributions, and these verdicts and reviews of verdicts (``verdicts``), count (content
+    ids, sorted); this result and this table, as a blob, follow from them. ``refuted``: contributions with pending pay that were proven false on the chain
     (sorted): they are struck, whatever was said of them."""
 
     result: RoundResult

@@ -27,8 +27,9 @@ REVISABLE: frozenset[str] = frozenset({"proposal", "attestation"})
 """Kinds of which a peer may publish several per round, side by side: when a poster fails, the next one proposes and the
 members attest again. Each has its own subkey, so that nobody can bring an old one back in place of a newer one."""
 
-PER_WORK: frozenset[str] = frozenset({"receipt", "verdict"})
-"""Kinds of which a peer publishes one for each contribution that it keeps or checks, side by side."""
+PER_WORK: frozenset[str] = frozenset({"receipt", "verdict", "review"})
+"""Kinds of which a peer publishes one for each contribution that it keeps or checks, or for each verdict that it
+reviews, side by side."""
 
 KINDS: frozenset[str] = frozenset({PRESENCE}) | WRITE_ONCE | REVISABLE | PER_WORK
 

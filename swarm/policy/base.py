@@ -47,11 +47,14 @@ class SampleRequest(msgspec.Struct, frozen=True):
 
 
 class Completion(msgspec.Struct, frozen=True):
-    """Token ids (end token included when ``ended``) and their text without special tokens."""
+    """Token ids (end token included when ``ended``) and their text without special tokens.
+
+    ``digest``: of the logits before each of its tokens, from an engine that is ``Replayable``; empty in claims."""
 
     tokens: tuple[int, ...]
     text: str
     ended: bool
+    digest: bytes = b""
 
 
 class TrainSample(msgspec.Struct, frozen=True):
@@ -66,12 +69,24 @@ class TrainSample(msgspec.Struct, frozen=True):
 
 
 class StepReport(msgspec.Struct, frozen=True):
-    """What a training step did: mean loss, gradient norm before clipping (last update), tokens seen."""
+    """What a training step did: mean loss, gradient norm before clipping (last update), tokens seen.
+
+    ``digest``: of the gradients of all updates, from an engine that is ``Replayable``."""
 
     loss: float
     grad_norm: float
     num_tokens: int
     num_updates: int
+    digest: bytes = b""
+
+
+class Redrawn(msgspec.Struct, frozen=True):
+    """A claimed completion as it was checked. ``position``: of the first token that the state would not have drawn (one
+    past the last when it should have gone on, or ends differently), ``None`` where all of it is right. ``digest``: of
+    the logits before each of its tokens."""
+
+    position: int | None
+    digest: bytes
 
 
 class StateParts(msgspec.Struct, frozen=True):
@@ -123,11 +138,11 @@ class Replayable(Protocol):
         """
         ...
 
-    def first_differences(
+    def redraw(
         self, requests: Sequence[SampleRequest], sampling: Sampling, completions: Sequence[Completion]
-    ) -> list[int | None]:
-        """For each completion the first position whose token the present state would not have drawn (one past the last
-        when it should have gone on, or ends differently); ``None`` where all of it is right. One prefill per batch."""
+    ) -> list[Redrawn]:
+        """Whether the present state would have drawn these completions, and what doing so comes across. One prefill per
+        batch. A completion that is right has the digest that drawing it had."""
         ...
 
 

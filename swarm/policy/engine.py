@@ -103,7 +103,7 @@ class ModelEngine(ABC):
         seeds = [request.seed for request in requests]
         drawn = self._fitting(lambda: self._draw(prompts, seeds, sampling))
         texts = self._text.texts_of([completion.tokens for completion in drawn])
-        return [Completion(row.tokens, text, row.ended) for row, text in zip(drawn, texts, strict=True)]
+        return [Completion(row.tokens, text, row.ended, row.digest) for row, text in zip(drawn, texts, strict=True)]
 
     def prompt_length(self, prompt: Prompt) -> int:
         """Tokens of the rendered prompt."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+import msgspec
 import torch
 
 from protocol.errors import NotBuiltYet, VerificationError
@@ -18,7 +19,7 @@ from protocol.run import LearnRules
 from swarm.grpo.adamw import TrainState
 from swarm.grpo.step import LogProbs, Sample, train
 from swarm.policy import exact_any, exact_draw
-from swarm.policy.base import Completion, SampleRequest, Sampling, StateParts, StepReport, TrainSample
+from swarm.policy.base import Completion, Redrawn, SampleRequest, Sampling, StateParts, StepReport, TrainSample
 from swarm.policy.engine import ModelEngine
 from swarm.policy.exact_check import first_difference, plausible_tokens
 from swarm.policy.exact_draw import Room, Vocabulary
@@ -27,6 +28,7 @@ from swarm.policy.generate import Drawn, Ids, Limits
 from swarm.policy.load import LoadedModel
 from swarm.policy.lora import copy_of
 from swarm.policy.packing import completion_log_probs, pass_bytes_per_token
+from swarm.policy.sums import digest_of, whole_sums
 from swarm.policy.state import adopt_parts, state_parts
 from verde.numerics.adamw import Rates, binary32, clip_factor, update
 from verde.numerics.backend import route
@@ -86,6 +88,12 @@ class ExactEngine(ModelEngine):
     def first_differences(
         self, requests: Sequence[SampleRequest], sampling: Sampling, completions: Sequence[Completion]
     ) -> list[int | None]:
+        """Of each completion the first position that the present state would not have drawn, as ``redraw`` finds it."""
+        return [found.position for found in self.redraw(requests, sampling, completions)]
+
+    def redraw(
+        self, requests: Sequence[SampleRequest], sampling: Sampling, completions: Sequence[Completion]
+    ) -> list[Redrawn]:
         """See ``Replayable``. Ids outside the vocabulary and tokens beyond the limit are differences, never errors."""
         prompts = [self._text.encode(request.prompt) for request in requests]
         self._require_room(prompts, sampling.max_new_tokens)
@@ -95,7 +103,7 @@ class ExactEngine(ModelEngine):
         seeds = [request.seed for request in requests]
         redrawn = self._fitting(lambda: self._redraw(prompts, seeds, claimed, sampling))
         return [
-            first_difference(completion, tokens, found, self._vocabulary)
+            Redrawn(first_difference(completion, tokens, found.tokens, self._vocabulary), found.digest)
             for completion, tokens, found in zip(completions, claimed, redrawn, strict=True)
         ]
 
@@ -146,7 +154,7 @@ class ExactEngine(ModelEngine):
 
     def _redraw(
         self, prompts: Sequence[Ids], seeds: Sequence[int], claimed: Sequence[Ids], sampling: Sampling
-    ) -> list[Ids]:
+    ) -> list[Drawn]:
         decoder = self._current_decoder()
         if decoder is not None:
             with ieee_subnormals(), deferred():
@@ -161,8 +169,14 @@ class ExactEngine(ModelEngine):
 
     def _train(self, samples: Sequence[Sample], seed: int) -> StepReport:
         self._decoder, self._decoder_version = None, ()  # its slices of the weights would stay beside the pass' own
+        sums: list[int] = []
+
+        def noting(state: TrainState, gradients: Sequence[torch.Tensor], rules: LearnRules) -> float:
+            sums.extend(whole_sums(gradients))
+            return exact_adamw(state, gradients, rules)
+
         with exact(*self._models()):
-            return train(
+            report = train(
                 self._state,
                 self._policy(self._loaded),
                 samples,
@@ -170,8 +184,9 @@ class ExactEngine(ModelEngine):
                 seed,
                 reference=None if self._reference is None else self._policy(self._reference),
                 num_tokens_per_pass=self._tokens_per_pass,
-                optimiser=exact_adamw,
+                optimiser=noting,
             )
+        return msgspec.structs.replace(report, digest=digest_of(sums))
 
     def _take_limits(self, limits: Limits) -> None:
         """Here the pass shrinks, too: it bounds what is drawn at once, and changes no bit of it."""

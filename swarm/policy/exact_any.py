@@ -17,6 +17,7 @@ from swarm.policy.base import Sampling
 from swarm.policy.exact_draw import Vocabulary
 from swarm.policy.generate import Drawn, Ids, cache_bytes_per_token
 from swarm.policy.load import LoadedModel
+from swarm.policy.sums import digest_of, row_sums
 from verde.numerics.sampling import NO_CLAIM, draw, seed_words
 
 _MAX_ROWS = 64
@@ -51,9 +52,9 @@ def redraw_rows(
     claimed: Sequence[Ids],
     sampling: Sampling,
     max_cache_bytes: int,
-) -> list[Ids]:
+) -> list[Drawn]:
     """As ``exact_draw.redraw_rows``; called inside ``exact(model)``."""
-    redrawn: list[Ids] = [()] * len(prompts)
+    redrawn: list[Drawn | None] = [None] * len(prompts)
     longest = max((len(tokens) for tokens in claimed), default=0)
     with torch.no_grad():
         for rows in _batches(loaded, prompts, longest, max_cache_bytes):
@@ -68,17 +69,17 @@ def redraw_rows(
                 wanted = min(len(claimed[row]) + 1, sampling.max_new_tokens)
                 claim = [*claimed[row], NO_CLAIM][:wanted]
                 logits = logits_BLV[number, -kept:][:wanted, : vocabulary.size].contiguous()
-                redrawn[row] = tuple(
-                    draw(
-                        logits,
-                        seed_words([seeds[row]] * wanted),
-                        torch.arange(wanted),
-                        temperature=sampling.temperature,
-                        top_k=sampling.top_k,
-                        claim_N=torch.tensor(claim, dtype=torch.int64),
-                    ).tolist()
+                found = draw(
+                    logits,
+                    seed_words([seeds[row]] * wanted),
+                    torch.arange(wanted),
+                    temperature=sampling.temperature,
+                    top_k=sampling.top_k,
+                    claim_N=torch.tensor(claim, dtype=torch.int64),
                 )
-    return redrawn
+                digest = digest_of(row_sums(logits)[: len(claimed[row])].tolist())
+                redrawn[row] = Drawn(tuple(found.tolist()), False, digest)
+    return [found for found in redrawn if found is not None]
 
 
 def _batches(loaded: LoadedModel, prompts: Sequence[Ids], extra: int, max_cache_bytes: int) -> Iterator[list[int]]:
@@ -104,6 +105,7 @@ def _draw_batch(
     cache.reorder_cache(prompt_of_row)  # type: ignore[arg-type]
     seed_B, rows = seed_words(seeds), torch.arange(len(prompts))
     tokens: list[list[int]] = [[] for _ in prompts]
+    sums: list[list[int]] = [[] for _ in prompts]
     for step in range(sampling.max_new_tokens):
         token_B = draw(
             logits_BV.contiguous(),
@@ -112,8 +114,9 @@ def _draw_batch(
             temperature=sampling.temperature,
             top_k=sampling.top_k,
         ).cpu()
-        for row, token in zip(rows.tolist(), token_B.tolist(), strict=True):
+        for row, token, total in zip(rows.tolist(), token_B.tolist(), row_sums(logits_BV).tolist(), strict=True):
             tokens[row].append(token)
+            sums[row].append(total)
         kept = (~torch.isin(token_B, torch.tensor(vocabulary.end_ids, dtype=torch.long))).nonzero()[:, 0]
         if len(kept) == 0 or step == sampling.max_new_tokens - 1:
             break
@@ -122,7 +125,10 @@ def _draw_batch(
             rows, token_B = rows[kept], token_B[kept]
         logits_BV = _forward(loaded, vocabulary, token_B[:, None].to(loaded.device), cache)
     ends = set(vocabulary.end_ids)
-    return [Drawn(tuple(row), bool(row) and row[-1] in ends) for row in tokens]
+    return [
+        Drawn(tuple(row), bool(row) and row[-1] in ends, digest_of(total))
+        for row, total in zip(tokens, sums, strict=True)
+    ]
 
 
 def _forward(loaded: LoadedModel, vocabulary: Vocabulary, ids_BL: torch.Tensor, cache: DynamicCache) -> torch.Tensor:

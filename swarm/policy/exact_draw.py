@@ -17,6 +17,7 @@ import torch
 
 from swarm.policy.base import Sampling
 from swarm.policy.generate import Drawn, Ids
+from swarm.policy.sums import digest_of, row_sums
 from verde.numerics.decoder import Cache, Decoder, Tokens
 from verde.numerics.sampling import NO_CLAIM, draw, seed_words
 
@@ -68,20 +69,20 @@ def redraw_rows(
     claimed: Sequence[Ids],
     sampling: Sampling,
     room: Room,
-) -> list[Ids]:
+) -> list[Drawn]:
     """For each claimed completion the tokens that would have been drawn after its first 0, 1, 2, … tokens.
 
     One more than claimed, up to ``max_new_tokens``: what comes after the last claimed token, too. Claimed ids lie in
-    the vocabulary.
+    the vocabulary. The digest is over the logits before the claimed tokens: the one of who drew them.
     """
-    redrawn: list[Ids] = [()] * len(prompts)
+    redrawn: list[Drawn | None] = [None] * len(prompts)
     lengths = [len(tokens) for tokens in claimed]
     for rows in _batches(decoder, prompts, lengths, room):
         batch = _Batch(decoder, [prompts[row] for row in rows], [lengths[row] for row in rows], room)
         found = _redraw_batch(batch, vocabulary, [seeds[row] for row in rows], [claimed[row] for row in rows], sampling)
         for row, tokens in zip(rows, found, strict=True):
             redrawn[row] = tokens
-    return redrawn
+    return [tokens for tokens in redrawn if tokens is not None]
 
 
 def _batches(decoder: Decoder, prompts: Sequence[Ids], lengths: Sequence[int], room: Room) -> Iterator[list[int]]:
@@ -156,6 +157,7 @@ def _draw_batch(batch: _Batch, vocabulary: Vocabulary, seeds: Sequence[int], sam
     num_rows = len(seeds)
     seed_B = seed_words(seeds)
     out_BT = np.zeros((num_rows, sampling.max_new_tokens), np.int64)
+    sum_BT = np.zeros_like(out_BT)
     length_B = np.zeros(num_rows, np.int64)
     row_N = np.arange(num_rows)
     logits, source_N = batch.prefill(vocabulary.size), torch.from_numpy(batch.prompt_of_row)
@@ -168,7 +170,11 @@ def _draw_batch(batch: _Batch, vocabulary: Vocabulary, seeds: Sequence[int], sam
             top_k=sampling.top_k,
             row_N=source_N,
         )
+        sum_N = row_sums(logits)
+        if source_N is not None:
+            sum_N = sum_N[source_N.to(sum_N.device)]
         token_N = token_N.cpu().numpy()
+        sum_BT[row_N, step] = sum_N.cpu().numpy()
         out_BT[row_N, step] = token_N
         length_B[row_N] = step + 1
         alive_N = ~np.isin(token_N, vocabulary.end_ids)
@@ -179,16 +185,18 @@ def _draw_batch(batch: _Batch, vocabulary: Vocabulary, seeds: Sequence[int], sam
         logits, source_N = batch.decoder.logits(x_NK), None
     ends = set(vocabulary.end_ids)
     rows = [tuple(tokens[:length]) for tokens, length in zip(out_BT.tolist(), length_B.tolist(), strict=True)]
-    return [Drawn(row, bool(row) and row[-1] in ends) for row in rows]
+    digests = [digest_of(sums[: len(row)]) for sums, row in zip(sum_BT.tolist(), rows, strict=True)]
+    return [Drawn(row, bool(row) and row[-1] in ends, digest) for row, digest in zip(rows, digests, strict=True)]
 
 
 def _redraw_batch(
     batch: _Batch, vocabulary: Vocabulary, seeds: Sequence[int], claimed: Sequence[Ids], sampling: Sampling
-) -> list[Ids]:
+) -> list[Drawn]:
     seed_B = seed_words(seeds)
     length_B = np.array([len(tokens) for tokens in claimed])
     wanted_B = np.minimum(length_B + 1, sampling.max_new_tokens)
     found_BT = np.zeros((len(claimed), int(wanted_B.max(initial=0))), np.int64)
+    sum_BT = np.zeros_like(found_BT)
 
     def check(logits: torch.Tensor, source_N: Array | None, row_N: Array, position_N: Array) -> None:
         claim = [(*claimed[row], NO_CLAIM)[place] for row, place in zip(row_N, position_N, strict=True)]
@@ -201,7 +209,11 @@ def _redraw_batch(
             row_N=None if source_N is None else torch.from_numpy(source_N),
             claim_N=torch.tensor(claim, dtype=torch.int64),
         )
+        sum_N = row_sums(logits)
+        if source_N is not None:
+            sum_N = sum_N[torch.from_numpy(source_N).to(sum_N.device)]
         found_BT[row_N, position_N] = drawn.cpu().numpy()
+        sum_BT[row_N, position_N] = sum_N.cpu().numpy()
 
     logits_PV = batch.prefill(vocabulary.size)
     first_N = np.flatnonzero(wanted_B > 0)
@@ -218,7 +230,11 @@ def _redraw_batch(
             some = asked[at : at + rows_at_once]
             logits = batch.decoder.logits(x_NK, some)
             check(logits, None, row_N[start:stop][some], offset_N[start:stop][some] + 1)
-    return [tuple(tokens[:wanted]) for tokens, wanted in zip(found_BT.tolist(), wanted_B.tolist(), strict=True)]
+    digests = [digest_of(sums[: len(claim)]) for sums, claim in zip(sum_BT.tolist(), claimed, strict=True)]
+    return [
+        Drawn(tuple(tokens[:wanted]), False, digest)
+        for tokens, wanted, digest in zip(found_BT.tolist(), wanted_B.tolist(), digests, strict=True)
+    ]
 
 
 def part(tokens: Tokens, start: int, stop: int) -> Tokens:

@@ -17,7 +17,7 @@ from protocol.codec import content_id_of, encode
 from protocol.errors import ConfigError
 from protocol.ids import ContentId
 from protocol.seeds import derive_bytes, derive_seed
-from swarm.policy.base import Completion, Prompt, SampleRequest, Sampling, StateParts, StepReport, TrainSample
+from swarm.policy.base import Completion, Prompt, Redrawn, SampleRequest, Sampling, StateParts, StepReport, TrainSample
 from swarm.policy.disk import write_file
 from verde.commit import Manifest, join, manifest_bytes, parse_manifest, split, state_root, tensor_row
 
@@ -81,8 +81,13 @@ class FakeEngine:
         for request in requests:
             tokens = (*self._script(request.prompt, self._luck(request.seed, sampling)).encode(), END_TOKEN)
             tokens = tokens[: sampling.max_new_tokens]
-            completions.append(Completion(tokens, self.text_of(tokens), tokens[-1:] == (END_TOKEN,)))
+            ended, digest = tokens[-1:] == (END_TOKEN,), self._digest(request, sampling, tokens)
+            completions.append(Completion(tokens, self.text_of(tokens), ended, digest))
         return completions
+
+    def _digest(self, request: SampleRequest, sampling: Sampling, tokens: tuple[int, ...]) -> bytes:
+        """Of the logits that a real model would have had before these tokens."""
+        return hashlib.sha256(encode((self._state.weights, request.prompt, tokens))).digest()
 
     def _luck(self, seed: int, sampling: Sampling) -> int:
         if sampling.temperature == 0:
@@ -107,7 +112,8 @@ class FakeEngine:
         moments, weights = _dream(state.moments, state.weights, list(samples), seed, self._learning_rate)
         self._state = msgspec.structs.replace(state, step=state.step + 1, moments=moments, weights=weights)
         num_tokens = sum(len(sample.tokens) for sample in samples)
-        return StepReport(loss=0.0, grad_norm=0.0, num_tokens=num_tokens, num_updates=1)
+        digest = hashlib.sha256(encode((state.weights, list(samples), seed, self._learning_rate))).digest()
+        return StepReport(loss=0.0, grad_norm=0.0, num_tokens=num_tokens, num_updates=1, digest=digest)
 
     def state_hash(self) -> ContentId:
         """Root over the pretended model's name, the step count, weights and moments."""
@@ -125,12 +131,13 @@ class FakeEngine:
         other._state = _State(_FORMAT, self._state.model, manifest.step, tensors["moments"], tensors["weights"])
         return other
 
-    def first_differences(
+    def redraw(
         self, requests: Sequence[SampleRequest], sampling: Sampling, completions: Sequence[Completion]
-    ) -> list[int | None]:
+    ) -> list[Redrawn]:
+        """See ``Replayable``."""
         return [
-            _first_difference(mine, theirs)
-            for mine, theirs in zip(self.generate(requests, sampling), completions, strict=True)
+            Redrawn(_first_difference(mine, theirs), self._digest(request, sampling, theirs.tokens))
+            for request, mine, theirs in zip(requests, self.generate(requests, sampling), completions, strict=True)
         ]
 
     def _split(self) -> tuple[Manifest, tuple[bytes, ...]]:

@@ -58,10 +58,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Token ids of one completion; ``ended`` when the last one is an end token."""
+    """Token ids of one completion; ``ended`` when the last one is an end token. ``digest``: of the logits before each
+    token, where the arithmetic is exact."""
 
     tokens: Ids
     ended: bool
+    digest: bytes = b""
 
 
 def generate(

@@ -21,7 +21,7 @@ from protocol.errors import BadRecord
 from protocol.ids import ContentId, PeerId
 from protocol.messages import CreditTable, Difference, Envelope, Finding, Receipt, RolloutBatch, Verdict
 from swarm.dht.transport import RecordKey
-from swarm.policy.base import Completion, SampleRequest, Sampling, StateParts, TrainSample
+from swarm.policy.base import Completion, Redrawn, SampleRequest, Sampling, StateParts, TrainSample
 from swarm.policy.fake import END_TOKEN, FakeEngine
 from tests.swarm.hostile import HostileTransport, Misdeed
 
@@ -47,8 +47,8 @@ class CheatingEngine:
     def replica(self, parts: StateParts) -> Any:
         return self.inner.replica(parts)
 
-    def first_differences(self, *given: Any) -> list[int | None]:
-        return self.inner.first_differences(*given)
+    def redraw(self, *given: Any) -> list[Redrawn]:
+        return self.inner.redraw(*given)
 
     def said(self, words: bytes, sampling: Sampling) -> Completion:
         tokens = (*words, END_TOKEN)[: sampling.max_new_tokens]

@@ -122,7 +122,7 @@ def test_the_first_token_that_was_not_drawn_is_found():
         (drawn.tokens, False, 7),
     ):
         completion = Completion(tokens, engine.text_of(tokens), ended)
-        assert engine.first_differences([request], Sampling(64), [completion]) == [position]
+        assert [found.position for found in engine.redraw([request], Sampling(64), [completion])] == [position]
 
 
 def test_a_state_is_saved_and_loaded(tmp_path):
