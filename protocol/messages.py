@@ -1,6 +1,7 @@
 """Why this module exists: what peers say to each other, as frozen structs that are decoded once, at the edge.
 
-    Envelope(signed)  ->  Presence | Closing | BatchHeader | Contribution | Receipt | Verdict | Review | Proposal | Attestation
+    Envelope(signed)  ->  Presence | Closing | BatchHeader | Contribution | Receipt | Verdict | Review
+                          | Proposal | Attestation
     BlobRef           ->  RolloutBatch | CreditTable | a state's manifest and chunks
 
 Records in envelopes are small and live in the DHT; what a ``BlobRef`` names is large and travels over P2P streams.
@@ -290,9 +291,9 @@ class RoundResult(WireStruct, frozen=True):
 
 
 class Proposal(WireStruct, frozen=True):
-    """A drawn poster's offer: these contributions, and these verdicts and reviews of verdicts (``verdicts``), count (content
-    ids, sorted); this result and this table, as a blob, follow from them. ``refuted``: contributions with pending pay that were proven false on the chain
-    (sorted): they are struck, whatever was said of them."""
+    """A drawn poster's offer: these contributions, and these verdicts and reviews of verdicts (both in ``verdicts``),
+    count (content ids, sorted); this result and this table, as a blob, follow from them. ``refuted``: contributions
+    with pending pay that were proven false on the chain (sorted): they are struck, whatever was said of them."""
 
     result: RoundResult
     contributions: tuple[ContentId, ...]

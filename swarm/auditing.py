@@ -27,10 +27,12 @@ from swarm.dht.transport import RecordKey
 from swarm.inbox import Rejected
 from swarm.judging import rule
 from swarm.replay import Case, replay
+from swarm.reviewing import Reviews
 from swarm.summons import Summons
 from swarm.work import RECORD_TTL_S, Bench
 from verde.draw import Drawn, draw, draw_rollouts
 from verde.verdict import Decision, accusers, decide, votes
+from verde.witness import witness_of
 
 VERDICT = "verdict"
 
@@ -93,6 +95,7 @@ class Audits:
         self._checking: dict[ContentId, asyncio.Task[None]] = {}
         self._given_up: set[ContentId] = set()
         self._turn = asyncio.Lock()
+        self._reviews = Reviews(bench, round_number, seed, ledger, self._pending, self._drawn, rejected)
 
     @property
     def authors(self) -> frozenset[PeerId]:
@@ -104,12 +107,15 @@ class Audits:
     def start(self) -> None:
         """Begin what this peer is drawn for; goes on in the background. Again changes nothing."""
         me = self._bench.signer.peer
+        if self._casework is not None:
+            self._reviews.start()
         for content, drawn in self._drawn.items():
             if me in drawn.auditors:
                 self._begin(content)
 
     async def poll(self) -> None:
-        """Read verdicts, and check what somebody drawn accuses. Raises ``NetworkError`` like the transport."""
+        """Read and review verdicts, and check what somebody accuses or doubts. Raises ``NetworkError`` like the
+        transport."""
         if self._casework is None or not self._pending:
             return
         for task in self._checking.values():
@@ -119,14 +125,15 @@ class Audits:
         for signer, envelopes in (await self._bench.transport.collect_all(key)).items():
             for envelope in envelopes:
                 self._take(signer, envelope)
+        await self._reviews.poll(self._verdicts)
         me = self._bench.signer.peer
         for content, drawn in self._drawn.items():
-            if me in drawn.attestors and accusers(drawn, self._said(content)):
+            if me in drawn.attestors and self._asks_attestors(content, self._said(content)):
                 self._begin(content)
 
     def is_done(self, alive: Collection[PeerId]) -> bool:
         """Whether nothing more is to be expected: every drawn auditor of ``alive`` has spoken, and every attestor of
-        an accused contribution that is not decided. This peer is always among them."""
+        an accused contribution that is not decided, and all were reviewed. This peer is always among them."""
         if self._casework is None:
             return True
         me = self._bench.signer.peer
@@ -138,7 +145,7 @@ class Audits:
                 awaited |= set(drawn.attestors)
             if (awaited & expected) - {verdict.by for verdict in said}:
                 return False
-        return True
+        return self._reviews.is_done({*alive, me}, self._verdicts)
 
     async def close(self) -> None:
         """Give up what is under way; a verdict that was not given until now is given by nobody."""
@@ -149,14 +156,19 @@ class Audits:
     # --- judging ---------------------------------------------------------------------------------------------------
 
     def counting(self, *, by: float = float("inf")) -> list[ContentId]:
-        """Verdicts that a proposal must name, sorted: those of the drawn auditors, and where one of them accuses also
-        the attestors', but none of who contradicts itself. ``by``: those seen until then (unix seconds)."""
-        names: list[ContentId] = []
+        """Verdicts and reviews that a proposal must name, sorted: the verdicts of the drawn auditors, and where one of
+        them accuses or is doubted also the attestors', but none of who contradicts itself, nor any that its author had
+        no time to review. ``by``: those seen until then (unix seconds)."""
+        names = self._reviews.names(by=by)
         for content, known in self._verdicts.items():
             said, drawn = votes(verdict for verdict, _ in known.values()).values(), self._drawn[content]
-            asked = drawn.auditors if not accusers(drawn, said) else (*drawn.auditors, *drawn.attestors)
+            asked = (*drawn.auditors, *(drawn.attestors if self._asks_attestors(content, said) else ()))
             counted = {verdict for verdict in said if verdict.by in asked}
-            names += (name for name, (verdict, at) in known.items() if verdict in counted and at <= by)
+            names += (
+                name
+                for name, (verdict, at) in known.items()
+                if verdict in counted and at <= by and self._reviews.may_be_named(verdict, at, by=by)
+            )
         return sorted(names)
 
     def refuted(self, table: CreditTable | None, *, by: float = float("inf")) -> list[ContentId]:
@@ -180,6 +192,8 @@ class Audits:
             },
             economics_of(self._bench.run),
             self._bench.run.audit.step_rate_ppm,
+            authors={content: author for content, (author, _) in self._pending.items()},
+            reviews=self._reviews.chosen(chosen),
             overdue=overdue(self._table, self._bench.run.audit.patience_rounds),
             unseen=pending_in(table).keys() - self._pending.keys(),
         )
@@ -189,7 +203,7 @@ class Audits:
         """A proposal's verdicts and proven lies as this peer sees them. ``arrived_by``: what came until then must be
         named."""
         named, refuted = proposal.verdicts, proposal.refuted
-        known = {name for verdicts in self._verdicts.values() for name in verdicts}
+        known = {name for verdicts in self._verdicts.values() for name in verdicts} | set(self._reviews.names())
         unknown = [name for name in named if name not in known]
         return Judged(
             self.ruling(named, table, refuted),
@@ -200,6 +214,9 @@ class Audits:
         )
 
     # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _asks_attestors(self, content: ContentId, said: Iterable[Verdict]) -> bool:
+        return bool(accusers(self._drawn[content], said)) or self._reviews.is_doubted(content)
 
     def _said(self, content: ContentId) -> list[Verdict]:
         return [verdict for verdict, _ in self._verdicts.get(content, {}).values()]
@@ -279,7 +296,7 @@ class Audits:
                 everything=pending.waited > 0,
             )
             async with self._turn:
-                level, difference = await bench.room.call(
+                done = await bench.room.call(
                     replay, bench.engine, case, numbers, bench.run.learn.num_external, level=2 if drawn.step else 1
                 )
         except (BadRecord, VerificationError) as error:
@@ -287,10 +304,13 @@ class Audits:
             if is_asked and await self._summon(content, author, pending, of_state=isinstance(error, StateMissing)):
                 return await self._find_verdict(content, author, pending, is_last=True)
             return Verdict(me, content, 0, finding_of(error), Difference(error.what[:300]), ())
-        finding = Finding.MATCH if difference is None else Finding.MISMATCH
-        if difference is not None and self._accuse is not None and me in drawn.auditors:
-            await self._accuse(case, level, difference)
-        return Verdict(me, content, level, finding, difference, case.evidence)
+        if done.difference is None:
+            self._reviews.came_across(content, done.found)
+            witness = witness_of(me, content, done.found)
+            return Verdict(me, content, done.level, Finding.MATCH, None, case.evidence, witness)
+        if self._accuse is not None and me in drawn.auditors:
+            await self._accuse(case, done.level, done.difference)
+        return Verdict(me, content, done.level, Finding.MISMATCH, done.difference, case.evidence)
 
     def _take(self, signer: PeerId, envelope: Envelope) -> None:
         """Enter a verdict by somebody whose turn it is; anything else is dropped and told once."""
@@ -308,6 +328,10 @@ class Audits:
                 raise BadRecord("not_drawn", "It judges a training step that was not drawn.")
             if (verdict.finding is Finding.MATCH) == (verdict.difference is not None):
                 raise BadRecord("malformed", "A verdict says what differs unless it found a match.")
+            if (verdict.finding is Finding.MATCH) == (verdict.witness is None):
+                raise BadRecord("malformed", "A verdict that found a match, and no other, has a witness.")
+            if verdict.finding is Finding.MATCH and verdict.level != (2 if drawn.step else 1):
+                raise BadRecord("malformed", "A match was found by less than what was drawn.")
         except BadRecord as bad:
             self._rejected(bad, signer, VERDICT)
             return

@@ -90,7 +90,8 @@ async def examine(
         num_bytes = case.num_bytes
         if level > 0 and isinstance(engine, Replayable):
             everything = range(case.num_rollouts)
-            reached, difference = await room.call(replay, engine, case, everything, run.learn.num_external, level=level)
+            done = await room.call(replay, engine, case, everything, run.learn.num_external, level=level)
+            reached, difference = done.level, done.difference
         elif level > 0:
             why = f"What the {run.audit.engine} engine computes cannot be done again: only scores were checked."
     except (BadRecord, VerificationError) as error:

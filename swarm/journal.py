@@ -2,6 +2,7 @@
 
     journal/000012/answer.envelope, answer.blob, …, contribution.envelope, verdict-….envelope, table-….blob
                    testimony-….blob    who signed a result: for when its payout is challenged
+                   answer.yield, …, step.yield    what only its author knows of the work; never published
 
 Files appear atomically, and signed records are never rewritten with other content: a second, different contribution
 for one round would be equivocation, so asking for it is an error here, before any byte leaves the machine.
@@ -10,12 +11,15 @@ for one round would be equivocation, so asking for it is an error here, before a
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from protocol.codec import BLOB_CAP, decode, encode
 from protocol.errors import BadRecord, SwarmError
 from protocol.messages import Envelope
 from swarm.home import write_atomically
+
+_DIGEST_BYTES = 32
 
 KEEP_ROUNDS = 16
 """Rounds whose records stay on disk, so that late readers can still be served."""
@@ -56,6 +60,20 @@ class Journal:
         except (FileNotFoundError, BadRecord):
             return None
         return envelope, blob_path.read_bytes() if blob_path.exists() else None
+
+    def note(self, round_number: int, name: str, digests: Sequence[bytes]) -> None:
+        """Keep what a part of the work yielded (``verde.witness``), in place of what an earlier try did; of an engine
+        that tells of nothing, nothing."""
+        if all(len(digest) == _DIGEST_BYTES for digest in digests):
+            write_atomically(self._path(round_number, f"{name}.yield"), b"".join(digests))
+
+    def notes(self, round_number: int, name: str) -> list[bytes]:
+        """What that part of the work yielded, empty where nothing is known of it."""
+        try:
+            data = self._path(round_number, f"{name}.yield").read_bytes()
+        except FileNotFoundError:
+            return []
+        return [data[at : at + _DIGEST_BYTES] for at in range(0, len(data), _DIGEST_BYTES)]
 
     def write_table(self, round_number: int, name: str, table: bytes) -> None:
         """Keep a credit table that the round's result may commit to; ``name`` is its content id."""

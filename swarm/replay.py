@@ -21,6 +21,7 @@ from swarm.game.round_view import RoundView, sample_seed, stage_sampling
 from swarm.lesson import step_seed
 from swarm.policy.base import Completion, Engine, Prompt, Replayable, SampleRequest, StateParts
 from verde.commit import Manifest, parse_manifest
+from verde.witness import NO_STEP, Yield
 
 
 @dataclass(frozen=True)
@@ -66,23 +67,30 @@ class _Place:
     rollout: Rollout
 
 
-def replay(
-    engine: Engine, case: Case, numbers: Sequence[int], num_external: int, *, level: int
-) -> tuple[int, Difference | None]:
-    """Check a case up to ``level`` (1 or 2): the level reached, and what differs first.
+@dataclass(frozen=True)
+class Replayed:
+    """The level that a check reached, what differs first, and what the check came across."""
+
+    level: int
+    difference: Difference | None
+    found: Yield
+
+
+def replay(engine: Engine, case: Case, numbers: Sequence[int], num_external: int, *, level: int) -> Replayed:
+    """Check a case up to ``level`` (1 or 2).
 
     ``numbers``: which rollouts; ``num_external``: the run's rule. What cannot be computed at all from the claimed state
     (a prompt that does not fit, a step that ends in NaN) cannot have been done so by anybody, and differs. Raises
     ``VerificationError`` when what was served as the state before is not that state."""
-    reached = 1
+    reached, digests, step = 1, (), b""
     try:
-        difference = check_rollouts(replica_of(engine, case), case, numbers)
+        difference, digests = check_rollouts(replica_of(engine, case), case, numbers)
         if difference is None and level > 1:
             reached = 2
-            difference = check_step(replica_of(engine, case), case, num_external)
+            difference, step = check_step(replica_of(engine, case), case, num_external)
     except (ConfigError, NumericsError) as error:
         difference = Difference(error.what[:300])
-    return reached, difference
+    return Replayed(reached, difference, Yield(digests, step))
 
 
 def replica_of(engine: Engine, case: Case) -> Engine:
@@ -99,9 +107,11 @@ def replica_of(engine: Engine, case: Case) -> Engine:
     return replica
 
 
-def check_rollouts(replica: Engine, case: Case, numbers: Sequence[int]) -> Difference | None:
-    """Level 1 on the rollouts of these numbers (in the order of the contribution's batches); the first difference."""
+def check_rollouts(replica: Engine, case: Case, numbers: Sequence[int]) -> tuple[Difference | None, tuple[bytes, ...]]:
+    """Level 1 on the rollouts of these numbers (ascending, in the order of the contribution's batches): the first
+    difference, and up to there a digest of each rollout's logits."""
     places = [_places(case)[number] for number in numbers]
+    digests: list[bytes] = []
     for stage in STAGES:
         drawn = [place for place in places if place.stage is stage]
         if not drawn:
@@ -115,10 +125,12 @@ def check_rollouts(replica: Engine, case: Case, numbers: Sequence[int]) -> Diffe
         ]
         claimed = [Completion(one.rollout.tokens, one.rollout.text, one.rollout.ended) for one in drawn]
         assert isinstance(replica, Replayable)
-        found = replica.first_differences(requests, stage_sampling(case.view.game, stage), claimed)
-        for place, position in zip(drawn, found, strict=True):
+        found = replica.redraw(requests, stage_sampling(case.view.game, stage), claimed)
+        digests += [redrawn.digest for redrawn in found]
+        for place, redrawn in zip(drawn, found, strict=True):
+            position = redrawn.position
             if position is not None:
-                return Difference(
+                difference = Difference(
                     what=f"Token {position} of its {stage} {place.sample} to question {place.question} was not drawn"
                     " from the claimed state.",
                     stage=stage,
@@ -126,24 +138,27 @@ def check_rollouts(replica: Engine, case: Case, numbers: Sequence[int]) -> Diffe
                     sample=place.sample,
                     position=position,
                 )
-    return None
+                return difference, tuple(digests)
+    return None, tuple(digests)
 
 
-def check_step(replica: Engine, case: Case, num_external: int) -> Difference | None:
-    """Level 2: take the training step on ``replica``, which must be in the state before; where it ends differently."""
+def check_step(replica: Engine, case: Case, num_external: int) -> tuple[Difference | None, bytes]:
+    """Level 2: take the training step on ``replica``, which must be in the state before; where it ends differently, and
+    a digest of its gradients."""
     contribution = case.contribution
-    taught = case.material.lesson(num_external)
+    taught, digest = case.material.lesson(num_external), NO_STEP
     if taught.samples:
-        replica.step(taught.samples, step_seed(case.view, contribution.peer))
+        digest = replica.step(taught.samples, step_seed(case.view, contribution.peer)).digest
     mine = replica.state_hash()
     if mine == contribution.state_after:
-        return None
+        return None, digest
     chunk = _first_chunk(replica, case.after)
-    return Difference(
+    difference = Difference(
         what=f"The training step ends in the state {mine[:16]}…, not in {contribution.state_after[:16]}…"
         + ("" if chunk is None else f"; chunk {chunk} is the first that differs."),
         chunk=chunk,
     )
+    return difference, digest
 
 
 def _places(case: Case) -> list[_Place]:

@@ -35,9 +35,13 @@ from swarm.observe.eventlog import EventLog
 from swarm.policy.base import Engine, StateParts, StepReport, TrainSample, parts_of
 from swarm.shelf import Shelf
 from swarm.timing import Activity, Now, Stopwatch
+from verde.witness import NO_STEP
 
 RECORD_TTL_S = 3600.0
 """How long a round's records stay in the DHT: long enough to settle late and for a newcomer to catch up."""
+
+STEP_NOTE = "step"
+"""Under which name a peer notes what its training step yielded."""
 
 
 class Bench(msgspec.Struct, frozen=True):
@@ -117,6 +121,7 @@ class Work:
             completions = await bench.room.call(bench.engine.generate, requests, stage_sampling(view.game, stage))
         took_s = bench.now() - started_at
         await self._round_is_sure()
+        bench.journal.note(base.round, stage, [completion.digest for completion in completions])
         blob = encode(build_batch(view, stage, bench.signer.peer, completions))
         header = BatchHeader(stage, bench.transport.offer(blob), consumed)
         envelope = self._seal(stage, encode(header))
@@ -155,13 +160,15 @@ class Work:
         deriving = asyncio.ensure_future(bench.clerk.derive(material))
         started_at = bench.now()
         loss = grad_norm = 0.0
-        num_tokens = 0
+        num_tokens, digest = 0, NO_STEP
         with bench.watch.during(Activity.TRAIN):
             is_first = self._state_before == bench.run.model
             before = None if is_first else await self._ship(self._state_before)
             if taught.samples:
                 report = await self._step_or_undo(taught.samples, step_seed(base, me))
                 loss, grad_norm, num_tokens = report.loss, report.grad_norm, report.num_tokens
+                digest = report.digest
+            bench.journal.note(base.round, STEP_NOTE, [digest])
             state_after = await bench.room.call(bench.checkpoints.save, bench.engine)
             after = await self._ship(state_after)
             derived = await deriving

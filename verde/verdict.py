@@ -76,17 +76,18 @@ _MERITS = {
 right nor wrong; and who could not get what was found to be different did no harm."""
 
 
-def merits(drawn: Drawn, verdicts: Iterable[Verdict]) -> dict[PeerId, Merit]:
+def merits(drawn: Drawn, verdicts: Iterable[Verdict], *, is_doubted: bool = False) -> dict[PeerId, Merit]:
     """What the verdicts on one contribution were worth; none of them while it is undecided.
 
-    Attestors count where an auditor accuses: unasked, their word is neither needed nor paid.
+    Attestors count where an auditor accuses, or a verdict is said to be made up (``is_doubted``): unasked, their word
+    is neither needed nor paid.
     """
     said = list(verdicts)
     decision = decide(drawn, said)
     if decision is Decision.UNDECIDED:
         return {}
     counting = votes(said)
-    asked = {*drawn.auditors, *(drawn.attestors if accusers(drawn, said) else ())}
+    asked = {*drawn.auditors, *(drawn.attestors if is_doubted or accusers(drawn, said) else ())}
     outcome = Finding.MATCH if decision is Decision.CLEAR else _found(drawn, counting.values())
     worth = {peer: _MERITS.get((verdict.finding, outcome)) for peer, verdict in counting.items() if peer in asked}
     return {peer: merit for peer, merit in sorted(worth.items()) if merit is not None}

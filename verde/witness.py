@@ -12,11 +12,15 @@ bound to who gives it, so another's is of no use, and nothing can be computed ba
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 import msgspec
 
 from protocol.codec import content_id, encode
 from protocol.ids import ContentId, PeerId
+
+NO_STEP = sha256(b"").digest()
+"""What a step yields that learns from nothing."""
 
 _RUBRIC = "rl-swarm/witness/1"
 

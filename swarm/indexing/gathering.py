@@ -15,7 +15,7 @@ from typing import TypeVar
 from protocol.codec import content_id, decode
 from protocol.errors import BadRecord, NetworkError
 from protocol.ids import STAGES, ContentId, PeerId
-from protocol.messages import Contribution, CreditTable, Proposal, Receipt, Verdict
+from protocol.messages import Contribution, CreditTable, Proposal, Receipt, Review, Verdict
 from protocol.run import RunSpec
 from protocol.seeds import derive_order
 from rewards.ledger import Verified
@@ -61,6 +61,7 @@ class RoundReading:
         self.tables: dict[ContentId, bytes] = {}
         self.proposals: dict[ContentId, Proposal] = {}
         self.verdicts: dict[ContentId, Verdict] = {}
+        self.reviews: dict[ContentId, Review] = {}
         self._receipts: dict[ContentId, set[PeerId]] = {}
         self._claimed: dict[ContentId, tuple[PeerId, Contribution]] = {}
         self._refused: dict[PeerId, BadRecord] = {}
@@ -179,6 +180,10 @@ class RoundReading:
             verdict = _decoded(payload, Verdict) if content not in self.verdicts else None
             if verdict is not None and verdict.by == peer:
                 self.verdicts[content] = verdict
+        for peer, content, payload in await self._payloads("review"):
+            review = _decoded(payload, Review) if content not in self.reviews else None
+            if review is not None and review.by == peer:
+                self.reviews[content] = review
 
     async def _read_receipts(self) -> None:
         for holder, _, payload in await self._payloads("receipt"):

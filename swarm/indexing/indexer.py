@@ -239,16 +239,17 @@ class Indexer:
         if not reading.is_whole:
             return rows, *check_sample(self._run, reading, proposal, verified, before, table)
         missing = set(proposal.contributions) - verified.keys()
-        unheard = set(proposal.verdicts) - reading.verdicts.keys()
+        unheard = set(proposal.verdicts) - reading.verdicts.keys() - reading.reviews.keys()
         if missing or unheard:
             what = f"{len(missing)} of its contributions and {len(unheard)} of its verdicts could not be checked."
             return rows, "root", what
         if self._sink.table_of(str(settled.arguments["dataHash"])) is not None:
             return rows, "root", "It was recorded again after the chain went back."
         opening = self._table(self._sink.table_at_opening(reading.seen.round))
-        named = [reading.verdicts[content] for content in proposal.verdicts]
+        named = [verdict for content, verdict in reading.verdicts.items() if content in proposal.verdicts]
+        reviews = [review for content, review in reading.reviews.items() if content in proposal.verdicts]
         try:
-            ruling = ruling_on(self._run, reading.seen, opening, before, named)
+            ruling = ruling_on(self._run, reading.seen, opening, before, named, reviews)
             result = result_of(self._run, reading.seen, verified.values(), ruling, before)
         except ValueError as error:
             return rows, "differs", str(error)

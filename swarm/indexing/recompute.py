@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable
 
 from protocol.codec import content_id_of
 from protocol.ids import ContentId, PeerId
-from protocol.messages import CreditTable, RoundResult, Verdict
+from protocol.messages import CreditTable, Review, RoundResult, Verdict
 from protocol.run import RunSpec
 from rewards.economics import economics_of
 from rewards.ledger import Terms, Verified, apply, round_result
@@ -45,20 +45,27 @@ def ruling_on(
     opening: CreditTable | None,
     previous: CreditTable | None,
     verdicts: Iterable[Verdict],
+    reviews: Iterable[Review] = (),
 ) -> Ruling:
-    """What the verdicts that a proposal names come to. ``opening``: the latest table when the round opened, which says
-    who was drawn; ``previous``: the one that the result continues. Verdicts on what nobody was drawn for are passed
-    over."""
+    """What the verdicts, and reviews of them, that a proposal names come to. ``opening``: the latest table when the
+    round opened, which says who was drawn; ``previous``: the one that the result continues. Verdicts on what nobody was
+    drawn for are passed over."""
     drawn = _drawn(run, seen, opening)
     said: dict[ContentId, list[Verdict]] = {}
     for verdict in verdicts:
         if verdict.contribution in drawn:
             said.setdefault(verdict.contribution, []).append(verdict)
+    reviewed: dict[ContentId, list[Review]] = {}
+    for review in reviews:
+        if review.contribution in drawn:
+            reviewed.setdefault(review.contribution, []).append(review)
     return rule(
         drawn,
         said,
         economics_of(run),
         run.audit.step_rate_ppm,
+        authors={content: author for content, (author, _) in pending_in(opening).items()},
+        reviews=reviewed,
         overdue=overdue(opening, run.audit.patience_rounds),
         unseen=pending_in(previous).keys() - drawn.keys(),
     )

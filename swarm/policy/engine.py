@@ -211,4 +211,3 @@ def trainable(loaded: LoadedModel) -> tuple[tuple[str, ...], list[torch.Tensor]]
     """Names and tensors of what is trained: every parameter that is not frozen, each tied one under its first name."""
     named = [(name, parameter) for name, parameter in loaded.model.named_parameters() if parameter.requires_grad]
     return tuple(name for name, _ in named), [parameter for _, parameter in named]
-

@@ -28,8 +28,8 @@ from swarm.policy.generate import Drawn, Ids, Limits
 from swarm.policy.load import LoadedModel
 from swarm.policy.lora import copy_of
 from swarm.policy.packing import completion_log_probs, pass_bytes_per_token
-from swarm.policy.sums import digest_of, whole_sums
 from swarm.policy.state import adopt_parts, state_parts
+from swarm.policy.sums import digest_of, whole_sums
 from verde.numerics.adamw import Rates, binary32, clip_factor, update
 from verde.numerics.backend import route
 from verde.numerics.decoder import Decoder, decoder_of

@@ -19,7 +19,7 @@ from identity.signer import Signer
 from protocol.codec import content_id, decode, encode
 from protocol.errors import BadRecord
 from protocol.ids import ContentId, PeerId
-from protocol.messages import CreditTable, Difference, Envelope, Finding, Receipt, RolloutBatch, Verdict
+from protocol.messages import CreditTable, Difference, Envelope, Finding, Receipt, Review, RolloutBatch, Verdict
 from swarm.dht.transport import RecordKey
 from swarm.policy.base import Completion, Redrawn, SampleRequest, Sampling, StateParts, TrainSample
 from swarm.policy.fake import END_TOKEN, FakeEngine
@@ -211,14 +211,22 @@ class Publishing(HostileTransport):
 def accusing(peer: HostileTransport, envelope: Envelope) -> Envelope:
     """The auditor says of everything that it is false."""
     verdict = decode(envelope.payload, Verdict)
-    lie = msgspec.structs.replace(verdict, finding=Finding.MISMATCH, difference=Difference("I do not like it."))
+    complaint = Difference("I do not like it.")
+    lie = msgspec.structs.replace(verdict, finding=Finding.MISMATCH, difference=complaint, witness=None)
     return peer.seal(envelope, encode(lie))
 
 
 def praising(peer: HostileTransport, envelope: Envelope) -> Envelope:
-    """The auditor says of everything that it is right."""
+    """The auditor says of everything that it is right, without having looked: it makes a witness up."""
     verdict = decode(envelope.payload, Verdict)
-    return peer.seal(envelope, encode(msgspec.structs.replace(verdict, finding=Finding.MATCH, difference=None)))
+    blind = Verdict(verdict.by, verdict.contribution, 2, Finding.MATCH, None, verdict.evidence, content_id(b"blind"))
+    return peer.seal(envelope, encode(blind))
+
+
+def doubting(peer: HostileTransport, envelope: Envelope) -> Envelope | None:
+    """The author says of every auditor that its witness is made up."""
+    review = decode(envelope.payload, Review)
+    return peer.seal(envelope, encode(msgspec.structs.replace(review, is_right=False)))
 
 
 class Withholding(HostileTransport):
