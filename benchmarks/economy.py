@@ -25,8 +25,9 @@ from benchmarks.economy_strategies import (
     Griefs,
     Inflates,
     MakesUpEverything,
-    NeverChecks,
+    NeverReviews,
     SkipsTheStep,
+    TradesWitnesses,
 )
 from benchmarks.swarm_runs import criterion
 from rewards.economics import (
@@ -160,7 +161,12 @@ def show(report: Mapping[str, Any]) -> None:
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    played = {"honest": play(Strategy, rounds), "never checks": play(NeverChecks, rounds)}
+    played = {
+        "honest": play(Strategy, rounds),
+        "reviews no verdict": play(NeverReviews, rounds),
+        "trades witnesses": play(TradesWitnesses, rounds, together=True),
+    }
+    by_honesty = played["honest"].cheat  # of the same people, with the same luck
     cheating = {name: play(kind, rounds) for name, kind in ALONE.items()}
     cheating |= {name: play(kind, rounds, together=True) for name, kind in GROUPS.items()}
     griefed = play(Griefs, rounds, together=True, cheats=CHEATS)
@@ -192,7 +198,13 @@ def measure(rounds: int) -> dict[str, Any]:
             criterion("checking_share", round(checking_share(), 4), 0.05, "share"),
             criterion("honest_loss_to_griefers", round(1 - griefed.honest / played["honest"].honest, 4), 0.05, "share"),
             criterion("least_step_rate_ppm", min_step_rate_ppm(MICRO_PER_CREDIT, stake), None, "ppm"),
-            criterion("blind_auditor_over_honest", round(played["never checks"].ratio, 3), None, "quotient"),
+            criterion("blind_auditor_over_honest", round(cheating["audits without looking"].ratio, 3), 1.0, "quotient"),
+            criterion(
+                "no_reviews_over_reviews", round(played["reviews no verdict"].cheat / by_honesty, 3), 1.0, "quotient"
+            ),
+            criterion(
+                "friends_who_trade_witnesses", round(played["trades witnesses"].cheat / by_honesty, 3), None, "quotient"
+            ),
             criterion("best_cheat_where_no_stake_is_slashed", unslashed, None, "quotient"),
         ],
     }

@@ -17,7 +17,7 @@ import msgspec
 
 from protocol.codec import content_id, content_id_of
 from protocol.ids import STAGES, ContentId, PeerId, Stage
-from protocol.messages import CreditTable, Finding, Verdict
+from protocol.messages import CreditTable, Finding, Review, Verdict
 from protocol.run import AuditRules
 from protocol.seeds import derive_seed
 from rewards.economics import Economics
@@ -26,6 +26,7 @@ from rewards.pending import Ruling, losing, overdue, pending_in
 from rewards.reputation import START, draw_weights, fault_of, standings, step_rate_ppm
 from swarm.judging import rule
 from verde.draw import Drawn, draw, draw_rollouts, entitled, holder_order, receipts_needed
+from verde.review import doubted
 from verde.verdict import accusers
 
 RUN = content_id(b"economy")
@@ -71,11 +72,12 @@ class Secret(msgspec.Struct, frozen=True):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """What an honest check finds, how far it went, and what it cost."""
+    """What an honest check finds, how far it went, and what it cost: its rollouts, and its step."""
 
     finding: Finding
     level: int
-    cost: int
+    rollouts_cost: int
+    step_cost: int = 0
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -133,6 +135,15 @@ class Strategy:
         """What it says as a drawn auditor or attestor; ``truth``: what it finds when it checks."""
         return truth
 
+    def looks(self, author: PeerId, check: Check) -> tuple[int, bool]:
+        """What it spends on a check that it is drawn for, and whether it comes by the witness of it."""
+        does = self.checks and not self.is_friend(author)
+        return (check.rollouts_cost + check.step_cost, True) if does else (0, False)
+
+    def reviews(self, judge: PeerId, is_right: bool) -> bool | None:
+        """What it says of a judge's witness, which it knows to be right or made up."""
+        return is_right
+
     def keeps(self, author: PeerId, secret: Secret) -> bool:
         """Whether it gives a receipt for a contribution."""
         return not secret.withheld
@@ -152,6 +163,8 @@ class World:
         self.table: CreditTable | None = None
         self.number = 0
         self._secrets: dict[ContentId, Secret] = {}
+        self._witnessed: set[PeerId] = set()
+        """Who came by the witness of the contribution that is looked at."""
 
     def play(self, rounds: int) -> None:
         for _ in range(rounds):
@@ -198,6 +211,8 @@ class World:
         weights, known, ledger = self._weights(seated), standings(self.table), content_id_of(self.table)
         drawn: dict[ContentId, Drawn] = {}
         said: dict[ContentId, list[Verdict]] = {}
+        reviews: dict[ContentId, list[Review]] = {}
+        authors = {content: author for content, (author, _) in pending_in(self.table).items()}
         for content, (author, pending) in pending_in(self.table).items():
             drawn[content] = draw(
                 self.rules.audit,
@@ -210,13 +225,37 @@ class World:
                 everything=pending.waited > 0,
             )
             check = self._check(ledger, content, drawn[content].step, everything=pending.waited > 0)
+            self._witnessed.clear()
             said[content] = self._ask(seated, drawn[content].auditors, content, author, check)
-            if accusers(drawn[content], said[content]):
-                others = [peer for peer in drawn[content].attestors if peer not in drawn[content].auditors]
+            others = [peer for peer in drawn[content].attestors if peer not in drawn[content].auditors]
+            is_accused = bool(accusers(drawn[content], said[content]))
+            if is_accused:
                 said[content] += self._ask(seated, others, content, author, check)
+            reviews[content] = self._review(seated, author, said[content])
+            if not is_accused and doubted(drawn[content], author, reviews[content]):
+                said[content] += self._ask(seated, others, content, author, check)
+                reviews[content] = self._review(seated, author, said[content])
+            if doubted(drawn[content], author, reviews[content]):
+                for peer in sorted(self._witnessed & {*drawn[content].attestors, *drawn[content].auditors}):
+                    reviews[content] += self._review(seated, author, said[content], by=peer)
         audit = self.rules.audit
         late = overdue(self.table, audit.patience_rounds)
-        return rule(drawn, said, self.rules.economics, audit.step_rate_ppm, overdue=late)
+        return rule(
+            drawn, said, self.rules.economics, audit.step_rate_ppm, authors=authors, reviews=reviews, overdue=late
+        )
+
+    def _review(
+        self, seated: Mapping[PeerId, Player], author: PeerId, said: Sequence[Verdict], by: PeerId | None = None
+    ) -> list[Review]:
+        """What the author says of every match on its work, or ``by``, who did the check, too."""
+        by = by or author
+        found = []
+        for verdict in said:
+            if verdict.finding is Finding.MATCH and verdict.level > 0 and by in seated and verdict.by != by:
+                word = seated[by].strategy.reviews(verdict.by, verdict.by in self._witnessed)
+                if word is not None:
+                    found.append(Review(by, verdict.contribution, verdict.by, word))
+        return found
 
     def _check(self, ledger: ContentId, content: ContentId, step: bool, *, everything: bool) -> Check:
         """What an honest check of the drawn parts finds: first the rollouts, then the step, like the real one."""
@@ -231,7 +270,7 @@ class World:
         cost = num_drawn * costs.check_rollout
         if is_seen or not step:
             return Check(Finding.MISMATCH if is_seen else Finding.MATCH, 1, cost)
-        return Check(Finding.MISMATCH if secret.false_step else Finding.MATCH, 2, cost + costs.step)
+        return Check(Finding.MISMATCH if secret.false_step else Finding.MATCH, 2, cost, costs.step)
 
     def _ask(
         self,
@@ -245,8 +284,9 @@ class World:
         for peer in judges:
             judge = seated[peer]
             finding = judge.strategy.says(author, check.finding)
-            if judge.strategy.checks and not judge.strategy.is_friend(author):
-                judge.spent += check.cost
+            cost, has_witness = judge.strategy.looks(author, check)
+            judge.spent += cost
+            (self._witnessed.add if has_witness else self._witnessed.discard)(peer)
             if finding is not None:
                 said.append(Verdict(peer, content, check.level, finding, None, ()))
         return said

@@ -5,7 +5,7 @@ Whoever acts alone is a group of one; ``GROUPS`` are those whose players help ea
 
 from __future__ import annotations
 
-from benchmarks.economy_play import NUM_ROLLOUTS, Costs, Player, Secret, Strategy, Work
+from benchmarks.economy_play import NUM_ROLLOUTS, Check, Costs, Player, Secret, Strategy, Work
 from protocol.ids import STAGES, PeerId, Stage
 from protocol.messages import Finding
 
@@ -152,6 +152,27 @@ class NeverChecks(Strategy):
         return Finding.MATCH
 
 
+class ChecksByHalves(Strategy):
+    """Does honest work, looks at the drawn rollouts, and invents what a replay of the step yields."""
+
+    def looks(self, author: PeerId, check: Check) -> tuple[int, bool]:
+        return check.rollouts_cost, check.step_cost == 0
+
+
+class NeverReviews(Strategy):
+    """Does honest work, and says nothing of the verdicts on it."""
+
+    def reviews(self, judge: PeerId, is_right: bool) -> bool | None:
+        return None
+
+
+class Doubts(Strategy):
+    """Does honest work, and says of every verdict that it was made up."""
+
+    def reviews(self, judge: PeerId, is_right: bool) -> bool | None:
+        return False
+
+
 class NeverSaysAnything(Strategy):
     """Does honest work, and no audits."""
 
@@ -169,6 +190,23 @@ class Colludes(SkipsTheStep):
 
     def says(self, author: PeerId, truth: Finding) -> Finding | None:
         return Finding.MATCH if self.is_friend(author) else truth
+
+    def reviews(self, judge: PeerId, is_right: bool) -> bool | None:
+        return is_right or self.is_friend(judge)
+
+
+class TradesWitnesses(Strategy):
+    """Does honest work; friends hand each other what a check would yield, so that none of them checks another."""
+
+    def looks(self, author: PeerId, check: Check) -> tuple[int, bool]:
+        return (0, True) if self.is_friend(author) else super().looks(author, check)
+
+
+class DoubtsOthers(Strategy):
+    """Does honest work; says of every verdict of others that it was made up, and so do friends that are asked."""
+
+    def reviews(self, judge: PeerId, is_right: bool) -> bool | None:
+        return self.is_friend(judge)
 
 
 class ColludesAndMakesUp(MakesUpEverything, Colludes):
@@ -225,6 +263,9 @@ ALONE: dict[str, type[Strategy]] = {
     "writes answers, not replayable": WritesAnswersDown,
     "accuses everybody": Griefs,
     "does no audits": NeverSaysAnything,
+    "audits without looking": NeverChecks,
+    "audits by halves": ChecksByHalves,
+    "doubts every verdict": Doubts,
 }
 
 GROUPS: dict[str, type[Strategy]] = {
@@ -233,4 +274,5 @@ GROUPS: dict[str, type[Strategy]] = {
     "feuds": Feuds,
     "challenges friends": ChallengesFriends,
     "withholds": Withholds,
+    "doubts others' verdicts": DoubtsOthers,
 }

@@ -303,8 +303,8 @@ abstract contract Membership is Initializable {
         return _seats[standing_.signer].weight != 0;
     }
 
-    /// @dev The account that had the peer's weight in `atRound`. Walks through former accounts: for views only.
-    function _signerAt(bytes32 peerKey, uint64 atRound) private view returns (address signer, uint256 weight) {
+    /// @dev The account that had the peer's weight in `atRound`. Walks through former accounts.
+    function _signerAt(bytes32 peerKey, uint64 atRound) internal view returns (address signer, uint256 weight) {
         signer = _standings[peerKey].signer;
         weight = weightOfSigner(signer, atRound);
         address[] storage former = _formerSigners[peerKey];

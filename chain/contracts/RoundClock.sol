@@ -236,7 +236,11 @@ contract RoundClock is Membership {
         if (REGISTRY.ownerOf(posterKey) != sender) revert NotThePeersOwner(posterKey, sender);
         address signer = _signerOf(posterKey);
         uint256 weight = weightOfSigner(signer, ofRound);
-        if (weight == 0) revert NotAMember(signer, ofRound);
+        if (weight == 0) {
+            // its key was changed since: the draw was by the former one
+            (signer, weight) = _signerAt(posterKey, ofRound);
+            if (weight == 0) revert NotAMember(signer, ofRound);
+        }
         if (!_isDrawn(seed, POSTER, ofRound, signer, expected, weight, total)) {
             revert PosterNotDrawn(posterKey, expected);
         }

@@ -101,11 +101,10 @@ contract Settlement is Epochs {
     /// @param line The peer's line in that epoch's credits table.
     function claim(bytes32 peerKey, uint256 line, uint256 epoch, bytes32[] calldata proof) external {
         (bytes32 root, uint256 reserveMicro, uint64 round) = _claimable(epoch);
-        if (!_pay(root, round, peerKey, line, proof)) {
+        if (!_pay(root, reserveMicro, round, peerKey, line, proof)) {
             if (_pays[peerKey].holds != 0) revert DisputePending(peerKey);
             revert NothingToClaim(peerKey, _pays[peerKey].claimedMicro);
         }
-        _requireReserve(reserveMicro);
     }
 
     /// @notice `claim` for several peers at once, each to its own owner. Anybody may call.
@@ -114,9 +113,8 @@ contract Settlement is Epochs {
     function claimMany(uint256 epoch, ClaimLine[] calldata lines) external {
         (bytes32 root, uint256 reserveMicro, uint64 round) = _claimable(epoch);
         for (uint256 i = 0; i < lines.length; ++i) {
-            _pay(root, round, lines[i].peerKey, lines[i].line, lines[i].proof);
+            _pay(root, reserveMicro, round, lines[i].peerKey, lines[i].line, lines[i].proof);
         }
-        _requireReserve(reserveMicro);
     }
 
     /// @notice Pay nothing to a peer while a dispute about its work is open.
@@ -225,12 +223,16 @@ contract Settlement is Epochs {
         }
     }
 
-    /// @dev Whether there was anything to pay, and no dispute. What the peer's slot says is read at once: a claim has no gas
-    /// to spare.
-    function _pay(bytes32 root, uint64 round, bytes32 peerKey, uint256 line, bytes32[] calldata proof)
-        private
-        returns (bool)
-    {
+    /// @dev Whether there was anything to pay, and no dispute; what is left afterwards must be the reserve at least. What the
+    /// peer's slot says is read at once: a claim has no gas to spare.
+    function _pay(
+        bytes32 root,
+        uint256 reserveMicro,
+        uint64 round,
+        bytes32 peerKey,
+        uint256 line,
+        bytes32[] calldata proof
+    ) private returns (bool) {
         uint256 cumulativeMicro = line.micro();
         Pay storage pay = _pays[peerKey];
         (uint256 claimed, uint256 struckRound, uint256 holds) = (pay.claimedMicro, pay.struckRound, pay.holds);
@@ -243,19 +245,20 @@ contract Settlement is Epochs {
             (pay.struckRound, pay.forfeitedRound) = (0, uint40(round));
             emit PayForfeited(peerKey, cumulativeMicro - claimed, cumulativeMicro);
             TOKEN.burn((cumulativeMicro - claimed) * WEI_PER_MICRO);
+            _requireReserve(reserveMicro, TOKEN.balanceOf(address(this)));
             return true;
         }
         emit RewardClaimed(peerKey);
         unchecked {
-            return TOKEN.transfer(owner, (cumulativeMicro - claimed) * WEI_PER_MICRO); // true, or it reverts
+            // both factors of 64 bits
+            _requireReserve(reserveMicro, TOKEN.transferTelling(owner, (cumulativeMicro - claimed) * WEI_PER_MICRO));
         }
+        return true;
     }
 
-    function _requireReserve(uint256 reserveMicro) private view {
-        uint256 reserveWei;
+    function _requireReserve(uint256 reserveMicro, uint256 leftWei) private pure {
         unchecked {
-            reserveWei = reserveMicro * WEI_PER_MICRO; // of 64 bits
+            if (leftWei < reserveMicro * WEI_PER_MICRO) revert EscrowOverdrawn(reserveMicro); // of 64 bits
         }
-        if (TOKEN.balanceOf(address(this)) < reserveWei) revert EscrowOverdrawn(reserveMicro);
     }
 }

@@ -11,4 +11,10 @@ contract SwarmToken is ERC20, ERC20Permit, ERC20Burnable {
     constructor(address to, uint256 supplyWei) ERC20("RL Swarm", "SWARM") ERC20Permit("RL Swarm") {
         _mint(to, supplyWei);
     }
+
+    /// @notice `transfer`, which tells what the sender has left: two calls in one, for who must look at both.
+    function transferTelling(address to, uint256 value) external returns (uint256 leftWei) {
+        _transfer(msg.sender, to, value);
+        return balanceOf(msg.sender);
+    }
 }

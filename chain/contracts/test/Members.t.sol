@@ -110,6 +110,19 @@ contract MembersTest is Bench {
         clock.signedWeight(2, both);
     }
 
+    function test_whoseKeyWasChangedStillPostsInTheSameRound() public {
+        Player memory ada = players[0];
+        address signer = vm.addr(4711);
+        Signature memory proof = _registration(ada, 4711, signer, ada.wallet, 1);
+        vm.prank(ada.wallet);
+        registry.rotateSigner(ada.peerKey, signer, 1, proof.r, proof.vs);
+        clock.refresh(ada.peerKey);
+        uint256[] memory lines = _lines(3, CREDIT);
+        bytes32 root = _root(players, lines);
+        _post(_result(1, root, 3 * CREDIT), ada, players);
+        _equal(contributions.settledRound(), 1);
+    }
+
     function test_pruningIsForASwarmThatIsStuck() public {
         bytes32 peer = players[2].peerKey;
         for (uint256 i = 0; i < 2; ++i) {
