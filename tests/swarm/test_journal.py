@@ -94,3 +94,12 @@ def test_a_fuller_testimony_takes_the_place_of_an_earlier_one(journal):
     journal.write_testimony(1, "cd" * 32, b"one signature")
     journal.write_testimony(1, "cd" * 32, b"two signatures")
     assert journal.testimonies(1) == [b"two signatures"]
+
+
+def test_what_the_work_yielded_is_noted_in_place_of_an_earlier_try(tmp_path):
+    journal = Journal(tmp_path)
+    assert journal.notes(12, "answer") == []
+    journal.note(12, "answer", [b"a" * 32])
+    journal.note(12, "answer", [b"b" * 32, b"c" * 32])
+    journal.note(12, "step", [b""])  # an engine that tells of nothing
+    assert (journal.notes(12, "answer"), journal.notes(12, "step")) == ([b"b" * 32, b"c" * 32], [])

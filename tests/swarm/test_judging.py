@@ -2,7 +2,7 @@
 
 from protocol.codec import content_id
 from protocol.ids import PeerId
-from protocol.messages import Difference, Finding, Verdict
+from protocol.messages import Difference, Finding, Review, Verdict
 from rewards.economics import DEFAULT
 from rewards.pending import Judge
 from swarm import judging
@@ -62,3 +62,29 @@ def test_what_nobody_checked_is_neither_struck_nor_passed():
 def test_a_verdict_that_took_a_replay_is_paid_more():
     said = [Verdict(ANN, GOOD, 2, Finding.MATCH, None, ())]
     assert rule(DRAWN, {GOOD: said}).judges == (Judge(ANN, 400_000),)
+
+
+def review(**words):
+    return {GOOD: [Review(PeerId(by), GOOD, ANN, is_right) for by, is_right in words.items()]}
+
+
+def test_a_verdict_that_was_made_up_is_not_paid_and_those_who_looked_are():
+    said = say(GOOD, ann="match", bob="match", cat="match", dan="match")
+    made_up = review(eve=False, bob=False, cat=False, dan=True)
+    ruling = rule(DRAWN, {GOOD: said}, authors={GOOD: EVE}, reviews=made_up)
+    assert ruling.judges == (Judge(ANN, false=1), Judge(BOB, 20_000), Judge(CAT, 20_000), Judge(DAN, 20_000, false=1))
+    assert ruling.passed == {GOOD}
+    assert rule(DRAWN, {GOOD: say(GOOD, ann="match")}, authors={GOOD: EVE}, reviews=made_up).passed == set()
+
+
+def test_a_false_review_costs_its_author_standing_and_the_judge_nothing():
+    said = say(GOOD, ann="match", bob="match", cat="match")
+    ruling = rule(DRAWN, {GOOD: said}, authors={GOOD: EVE}, reviews=review(eve=False, bob=True, cat=True))
+    assert ruling.judges == (Judge(ANN, 20_000), Judge(BOB, 20_000), Judge(CAT, 20_000), Judge(EVE, false=1))
+
+
+def test_a_doubt_that_nobody_answers_changes_nothing_and_a_review_that_agrees_asks_nobody():
+    alone = rule(DRAWN, {GOOD: say(GOOD, ann="match")}, authors={GOOD: EVE}, reviews=review(eve=False))
+    assert alone.judges == (Judge(ANN, 20_000),)
+    said = say(GOOD, ann="match", bob="match")
+    assert rule(DRAWN, {GOOD: said}, authors={GOOD: EVE}, reviews=review(eve=True)).judges == (Judge(ANN, 20_000),)

@@ -82,6 +82,30 @@ def test_honest_completions_have_no_difference(engine, sampling):
     assert engine.first_differences(REQUESTS, sampling, completions) == [None] * len(REQUESTS)
 
 
+@pytest.mark.parametrize("sampling", [SAMPLING, Sampling(10, 0.7, 5), Sampling(1)])
+def test_checking_a_rollout_comes_across_what_drawing_it_did(engine, sampling):
+    completions = engine.generate(REQUESTS, sampling)
+    assert [found.digest for found in engine.redraw(REQUESTS, sampling, completions)] == [
+        completion.digest for completion in completions
+    ]
+    assert {len(completion.digest) for completion in completions} == {32}
+    alone = engine.redraw(REQUESTS[3:4], sampling, completions[3:4])
+    assert alone[0].digest == completions[3].digest
+
+
+def test_other_weights_come_across_something_else_and_so_does_another_step(engine, model_directory):
+    completions = engine.generate(REQUESTS, SAMPLING)
+    one, other = engine.replica(engine.parts()), engine.replica(engine.parts())
+    samples = rollouts(engine)
+    report = one.step(samples, 5)
+    assert other.step(samples, 5).digest == report.digest
+    assert len(report.digest) == 32
+    changed = [msgspec.structs.replace(samples[0], advantage=samples[0].advantage + 1), *samples[1:]]
+    assert engine.replica(engine.parts()).step(changed, 5).digest != report.digest
+    again = one.redraw(REQUESTS, SAMPLING, completions)
+    assert not {found.digest for found in again} & {completion.digest for completion in completions}
+
+
 def test_a_rollout_does_not_notice_its_batch(engine):
     expected = dict(zip(REQUESTS, engine.generate(REQUESTS, SAMPLING), strict=True))
     for size in (1, 3, 16):

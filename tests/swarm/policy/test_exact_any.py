@@ -51,3 +51,6 @@ def test_the_slow_path_and_the_fused_decoder_agree(model_directory, monkeypatch)
     monkeypatch.setattr(engine, "_current_decoder", lambda: None)
     assert engine.generate(REQUESTS, SAMPLING) == fused
     assert engine.first_differences(REQUESTS, SAMPLING, fused) == [None] * len(REQUESTS)
+    yielded = [completion.digest for completion in fused]
+    assert [found.digest for found in engine.redraw(REQUESTS, SAMPLING, fused)] == yielded
+    assert [completion.digest for completion in engine.generate(REQUESTS, SAMPLING)] == yielded
