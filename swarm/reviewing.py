@@ -4,8 +4,8 @@
     auditor, attestor   from a check of its own: likewise                                      said where it matters
 
 What the reviews come to is decided by ``verde.review``, by everybody. A verdict is named in a result once the author
-has spoken, or has had ``contribute_s`` for it: a silent author denies nobody's pay, and a verdict that comes too late to be
-looked at is not paid.
+has spoken, or has had ``contribute_s`` for it: a silent author denies nobody's pay, and a verdict that comes too late
+to be looked at is not paid.
 """
 
 from __future__ import annotations

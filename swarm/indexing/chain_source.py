@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from chain import abi
 from chain.base import WEI_PER_MICRO, ClockView, Contracts
 from chain.logs import Log, decode_log
 from chain.reader import Reader
@@ -32,9 +33,9 @@ CONTRACT_OF = {
     "equivocation": "Equivocation",
     "disputes": "DisputeGame",
     "requests": "DataRequests",
-    "token": "SwarmToken",
 }
-"""Field of a run's contracts -> artifact. The factory tells nothing about a run, the token only what a claim paid."""
+"""Field of a run's contracts -> artifact. The factory tells nothing about a run; the token, which is of all runs and
+everybody, is asked only for what the run's own settlement paid."""
 
 
 class ChainSource(Protocol):
@@ -69,6 +70,7 @@ class RpcSource:
         self._step = FIRST_STEP
         places = ((getattr(contracts, name, ""), artifact) for name, artifact in CONTRACT_OF.items())
         self._artifacts = {address.lower(): artifact for address, artifact in places if address}
+        self._token, self._settlement = contracts.token, contracts.settlement
 
     async def head(self) -> Cursor:
         newest = quantity(await self._rpc.request("eth_blockNumber"))
@@ -81,9 +83,8 @@ class RpcSource:
     async def events(self, first: int, head: int) -> tuple[list[ChainEvent], Cursor]:
         while True:
             last = min(head, first + self._step - 1)
-            question = {"fromBlock": hex(first), "toBlock": hex(last), "address": list(self._artifacts)}
             try:
-                raw = await self._rpc.request("eth_getLogs", question)
+                logs = await self._logs(first, last)
             except RpcRefused:
                 if self._step == 1:
                     raise
@@ -91,13 +92,23 @@ class RpcSource:
                 continue
             self._step = min(2 * self._step, 16 * FIRST_STEP)
             break
-        logs = (decode_log(self._artifacts[str(one["address"]).lower()], one) for one in raw)
-        known = with_payments(sorted((log for log in logs if log is not None), key=lambda log: (log.block, log.index)))
+        known = with_payments(sorted(logs, key=lambda log: (log.block, log.index)))
         times: dict[int, int] = {}
         for log in known:
             if log.block not in times:
                 times[log.block] = (await self._cursor(log.block)).at
         return [event_of(log, times[log.block]) for log in known], await self._cursor(last)
+
+    async def _logs(self, first: int, last: int) -> list[Log]:
+        """Logs of the run's contracts between two blocks, and of the token what its settlement sent where it paid."""
+        blocks = {"fromBlock": hex(first), "toBlock": hex(last)}
+        raw = await self._rpc.request("eth_getLogs", {**blocks, "address": list(self._artifacts)})
+        decoded = [decode_log(self._artifacts[str(one["address"]).lower()], one) for one in raw]
+        if any(log is not None and log.name == "RewardClaimed" for log in decoded):
+            sent = [abi.event("SwarmToken", "Transfer").topic, "0x" + self._settlement[2:].lower().rjust(64, "0")]
+            paid = await self._rpc.request("eth_getLogs", {**blocks, "address": self._token, "topics": sent})
+            decoded += [decode_log("SwarmToken", one) for one in paid]
+        return [log for log in decoded if log is not None]
 
     async def clock(self) -> ClockView:
         return await self._reader.clock()

@@ -69,6 +69,7 @@ def redraw_rows(
                 wanted = min(len(claimed[row]) + 1, sampling.max_new_tokens)
                 claim = [*claimed[row], NO_CLAIM][:wanted]
                 logits = logits_BLV[number, -kept:][:wanted, : vocabulary.size].contiguous()
+                sums = row_sums(logits)[: len(claimed[row])].tolist()
                 found = draw(
                     logits,
                     seed_words([seeds[row]] * wanted),
@@ -77,8 +78,7 @@ def redraw_rows(
                     top_k=sampling.top_k,
                     claim_N=torch.tensor(claim, dtype=torch.int64),
                 )
-                digest = digest_of(row_sums(logits)[: len(claimed[row])].tolist())
-                redrawn[row] = Drawn(tuple(found.tolist()), False, digest)
+                redrawn[row] = Drawn(tuple(found.tolist()), False, digest_of(sums))
     return [found for found in redrawn if found is not None]
 
 
@@ -107,6 +107,7 @@ def _draw_batch(
     tokens: list[list[int]] = [[] for _ in prompts]
     sums: list[list[int]] = [[] for _ in prompts]
     for step in range(sampling.max_new_tokens):
+        total_B = row_sums(logits_BV)
         token_B = draw(
             logits_BV.contiguous(),
             seed_B[rows],
@@ -114,7 +115,7 @@ def _draw_batch(
             temperature=sampling.temperature,
             top_k=sampling.top_k,
         ).cpu()
-        for row, token, total in zip(rows.tolist(), token_B.tolist(), row_sums(logits_BV).tolist(), strict=True):
+        for row, token, total in zip(rows.tolist(), token_B.tolist(), total_B.tolist(), strict=True):
             tokens[row].append(token)
             sums[row].append(total)
         kept = (~torch.isin(token_B, torch.tensor(vocabulary.end_ids, dtype=torch.long))).nonzero()[:, 0]

@@ -162,6 +162,7 @@ def _draw_batch(batch: _Batch, vocabulary: Vocabulary, seeds: Sequence[int], sam
     row_N = np.arange(num_rows)
     logits, source_N = batch.prefill(vocabulary.size), torch.from_numpy(batch.prompt_of_row)
     for step in range(sampling.max_new_tokens):
+        sum_N = _sums(logits, source_N)
         token_N = draw(
             logits,
             seed_B[torch.from_numpy(row_N)],
@@ -170,9 +171,6 @@ def _draw_batch(batch: _Batch, vocabulary: Vocabulary, seeds: Sequence[int], sam
             top_k=sampling.top_k,
             row_N=source_N,
         )
-        sum_N = row_sums(logits)
-        if source_N is not None:
-            sum_N = sum_N[source_N.to(sum_N.device)]
         token_N = token_N.cpu().numpy()
         sum_BT[row_N, step] = sum_N.cpu().numpy()
         out_BT[row_N, step] = token_N
@@ -200,18 +198,17 @@ def _redraw_batch(
 
     def check(logits: torch.Tensor, source_N: Array | None, row_N: Array, position_N: Array) -> None:
         claim = [(*claimed[row], NO_CLAIM)[place] for row, place in zip(row_N, position_N, strict=True)]
+        sources = None if source_N is None else torch.from_numpy(source_N)
+        sum_N = _sums(logits, sources)
         drawn = draw(
             logits,
             seed_B[torch.from_numpy(row_N)],
             torch.from_numpy(position_N),
             temperature=sampling.temperature,
             top_k=sampling.top_k,
-            row_N=None if source_N is None else torch.from_numpy(source_N),
+            row_N=sources,
             claim_N=torch.tensor(claim, dtype=torch.int64),
         )
-        sum_N = row_sums(logits)
-        if source_N is not None:
-            sum_N = sum_N[torch.from_numpy(source_N).to(sum_N.device)]
         found_BT[row_N, position_N] = drawn.cpu().numpy()
         sum_BT[row_N, position_N] = sum_N.cpu().numpy()
 
@@ -235,6 +232,12 @@ def _redraw_batch(
         Drawn(tuple(tokens[:wanted]), False, digest)
         for tokens, wanted, digest in zip(found_BT.tolist(), wanted_B.tolist(), digests, strict=True)
     ]
+
+
+def _sums(logits_PV: torch.Tensor, row_N: torch.Tensor | None) -> torch.Tensor:
+    """Sums [N] over the bits of the logits before each token: those of row ``row_N``, or every row's own."""
+    sum_P = row_sums(logits_PV)
+    return sum_P if row_N is None else sum_P[row_N.to(sum_P.device)]
 
 
 def part(tokens: Tokens, start: int, stop: int) -> Tokens:

@@ -91,6 +91,8 @@ def test_an_engine_on_the_gpu_finds_what_it_drew_right_and_what_was_changed_wron
     for sampling in (Sampling(24, 0.8), Sampling(6, 0.8, 5), Sampling(6, 0.0)):
         drawn = engine.generate(requests, sampling)
         assert engine.first_differences(requests, sampling, drawn) == [None] * len(requests)
+        host = ExactEngine.open(engine_golden.MODEL, engine_golden.RULES, temperature=0.8)
+        assert [found.digest for found in host.redraw(requests, sampling, drawn)] == [one.digest for one in drawn]
         tokens = drawn[7].tokens
         wrong = type(drawn[7])((tokens[0] ^ 1, *tokens[1:]), drawn[7].text, drawn[7].ended)
         assert engine.first_differences(requests[7:8], sampling, [wrong]) == [0]
