@@ -63,7 +63,7 @@ def test_a_run_has_this_id_for_ever():
         msgspec.structs.replace(SPEC, time=msgspec.structs.replace(SPEC.time, poster_s=11)),
         msgspec.structs.replace(SPEC, audit=msgspec.structs.replace(SPEC.audit, num_auditors=2)),
         msgspec.structs.replace(SPEC, economics=msgspec.structs.replace(SPEC.economics, quorum_size=49)),
-        msgspec.structs.replace(SPEC, wire_version=5),
+        msgspec.structs.replace(SPEC, wire_version=6),
     ],
 )
 def test_whoever_plays_by_another_rule_is_in_another_run(other):
@@ -139,7 +139,7 @@ def test_a_token_with_something_that_is_no_address_is_refused():
 
 
 def test_a_token_of_another_wire_version_says_which():
-    run = msgspec.structs.replace(SPEC, wire_version=5)
+    run = msgspec.structs.replace(SPEC, wire_version=6)
     with pytest.raises(ConfigError) as caught:
         parse_token(format_token(msgspec.structs.replace(TOKEN, run=run)))
-    assert caught.value.what == "This swarm speaks wire version 5, this program speaks 4."
+    assert caught.value.what == "This swarm speaks wire version 6, this program speaks 5."
