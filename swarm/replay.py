@@ -82,7 +82,8 @@ def replay(engine: Engine, case: Case, numbers: Sequence[int], num_external: int
     ``numbers``: which rollouts; ``num_external``: the run's rule. What cannot be computed at all from the claimed state
     (a prompt that does not fit, a step that ends in NaN) cannot have been done so by anybody, and differs. Raises
     ``VerificationError`` when what was served as the state before is not that state."""
-    reached, digests, step = 1, (), b""
+    digests: tuple[bytes, ...] = ()
+    reached, step = 1, b""
     try:
         difference, digests = check_rollouts(replica_of(engine, case), case, numbers)
         if difference is None and level > 1:

@@ -5,6 +5,7 @@ import {DisputeGame} from "../DisputeGame.sol";
 import {Phase} from "../dispute/GameTypes.sol";
 import {Bench} from "./Bench.sol";
 import {GameBench} from "./GameBench.sol";
+import {Targets} from "./Targets.sol";
 
 /// @dev Three members and two accusers who open games about right and wrong work, play them in any order, miss deadlines,
 /// and move stake in between. What is not due is refused, and refusals are ignored.
@@ -192,18 +193,13 @@ contract GameHandler is GameBench {
     }
 }
 
-contract GameInvariantsTest {
+contract GameInvariantsTest is Targets {
     GameHandler private _handler;
-    bytes4[] private _selectors;
-
-    struct FuzzSelector {
-        address addr;
-        bytes4[] selectors;
-    }
 
     function setUp() public {
         _handler = new GameHandler();
-        _selectors = [
+        _target = address(_handler);
+        _actions = [
             GameHandler.accuse.selector,
             GameHandler.move.selector,
             GameHandler.move.selector,
@@ -217,16 +213,6 @@ contract GameInvariantsTest {
             GameHandler.requestExit.selector,
             GameHandler.withdraw.selector
         ];
-    }
-
-    function targetContracts() public view returns (address[] memory targets) {
-        targets = new address[](1);
-        targets[0] = address(_handler);
-    }
-
-    function targetSelectors() public view returns (FuzzSelector[] memory targets) {
-        targets = new FuzzSelector[](1);
-        targets[0] = FuzzSelector(address(_handler), _selectors);
     }
 
     /// forge-config: default.invariant.runs = 12

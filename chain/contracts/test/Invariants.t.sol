@@ -6,6 +6,7 @@ import {Epochs} from "../Epochs.sol";
 import {WEI_PER_MICRO, Signature} from "../RunTypes.sol";
 import {Settlement} from "../Settlement.sol";
 import {Bench} from "./Bench.sol";
+import {Targets} from "./Targets.sol";
 
 /// @dev Everything that anybody can do to a run, in any order, by five members, a creator and a stranger. The credits that
 /// are signed add up; what is not due is refused, and refusals are ignored: the order is the point.
@@ -274,18 +275,13 @@ contract Handler is Bench {
     }
 }
 
-contract InvariantsTest {
+contract InvariantsTest is Targets {
     Handler private _handler;
-    bytes4[] private _selectors;
-
-    struct FuzzSelector {
-        address addr;
-        bytes4[] selectors;
-    }
 
     function setUp() public {
         _handler = new Handler();
-        _selectors = [
+        _target = address(_handler);
+        _actions = [
             Handler.post.selector,
             Handler.post.selector,
             Handler.post.selector,
@@ -309,16 +305,6 @@ contract InvariantsTest {
             Handler.stop.selector,
             Handler.reclaim.selector
         ];
-    }
-
-    function targetContracts() public view returns (address[] memory targets) {
-        targets = new address[](1);
-        targets[0] = address(_handler);
-    }
-
-    function targetSelectors() public view returns (FuzzSelector[] memory targets) {
-        targets = new FuzzSelector[](1);
-        targets[0] = FuzzSelector(address(_handler), _selectors);
     }
 
     function invariant_moneyIsConserved() public view {

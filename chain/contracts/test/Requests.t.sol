@@ -6,6 +6,7 @@ import {DataRequests} from "../DataRequests.sol";
 import {Signature} from "../RunTypes.sol";
 import {StakeVault} from "../StakeVault.sol";
 import {Bench} from "./Bench.sol";
+import {Targets} from "./Targets.sol";
 
 /// @dev A run whose states have two chunks, and contributions with two rollouts.
 abstract contract RequestsBench is Bench {
@@ -365,31 +366,20 @@ contract RequestsHandler is RequestsBench {
     }
 }
 
-contract RequestsInvariants {
-    struct FuzzSelector { address addr; bytes4[] selectors; }
-
+contract RequestsInvariants is Targets {
     RequestsHandler private _handler;
 
     function setUp() public {
         _handler = new RequestsHandler();
-    }
-
-    function targetContracts() public view returns (address[] memory targets) {
-        targets = new address[](1);
-        targets[0] = address(_handler);
-    }
-
-    function targetSelectors() public view returns (FuzzSelector[] memory targets) {
-        targets = new FuzzSelector[](1);
-        targets[0].addr = address(_handler);
-        bytes4[] memory selectors = new bytes4[](6);
-        selectors[0] = RequestsHandler.ask.selector;
-        selectors[1] = RequestsHandler.show.selector;
-        selectors[2] = RequestsHandler.expire.selector;
-        selectors[3] = RequestsHandler.pass.selector;
-        selectors[4] = RequestsHandler.advance.selector;
-        selectors[5] = RequestsHandler.depart.selector;
-        targets[0].selectors = selectors;
+        _target = address(_handler);
+        _actions = [
+            RequestsHandler.ask.selector,
+            RequestsHandler.show.selector,
+            RequestsHandler.expire.selector,
+            RequestsHandler.pass.selector,
+            RequestsHandler.advance.selector,
+            RequestsHandler.depart.selector
+        ];
     }
 
     /// @dev The vault holds exactly stakes and open bonds, and every open request holds its peer's stake once.
