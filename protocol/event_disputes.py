@@ -77,3 +77,13 @@ class DisputeNotPossible(Event, frozen=True):
     peer: PeerId
     content: ContentId
     why: str
+
+
+class WitnessDoubted(Event, frozen=True):
+    """``by`` says that ``judge`` made up what it found in ``peer``'s contribution of ``round``. The attestors look."""
+
+    round: int
+    peer: PeerId
+    content: ContentId
+    judge: PeerId
+    by: PeerId

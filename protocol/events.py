@@ -17,6 +17,7 @@ from protocol.event_disputes import DisputeDecided as DisputeDecided
 from protocol.event_disputes import DisputeMove as DisputeMove
 from protocol.event_disputes import DisputeNotPossible as DisputeNotPossible
 from protocol.event_disputes import DisputeOpened as DisputeOpened
+from protocol.event_disputes import WitnessDoubted as WitnessDoubted
 from protocol.event_process import MemoryShrunk as MemoryShrunk
 from protocol.event_process import NetworkUsed as NetworkUsed
 from protocol.event_process import PeerSeen as PeerSeen
@@ -381,7 +382,7 @@ AnyEvent = (
     | RecordRejected | Attested | AttestationRefused | TransactionSent | RoundSettled | RoundEnded
     | CreditsChanged | Claimed | Evaluated | PeerSeen | Problem | Recovered | Stopped | Serving | Restarted
     | MemoryShrunk | StepSkipped | NetworkUsed | ContributionPublished
-    | ResultProposed | AttestationSeen | StakeChanged
+    | ResultProposed | AttestationSeen | StakeChanged | WitnessDoubted
 )  # fmt: skip
 """The tagged union that a log line decodes to."""
 

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from protocol.codec import content_id, content_id_of, decode, encode
 from protocol.errors import BadRecord
+from protocol.events import WitnessDoubted
 from protocol.ids import STAGES, ContentId, PeerId
 from protocol.messages import Contribution, Envelope, Finding, Pending, Review, Verdict
 from swarm.dht.transport import RecordKey
@@ -191,6 +192,10 @@ class Reviews:
             return
         known = self._known.setdefault(review.contribution, {})
         known[content_id(envelope.payload)] = (review, self._bench.now())
+        if not review.is_right:
+            author, pending = self._pending[review.contribution]
+            told = WitnessDoubted(pending.round, author, review.contribution, review.judge, signer)
+            self._bench.events.append(told)
 
 
 def _matches(verdicts: Seen, content: ContentId) -> dict[PeerId, Verdict]:

@@ -171,7 +171,7 @@ _KINDS: dict[type, str] = {
     **dict.fromkeys(
         (e.TransactionSent, e.RoundSettled, e.CreditsChanged, e.Claimed, e.Registered, e.StakeChanged), "chain"
     ),
-    **dict.fromkeys((e.Audited, e.VerdictSeen), "check"),
+    **dict.fromkeys((e.Audited, e.VerdictSeen, e.WitnessDoubted), "check"),
     **dict.fromkeys((e.DisputeOpened, e.DisputeMove, e.DisputeDecided, e.DisputeNotPossible), "check"),
     **dict.fromkeys((e.RoundOpened, e.RoundEnded, e.Trained, e.Evaluated, e.StageEnded, e.QuestionPlayed), "round"),
 }
@@ -224,6 +224,10 @@ _WORDS: dict[type, Callable[[Any], str | None]] = {
         + ("showed the piece that was asked for" if event.shown else "withheld what was asked for: its stake is lost")
     ),
     e.VerdictSeen: _verdict_seen,
+    e.WitnessDoubted: lambda event: (
+        f"round {event.round}: {name_of(event.by)} says that {name_of(event.judge)} never checked the contribution of"
+        f" {name_of(event.peer)}; the attestors look"
+    ),
     e.Struck: lambda event: (
         f"round {event.round}: the contribution of {name_of(event.peer)} is struck:"
         f" {credits_text(event.micro_credits)} credits are not paid, and its step is undone"

@@ -29,6 +29,7 @@ from protocol.events import (
     Struck,
     Trained,
     VerdictSeen,
+    WitnessDoubted,
 )
 from protocol.ids import PeerId
 from protocol.messages import Contribution, CreditTable, Finding
@@ -336,6 +337,7 @@ async def test_an_auditor_that_did_not_look_is_not_paid_and_stands_worse(tmp_pat
         assert said, "eve was never drawn"
         assert {event.finding for event in said} == {Finding.MATCH}
         assert honest[0].paid_for_verdicts(eve.peer) == 0
+        assert {event.judge for seat in honest for event in seat.told(WitnessDoubted)} == {eve.peer}
         assert all(honest[0].paid_for_verdicts(seat.peer) > 0 for seat in honest)
         assert standing(honest[0], eve.peer) < 400 < 550 < standing(honest[0], honest[0].peer)
 

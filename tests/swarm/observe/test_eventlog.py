@@ -19,6 +19,7 @@ from protocol.events import (
     Serving,
     StepSkipped,
     Trained,
+    WitnessDoubted,
 )
 from protocol.ids import ContentId, PeerId
 from swarm.observe.eventlog import LINE_CAP, START, EventLog, follow, read, read_from
@@ -57,6 +58,7 @@ def test_every_kind_of_event_survives_the_log(tmp_path):
         *disputed.EVENTS,
         DataAsked(2, peer, 0, 7),
         DataAnswered(2, peer, content, shown=True),
+        WitnessDoubted(2, peer, content, peer, peer),
     ]
     with EventLog(tmp_path / "log") as log:
         for event in events:
