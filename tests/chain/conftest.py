@@ -56,7 +56,9 @@ FIRST_STATE = MerkleTree(
 BLOCK_TIME_S = 0.1
 
 
-async def found(dev_chain: DevChain, folder: Path, rules: Rules, model: ContentId | None = None) -> RunDeployment:
+async def found(
+    dev_chain: DevChain, folder: Path, rules: Rules, model: ContentId | None = None
+) -> RunDeployment:
     """Registry, token and factory, and a run of these rules; what ``folder`` names already is found again."""
     shared = await deploy(dev_chain.url, dev_chain.account, folder / "chain.json")
     name, first = content(str(folder)), model or FIRST_STATE.root
