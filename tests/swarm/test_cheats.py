@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from chain.requests import BOND_MICRO, RequestStage
-from protocol.codec import decode, encode
+from protocol.codec import content_id, decode, encode
 from protocol.events import (
     AttestationRefused,
     Audited,
@@ -32,11 +32,11 @@ from protocol.events import (
     WitnessDoubted,
 )
 from protocol.ids import PeerId
-from protocol.messages import Contribution, CreditTable, Finding
+from protocol.messages import Contribution, CreditTable, Difference, Envelope, Finding, Review, Verdict
 from protocol.run import AuditRules
 from swarm.node import Node
 from tests.swarm import cheats
-from tests.swarm.hostile import HostileTransport
+from tests.swarm.hostile import HostileTransport, stranger
 from tests.swarm.misdeeds import MISDEEDS
 from tests.swarm.small_swarm import EVERYTHING, Seat, SmallSwarm, small_run, small_swarm
 
@@ -363,6 +363,34 @@ async def test_an_author_that_reviews_nothing_denies_no_auditor_its_pay(tmp_path
         judges = [event.by for event in honest[0].told(VerdictSeen) if event.peer == eve.peer]
         assert judges, "honest[0] saw nobody check eve"
         assert all(honest[0].paid_for_verdicts(peer) > 0 for peer in judges)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "reason"),
+    [
+        ("review", {"by": stranger(1).peer}, "wrong_owner"),
+        ("review", {"contribution": content_id(b"nobody's")}, "not_drawn"),
+        ("review", {"judge": stranger(1).peer}, "not_drawn"),
+        ("verdict", {"witness": None}, "malformed"),
+        ("verdict", {"level": 1}, "malformed"),
+        ("verdict", {"finding": Finding.MISMATCH, "difference": Difference("it")}, "malformed"),
+    ],
+)
+async def test_a_review_or_verdict_that_cannot_be_is_dropped_and_told(
+    tmp_path: Path, kind: str, changes: dict[str, Any], reason: str
+) -> None:
+    def changed(peer: HostileTransport, envelope: Envelope) -> Envelope:
+        honest: Any = decode(envelope.payload, Review if kind == "review" else Verdict)
+        return peer.seal(envelope, encode(msgspec.structs.replace(honest, **changes)))
+
+    async with small_swarm(tmp_path, 4, stage_s=3, contribute_s=1, poster_s=1) as swarm:
+        *honest, eve = swarm.seats
+        await play(swarm, [*(s.node() for s in honest), eve.node(network=publishing(swarm, eve, kind, changed))], 4)
+        check_the_honest_lost_nothing(swarm, honest, 4)
+        told = {(event.kind, event.reason) for event in honest[0].told(RecordRejected) if event.peer == eve.peer}
+        assert told == {(kind, reason)}
+        assert all(honest[0].paid_for_verdicts(seat.peer) > 0 for seat in honest)
+        assert honest[0].paid_for_verdicts(eve.peer) == 0 or kind == "review"
 
 
 async def test_a_silent_auditor_costs_no_more_than_the_window(tmp_path: Path) -> None:
