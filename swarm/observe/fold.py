@@ -27,7 +27,6 @@ OTHERS = "(others)"
 
 _INT64 = 2**63 - 1
 
-
 def apply(db: sqlite3.Connection, logged: LoggedEvent) -> None:
     """Fold one event into the tables. The caller owns the transaction."""
     handler = _HANDLERS.get(type(logged.event))

@@ -224,7 +224,9 @@ class Seat:
             eval_every=0,
             claim_every=0,
             set_members=self.transport.set_members,
-            disputes=Disputes(bench, chain, swarm.world.games, outbox, settler, troubles, Archive(run_home.disputes)),
+            disputes=Disputes(
+                bench, chain, swarm.world.games, outbox, settler, troubles, Archive(run_home.disputes)
+            ),
         )
 
     def paid_for_verdicts(self, peer: PeerId) -> int:

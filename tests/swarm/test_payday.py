@@ -43,7 +43,9 @@ class Town:
     async def epochs(self):
         self._fail("epochs")
         table = table_of(self.round)
-        epoch = Epoch(self.round, self.round, credits_tree(table).root, 0, 0, self.at, EpochState.FINAL, ZERO_ROOT)
+        epoch = Epoch(
+            self.round, self.round, credits_tree(table).root, 0, 0, self.at, EpochState.FINAL, ZERO_ROOT
+        )
         return EpochsView(self.at, epoch, epoch if self.round else None, self.round)
 
     async def claimed(self, peers):
@@ -215,3 +217,4 @@ async def test_a_chain_that_is_away_is_told_and_a_restart_waits_for_the_next_pay
 async def test_pay_stays_locked_no_longer_than_two_challenged_epochs():
     rules = ECONOMICS
     assert unlocking_s(rules) == 2 * (rules.challenge_s + rules.answer_s) + rules.dispute_s + 10
+
