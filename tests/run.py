@@ -4,8 +4,8 @@
     ./run_swarm.sh test PYTEST-ARGS  only pytest, with these arguments
 
 Every check runs even when an earlier one failed. The last line sums up all tests; the exit code is 0 only when every
-check and every test passed. Whole swarms and chain nodes mostly wait, for blocks and for each other, so two of them run
-at once; the tests of one file share a swarm, and stay together.
+check and every test passed. Whole swarms and chain nodes mostly wait, for blocks and for each other, so three files of
+them run at once on two cores; the tests of one file share a swarm, and stay together.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ CHECKS = {
     "architecture": [BIN / "lint-imports", "--no-logo"],
 }
 PYTEST = [sys.executable, "-m", "pytest"]
-INTEGRATION = "integration and not slow and not gpu"
-SWARMS = ROOT / "tests" / "integration"
+SLOWEST = ["--durations=15", "--durations-min=5"]
 SUITES = {
-    "unit tests": [*PYTEST, "-n", "2", "-m", "not integration and not slow and not gpu"],
-    "chain and network": [*PYTEST, "-n", "2", "-m", INTEGRATION, "--ignore", SWARMS],
-    "whole swarms": [*PYTEST, "-n", "2", "--dist", "loadfile", "-m", INTEGRATION, SWARMS],
+    "unit tests": [*PYTEST, *SLOWEST, "-n", "2", "-m", "not integration and not slow and not gpu"],
+    "real processes": [
+        *PYTEST, *SLOWEST, "-n", "3", "--dist", "loadfile", "-m", "integration and not slow and not gpu",
+    ],
 }
 NO_TESTS_COLLECTED = 5
 

@@ -126,7 +126,9 @@ class SwarmDashboard(App[None]):
 
     @property
     def shown_screen(self) -> SwarmScreen | None:
-        """The screen below whatever lies on top."""
+        """The screen below whatever lies on top; none once the dashboard takes itself down, piece by piece."""
+        if not self.is_running:
+            return None
         stack = self.screen_stack
         return next((screen for screen in reversed(stack) if isinstance(screen, SwarmScreen)), None)
 

@@ -1,7 +1,7 @@
 """Why this module exists: besides its own work a peer owes a round two things, and here both are looked after.
 
-    the others' contributions of this round     keep them, so that they can be checked later      (``swarm.audit.holding``)
-    contributions whose pay is pending          check them, so that they are paid or struck       (``swarm.audit.auditing``)
+    the others' contributions of this round   keep them, so that they can be checked later   (``swarm.audit.holding``)
+    contributions whose pay is pending        check them, so that they are paid or struck    (``swarm.audit.auditing``)
 
 It tells the round machine when a contribution is kept by enough others, when all checks are in, and who is leaving.
 """

@@ -4,9 +4,9 @@
     draws + the verdicts named      ->  what is paid, struck or waits   ├─►  the table, and its roots
     the table before                                                    ┘
 
-The rules are the members' own (``rewards.ledger``, ``swarm.audit.judging``, ``swarm.rounds.absence``); only the inputs come from an
-onlooker's inboxes, which check all but one thing that a member checks: that a text is what its tokens decode to, for
-which it would take the model's tokenizer. Pure, apart from what the inboxes hold.
+The rules are the members' own (``rewards.ledger``, ``swarm.audit.judging``, ``swarm.rounds.absence``); only the inputs
+come from an onlooker's inboxes, which check all but one thing that a member checks: that a text is what its tokens
+decode to, for which it would take the model's tokenizer. Pure, apart from what the inboxes hold.
 """
 
 from __future__ import annotations

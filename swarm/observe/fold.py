@@ -27,6 +27,7 @@ OTHERS = "(others)"
 
 _INT64 = 2**63 - 1
 
+
 def apply(db: sqlite3.Connection, logged: LoggedEvent) -> None:
     """Fold one event into the tables. The caller owns the transaction."""
     handler = _HANDLERS.get(type(logged.event))
@@ -163,6 +164,7 @@ def _contribution_signed(db: sqlite3.Connection, logged: LoggedEvent, event: e.C
         (event.round, _own_peer(db), event.content, logged.at),
     )
     _phase(db, logged, "settle")
+    fold_process.signs_again(db, logged)
 
 
 def _contribution_published(db: sqlite3.Connection, logged: LoggedEvent, event: e.ContributionPublished) -> None:
@@ -372,6 +374,7 @@ _HANDLERS: dict[type, Callable[[sqlite3.Connection, LoggedEvent, Any], None]] = 
     e.Claimed: _claimed,
     e.Evaluated: _evaluated,
     e.PeerSeen: _peer_seen,
+    e.HeldBack: fold_process.held_back,
     e.Problem: fold_process.problem,
     e.Recovered: fold_process.recovered,
     e.Stopped: _stopped,

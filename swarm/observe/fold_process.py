@@ -12,6 +12,9 @@ MAX_NETWORK_OPS = 64
 """Kinds of operation and result that are counted apart; the program itself knows fewer."""
 
 
+_HELD_BACK = "HeldBack"
+
+
 def problem(db: sqlite3.Connection, logged: LoggedEvent, event: e.Problem) -> None:
     """Fold."""
     db.execute(
@@ -29,6 +32,25 @@ def recovered(db: sqlite3.Connection, logged: LoggedEvent, event: e.Recovered) -
     db.execute(
         "UPDATE problems SET recovered_at = ? WHERE error = ? AND recovered_at IS NULL", (logged.at, event.error)
     )
+
+
+def held_back(db: sqlite3.Connection, logged: LoggedEvent, event: e.HeldBack) -> None:
+    """Fold: a peer that signs nothing for a while earns nothing, and whoever looks must see that this is meant."""
+    problem(
+        db,
+        logged,
+        e.Problem(
+            _HELD_BACK,
+            f"Restored from a backup: signs nothing up to round {event.until_round}.",
+            "It may have signed those rounds elsewhere, and two signatures for one round cost the stake.",
+            f"Nothing to do: it plays from round {event.until_round + 1} on.",
+        ),
+    )
+
+
+def signs_again(db: sqlite3.Connection, logged: LoggedEvent) -> None:
+    """A contribution was signed: whatever held this peer back is over."""
+    recovered(db, logged, e.Recovered(_HELD_BACK))
 
 
 def serving(db: sqlite3.Connection, logged: LoggedEvent, event: e.Serving) -> None:

@@ -6,7 +6,7 @@ Units: ``at`` unix seconds, ``_s`` seconds, ``micro`` millionths of a credit, ``
 ``wei`` decimal text (larger than SQLite's integers).
 """
 
-VERSION = 6
+VERSION = 7
 
 TABLES = """
 CREATE TABLE log (

@@ -1,8 +1,8 @@
 """Why this module exists: what a peer earned becomes tokens only when it is unlocked, and somebody asks for it.
 
-Credits are paid out in epochs (``swarm.pay.epochs``), which stay locked for a while. Every so many rounds peers claim, many
-at once, taking turns (``rewards.payouts``). Before a peer leaves it waits for its last pay, where that is a matter of
-seconds, and claims it alone; otherwise `swarm claim` is for later.
+Credits are paid out in epochs (``swarm.pay.epochs``), which stay locked for a while. Every so many rounds peers claim,
+many at once, taking turns (``rewards.payouts``). Before a peer leaves it waits for its last pay, where that is a matter
+of seconds, and claims it alone; otherwise `swarm claim` is for later.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from swarm.settings.home import Home
 from swarm.settings.layers import Layers, peers_layers, read_layers
 from swarm.settings.whole_numbers import scaled
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS = REPOSITORY / "configs"
 MODELS = REPOSITORY / "models"
 BUNDLED_MODELS = frozenset({"tiny"})

@@ -4,7 +4,8 @@ import time
 import msgspec
 import pytest
 
-from protocol.events import Outcome, Problem, Stopped
+from protocol.events import ContributionSigned, HeldBack, Outcome, Problem, Stopped
+from protocol.ids import ContentId
 from swarm.observe import queries
 from swarm.observe.eventlog import EventLog
 from swarm.observe.stores import Stores, is_running
@@ -53,6 +54,21 @@ def test_an_orderly_end_and_its_reason_are_kept(busy_home):
     assert (one.state, one.stop_why, one.exit_code, one.peak_mb) == (State.STOPPED, "asked to", 0, 612)
     assert one.problem is not None
     assert (one.problem.so_what, one.problem.recovered_at) == ("so what", None)
+
+
+def test_a_restored_peer_says_why_it_signs_nothing_until_it_signs_again(busy_home):
+    path = busy_home / "peers" / "peer-1" / "events.jsonl"
+    with EventLog(path, now=lambda: START_AT + 400) as log:
+        log.append(HeldBack(14, START_AT))
+    held = queries.status(busy_home, START_AT + 401, alive=everyone)[0].problem
+    assert held is not None
+    assert held.recovered_at is None
+    assert held.what == "Restored from a backup: signs nothing up to round 14."
+    assert held.next_step == "Nothing to do: it plays from round 15 on."
+    with EventLog(path, now=lambda: START_AT + 500) as log:
+        log.append(ContributionSigned(15, ContentId("ab" * 32)))
+    over = queries.status(busy_home, START_AT + 501, alive=everyone)[0].problem
+    assert over is None or over.recovered_at == START_AT + 500
 
 
 def test_rounds_show_outcome_and_where_the_time_went(busy_home):
