@@ -29,19 +29,21 @@ Array = np.ndarray[Any, Any]
 
 _PASSES_AT_ONCE = 16
 _LARGEST = 1 << 31
+_MOST_NODES = 1 << 32
 
 
 class StepNames:
     """Names of the steps of one model under one run's rules. Templates are made as they are needed, and kept."""
 
-    def __init__(self, arch: Architecture, rates: LearnRates) -> None:
+    def __init__(self, arch: Architecture, rates: LearnRates, most_operators: int = _MOST_NODES) -> None:
         if rates.kl != 0:
             raise not_built("a step with a KL term")
-        self._arch, self._rates = arch, rates
+        self._arch, self._rates, self._most = arch, rates, most_operators
         self._templates: dict[bool, list[Template]] = {True: [], False: []}
 
     def root(self, shape: StepShape) -> bytes:
-        """``step_program(arch, shape, rates).root``."""
+        """``step_program(arch, shape, rates).root``. Raises ``NotBuiltYet`` for a step of more operators than a name
+        may cost."""
         found = self._stamped(shape)
         return step_program(self._arch, shape, self._rates).root if found is None else found
 
@@ -51,14 +53,16 @@ class StepNames:
         if any(np.abs(group.values).max(initial=0) >= _LARGEST for group in groups):
             return None
         outline = _Outline(self._arch, self._rates, shape, groups)
+        if len(outline.b) > self._most:
+            raise not_built(f"a step of {len(outline.b)} operators, where {self._most} are the most")
         leaves = np.zeros((len(outline.b), 32), np.uint8)
         for group in groups:
             for numbers, hashes in group.stamped():
                 leaves[numbers] = hashes
         own = outline.nodes.own
         leaves[list(own)] = node_hashes(list(own.values()))
-        firsts = np.ascontiguousarray(leaves[:, :8]).view(np.uint64)
-        if len(np.unique(firsts)) != len(leaves):
+        firsts = np.sort(np.ascontiguousarray(leaves[:, :8]).view(np.uint64).reshape(-1))
+        if (firsts[1:] == firsts[:-1]).any():
             return None
         outputs = bytes.fromhex(outline.b.program().outputs_tree.root)
         return program_root(len(leaves), Tree(leaves).root, outputs)
@@ -98,9 +102,7 @@ class _Group:
         """Numbers of nodes, and their hashes [nodes, 32]."""
         for start in range(0, len(self.places), _PASSES_AT_ONCE):
             rows = slice(start, start + _PASSES_AT_ONCE)
-            keys = [
-                {name: key_words(f"data/{u}/{m}/{name}") for name in DATA_NAMES} for u, m in self.places[rows]
-            ]
+            keys = [{name: key_words(f"data/{u}/{m}/{name}") for name in DATA_NAMES} for u, m in self.places[rows]]
             for part, by_length in self.template.words.items():
                 is_there = part != ADDED or self.numbers[rows, self.template.nodes_of(part)].min(axis=1) >= 0
                 for words in by_length:

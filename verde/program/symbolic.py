@@ -118,7 +118,7 @@ class Symbol:
         return isinstance(other, int | Symbol) and self._decide(self - other, Fact.ZERO, Fact.NOT_ZERO)
 
     def __bool__(self) -> bool:
-        return not self == 0
+        return self != 0
 
     def __lt__(self, other: Any) -> bool:
         return self._decide(self - other, Fact.NEGATIVE, Fact.NOT_NEGATIVE)

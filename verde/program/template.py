@@ -195,5 +195,3 @@ def template(arch: Architecture, rates: LearnRates, shape: PassShape, *, is_firs
         is_shared[number] = part[number] in (OLD, OWN) and number not in data
         is_shared[number] &= all(is_shared[one] or part[one] == -1 for one in sources) and not _depends(node)
     return Template(facts, nodes, outside, part, is_shared, gradients, added, data)
-
-
