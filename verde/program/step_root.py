@@ -131,10 +131,10 @@ class _Nodes(list[Node]):
         super().__init__()
         self.own: dict[int, Node] = {}
         self.seen: dict[int, Node] = {}
-        self.count = 0
+        self.size = 0
 
     def __len__(self) -> int:
-        return self.count
+        return self.size
 
     def __getitem__(self, number: Any) -> Any:
         return self.own[number] if number in self.own else self.seen[number]
@@ -143,8 +143,8 @@ class _Nodes(list[Node]):
         return iter(())
 
     def append(self, node: Node) -> None:
-        self.own[self.count] = node
-        self.count += 1
+        self.own[self.size] = node
+        self.size += 1
 
 
 class _Outline:
@@ -209,21 +209,21 @@ class _Outline:
         walked = self._walked.get((id(kind), part, u if part == OWN else 0))
         if walked is not None:
             numbers[shared] = walked
-            numbers[own] = np.arange(self.nodes.count, self.nodes.count + len(own))
-            self.nodes.count += len(own)
+            numbers[own] = np.arange(self.nodes.size, self.nodes.size + len(own))
+            self.nodes.size += len(own)
             return
         for at in np.flatnonzero(kind.part == part):
             if kind.is_shared[at]:
                 numbers[at] = self._shared(kind.nodes[at], numbers)
             else:
-                numbers[at] = self.nodes.count
-                self.nodes.count += 1
+                numbers[at] = self.nodes.size
+                self.nodes.size += 1
         self._walked[id(kind), part, u if part == OWN else 0] = numbers[shared].copy()
 
     def _shared(self, node: Node, numbers: Array) -> int:
         inputs = tuple(access._replace(node=int(numbers[access.node])) for access in node.inputs)
         real = Node(node.kind, node.type, node.sizes, inputs, node.attributes, node.length)
-        at = self.b._known.setdefault(real, self.nodes.count)
-        if at == self.nodes.count:
+        at = self.b._known.setdefault(real, self.nodes.size)
+        if at == self.nodes.size:
             self.nodes.append(real)
         return at
