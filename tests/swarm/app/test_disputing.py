@@ -13,9 +13,9 @@ from protocol.errors import ConfigError, SwarmError, VerificationError
 from protocol.events import DisputeNotPossible, DisputeOpened, Problem
 from swarm.app import disputing
 from swarm.disputes.ordering import Order, Orders
-from swarm.home import Home
 from swarm.observe.eventlog import EventLog
 from swarm.observe.text import name_of
+from swarm.settings.home import Home
 
 ACCUSED = "16Uiu2HAm9LkdTc5tSSLQ559pAw2LVAMzxXGkeKUTuekd9LrpG4GE"
 OTHER = "16Uiu2HAkuSzFCTEkHqEALuHvYmH2b7Zek3d2id1r7ABXUL8c3irA"
