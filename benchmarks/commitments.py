@@ -94,7 +94,10 @@ def main() -> None:
         **{name: round(value, 3) for name, value in figures.items()},
         "operators": nodes,
         "rollouts": sum(len(requests) for requests, _, _ in one.stages),
-        "criteria": [criterion("commitments_over_work", round(share, 4), None, "share")],
+        "criteria": [
+            criterion("commitments_over_work", round(share, 4), None, "share"),
+            criterion("step_named_s", round(step_program_s + step_data_s, 3) if nodes else None, 1.5, "s"),
+        ],
     }
     print(json.dumps(body))
 

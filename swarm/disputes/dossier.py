@@ -11,13 +11,13 @@ import msgspec
 from chain.games import WHOLE_STEP
 from chain.intents import OpenDispute
 from protocol.codec import content_id, decode, encode
-from protocol.errors import BadRecord, SwarmError
+from protocol.errors import BadRecord, NumericsError, SwarmError
 from protocol.ids import STAGES, ZERO_ROOT, ContentId, PeerId
 from protocol.merkle import MerkleTree
 from protocol.messages import Contribution, Difference, Envelope
 from swarm.audit.commitments import Material, draw_line
 from swarm.game.round_view import sample_seed, stage_sampling
-from swarm.policy.base import Provable, SampleRequest, Sampling, TrainSample
+from swarm.policy.base import Provable, Replayable, SampleRequest, Sampling, StateParts, TrainSample
 from swarm.rounds.lesson import step_seed
 from verde.program.computation import Computation
 
@@ -141,6 +141,17 @@ def subject_of(material: Material, level: int, difference: Difference) -> int | 
     ]
     place = (difference.stage, difference.question, difference.sample)
     return places.index(place) if place in places else None
+
+
+def ends_otherwise(engine: Replayable, before: StateParts, step: StepWork, claimed: ContentId) -> bool:
+    """Whether the step does not lead to the state ``claimed``, as the engine's own kernels compute it: the program has
+    the same bits. A step that ends in no number leads nowhere."""
+    replica = engine.replica(before)
+    try:
+        replica.step(step.samples, step.seed)
+    except NumericsError:
+        return True
+    return replica.state_hash() != claimed
 
 
 def is_disputable(contribution: Contribution, subject: int) -> bool:

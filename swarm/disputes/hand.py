@@ -36,7 +36,8 @@ KEEP_BYTES = 128 << 20
 """Values of a step that are kept in memory; what does not fit goes to a temporary file."""
 
 SPILL_BYTES = 8 << 30
-"""The most that such a file may take. Values of a step that is larger are computed again when a move asks for some."""
+"""The most that such a file may take. Of a step that is larger, those values are kept from which any other is computed
+again within about a micro-batch's time when a move asks for it (``verde.program.stages``)."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,11 @@ class Values:
         self._kept: dict[int, Array] = {}
         self._spilled: dict[int, tuple[int, np.dtype[Any], tuple[int, ...]]] = {}
         self._file: IO[bytes] | None = None
+
+    @property
+    def room_bytes(self) -> int:
+        """See ``verde.program.trace.Store``."""
+        return self._keep_bytes + self._spill_bytes
 
     def put(self, number: int, value: Array) -> bool:
         """See ``verde.program.trace.Store``. A disk that is full is no room."""

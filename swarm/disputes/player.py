@@ -1,6 +1,6 @@
 """Why this module exists: a peer plays its games by itself, beside its rounds, and goes on with them after a restart.
 
-    what this peer accuses (``Suit``, on disk)   ->  trace  ->  grounds?  ->  OpenDispute, in the outbox
+    what this peer accuses (``Suit``, on disk)   ->  done again: grounds?  ->  OpenDispute, in the outbox
     a game on the chain, and it is our turn      ->  hand (made anew after a restart)  ->  PlayMove, in the outbox
     a game whose other side is late              ->  ExpireDispute
 
@@ -28,14 +28,14 @@ from swarm.audit.replay import Case
 from swarm.audit.shipping import fetch_state
 from swarm.disputes import plan, telling
 from swarm.disputes.archive import Archive, Suit
-from swarm.disputes.dossier import Dossier, dossier_of, is_disputable, subject_of
+from swarm.disputes.dossier import Dossier, dossier_of, ends_otherwise, is_disputable, subject_of
 from swarm.disputes.hand import Dealing, Hand, check_state
 from swarm.disputes.ordering import Examiner, Order, Orders
 from swarm.disputes.plan import Due
 from swarm.disputes.words import subject_words
 from swarm.observe.troubles import Troubles
 from swarm.pay.settling import Settler
-from swarm.policy.base import Provable, StateParts
+from swarm.policy.base import Provable, Replayable, StateParts
 from swarm.rounds.work import Bench
 from verde.bisect import calldata
 from verde.bisect.challenger import NothingToShow
@@ -259,7 +259,7 @@ class Disputes:
         await self._settler.flush()
 
     async def _open(self, suit: Suit) -> None:
-        """Open the game of a suit, if a trace shows that it can be won."""
+        """Open the game of a suit, if it can be won."""
         engine, dossier = self._bench.engine, self.archive.dossier(suit.content)
         if dossier is None or not isinstance(engine, Provable):
             self._drop(suit, "its records are not kept here")
@@ -267,8 +267,7 @@ class Disputes:
         try:
             if suit.subject == WHOLE_STEP and not await self._fetch_after(dossier):
                 return  # later, perhaps
-            hand = await self._hand(suit.content, suit.subject)
-            if not await self._bench.room.call(lambda: hand.has_grounds):
+            if not await self._has_grounds(suit, dossier):
                 self._drop(suit, "what differs is nothing that a program computes, an end flag for example")
                 return
             intent = await asyncio.to_thread(dossier.opening, engine, suit.subject)
@@ -283,6 +282,17 @@ class Disputes:
             return
         self._outbox.put(intent)
         await self._settler.flush()
+
+    async def _has_grounds(self, suit: Suit, dossier: Dossier) -> bool:
+        """Whether the game can be won. A step is done again as the engine does it, which takes seconds, so that the
+        game is open before the round is paid; the trace, which may take many minutes, is made while it is."""
+        bench, step = self._bench, dossier.step
+        if suit.subject != WHOLE_STEP or step is None or not isinstance(bench.engine, Replayable):
+            hand = await self._hand(suit.content, suit.subject)
+            return await bench.room.call(lambda: hand.has_grounds)
+        engine, contribution = bench.engine, dossier.contribution
+        before = self._state(contribution.state_before)
+        return await bench.room.call(ends_otherwise, engine, before, step, contribution.state_after)
 
     async def _fetch_after(self, dossier: Dossier) -> bool:
         """Have all of the state that the step is said to end in: what differs in it is shown from it."""

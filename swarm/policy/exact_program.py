@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -39,13 +39,13 @@ from verde.program.shape import (
     architecture,
     not_built,
 )
+from verde.program.step_root import StepNames
 
 PROMPT_BUCKET = 16
 
-MOST_PASSES = 32
-"""Micro-batches of a step that is written down as a program. Everybody writes down everybody's steps in every round,
-for disputes that hardly ever happen: a larger step would take seconds, and its trace the better part of an hour. It is
-spot-checked, and struck by the members, but not taken before the contract."""
+MOST_OPERATORS = 1 << 22
+"""Operators of a step that is written down as a program, as many as there are in 3,300 micro-batches of the bundled
+model. Everybody names everybody's steps in every round: a larger one would take a member longer than a few seconds."""
 
 _NANO = 10**9
 _INDICES = ("ids_RL", "position_RL", "segment_RL", "row_N", "source_N", "token_N", "sample_N")
@@ -78,12 +78,9 @@ class ExactPrograms:
     def step(self, samples: Sequence[Sample], seed: int) -> Computation:
         """The whole training step on ``samples``."""
         shape, data = self._lay_out(samples, seed)
-        num_passes = sum(map(len, shape))
-        if num_passes > MOST_PASSES:
-            raise not_built(f"a step of {num_passes} micro-batches, where {MOST_PASSES} are the most")
         root = self._step_roots.get(shape)
         if root is None:
-            root = ContentId(self._step_program(shape).root.hex())
+            root = ContentId(self._step_names.root(shape).hex())
             while len(self._step_roots) >= 64:
                 self._step_roots.pop(next(iter(self._step_roots)), None)
             self._step_roots[shape] = root
@@ -120,6 +117,10 @@ class ExactPrograms:
             most=None if loss.delta is None else np.float32(loss.delta),
             temperature=np.float32(self.temperature),
         )
+
+    @cached_property
+    def _step_names(self) -> StepNames:
+        return StepNames(self.arch, self.rates, MOST_OPERATORS)
 
     def _step_program(self, shape: StepShape) -> Program:
         return step_program(self.arch, shape, self.rates)

@@ -122,14 +122,18 @@ def trial(family: Family, tmp_path: Path) -> Iterator[type]:
     family.end()
 
 
-def check_conviction(trial: Trial, decided: list[DisputeDecided]) -> None:
-    """The cheat's stake is gone, and half of it is the challenger's, who has its bond back."""
-    won = [one for one in decided if one.winner == "challenger"]
-    assert {one.peer for one in won} == {trial.peer}
+def check_conviction(trial: Trial) -> None:
+    """The cheat's stake is gone, and half of it is the challenger's who won first, and who has its bond back."""
     log = trial.honest[0]
+
+    def taken() -> DisputeDecided | None:
+        # Both honest peers may play; the game that came second takes nothing more.
+        return next((one for one in log.all(DisputeDecided) if one.slashed_micro), None)
+
+    first = wait_until(taken, "a stake that is taken", SLOW_S)
+    assert (first.winner, first.peer, first.slashed_micro) == ("challenger", trial.peer, STAKE)
+    assert {(one.winner, one.peer) for one in log.all(DisputeDecided)} == {("challenger", trial.peer)}
     opened = {one.game: one for one in log.all(DisputeOpened)}
-    first = next(one for one in won if one.slashed_micro)
-    assert first.slashed_micro == STAKE
     trial.end()
     challenger = opened[first.game].challenger
     started = [log.last(PeerStarted) for log in trial.honest]
@@ -151,11 +155,17 @@ DISPUTED = [
 ]  # fmt: skip
 
 
+def again(cheat: str) -> str:
+    """The same lie in every other contribution: a model that is sure of itself may draw the same tokens with other
+    weights, and where all answers are right there is no gradient that another learning rate could scale."""
+    return ",".join([cheat] * 20)
+
+
 @pytest.mark.parametrize("cheat", DISPUTED)
 @pytest.mark.parametrize("manners", ["", "forging:"], ids=["honest-trace", "forged-trace"])
 def test_a_cheat_is_convicted_by_the_contract(trial, manners: str, cheat: str) -> None:
     """The dispute runs by itself, from the audit to the leaf (or to the result that its own trace contradicts)."""
-    game = trial(manners + cheat)
+    game = trial(manners + again(cheat))
     decided = game.decided()
     moves = game.honest[0].all(DisputeMove, game=decided[0].game)
     assert [one.number for one in moves] == list(range(1, decided[0].num_moves + 1))
@@ -168,14 +178,14 @@ def test_a_cheat_is_convicted_by_the_contract(trial, manners: str, cheat: str) -
     }
     for log in game.honest:
         log.wait(Struck, peer=game.peer, timeout_s=SLOW_S)
-    check_conviction(game, decided)
+    check_conviction(game)
 
 
 def test_a_cheat_that_keeps_silent_loses_by_the_clock(trial) -> None:
-    game = trial("silent:update_skipped", SWARM_ECONOMICS__TRACE_S="15")
+    game = trial(f"silent:{again('update_skipped')}", SWARM_ECONOMICS__TRACE_S="15")
     decided = game.decided()
     assert decided[0].by_clock
-    check_conviction(game, decided)
+    check_conviction(game)
 
 
 def test_who_accuses_an_honest_peer_loses_its_bond(trial) -> None:
@@ -202,7 +212,7 @@ def test_who_accuses_an_honest_peer_loses_its_bond(trial) -> None:
 @pytest.mark.parametrize("killed", ["challenger", "defender"])
 def test_either_side_goes_on_after_kill_9(trial, killed: str) -> None:
     """Killed in the middle of the search; the launcher starts the honest peer again, the test the cheat."""
-    game = trial("forging:one_bit_of_one_moment")
+    game = trial(f"forging:{again('one_bit_of_one_moment')}")
     log = game.honest[0]
     log.wait(DisputeMove, timeout_s=2 * SLOW_S, number=3)
     opened = log.last(DisputeOpened)
@@ -215,4 +225,4 @@ def test_either_side_goes_on_after_kill_9(trial, killed: str) -> None:
         os.kill(mine.pid(), signal.SIGKILL)
     decided = log.wait(DisputeDecided, game=opened.game, timeout_s=2 * SLOW_S)
     assert (decided.winner, decided.by_clock) == ("challenger", False)
-    check_conviction(game, log.all(DisputeDecided))
+    check_conviction(game)

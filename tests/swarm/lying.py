@@ -207,7 +207,7 @@ def accuse_everybody() -> None:
     """Say of every training step that it is false, and take it to the contract with a trace that says so, too."""
     import swarm.audit.auditing as auditing
     from protocol.messages import Difference
-    from swarm.disputes import hand
+    from swarm.disputes import hand, player
     from verde.bisect.challenger import Evidence
 
     def replay(*_: object, **__: object) -> tuple[int, Difference]:
@@ -224,6 +224,7 @@ def accuse_everybody() -> None:
         return hand.Hand(Evidence(forged, evidence.sources, evidence.before, evidence.after))
 
     auditing.replay = replay  # type: ignore[assignment]
+    player.ends_otherwise = lambda *_: True  # type: ignore[assignment]
     hand.Dealing._dealt = dealt  # type: ignore[method-assign]
 
 

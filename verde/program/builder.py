@@ -31,6 +31,10 @@ class Builder:
         self.outputs: dict[str, int] = {}
         self.num_updates = 0
 
+    def __len__(self) -> int:
+        """How many nodes there are."""
+        return len(self._nodes)
+
     def program(self) -> Program:
         """What was collected."""
         return Program(tuple(self._nodes), dict(self.outputs), self.num_updates)

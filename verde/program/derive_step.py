@@ -36,14 +36,14 @@ def step_program(arch: Architecture, shape: StepShape, rates: LearnRates) -> Pro
     weights = state_weights(b, arch)
     first = {name: b.state(f"first/{name}", *sizes) for name, sizes in names.items()}
     second = {name: b.state(f"second/{name}", *sizes) for name, sizes in names.items()}
-    passes = [[_Pass(b, f"{u}/{m}/", one) for m, one in enumerate(update)] for u, update in enumerate(shape)]
+    passes = [[Pass(b, f"{u}/{m}/", one) for m, one in enumerate(update)] for u, update in enumerate(shape)]
     old = [[one.forward(arch, weights, rates)[1] if u else None for one in part] for u, part in enumerate(passes)]
     for u, part in enumerate(passes):
         gradients: Gradients = {name: b.zeros(*sizes) for name, sizes in names.items()}
         for m, one in enumerate(part):
             found = one.gradients(arch, weights, rates, old[u][m])
             gradients = found if m == 0 else {name: b.add(gradients[name], found[name]) for name in names}
-        _update(b, weights, first, second, gradients, rates, u + 1)
+        update_weights(b, weights, first, second, gradients, rates, u + 1)
     for part_name, tensors in (("weight", weights), ("first", first), ("second", second)):
         for name, tensor in tensors.items():
             b.result(f"tensor/{part_name}/{name}", tensor)
@@ -51,7 +51,9 @@ def step_program(arch: Architecture, shape: StepShape, rates: LearnRates) -> Pro
 
 
 @dataclass(frozen=True)
-class _Pass:
+class Pass:
+    """A micro-batch whose data are named with ``prefix``."""
+
     b: Builder
     prefix: str
     shape: PassShape
@@ -115,7 +117,7 @@ class _Pass:
         return self.b.add_node(Kind.GATHER, at, [table, self._index("sample")], [1])
 
 
-def _update(
+def update_weights(
     b: Builder, weights: Weights, first: Weights, second: Weights, gradients: Gradients, rates: LearnRates, number: int
 ) -> None:
     """Section 8, in place of the three dictionaries; ``number`` counts the step's updates from 1."""

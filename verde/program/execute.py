@@ -28,15 +28,18 @@ def execute(program: Program, sources: Sources) -> list[Array]:
     return [value for _, value in run(program, sources)]
 
 
-def run(program: Program, sources: Sources, stop: int | None = None) -> Iterator[tuple[int, Array]]:
-    """Number and output of every node (before ``stop``), one after the other; each is let go of after its last use.
+def run(
+    program: Program, sources: Sources, stop: int | None = None, start: int = 0, before: Values | None = None
+) -> Iterator[tuple[int, Array]]:
+    """Number and output of every node from ``start`` on (before ``stop``), one after the other; each is let go of after
+    its last use. ``before``: outputs of all earlier nodes that these read.
 
     Raises as ``compute``.
     """
-    nodes = program.nodes[:stop]
-    last = {access.node: number for number, node in enumerate(nodes) for access in node.inputs}
-    values: dict[int, Array] = {}
-    for number, node in enumerate(nodes):
+    nodes = program.nodes[start:stop]
+    last = {access.node: number for number, node in enumerate(nodes, start) for access in node.inputs}
+    values: dict[int, Array] = {number: before[number] for number in last if number < start} if before else {}
+    for number, node in enumerate(nodes, start):
         value = compute(node, values, sources)
         if last.get(number, -1) > number:
             values[number] = value

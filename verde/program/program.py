@@ -24,7 +24,7 @@ from protocol.merkle import MerkleTree
 from verde.program.keccak import keccak_rows
 from verde.program.kinds import Type
 from verde.program.node import Node, check_node
-from verde.program.tree import Tree, tensor_tree
+from verde.program.tree import Tree, tensor_roots
 
 FORMAT = keccak(b"verde/program/1")
 
@@ -118,4 +118,5 @@ class Sources:
     @cached_property
     def data_tree(self) -> MerkleTree:
         """The lines of the data."""
-        return MerkleTree((key_of(f"data/{name}"), tensor_tree(values).root) for name, values in self.data.items())
+        roots = tensor_roots(list(self.data.values()))
+        return MerkleTree((key_of(f"data/{name}"), root) for name, root in zip(self.data, roots, strict=True))

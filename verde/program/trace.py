@@ -15,11 +15,12 @@ from eth_utils.crypto import keccak
 
 from protocol.errors import NumericsError
 from verde.numerics.oracle.rounding import NotANumber
-from verde.program.execute import run
+from verde.program.execute import compute, run
 from verde.program.kinds import Type
 from verde.program.leaf import Read, evaluate
 from verde.program.node import Node
 from verde.program.program import DTYPES, Program, Sources
+from verde.program.stages import SOURCE_KINDS, Stages, inputs_before, num_bytes
 from verde.program.tree import CHUNK_BYTES, MISSING, Tree, num_chunks, root_of, tensor_tree
 
 Array = np.ndarray[Any, Any]
@@ -203,41 +204,73 @@ def _words(values: Array, type_: Type, first: int, count: int) -> tuple[int, ...
 
 
 class Tracing:
-    """A run that can be interrupted. ``store``: where outputs are put by number; ``None``: nowhere, so that a trace
-    computes again what it is asked for."""
+    """A run that can be interrupted. ``store``: where outputs are put by number, all of them where there is room, else
+    those from which any other is soon computed again; ``None``: nowhere, so that a trace begins anew for what it is
+    asked for."""
 
     def __init__(self, program: Program, sources: Sources, store: Store | None = None) -> None:
         self._program, self._sources, self._store = program, sources, store
         self._roots: list[bytes] = []
         self._running = run(program, sources)
+        self._stages: Stages | None = None
+        if store is not None and num_bytes(program) > store.room_bytes:
+            self._stages = Stages.of(program)
 
     def go_on(self, stop: Callable[[], bool] = lambda: False) -> Trace | None:
         """Compute until ``stop()``, which is asked after every node; the trace once it is complete, else ``None``.
 
         See ``Trace.of_run``.
         """
-        program, sources = self._program, self._sources
-
-        def again(numbers: frozenset[int]) -> dict[int, Array]:
-            return {n: value for n, value in run(program, sources, max(numbers) + 1) if n in numbers}
-
+        program, stages = self._program, self._stages
         try:
             for number, value in self._running:
                 self._roots.append(tensor_tree(value).root)
-                if self._store is not None and not self._store.put(number, value):
-                    self._store = None
+                if self._store is not None and (stages is None or number in stages.kept):
+                    self._store = self._store if self._store.put(number, value) else None
                 if stop():
                     return None
         except NumericsError:
-            return Trace.ended(program, self._roots, again)
-        store = self._store
-        if store is None:
-            return Trace(program, self._roots, again)
-        return Trace(program, self._roots, lambda numbers: {number: store.get(number) for number in numbers})
+            return Trace.ended(program, self._roots, self._recalling)
+        return Trace(program, self._roots, self._recalling)
+
+    @property
+    def _recalling(self) -> Recall:
+        return self._again if self._store is None else self._recall
+
+    def _again(self, numbers: frozenset[int]) -> dict[int, Array]:
+        """From the beginning."""
+        return {n: value for n, value in run(self._program, self._sources, max(numbers) + 1) if n in numbers}
+
+    def _recall(self, numbers: frozenset[int]) -> dict[int, Array]:
+        """From what was kept."""
+        stages = self._stages
+        if stages is None:
+            return {number: self._kept(number) for number in numbers}
+        found = {number: self._kept(number) for number in numbers if self._is_kept(number)}
+        for start, wanted in stages.by_start(numbers - found.keys()):
+            stop = max(wanted) + 1
+            before = {number: self._kept(number) for number in inputs_before(self._program, start, stop)}
+            running = run(self._program, self._sources, stop, start, before)
+            found.update({number: value for number, value in running if number in wanted})
+        return found
+
+    def _is_kept(self, number: int) -> bool:
+        assert self._stages is not None
+        return number in self._stages.kept or self._program.nodes[number].kind in SOURCE_KINDS
+
+    def _kept(self, number: int) -> Array:
+        node = self._program.nodes[number]
+        assert self._store is not None
+        if self._stages is not None and node.kind in SOURCE_KINDS:
+            return compute(node, {}, self._sources)
+        return self._store.get(number)
 
 
 class Store(Protocol):
-    """Keeps outputs."""
+    """Keeps outputs. ``room_bytes``: of how many bytes."""
+
+    @property
+    def room_bytes(self) -> int: ...
 
     def put(self, number: int, value: Array) -> bool:
         """Whether there was room for it; if not, nothing needs to be kept any more."""

@@ -138,3 +138,38 @@ def tensor_tree(values: Array) -> Tree:
     if whole * CHUNK_BYTES < len(raw):
         leaves = np.concatenate([leaves, keccak_rows(raw[None, whole * CHUNK_BYTES :])])
     return Tree(leaves)
+
+
+def tensor_roots(tensors: Sequence[Array]) -> list[bytes]:
+    """``tensor_tree(…).root`` of each, all of them hashed together: most data of a step are tensors of a few chunks."""
+    raws = [np.ascontiguousarray(x).astype(x.dtype.newbyteorder("<"), copy=False).view(np.uint8) for x in tensors]
+    raws = [raw.reshape(-1) for raw in raws]
+    widths = np.array([num_chunks(len(raw)) for raw in raws], np.int64)
+    if not len(widths) or not widths.all():
+        raise ValueError("A tree has at least one leaf, and a tensor at least one element.")
+    ends = np.cumsum(widths)
+    nodes = np.empty((int(ends[-1]), 32), np.uint8)
+    is_last = np.zeros(len(nodes), np.bool_)
+    is_last[ends - 1] = True
+    rests: dict[int, list[int]] = {}
+    for number, raw in enumerate(raws):
+        rests.setdefault(len(raw) - CHUNK_BYTES * int(widths[number] - 1), []).append(number)
+    whole = np.concatenate([raw[: CHUNK_BYTES * (width - 1)] for raw, width in zip(raws, widths, strict=True)])
+    nodes[~is_last] = keccak_rows(whole.reshape(-1, CHUNK_BYTES))
+    for rest, numbers in rests.items():
+        nodes[ends[numbers] - 1] = keccak_rows(np.stack([raws[number][-rest:] for number in numbers]))
+    while widths.max() > 1:
+        grows = widths > 1
+        padded = widths + (widths % 2) * grows
+        starts = np.cumsum(padded) - padded
+        places = np.arange(len(nodes)) + np.repeat(starts - (np.cumsum(widths) - widths), widths)
+        filled = np.zeros((int(padded.sum()), 32), np.uint8)
+        filled[places] = nodes
+        is_pair = np.repeat(grows, padded)
+        above = np.where(grows, padded // 2, 1)
+        done = np.repeat(~grows, above)
+        nodes = np.empty((int(above.sum()), 32), np.uint8)
+        nodes[~done] = keccak_rows(filled[is_pair].reshape(-1, 64))
+        nodes[done] = filled[~is_pair]
+        widths = above
+    return [node.tobytes() for node in nodes]

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 from eth_utils.crypto import keccak
+from hypothesis import given
+from hypothesis import strategies as st
 
 from verde.program.keccak import keccak_rows
 from verde.program.kinds import Type
 from verde.program.program import DTYPES
 from verde.program.trace import Piece, show, tensor_root, words_in
-from verde.program.tree import MISSING, Tree, depth_of, root_of, tensor_tree, top_of, width_of
+from verde.program.tree import MISSING, Tree, depth_of, root_of, tensor_roots, tensor_tree, top_of, width_of
 
 
 def leaves(count):
@@ -19,6 +21,12 @@ def leaves(count):
 def test_many_messages_hash_like_one_at_a_time(size):
     rows = (np.arange(3 * size) * 31 % 251).astype(np.uint8).reshape(3, size)
     assert [row.tobytes() for row in keccak_rows(rows)] == [keccak(row.tobytes()) for row in rows]
+
+
+@given(st.binary(min_size=1, max_size=300), st.integers(1, 4))
+def test_any_message_hashes_as_the_reference_has_it(message, count):
+    rows = np.frombuffer(message * count, np.uint8).reshape(count, -1)
+    assert {row.tobytes() for row in keccak_rows(rows)} == {keccak(message)}
 
 
 def test_the_root_of_three_leaves_is_made_as_the_text_says():
@@ -61,6 +69,12 @@ def test_nodes_below_lead_to_the_node_above(levels):
         for child, node in enumerate(below):
             found = root_of(len(below), child, [node], small.proof(child), levels)
             assert found == tree.node(levels + 1, index)
+
+
+@given(st.lists(st.tuples(st.sampled_from(list(Type)), st.integers(1, 900)), min_size=1, max_size=12))
+def test_many_tensors_hashed_together_have_the_roots_that_they_have_alone(kinds):
+    tensors = [(np.arange(size) % 97).astype(DTYPES[kind]) for kind, size in kinds]
+    assert tensor_roots(tensors) == [tensor_tree(one).root for one in tensors]
 
 
 @pytest.mark.parametrize("kind", Type)
