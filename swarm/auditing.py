@@ -17,7 +17,8 @@ from protocol.codec import content_id, decode, encode
 from protocol.errors import BadRecord, NetworkError, VerificationError
 from protocol.events import Audited, Problem, VerdictSeen
 from protocol.ids import ContentId, PeerId
-from protocol.messages import CreditTable, Difference, Envelope, Finding, Pending, Proposal, Verdict
+from protocol.messages import Contribution, CreditTable, Difference, Envelope, Finding, Pending, Proposal, Verdict
+from protocol.run import TOLERANCE_CHECKED
 from rewards.economics import economics_of
 from rewards.pending import Ruling, overdue, pending_in, with_refuted
 from rewards.reputation import START, draw_weights, standings, step_rate_ppm
@@ -255,6 +256,8 @@ class Audits:
         try:
             async with asyncio.timeout(self._bench.run.time.contribute_s):
                 envelope = await self._casework.find(pending.round, author, content)
+                if decode(envelope.payload, Contribution).engine in TOLERANCE_CHECKED:
+                    return False  # what is checked by tolerance costs nobody its stake
                 stage = await self._summons.demand(envelope, of_state=of_state, seed=self._seed)
         except (TimeoutError, BadRecord, NetworkError):
             return False
@@ -280,7 +283,13 @@ class Audits:
             )
             async with self._turn:
                 level, difference = await bench.room.call(
-                    replay, bench.engine, case, numbers, bench.run.learn.num_external, level=2 if drawn.step else 1
+                    replay,
+                    bench.engine,
+                    case,
+                    numbers,
+                    bench.run.learn.num_external,
+                    level=2 if drawn.step else 1,
+                    tolerance_ppm=bench.run.audit.tolerance_ppm,
                 )
         except (BadRecord, VerificationError) as error:
             is_asked = me in drawn.auditors and not is_last and finding_of(error) is Finding.UNAVAILABLE
@@ -288,7 +297,8 @@ class Audits:
                 return await self._find_verdict(content, author, pending, is_last=True)
             return Verdict(me, content, 0, finding_of(error), Difference(error.what[:300]), ())
         finding = Finding.MATCH if difference is None else Finding.MISMATCH
-        if difference is not None and self._accuse is not None and me in drawn.auditors:
+        may_be_proven = case.contribution.engine not in TOLERANCE_CHECKED
+        if difference is not None and self._accuse is not None and me in drawn.auditors and may_be_proven:
             await self._accuse(case, level, difference)
         return Verdict(me, content, level, finding, difference, case.evidence)
 

@@ -20,7 +20,7 @@ from swarm.casework import Casework, finding_of
 from swarm.dht.transport import RecordKey, Transport
 from swarm.engine_room import EngineRoom
 from swarm.inbox import CONTRIBUTION
-from swarm.policy.base import Engine, Replayable
+from swarm.policy.base import Engine, Replayable, Tolerant
 from swarm.presence import KIND as PRESENCE
 from swarm.replay import replay
 from swarm.timing import Now
@@ -88,9 +88,19 @@ async def examine(
         present = await transport.collect(RecordKey(run.id, PRESENCE, 0))
         case = await casework.reopen(envelope, [*present])
         num_bytes = case.num_bytes
-        if level > 0 and isinstance(engine, Replayable):
+        if level > 0 and isinstance(engine, Replayable | Tolerant):
             everything = range(case.num_rollouts)
-            reached, difference = await room.call(replay, engine, case, everything, run.learn.num_external, level=level)
+            reached, difference = await room.call(
+                replay,
+                engine,
+                case,
+                everything,
+                run.learn.num_external,
+                level=level,
+                tolerance_ppm=run.audit.tolerance_ppm,
+            )
+            if reached < level and difference is None:
+                why = f"Steps of the {case.contribution.engine} engine are not done again: its rollouts were checked."
         elif level > 0:
             why = f"What the {run.audit.engine} engine computes cannot be done again: only scores were checked."
     except (BadRecord, VerificationError) as error:

@@ -1,6 +1,6 @@
 """Why this module exists: TRL's ``GRPOTrainer`` takes its policy updates on rollouts that the swarm hands in.
 
-The trainer is TRL's own: loss, gradient accumulation, clipping, optimiser loop, accelerate and mixed precision. Only where
+The trainer is TRL's own: loss, gradient accumulation, clipping, optimiser loop, accelerate, mixed precision. Only where
 it would draw completions and score them, it takes what it is given: the swarm's rollouts, own and shared, with the
 advantages that the swarm's rules give. Shares of a round's groups are those of ``swarm.grpo.step``.
 
@@ -154,7 +154,7 @@ def _needed(update: Sequence[Sample], options: TrlOptions, beta: float) -> list[
 
 
 def _split(samples: list[Sample], count: int) -> Iterator[list[Sample]]:
-    """``count`` consecutive parts whose sizes differ by one at most; with too few samples some come twice, weightless."""
+    """``count`` consecutive parts whose sizes differ by one at most; missing ones come twice, weightless."""
     for number in range(count):
         part = samples[len(samples) * number // count : len(samples) * (number + 1) // count]
         yield part or [Sample(samples[0].prompt, samples[0].tokens, 0.0)]

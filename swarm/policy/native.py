@@ -61,10 +61,14 @@ class NativeEngine(ModelEngine):
         self._settle()
         return report
 
+    def copy_of_model(self) -> LoadedModel:
+        """The model in its present state, with tensors of its own for what is trained."""
+        return copy_of(self._loaded, is_trained=True)
+
     def replica(self, parts: StateParts) -> ModelEngine:
         """See ``Tolerant``. Needs memory for what is trained and both its moments once more."""
         other = type(self)(
-            copy_of(self._loaded, is_trained=True),
+            self.copy_of_model(),
             self._rules,
             temperature=self._temperature,
             limits=self._limits,
