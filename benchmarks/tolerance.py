@@ -160,8 +160,10 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--tolerance-ppm", type=int, default=1000)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", action="store_true", help="only the JSON line")
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     bench, how = Bench(options.model), Sampling(options.new_tokens)
     asked = requests(options.prompts, options.samples, 1)
     limit = options.tolerance_ppm / PPM

@@ -76,7 +76,7 @@ async def test_a_tolerated_peer_that_draws_twice_is_struck_and_keeps_its_stake(t
         assert sum(event.paid.get(eve.peer, 0) for event in honest[0].told(RoundSettled)) == eve.paid_for_verdicts(
             eve.peer
         )
-        assert swarm.world.vault.stake_micro(eve.peer) == swarm.run.economics.min_stake_micro
+        assert swarm.world.vault.deposit(eve.peer).active_micro == swarm.run.economics.min_stake_micro
 
 
 async def test_where_it_is_not_tolerated_it_does_not_start(tmp_path: Path) -> None:
