@@ -28,8 +28,9 @@ import torch
 
 from benchmarks.swarm_runs import criterion
 from protocol.run import LearnRules
+from swarm.game.prompts import answer_prompt
 from swarm.grpo.advantage import group_advantages
-from swarm.policy.base import ChatMessage, Completion, SampleRequest, Sampling, TrainSample
+from swarm.policy.base import Completion, SampleRequest, Sampling, TrainSample
 from swarm.policy.engine import ModelEngine
 from swarm.policy.exact import ExactEngine
 from swarm.policy.native import NativeEngine
@@ -97,7 +98,7 @@ class Ours:
     def run(self) -> Speed:
         self._turn += 1
         requests = [
-            SampleRequest((ChatMessage("user", prompt),), self._turn * 10_007 + number * 101 + sample)
+            SampleRequest(answer_prompt(prompt), self._turn * 10_007 + number * 101 + sample)
             for number, prompt in enumerate(self._load.prompts)
             for sample in range(self._load.samples)
         ]
@@ -137,7 +138,10 @@ class Theirs:
         self._turn += 1
         load = self._load
         total = len(load.prompts) * load.samples
-        data = Dataset.from_list([{"prompt": [{"role": "user", "content": prompt}]} for prompt in load.prompts])
+        turns = [answer_prompt(prompt) for prompt in load.prompts]
+        data = Dataset.from_list(
+            [{"prompt": [{"role": turn.role, "content": turn.content} for turn in prompt]} for prompt in turns]
+        )
         model = AutoModelForCausalLM.from_pretrained(self._model, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(self._model)
         with tempfile.TemporaryDirectory(prefix="swarm-bench-") as folder:
@@ -198,13 +202,28 @@ def timed(trainer: Any, name: str) -> tuple[list[float], list[int]]:
     return times, lengths
 
 
+def cut_model(layers: int, folder: Path) -> Path:
+    """``layers`` of SmolLM2-135M with random weights, and the bundled tokenizer with its vocabulary of 512: a larger
+    one would be work for those only who compute logits of ids that no token has."""
+    from unittest import mock
+
+    from models import shapes
+
+    shape = {**shapes.SHAPES["llama"], "vocab_size": 512, "num_hidden_layers": layers}
+    with mock.patch.dict(shapes.SHAPES, {"cut": shape}):
+        return shapes.write_checkpoint("cut", folder / f"smollm2-{layers}-layers", dtype="float32")
+
+
 def questions(count: int) -> list[str]:
     return [f"What is {37 * number % 91} + {53 * number % 89}?" for number in range(1, count + 1)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default=str(TINY))
+    parser.add_argument("--model", default=str(TINY), help="a directory")
+    parser.add_argument(
+        "--layers", type=int, default=0, help="so many layers of SmolLM2-135M with random weights instead"
+    )
     parser.add_argument("--prompts", type=int, default=16)
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--new-tokens", type=int, default=64)
@@ -218,6 +237,8 @@ def main() -> None:
     _clock = options.clock
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     torch.set_num_threads(options.threads)
+    if options.layers:
+        options.model = str(cut_model(options.layers, Path(tempfile.mkdtemp(prefix="swarm-bench-"))))
     load = Load(questions(options.prompts), options.samples, options.new_tokens)
     runners = {
         "exact": Ours(ExactEngine, options.model, load),
