@@ -1,4 +1,4 @@
-"""Does the swarm learn? ``python -m benchmarks.learning [--engine exact native trl] [--seeds 1 2 3] [--rounds N] [--json]``
+"""Does the swarm learn? ``python -m benchmarks.learning [--engine exact native trl] [--seeds 1 2 3] [--rounds N]``
 
 For each seed, a three-peer swarm and a solo peer that does the same work of its own (same questions per round, same
 samples, same updates, no shared rollouts) each run in an empty home. Printed: greedy accuracy on held-out questions by

@@ -2,8 +2,8 @@
 
 Work of an engine without exact results is read by one prefill: a token may miss the number that its seed fixes by the
 run's ``audit.tolerance_ppm`` of probability. Here honest peers draw in other ways than the checker computes (other
-batches, one completion at a time, in double precision as a stand-in for another machine), and cheats draw otherwise than
-the rules say. Reported: the share of honest completions that are refused (false positives), the share of each cheat's
+batches, one completion at a time, in double precision as a stand-in for another machine), and cheats draw as the rules
+do not say. Reported: the share of honest completions that are refused (false positives), the share of each cheat's
 completions that are passed (false negatives), the same for an audit of 16 of them, and the largest honest miss.
 """
 
@@ -30,7 +30,7 @@ PPM = 1_000_000
 PER_AUDIT = 16
 
 HARDLY = frozenset({"temperature 0.99", "weights rounded to bfloat16"})
-"""So little away from the rules that most completions come out the very same; there is nothing in it for who does it."""
+"""So little away from the rules that most completions come out the very same; who does it has nothing from it."""
 
 Draw = Callable[[Sequence[SampleRequest], Sampling], list[Completion]]
 

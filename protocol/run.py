@@ -104,8 +104,8 @@ class TimeRules(WireStruct, frozen=True):
 
 
 TOLERANCE_CHECKED = frozenset({"native", "trl"})
-"""Engines whose results differ in the last bits from machine to machine: a prefill must agree with what they drew, their
-steps are not repeated, and their contributions name no programs, so that nothing of them can be disputed."""
+"""Engines whose results differ in the last bits between machines: a prefill must agree with what they drew, their steps
+are not repeated, and their contributions name no programs, so that nothing of them can be disputed."""
 
 
 class AuditRules(WireStruct, frozen=True):

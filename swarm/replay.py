@@ -74,9 +74,9 @@ def replay(
     """Check a case up to ``level`` (1 or 2): the level reached, and what differs first.
 
     Of an engine whose last bits nobody can repeat only rollouts are checked, within ``tolerance_ppm``, whatever the
-    level. ``numbers``: which rollouts; ``num_external``: the run's rule. What cannot be computed at all from the claimed
-    state (a prompt that does not fit, a step that ends in NaN) cannot have been done so by anybody, and differs. Raises
-    ``VerificationError`` when what was served as the state before is not that state."""
+    level. ``numbers``: which rollouts; ``num_external``: the run's rule. What cannot be computed from the claimed
+    state at all (a prompt that does not fit, a step that ends in NaN) cannot have been done so by anybody, and differs.
+    Raises ``VerificationError`` when what was served as the state before is not that state."""
     reached = 1
     try:
         if case.contribution.engine in TOLERANCE_CHECKED:

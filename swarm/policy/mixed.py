@@ -1,7 +1,7 @@
 """Why this module exists: a peer whose engine an exact run only tolerates still judges everybody else's work.
 
-It draws and learns by its own engine. What others did exactly is done again exactly, on a replica; what others did by an
-engine like its own is read by one prefill. So whoever is drawn to check can check.
+It draws and learns by its own engine. What others did exactly is done again exactly, on a replica; what others did by
+an engine like its own is read by one prefill. So whoever is drawn to check can check.
 """
 
 from __future__ import annotations
