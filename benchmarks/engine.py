@@ -19,10 +19,12 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 
@@ -175,13 +177,32 @@ class Theirs:
             updates, _ = timed(trainer, "_clip_grad_norm")
             prepared, _ = timed(trainer, "_prepare_inputs")
             start = CLOCKS[_clock]()
-            trainer.train()
+            with stepping() as moved:
+                trainer.train()
             whole_s = CLOCKS[_clock]() - start
         drawn = sum(lengths)
         # Everything between the first pass and the end is learning, the drawing inside of it (and its scoring) aside.
-        learn_s = sum(steps) - sum(prepared) + sum(updates)
+        learn_s = sum(steps) - sum(prepared) + sum(updates) + sum(moved)
         assert learn_s < whole_s
         return Speed(sum(draws), total, drawn, learn_s, drawn)
+
+
+@contextmanager
+def stepping() -> Iterator[list[float]]:
+    """Seconds of each step of torch's AdamW within."""
+    times: list[float] = []
+    original = torch.optim.AdamW.step
+
+    def step(self: Any, *args: Any, **kwargs: Any) -> Any:
+        start = CLOCKS[_clock]()
+        result = original(self, *args, **kwargs)
+        times.append(CLOCKS[_clock]() - start)
+        return result
+
+    with mock.patch.object(torch.optim.AdamW, "step", step):
+        yield times
+    if not times:
+        raise RuntimeError("TRL took no step of torch's AdamW: its time would be missing.")
 
 
 def timed(trainer: Any, name: str) -> tuple[list[float], list[int]]:
@@ -205,8 +226,6 @@ def timed(trainer: Any, name: str) -> tuple[list[float], list[int]]:
 def cut_model(layers: int, folder: Path) -> Path:
     """``layers`` of SmolLM2-135M with random weights, and the bundled tokenizer with its vocabulary of 512: a larger
     one would be work for those only who compute logits of ids that no token has."""
-    from unittest import mock
-
     from models import shapes
 
     shape = {**shapes.SHAPES["llama"], "vocab_size": 512, "num_hidden_layers": layers}

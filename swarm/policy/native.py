@@ -82,4 +82,4 @@ class NativeEngine(ModelEngine):
         """Subnormal numbers and negative zeros become 0, as in every state that is shipped."""
         with torch.no_grad():
             for tensor in (*self._state.parameters, *self._state.first, *self._state.second):
-                tensor.masked_fill_(tensor.abs() < SMALLEST_NORMAL, 0.0)
+                tensor.copy_(torch.nn.functional.hardshrink(tensor, SMALLEST_NORMAL))
