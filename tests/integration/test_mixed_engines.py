@@ -28,5 +28,7 @@ def test_an_exact_swarm_pays_a_trl_peer_less_and_finds_it_honest(start: Start, h
     assert {event.finding for event in audits} == {Finding.MATCH}
     trl = started["3"].peer
     assert {event.level for event in audits if event.peer == trl} <= {1}
-    for settled in logs["1"].all(RoundSettled)[:2]:
-        assert 0 < settled.micro_credits[trl] <= sum(settled.micro_credits.values()) / 4
+    earned = [event.micro_credits for event in logs["1"].all(RoundSettled) if trl in event.micro_credits]
+    assert earned, "a busy machine may leave it out of a round, not of all"
+    for credits in earned:
+        assert 0 < credits[trl] <= sum(credits.values()) / 4
