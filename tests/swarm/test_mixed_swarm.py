@@ -88,9 +88,9 @@ async def test_where_it_is_not_tolerated_it_does_not_start(tmp_path: Path) -> No
 
 @pytest.mark.slow
 async def test_real_exact_and_trl_engines_check_each_other(tmp_path: Path) -> None:
-    from swarm.config import MODELS
     from swarm.policy.mixed import MixedEngine
     from swarm.policy.trl_engine import TrlEngine
+    from swarm.settings.config import MODELS
 
     engine = exact(None)
 

@@ -5,7 +5,7 @@ import pytest
 from protocol.errors import ConfigError
 from protocol.run import AuditRules
 from swarm.app.building import engine_of
-from swarm.config import load_settings
+from swarm.settings.config import load_settings
 from tests.swarm.small_swarm import small_run
 
 MIXED = small_run(audit=AuditRules("exact", 2, 1, 3, 16, 50_000, 3, ("trl",)))
