@@ -1,11 +1,11 @@
-"""Does the swarm learn? ``python -m benchmarks.learning [--engine exact native] [--seeds 1 2 3] [--rounds N] [--json]``
+"""Does the swarm learn? ``python -m benchmarks.learning [--engine exact native trl] [--seeds 1 2 3] [--rounds N]``
 
 For each seed, a three-peer swarm and a solo peer that does the same work of its own (same questions per round, same
 samples, same updates, no shared rollouts) each run in an empty home. Printed: greedy accuracy on held-out questions by
 round, mean over a swarm's peers. Only evaluations within 15 minutes of the command count. The last line is one JSON
 object.
 
-With two engines, the swarms of the second one follow, and what the arithmetic costs in accuracy: the difference of the
+With several engines, the swarms of the others follow, and what the arithmetic costs in accuracy: the difference of the
 engines' mean last accuracy against the noise, which is the larger of the two spreads between seeds.
 """
 
@@ -60,7 +60,7 @@ def difference(name: str, mine: list[float], others: list[float]) -> dict[str, A
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--engine", nargs="+", choices=["exact", "native"], default=["exact"])
+    parser.add_argument("--engine", nargs="+", choices=["exact", "native", "trl"], default=["exact"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--rounds", type=int, default=24)
     parser.add_argument("--no-solo", action="store_true", help="leave the solo peers out")

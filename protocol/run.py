@@ -103,10 +103,17 @@ class TimeRules(WireStruct, frozen=True):
     round_s: Seconds
 
 
+TOLERANCE_CHECKED = frozenset({"native", "trl"})
+"""Engines whose results differ in the last bits between machines: a prefill must agree with what they drew, their steps
+are not repeated, and their contributions name no programs, so that nothing of them can be disputed."""
+
+
 class AuditRules(WireStruct, frozen=True):
     """How work is checked after it was contributed, and by how many. Whatever is drawn is drawn among the members.
 
-    ``engine``: the arithmetic of the run; a contribution of another one is refused, because nobody could replay it.
+    ``engine``: the arithmetic of the run; a contribution of another one is refused, because nobody could replay it,
+    unless it is one of ``tolerated`` (of ``TOLERANCE_CHECKED``). ``tolerance_ppm``: millionths of probability mass by
+    which a token of such an engine may miss what its seed draws.
     ``num_holders``: others that keep a contribution's state and rollouts; ``num_auditors``: those that check it;
     ``num_attestors``: those whose majority makes an accusation count. ``rollouts_per_audit``: rollouts that an auditor
     checks; ``step_rate_ppm``: in how many of a million contributions it replays the training step, too.
@@ -120,6 +127,13 @@ class AuditRules(WireStruct, frozen=True):
     rollouts_per_audit: Natural
     step_rate_ppm: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
     patience_rounds: Natural
+    tolerated: tuple[str, ...] = ()
+    tolerance_ppm: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 1000
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """All engines whose contributions count."""
+        return (self.engine, *self.tolerated)
 
 
 class EconomyRules(WireStruct, frozen=True):
@@ -138,7 +152,8 @@ class EconomyRules(WireStruct, frozen=True):
     Applied by the members: ``auditor_micro``: pay of a drawn verdict that matches the outcome; ``newcomer_rounds``:
     rounds in which a peer counts as new, and in which it earns ``newcomer_floor_milli`` of a full round at least;
     ``late_share_milli``: the share of its pay that late work keeps, ``unreplayable_share_milli``: that work keeps which
-    nobody can do again bit for bit.
+    nobody can do again bit for bit; ``tolerated_cap_milli``: the most that such work earns together of all that a round
+    of an exact run earns.
     """
 
     min_stake_micro: Natural
@@ -161,6 +176,7 @@ class EconomyRules(WireStruct, frozen=True):
     trace_s: Seconds
     move_s: Seconds
     dispute_bond_micro: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+    tolerated_cap_milli: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 250
 
 
 class RunSpec(WireStruct, frozen=True):

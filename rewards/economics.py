@@ -20,11 +20,13 @@ from math import ceil, comb
 
 import msgspec
 
-from protocol.run import RunSpec
+from protocol.run import TOLERANCE_CHECKED, RunSpec
 
 MICRO_PER_CREDIT = 1_000_000
 _MILLI = 1000
 _MILLION = 1_000_000
+MAX_MICRO = 2**63 - 1
+"""More than a run can pay."""
 
 
 class Economics(msgspec.Struct, frozen=True):
@@ -34,7 +36,8 @@ class Economics(msgspec.Struct, frozen=True):
     credited; ``round_emission_micro``: the most that one result may credit. ``auditor_micro``: pay of a drawn verdict
     that agrees with the outcome (``verdict_micro``). ``newcomer_rounds``: recorded contributions during which a peer
     earns at least ``newcomer_floor_milli`` of a credit for punctual work. ``late_share_milli``: what late work keeps of
-    its pay; ``unreplayable_share_milli``: what work keeps of it that nobody can do again bit for bit.
+    its pay; ``unreplayable_share_milli``: what work keeps of it that nobody can do again bit for bit, and
+    ``tolerated_cap_milli``: the most that such work earns together of all that a round earns (1000: no cap).
     """
 
     min_stake_micro: int = 25 * MICRO_PER_CREDIT
@@ -45,6 +48,7 @@ class Economics(msgspec.Struct, frozen=True):
     newcomer_floor_milli: int = 200
     late_share_milli: int = 500
     unreplayable_share_milli: int = 150
+    tolerated_cap_milli: int = 250
 
 
 DEFAULT = Economics()
@@ -52,7 +56,10 @@ DEFAULT = Economics()
 
 def economics_of(run: RunSpec) -> Economics:
     """The economic rules that a run is played by, as far as its members apply them."""
-    return Economics(**{name: getattr(run.economics, name) for name in Economics.__struct_fields__})
+    rules = Economics(**{name: getattr(run.economics, name) for name in Economics.__struct_fields__})
+    if run.audit.engine in TOLERANCE_CHECKED:  # there is no other work
+        return msgspec.structs.replace(rules, tolerated_cap_milli=_MILLI)
+    return rules
 
 
 # --- what is paid ----------------------------------------------------------------------------------------------------
@@ -92,6 +99,16 @@ def within(cap_micro: int, amounts: Sequence[int]) -> list[int]:
     total = sum(amounts)
     cap = max(cap_micro, 0)
     return list(amounts) if total <= cap else [amount * cap // total for amount in amounts]
+
+
+def tolerated_micro(economics: Economics, replayable_micro: int) -> int:
+    """The most that work which cannot be replayed earns together in a round whose other work earned this much.
+
+    So whatever a flaw of the looser check lets through, it takes no more than a share of the round; where nothing was
+    made that can be replayed, it takes nothing.
+    """
+    cap = economics.tolerated_cap_milli
+    return MAX_MICRO if cap >= _MILLI else replayable_micro * cap // (_MILLI - cap)
 
 
 def allowed_micro(economics: Economics, credited_micro: int) -> int:

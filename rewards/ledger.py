@@ -30,7 +30,7 @@ from protocol.errors import BadRecord
 from protocol.ids import STAGES, ContentId, PeerId, Stage, parse_content_id, parse_peer_id
 from protocol.merkle import MerkleTree
 from protocol.messages import CreditRow, CreditTable, Pending, RoundResult
-from rewards.economics import DEFAULT, MICRO_PER_CREDIT, Economics, allowed_micro, round_pay, within
+from rewards.economics import DEFAULT, MICRO_PER_CREDIT, Economics, allowed_micro, round_pay, tolerated_micro, within
 from rewards.pending import NOTHING_ACCUSED, Judge, Ruling, losing, over_cap, settle_row
 from rewards.reputation import TOP, after_absence, after_contribution, after_strike
 
@@ -161,7 +161,8 @@ def _in_order(verified: Iterable[Verified]) -> list[Verified]:
 
 
 def _earnings(rows: Mapping[PeerId, CreditRow], works: Sequence[Verified], economics: Economics) -> list[int]:
-    """What each work earns: with the newcomers' floor, and so that all that is pending fits into the run's budget."""
+    """What each work earns: with the newcomers' floor, with the cap of what cannot be replayed, and so that all that is
+    pending fits into the run's budget."""
     earned = [
         round_pay(
             economics,
@@ -172,6 +173,14 @@ def _earnings(rows: Mapping[PeerId, CreditRow], works: Sequence[Verified], econo
         )
         for work in works
     ]
+    replayable = sum(micro for work, micro in zip(works, earned, strict=True) if work.replayable)
+    capped = iter(
+        within(
+            tolerated_micro(economics, replayable),
+            [micro for work, micro in zip(works, earned, strict=True) if not work.replayable],
+        )
+    )
+    earned = [micro if work.replayable else next(capped) for work, micro in zip(works, earned, strict=True)]
     return within(allowed_micro(economics, _promised(rows.values())), earned)
 
 

@@ -20,7 +20,7 @@ from identity.signing_keys import load_signing_keys
 from identity.wallet import Wallet, open_wallet
 from protocol.errors import BadRecord, ConfigError
 from protocol.events import Joined, MemoryShrunk, PeerStarted, Progress, RecordRejected, Stopped
-from protocol.run import JoinToken
+from protocol.run import JoinToken, RunSpec
 from rewards.outbox import Outbox
 from swarm.app import chain_access
 from swarm.app.addresses import announced_addresses
@@ -53,6 +53,7 @@ from swarm.tasks.files import QuestionFiles
 
 if TYPE_CHECKING:
     from swarm.policy.engine import ModelEngine
+    from swarm.policy.mixed import MixedEngine
 
 
 @asynccontextmanager
@@ -71,7 +72,7 @@ async def open_peer(chosen: Settings, name: str, find: Find, password: str | Non
                 address=wallet.address,
                 home=str(home.root),
                 model=chosen.run.model,
-                engine=chosen.audit.engine,
+                engine=chosen.audit.engine if chosen.engine.kind == "run" else chosen.engine.kind,
                 version=version("rl-swarm-peer"),
                 pid=os.getpid(),
             )
@@ -99,8 +100,8 @@ async def _build_node(
     token = await find()
     run, contracts = token.run, chain_access.contracts_of(token)
     looks.know(run)
-    if run.audit.engine != chosen.audit.engine:
-        events.append(Progress(f"this run computes with the {run.audit.engine} engine"))
+    if engine_of(chosen, run) != chosen.audit.engine:
+        events.append(Progress(f"this peer computes with the {engine_of(chosen, run)} engine"))
     troubles = Troubles(events)
     room = EngineRoom()
     parts.callback(room.close)
@@ -191,7 +192,7 @@ async def _build_node(
     )
 
 
-def open_engine(chosen: Settings, token: JoinToken) -> ModelEngine:
+def open_engine(chosen: Settings, token: JoinToken) -> ModelEngine | MixedEngine:
     """The engine of these settings for a run, in the run's first state. Blocking: takes seconds, and memory."""
     from swarm.policy.memory import memory_told
 
@@ -201,17 +202,36 @@ def open_engine(chosen: Settings, token: JoinToken) -> ModelEngine:
         "The peer did not start; credits are not touched.",
         "End other programs, run fewer peers on this machine, or join a run with a smaller model.",
     ):
-        return _engine_class(run.audit.engine).open(
+        kind, temperature = engine_of(chosen, run), run.game.temperature_milli / 1000
+        engine = _engine_class(kind, chosen).open(
             chosen.model_location() if chosen.run.model != "tiny" else _bundled_or_named(chosen, token),
             run.learn,
             device=chosen.engine.device,
-            temperature=run.game.temperature_milli / 1000,
+            temperature=temperature,
             num_threads=chosen.engine.threads or 1,
         )
+        if kind == run.audit.engine or run.audit.engine != "exact":
+            return engine
+        from swarm.policy.mixed import MixedEngine
+
+        return MixedEngine.around(engine, run.learn, temperature=temperature)
 
 
-def _engine_class(name: str) -> type[ModelEngine]:
-    """The engine that a run computes with. Raises ``ConfigError`` for one that this program does not have."""
+def engine_of(chosen: Settings, run: RunSpec) -> str:
+    """Which engine this peer computes with in a run. Raises ``ConfigError`` for one whose work would not count."""
+    kind = run.audit.engine if chosen.engine.kind == "run" else chosen.engine.kind
+    if kind not in run.audit.engines:
+        raise ConfigError(
+            f"Work of the {kind} engine does not count in this run.",
+            "Nothing was started, so that no work is done in vain.",
+            f"Set engine.kind to `run` or one of: {', '.join(run.audit.engines)}; or ask the founder of a run for"
+            " audit.tolerated.",
+        )
+    return kind
+
+
+def _engine_class(name: str, chosen: Settings) -> type[ModelEngine]:
+    """The engine of a name. Raises ``ConfigError`` for one that this program does not have, or not here."""
     if name == "exact":
         from swarm.policy.exact import ExactEngine
 
@@ -220,10 +240,15 @@ def _engine_class(name: str) -> type[ModelEngine]:
         from swarm.policy.native import NativeEngine
 
         return NativeEngine
+    if name == "trl":
+        from swarm.policy.trl_engine import TrlEngine
+        from swarm.policy.trl_options import TrlOptions
+
+        return TrlEngine.with_options(TrlOptions(**chosen.trl.model_dump()))
     raise ConfigError(
         f"This run computes with the {name!r} engine, which this program does not have.",
         "Nothing was started.",
-        "Install the version of this program that the host runs; engines here are `exact` and `native`.",
+        "Install the version of this program that the host runs; engines here are `exact`, `native` and `trl`.",
     )
 
 

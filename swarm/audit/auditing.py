@@ -17,7 +17,8 @@ from protocol.codec import content_id, decode, encode
 from protocol.errors import BadRecord, NetworkError, VerificationError
 from protocol.events import Audited, Problem, VerdictSeen
 from protocol.ids import ContentId, PeerId
-from protocol.messages import CreditTable, Difference, Envelope, Finding, Pending, Proposal, Verdict
+from protocol.messages import Contribution, CreditTable, Difference, Envelope, Finding, Pending, Proposal, Verdict
+from protocol.run import TOLERANCE_CHECKED
 from rewards.economics import economics_of
 from rewards.pending import Ruling, overdue, pending_in, with_refuted
 from rewards.reputation import START, draw_weights, standings, step_rate_ppm
@@ -272,6 +273,8 @@ class Audits:
         try:
             async with asyncio.timeout(self._bench.run.time.contribute_s):
                 envelope = await self._casework.find(pending.round, author, content)
+                if decode(envelope.payload, Contribution).engine in TOLERANCE_CHECKED:
+                    return False  # what is checked by tolerance costs nobody its stake
                 stage = await self._summons.demand(envelope, of_state=of_state, seed=self._seed)
         except (TimeoutError, BadRecord, NetworkError):
             return False
@@ -297,7 +300,13 @@ class Audits:
             )
             async with self._turn:
                 done = await bench.room.call(
-                    replay, bench.engine, case, numbers, bench.run.learn.num_external, level=2 if drawn.step else 1
+                    replay,
+                    bench.engine,
+                    case,
+                    numbers,
+                    bench.run.learn.num_external,
+                    level=2 if drawn.step else 1,
+                    tolerance_ppm=bench.run.audit.tolerance_ppm,
                 )
         except (BadRecord, VerificationError) as error:
             is_asked = me in drawn.auditors and not is_last and finding_of(error) is Finding.UNAVAILABLE
@@ -308,9 +317,16 @@ class Audits:
             self._reviews.came_across(content, done.found)
             witness = witness_of(me, content, done.found)
             return Verdict(me, content, done.level, Finding.MATCH, None, case.evidence, witness)
-        if self._accuse is not None and me in drawn.auditors:
+        may_be_proven = case.contribution.engine not in TOLERANCE_CHECKED
+        if self._accuse is not None and me in drawn.auditors and may_be_proven:
             await self._accuse(case, done.level, done.difference)
         return Verdict(me, content, done.level, Finding.MISMATCH, done.difference, case.evidence)
+
+    def _enough(self, drawn: Drawn) -> set[int]:
+        """Levels of a match that did what was drawn. Steps of engines that are checked by tolerance are never taken
+        again; who stops at level 1 with an exact one's is found out by its witness."""
+        by_tolerance = not TOLERANCE_CHECKED.isdisjoint(self._bench.run.audit.engines)
+        return {2 if drawn.step else 1, *([1] if by_tolerance else [])}
 
     def _take(self, signer: PeerId, envelope: Envelope) -> None:
         """Enter a verdict by somebody whose turn it is; anything else is dropped and told once."""
@@ -330,7 +346,7 @@ class Audits:
                 raise BadRecord("malformed", "A verdict says what differs unless it found a match.")
             if (verdict.finding is Finding.MATCH) == (verdict.witness is None):
                 raise BadRecord("malformed", "A verdict that found a match, and no other, has a witness.")
-            if verdict.finding is Finding.MATCH and verdict.level != (2 if drawn.step else 1):
+            if verdict.finding is Finding.MATCH and verdict.level not in self._enough(drawn):
                 raise BadRecord("malformed", "A match was found by less than what was drawn.")
         except BadRecord as bad:
             self._rejected(bad, signer, VERDICT)

@@ -20,7 +20,7 @@ from swarm.audit.casework import Casework, finding_of
 from swarm.audit.replay import replay
 from swarm.dht.transport import RecordKey, Transport
 from swarm.member.presence import KIND as PRESENCE
-from swarm.policy.base import Engine, Replayable
+from swarm.policy.base import Engine, Replayable, Tolerant
 from swarm.rounds.engine_room import EngineRoom
 from swarm.rounds.inbox import CONTRIBUTION
 from swarm.rounds.timing import Now
@@ -88,10 +88,20 @@ async def examine(
         present = await transport.collect(RecordKey(run.id, PRESENCE, 0))
         case = await casework.reopen(envelope, [*present])
         num_bytes = case.num_bytes
-        if level > 0 and isinstance(engine, Replayable):
+        if level > 0 and isinstance(engine, Replayable | Tolerant):
             everything = range(case.num_rollouts)
-            done = await room.call(replay, engine, case, everything, run.learn.num_external, level=level)
+            done = await room.call(
+                replay,
+                engine,
+                case,
+                everything,
+                run.learn.num_external,
+                level=level,
+                tolerance_ppm=run.audit.tolerance_ppm,
+            )
             reached, difference = done.level, done.difference
+            if reached < level and difference is None:
+                why = f"Steps of the {case.contribution.engine} engine are not done again: its rollouts were checked."
         elif level > 0:
             why = f"What the {run.audit.engine} engine computes cannot be done again: only scores were checked."
     except (BadRecord, VerificationError) as error:

@@ -2,6 +2,7 @@
 
     level 1    drawn rollouts: would the claimed state have drawn these very tokens?        one prefill each
     level 2    the training step: does the claimed lesson lead to the claimed state?
+    tolerance  level 1 of an engine without exact results: does a prefill agree with these tokens?
 
 Both run on a replica of the engine in the claimed state; the engine itself is not touched. Level 0 (schema, signatures,
 scores) is the inbox's. Blocking: runs on the engine's thread. Knows no network and no clock.
@@ -9,15 +10,16 @@ scores) is the inbox's. Blocking: runs on the engine's thread. Knows no network 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from protocol.errors import ConfigError, NumericsError, VerificationError
 from protocol.ids import STAGES, ContentId, PeerId, Stage
 from protocol.messages import Contribution, Difference, Envelope, Rollout
+from protocol.run import TOLERANCE_CHECKED
 from swarm.audit.commitments import Material
 from swarm.game.round_view import RoundView, sample_seed, stage_sampling
-from swarm.policy.base import Completion, Engine, Prompt, Replayable, SampleRequest, StateParts
+from swarm.policy.base import Completion, Engine, Prompt, Replayable, SampleRequest, StateParts, Tolerant
 from swarm.rounds.checked import CheckedBatch
 from swarm.rounds.lesson import step_seed
 from verde.commit import Manifest, parse_manifest
@@ -76,15 +78,22 @@ class Replayed:
     found: Yield
 
 
-def replay(engine: Engine, case: Case, numbers: Sequence[int], num_external: int, *, level: int) -> Replayed:
+def replay(
+    engine: Engine, case: Case, numbers: Sequence[int], num_external: int, *, level: int, tolerance_ppm: int = 0
+) -> Replayed:
     """Check a case up to ``level`` (1 or 2).
 
-    ``numbers``: which rollouts; ``num_external``: the run's rule. What cannot be computed at all from the claimed state
-    (a prompt that does not fit, a step that ends in NaN) cannot have been done so by anybody, and differs. Raises
-    ``VerificationError`` when what was served as the state before is not that state."""
+    Of an engine whose last bits nobody can repeat only rollouts are checked, within ``tolerance_ppm``, whatever the
+    level, and nothing is come across. ``numbers``: which rollouts; ``num_external``: the run's rule. What cannot be
+    computed from the claimed state at all (a prompt that does not fit, a step that ends in NaN) cannot have been done
+    so by anybody, and differs. Raises ``VerificationError`` when what was served as the state before is not that
+    state."""
     digests: tuple[bytes, ...] = ()
     reached, step = 1, b""
     try:
+        if case.contribution.engine in TOLERANCE_CHECKED:
+            agreement = check_agreement(replica_of(engine, case), case, numbers, tolerance_ppm)
+            return Replayed(reached, agreement, Yield())
         difference, digests = check_rollouts(replica_of(engine, case), case, numbers)
         if difference is None and level > 1:
             reached = 2
@@ -96,7 +105,7 @@ def replay(engine: Engine, case: Case, numbers: Sequence[int], num_external: int
 
 def replica_of(engine: Engine, case: Case) -> Engine:
     """An engine in the state before. Raises ``VerificationError`` when what was served is not that state."""
-    if not isinstance(engine, Replayable) or case.parts is None:
+    if not isinstance(engine, Replayable | Tolerant) or case.parts is None:
         raise VerificationError("This engine cannot do anybody's work again.", "Nothing was checked.", "")
     replica = engine.replica(case.parts)
     if replica.state_hash() != case.contribution.state_before:
@@ -111,21 +120,10 @@ def replica_of(engine: Engine, case: Case) -> Engine:
 def check_rollouts(replica: Engine, case: Case, numbers: Sequence[int]) -> tuple[Difference | None, tuple[bytes, ...]]:
     """Level 1 on the rollouts of these numbers (ascending, in the order of the contribution's batches): the first
     difference, and up to there a digest of each rollout's logits."""
-    places = [_places(case)[number] for number in numbers]
     digests: list[bytes] = []
-    for stage in STAGES:
-        drawn = [place for place in places if place.stage is stage]
-        if not drawn:
-            continue
-        requests = [
-            SampleRequest(
-                case.prompts[stage][place.question],
-                sample_seed(case.view, stage, case.contribution.peer, place.question, place.sample),
-            )
-            for place in drawn
-        ]
-        claimed = [Completion(one.rollout.tokens, one.rollout.text, one.rollout.ended) for one in drawn]
+    for stage, drawn, requests in _asked(case, numbers):
         assert isinstance(replica, Replayable)
+        claimed = [_claim(place) for place in drawn]
         found = replica.redraw(requests, stage_sampling(case.view.game, stage), claimed)
         digests += [redrawn.digest for redrawn in found]
         for place, redrawn in zip(drawn, found, strict=True):
@@ -141,6 +139,50 @@ def check_rollouts(replica: Engine, case: Case, numbers: Sequence[int]) -> tuple
                 )
                 return difference, tuple(digests)
     return None, tuple(digests)
+
+
+def check_agreement(replica: Engine, case: Case, numbers: Sequence[int], tolerance_ppm: int) -> Difference | None:
+    """Level 1 for an engine without exact results: the first of these rollouts that a prefill does not agree with."""
+    for stage, drawn, requests in _asked(case, numbers):
+        assert isinstance(replica, Tolerant)
+        claimed = [_claim(place) for place in drawn]
+        for place, miss in zip(
+            drawn, replica.misses(requests, stage_sampling(case.view.game, stage), claimed), strict=True
+        ):
+            if miss * 1_000_000 > tolerance_ppm:
+                return Difference(
+                    what=f"Its {stage} {place.sample} to question {place.question} misses what its seed draws from the"
+                    f" claimed state by {miss:.6f} of the probability, where {tolerance_ppm / 1e6:.6f} is allowed.",
+                    stage=stage,
+                    question=place.question,
+                    sample=place.sample,
+                )
+    return None
+
+
+def _asked(case: Case, numbers: Sequence[int]) -> Iterator[tuple[Stage, list[_Place], list[SampleRequest]]]:
+    """The rollouts of these numbers by stage, with what was to be drawn for each."""
+    everywhere = _places(case)
+    places = [everywhere[number] for number in numbers]
+    for stage in STAGES:
+        drawn = [place for place in places if place.stage is stage]
+        if drawn:
+            peer = case.contribution.peer
+            yield (
+                stage,
+                drawn,
+                [
+                    SampleRequest(
+                        case.prompts[stage][place.question],
+                        sample_seed(case.view, stage, peer, place.question, place.sample),
+                    )
+                    for place in drawn
+                ],
+            )
+
+
+def _claim(place: _Place) -> Completion:
+    return Completion(place.rollout.tokens, place.rollout.text, place.rollout.ended)
 
 
 def check_step(replica: Engine, case: Case, num_external: int) -> tuple[Difference | None, bytes]:

@@ -23,7 +23,7 @@ from swarm.dht.transport import RecordKey, Transport
 from swarm.game.cohort import split_cohorts
 from swarm.game.round_view import RoundView, round_questions
 from swarm.indexing import said
-from swarm.indexing.recompute import is_replayable, verified_in
+from swarm.indexing.recompute import verified_in
 from swarm.indexing.rows import AnyRow, RoundSeen, VerdictRow
 from swarm.indexing.rows import Contribution as ContributionRow
 from swarm.rounds.inbox import CONTRIBUTION, Inbox
@@ -220,7 +220,7 @@ class RoundReading:
             None,
             lambda bad, peer, _: self._refused.__setitem__(peer, bad),
             self._now,
-            is_replayable=is_replayable(run),
+            is_replayable=True,
         )
 
     async def _complete(self, inbox: Inbox, wanted: set[ContentId], patience_s: float) -> None:

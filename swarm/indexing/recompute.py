@@ -28,15 +28,10 @@ from swarm.rounds.inbox import Inbox
 from verde.draw import Drawn, draw
 
 
-def is_replayable(run: RunSpec) -> bool:
-    """Whether contributions of this run say where their states are found, so that others can do them again."""
-    return run.audit.engine != "native"
-
-
 def verified_in(inbox: Inbox, among: Collection[ContentId], run: RunSpec) -> dict[ContentId, Verified]:
     """What the contributions ``among`` those of one cohort earned; of who contradicts itself none counts."""
     share = economics_of(run).late_share_milli
-    return verified(inbox, late_share_milli=share, replayable=is_replayable(run), among=among)
+    return verified(inbox, late_share_milli=share, among=among)
 
 
 def ruling_on(

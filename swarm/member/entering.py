@@ -58,7 +58,7 @@ async def take_up_state(
             "Its work would be rejected by everyone.",
             f"Use the model whose state hash is {bench.run.model}.",
         )
-    if bench.engine_name != bench.run.audit.engine:
+    if bench.engine_name not in bench.run.audit.engines:
         raise ConfigError(
             f"This run computes with the {bench.run.audit.engine} engine, not with the {bench.engine_name} one.",
             "Nobody could do this peer's work again, so it would be rejected by everyone.",

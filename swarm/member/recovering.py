@@ -15,7 +15,7 @@ from protocol.messages import BlobRef, Contribution, CreditTable
 from rewards.ledger import row_of
 from swarm.audit.shipping import fetch_state
 from swarm.dht.transport import RecordKey
-from swarm.policy.base import Replayable
+from swarm.policy.base import Replayable, Tolerant
 from swarm.rounds.inbox import CONTRIBUTION
 from swarm.rounds.work import Bench
 
@@ -24,7 +24,7 @@ async def fetch_own_state(bench: Bench, table: CreditTable | None, view: ClockVi
     """Whether ``state``, in which this peer's last paid or pending work ended, could be had from others; it is on disk
     then. Never raises for what the network does."""
     engine = bench.engine
-    if not isinstance(engine, Replayable):
+    if not isinstance(engine, Replayable | Tolerant):
         return False
     providers = [member.peer for member in view.members if member.peer != bench.signer.peer]
     for reference in await _references(bench, table, view, state):

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from protocol.ids import STAGES, ContentId, PeerId, Stage
+from protocol.messages import Contribution
+from protocol.run import TOLERANCE_CHECKED
 from rewards.ledger import Verified, earned_micro
 from swarm.rounds.absence import late
 from swarm.rounds.checked import CheckedBatch
@@ -15,12 +17,12 @@ from swarm.rounds.inbox import Inbox
 
 
 def verified(
-    inbox: Inbox, *, late_share_milli: int, replayable: bool, among: Collection[ContentId] | None = None
+    inbox: Inbox, *, late_share_milli: int, among: Collection[ContentId] | None = None
 ) -> dict[ContentId, Verified]:
     """Contributions that ``inbox`` holds as checked, by content id, with what each earned.
 
     ``among``: as if only these had been made. Of who contradicts itself none counts. ``late_share_milli``: what late
-    work keeps; ``replayable``: the run's engine is."""
+    work keeps."""
     counted = {
         peer: checked
         for peer, checked in inbox.contributions.items()
@@ -38,9 +40,14 @@ def verified(
             checked.contribution.state_before,
             checked.contribution.state_after,
             punctual=not late_stages and all(scores.get(stage) for stage in STAGES),
-            replayable=replayable,
+            replayable=can_be_replayed(checked.contribution),
         )
     return found
+
+
+def can_be_replayed(contribution: Contribution) -> bool:
+    """Whether others can do this work again bit for bit: its arithmetic is exact and its states are shown."""
+    return contribution.after is not None and contribution.engine not in TOLERANCE_CHECKED
 
 
 def _late(inbox: Inbox, works: Mapping[PeerId, Sequence[CheckedBatch]]) -> frozenset[ContentId]:

@@ -147,6 +147,30 @@ class Replayable(Protocol):
 
 
 @runtime_checkable
+class Tolerant(Protocol):
+    """What spot-checks ask of an engine to look at work whose last bits nobody can repeat.
+
+    A completion follows from weights, prompt and seed there, too, but for rounding: so its tokens are read by one
+    prefill, and each is compared with where the seed's number falls in the distribution.
+    """
+
+    def parts(self) -> StateParts:
+        """The present state as chunks; ``state_hash()`` is the Merkle root over them."""
+        ...
+
+    def replica(self, parts: StateParts) -> Engine:
+        """As of ``Replayable``."""
+        ...
+
+    def misses(
+        self, requests: Sequence[SampleRequest], sampling: Sampling, completions: Sequence[Completion]
+    ) -> list[float]:
+        """For each completion the largest probability mass, 0 to 1, that lies between the number which the seed fixes
+        for a position and the share of the token claimed there; 0 where every token is the one that is drawn."""
+        ...
+
+
+@runtime_checkable
 class Provable(Protocol):
     """What disputes ask of an engine whose work can be written down as programs (``verde.program``).
 
@@ -164,5 +188,6 @@ class Provable(Protocol):
 
 
 def parts_of(engine: Engine) -> StateParts | None:
-    """The present state of an engine that is ``Replayable``; ``None`` for any other, whose states are not shipped."""
-    return engine.parts() if isinstance(engine, Replayable) else None
+    """The present state of an engine whose work others can check; ``None`` for any other, whose states are not
+    shipped."""
+    return engine.parts() if isinstance(engine, Replayable | Tolerant) else None

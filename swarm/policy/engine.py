@@ -18,13 +18,14 @@ from protocol.ids import ContentId
 from protocol.run import LearnRules
 from swarm.grpo.adamw import TrainState
 from swarm.grpo.step import Sample
-from swarm.policy.base import Completion, Prompt, SampleRequest, Sampling, StepReport, TrainSample
+from swarm.policy.base import Completion, Prompt, SampleRequest, Sampling, StateParts, StepReport, TrainSample
 from swarm.policy.generate import Drawn, Limits
 from swarm.policy.load import LoadedModel
 from swarm.policy.lora import copy_of, open_model
 from swarm.policy.memory import memory_told
-from swarm.policy.state import genesis_hash, load_state, save_state, state_hash
+from swarm.policy.state import genesis_hash, load_state, save_state, state_hash, state_parts
 from swarm.policy.text import TextCodec
+from swarm.policy.tolerance import misses
 
 _LOG_PROBS_AT_ONCE = 16
 
@@ -123,6 +124,20 @@ class ModelEngine(ABC):
                 values = self._log_probs(part).tolist()
                 rows += [row[: len(sample.tokens)] for row, sample in zip(values, part, strict=True)]
         return rows
+
+    def parts(self) -> StateParts:
+        """The present state as chunks; ``state_hash()`` is the Merkle root over them."""
+        return state_parts(self._state)
+
+    def misses(
+        self, requests: Sequence[SampleRequest], sampling: Sampling, completions: Sequence[Completion]
+    ) -> list[float]:
+        """See ``Tolerant``. By torch's own arithmetic, whatever the engine's is. Foreign ids, tokens after an end token
+        or beyond the limit, and a wrong ``ended`` are misses of 1, never errors."""
+        prompts = [self._text.encode(request.prompt) for request in requests]
+        self._require_room(prompts, sampling.max_new_tokens)
+        seeds = [request.seed for request in requests]
+        return self._fitting(lambda: misses(self._loaded, prompts, seeds, completions, sampling))
 
     def step(self, samples: Sequence[TrainSample], seed: int) -> StepReport:
         """One round's updates (see ``swarm.grpo.step.train``). Samples with equal prompts form a group.

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import torch
 
-from protocol.errors import NotBuiltYet, VerificationError
+from protocol.errors import NotBuiltYet
 from protocol.run import LearnRules
 from swarm.grpo.adamw import TrainState
 from swarm.grpo.step import LogProbs, Sample, train
@@ -28,7 +28,7 @@ from swarm.policy.generate import Drawn, Ids, Limits
 from swarm.policy.load import LoadedModel
 from swarm.policy.lora import copy_of
 from swarm.policy.packing import completion_log_probs, pass_bytes_per_token
-from swarm.policy.state import adopt_parts, state_parts
+from swarm.policy.state import adopt_parts, require_numbers
 from swarm.policy.sums import digest_of, whole_sums
 from verde.numerics.adamw import Rates, binary32, clip_factor, update
 from verde.numerics.backend import route
@@ -44,7 +44,6 @@ PASS_BYTES = 24 << 20
 """About what one forward and backward pass keeps. It cuts a step into micro-batches, so it belongs to the profile."""
 
 _LEAST_TOKENS_PER_PASS = 128
-_SMALLEST_NORMAL = 2.0**-126
 _NANO = 10**9
 
 
@@ -107,10 +106,6 @@ class ExactEngine(ModelEngine):
             for completion, tokens, found in zip(completions, claimed, redrawn, strict=True)
         ]
 
-    def parts(self) -> StateParts:
-        """The present state as chunks; ``state_hash()`` is the Merkle root over them."""
-        return state_parts(self._state)
-
     def replica(self, parts: StateParts) -> ExactEngine:
         """See ``Replayable``. Needs memory for what is trained and both its moments once more."""
         other = ExactEngine(
@@ -122,7 +117,7 @@ class ExactEngine(ModelEngine):
         )
         other.on_shrink = self.on_shrink
         adopt_parts(other._state, parts)
-        _require_numbers(other._state)
+        require_numbers(other._state)
         return other
 
     def step_computation(self, samples: Sequence[TrainSample], seed: int) -> Computation:
@@ -141,7 +136,7 @@ class ExactEngine(ModelEngine):
     def load(self, directory: Path) -> None:
         """As every engine's; ``VerificationError`` for a state with numbers that exact/1 never gives."""
         super().load(directory)
-        _require_numbers(self._state)
+        require_numbers(self._state)
 
     def _draw(self, prompts: Sequence[Ids], seeds: Sequence[int], sampling: Sampling) -> list[Drawn]:
         decoder = self._current_decoder()
@@ -223,15 +218,3 @@ def exact_adamw(state: TrainState, gradients: Sequence[torch.Tensor], rules: Lea
     state.step += 1
     update(state.parameters, state.first, state.second, dense, state.step, clip, rates)
     return float(norm)
-
-
-def _require_numbers(state: TrainState) -> None:
-    for tensor in (*state.parameters, *state.first, *state.second):
-        values = tensor.detach()
-        odd = ~values.isfinite() | ((values.abs() < _SMALLEST_NORMAL) & (values.view(torch.int32) != 0))
-        if bool(odd.any()):
-            raise VerificationError(
-                "A state holds NaN, an infinity, a subnormal number or a negative zero.",
-                "Exact arithmetic never gives these; nothing was computed from it.",
-                "Ask another holder for the state; if all serve the same, its owner made it otherwise.",
-            )

@@ -140,6 +140,12 @@ class FakeEngine:
             for request, mine, theirs in zip(requests, self.generate(requests, sampling), completions, strict=True)
         ]
 
+    def misses(
+        self, requests: Sequence[SampleRequest], sampling: Sampling, completions: Sequence[Completion]
+    ) -> list[float]:
+        """See ``Tolerant``: all or nothing, as its distributions are."""
+        return [float(one.position is not None) for one in self.redraw(requests, sampling, completions)]
+
     def _split(self) -> tuple[Manifest, tuple[bytes, ...]]:
         state = self._state
         return split(state.step, _base(state.model), zip(_ROWS, (state.moments, state.weights), strict=True))

@@ -12,11 +12,13 @@ import torch
 
 from protocol.run import LearnRules
 from swarm.grpo.step import Sample, train
-from swarm.policy.base import Sampling, StepReport
+from swarm.policy.base import Sampling, StateParts, StepReport
 from swarm.policy.engine import ModelEngine
 from swarm.policy.generate import Drawn, Limits, generate
 from swarm.policy.load import LoadedModel
+from swarm.policy.lora import copy_of
 from swarm.policy.packing import completion_log_probs, pass_bytes_per_token
+from swarm.policy.state import SMALLEST_NORMAL, adopt_parts, require_numbers
 
 
 class NativeEngine(ModelEngine):
@@ -26,9 +28,15 @@ class NativeEngine(ModelEngine):
     profile = "fp32"
 
     def __init__(
-        self, loaded: LoadedModel, rules: LearnRules, *, temperature: float = 1.0, limits: Limits | None = None
+        self,
+        loaded: LoadedModel,
+        rules: LearnRules,
+        *,
+        temperature: float = 1.0,
+        limits: Limits | None = None,
+        reference: LoadedModel | None = None,
     ) -> None:
-        super().__init__(loaded, rules, temperature=temperature, limits=limits)
+        super().__init__(loaded, rules, temperature=temperature, limits=limits, reference=reference)
         self._tokens_per_pass = max(64, self._limits.max_pass_bytes // pass_bytes_per_token(loaded))
 
     def _draw(self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int], sampling: Sampling) -> list[Drawn]:
@@ -39,7 +47,7 @@ class NativeEngine(ModelEngine):
 
     def _train(self, samples: Sequence[Sample], seed: int) -> StepReport:
         reference = self._reference
-        return train(
+        report = train(
             self._state,
             self._log_probs,
             samples,
@@ -50,3 +58,28 @@ class NativeEngine(ModelEngine):
             else lambda batch: completion_log_probs(reference, batch, self._temperature),
             num_tokens_per_pass=self._tokens_per_pass,
         )
+        self._settle()
+        return report
+
+    def copy_of_model(self) -> LoadedModel:
+        """The model in its present state, with tensors of its own for what is trained."""
+        return copy_of(self._loaded, is_trained=True)
+
+    def replica(self, parts: StateParts) -> ModelEngine:
+        """See ``Tolerant``. Needs memory for what is trained and both its moments once more."""
+        other = type(self)(
+            self.copy_of_model(),
+            self._rules,
+            temperature=self._temperature,
+            limits=self._limits,
+            reference=self._reference,
+        )
+        adopt_parts(other._state, parts)
+        require_numbers(other._state)
+        return other
+
+    def _settle(self) -> None:
+        """Subnormal numbers and negative zeros become 0, as in every state that is shipped."""
+        with torch.no_grad():
+            for tensor in (*self._state.parameters, *self._state.first, *self._state.second):
+                tensor.copy_(torch.nn.functional.hardshrink(tensor, SMALLEST_NORMAL))

@@ -29,23 +29,40 @@ def completion_log_probs(loaded: LoadedModel, samples: Sequence[Sample], tempera
     Differentiable. ``temperature`` is that of the policy whose log-probabilities are wanted (logits are divided by it).
     """
     layout = lay_out(samples, share_prompts=loaded.plain_attention)
-    device = loaded.device
-    ids_RL = layout.ids_RL.to(device)
-    if loaded.plain_attention:
-        inputs = {"attention_mask": _mask(layout.segment_RL.to(device)), "position_ids": layout.position_RL.to(device)}
-    else:
-        inputs = {"attention_mask": (layout.segment_RL != _PADDING).long().to(device)}
-    num_kept = ids_RL.shape[1] - layout.num_prompt_columns + 1  # from the last prompt token on
-    logits_RKV: torch.Tensor = loaded.model(input_ids=ids_RL, use_cache=False, logits_to_keep=num_kept, **inputs).logits
-    logits_RKV = logits_RKV[:, -num_kept:, : loaded.vocab_size].float()
+    logits_RKV = _logits(loaded, layout)
     if temperature != 1.0:
         logits_RKV = logits_RKV / temperature
+    device = loaded.device
     row_N, source_N = layout.row_N.to(device), layout.source_N.to(device)
     chosen_N = logits_RKV[row_N, source_N, layout.token_N.to(device)]
     chosen_N = chosen_N - torch.logsumexp(logits_RKV, dim=-1)[row_N, source_N]
     length = max(len(sample.tokens) for sample in samples)
     blank_BT: torch.Tensor = chosen_N.new_zeros((len(samples), length))
     return blank_BT.index_put((layout.sample_N.to(device), layout.offset_N.to(device)), chosen_N)
+
+
+def completion_logits(
+    loaded: LoadedModel, samples: Sequence[Sample]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Teacher-forced logits float32 [N, V] that predict the samples' tokens, sample by sample, and for each of the N
+    tokens its sample and its position."""
+    layout = lay_out(samples, share_prompts=loaded.plain_attention)
+    logits_RKV = _logits(loaded, layout)
+    row_N, source_N = layout.row_N.to(loaded.device), layout.source_N.to(loaded.device)
+    return logits_RKV[row_N, source_N], layout.sample_N, layout.offset_N
+
+
+def _logits(loaded: LoadedModel, layout: Layout) -> torch.Tensor:
+    """[R, K, V] from the last prompt column on."""
+    device = loaded.device
+    ids_RL = layout.ids_RL.to(device)
+    if loaded.plain_attention:
+        inputs = {"attention_mask": _mask(layout.segment_RL.to(device)), "position_ids": layout.position_RL.to(device)}
+    else:
+        inputs = {"attention_mask": (layout.segment_RL != _PADDING).long().to(device)}
+    num_kept = ids_RL.shape[1] - layout.num_prompt_columns + 1
+    logits_RKV: torch.Tensor = loaded.model(input_ids=ids_RL, use_cache=False, logits_to_keep=num_kept, **inputs).logits
+    return logits_RKV[:, -num_kept:, : loaded.vocab_size].float()
 
 
 def pass_bytes_per_token(loaded: LoadedModel) -> int:

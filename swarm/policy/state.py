@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import torch
 
-from protocol.errors import ConfigError
+from protocol.errors import ConfigError, VerificationError
 from protocol.ids import ZERO_ROOT, ContentId
 from swarm.grpo.adamw import TrainState
 from swarm.policy.base import StateParts
@@ -33,6 +33,7 @@ from verde.commit import (
 _INDEX = "state.json"
 _INDEX_CAP = 64 * 1024
 _DATA_NAME = re.compile(r"state-[0-9a-f]{64}\.safetensors")
+SMALLEST_NORMAL = 2.0**-126
 _PARTS = ("weight", "first", "second")
 
 
@@ -186,3 +187,16 @@ def _damaged(directory: Path, why: str) -> ConfigError:
         "Training did not continue from it; credits already settled are not touched.",
         "Restore the folder from a backup, or move it away to start again from the run's first state.",
     )
+
+
+def require_numbers(state: TrainState) -> None:
+    """Raise ``VerificationError`` for a state with NaN, an infinity, a subnormal number or a negative zero."""
+    for tensor in (*state.parameters, *state.first, *state.second):
+        values = tensor.detach()
+        odd = ~values.isfinite() | ((values.abs() < SMALLEST_NORMAL) & (values.view(torch.int32) != 0))
+        if bool(odd.any()):
+            raise VerificationError(
+                "A state holds NaN, an infinity, a subnormal number or a negative zero.",
+                "No engine ships these; nothing was computed from it.",
+                "Ask another holder for the state; if all serve the same, its owner made it otherwise.",
+            )

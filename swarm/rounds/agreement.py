@@ -103,7 +103,6 @@ class Agreement:
         return verified(
             self._inbox,
             late_share_milli=self._terms.economics.late_share_milli,
-            replayable=self._bench.genesis is not None,
             among=among,
         )
 

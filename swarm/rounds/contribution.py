@@ -7,7 +7,7 @@ Building and checking are the two halves of one definition, both pure. ``rollout
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -16,6 +16,7 @@ from protocol.errors import BadRecord
 from protocol.ids import ZERO_ROOT, ContentId, PeerId
 from protocol.merkle import MerkleTree
 from protocol.messages import BlobRef, Contribution, RolloutBatch
+from protocol.run import TOLERANCE_CHECKED
 
 
 class Commitments(msgspec.Struct, frozen=True):
@@ -96,7 +97,7 @@ def check_contribution(
     peer: PeerId,
     seed: ContentId,
     cohort: Sequence[PeerId],
-    engine: str,
+    engines: Collection[str],
     batches: Sequence[RolloutBatch],
     scores_milli: Sequence[int],
     state: ContentId | None,
@@ -109,9 +110,9 @@ def check_contribution(
 
     ``batches`` are the signer's batches that the record names, ``scores_milli`` their recomputed scores in order,
     ``state`` the signer's last included state (``None`` for a newcomer: then the caller knows no better than to take
-    the run's genesis, which it passes instead); ``is_replayable``: the run's ``engine`` is, so both states must be for
-    others to fetch; ``commitments``: what it must say of its programs; ``has_step``: there was something to train on.
-    Does not replay anything.
+    the run's genesis, which it passes instead); ``engines``: whose work counts; ``is_replayable``: others can check it,
+    so both states must be for them to fetch; ``commitments``: what it must say of its programs, unless its engine has
+    none; ``has_step``: there was something to train on. Does not replay anything.
     """
     if contribution.run != run:
         raise BadRecord("wrong_run", "The contribution is of another run.")
@@ -121,8 +122,9 @@ def check_contribution(
         raise BadRecord("wrong_owner", "The contribution names another peer than its signer.")
     if (contribution.seed, contribution.cohort) != (seed, tuple(cohort)):
         raise BadRecord("wrong_round", "The contribution names another seed or cohort than the round's.")
-    if contribution.engine != engine:
-        raise BadRecord("wrong_engine", f"It was made by a {contribution.engine[:32]} engine in a run of {engine}.")
+    if contribution.engine not in engines:
+        named = " and ".join(engines)
+        raise BadRecord("wrong_engine", f"It was made by a {contribution.engine[:32]} engine in a run of {named}.")
     if tuple(content_id_of(batch) for batch in batches) != contribution.batches:
         raise BadRecord("wrong_rollouts", "The contribution names other batches than the published ones.")
     if rollouts_root(batches) != contribution.rollouts_root:
@@ -137,7 +139,7 @@ def check_contribution(
     if not has_step and contribution.state_after != contribution.state_before:
         raise BadRecord("wrong_state", "Its state moved, and there was nothing to train on.")
     named = Commitments(contribution.step_program, contribution.step_data, contribution.draws)
-    if named != commitments:
+    if named != (Commitments() if contribution.engine in TOLERANCE_CHECKED else commitments):
         raise BadRecord("wrong_program", "It names other programs, or other data for them, than its work has.")
     if contribution.work != work_of(contribution.state_before, contribution.state_after, named):
         raise BadRecord("wrong_program", "Its last field is not the hash of its states and programs.")

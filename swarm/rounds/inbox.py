@@ -49,7 +49,8 @@ class Inbox:
     ``views`` gives each member the empty view of its cohort; ``me`` plays only with its own cohort, but checks and
     scores everybody. ``states`` tells a member's last included state as of the round's opening (the run's genesis for a
     newcomer); ``None`` while that is not known here. ``derive``: what a contribution must say of its programs; ``None``
-    for a reader without the model, who takes them as they are named. ``is_replayable``: the run's engine is.
+    for a reader without the model, who takes them as they are named. ``is_replayable``: work is for
+    others to check, so states are shipped.
     """
 
     def __init__(
@@ -337,7 +338,7 @@ class Inbox:
             peer=envelope.peer,
             seed=view.seed,
             cohort=view.cohort,
-            engine=self._run.audit.engine,
+            engines=self._run.audit.engines,
             batches=[checked.batch for checked in batches],
             scores_milli=[milli for checked in batches for milli in checked.scores_milli],
             state=state,

@@ -17,7 +17,7 @@ from protocol.errors import BadRecord, IdentityError, OutOfMemory
 from protocol.events import BatchProduced, ContributionPublished, ContributionSigned, StepSkipped, Trained
 from protocol.ids import STAGES, ContentId, Stage
 from protocol.messages import BatchHeader, BlobRef, Contribution, Envelope
-from protocol.run import RunSpec
+from protocol.run import TOLERANCE_CHECKED, RunSpec
 from swarm.audit.commitments import Clerk, Derived, Material
 from swarm.audit.shelf import Shelf
 from swarm.dht.counted import Tally
@@ -29,7 +29,7 @@ from swarm.member.checkpoint import Checkpoints
 from swarm.observe.eventlog import EventLog
 from swarm.policy.base import Engine, StateParts, StepReport, TrainSample, parts_of
 from swarm.rounds.checked import CheckedBatch
-from swarm.rounds.contribution import build_contribution
+from swarm.rounds.contribution import Commitments, build_contribution
 from swarm.rounds.engine_room import EngineRoom
 from swarm.rounds.inbox import CONTRIBUTION, Inbox
 from swarm.rounds.journal import Journal
@@ -63,7 +63,7 @@ class Bench(msgspec.Struct, frozen=True):
     watch: Stopwatch
     now: Now
     genesis: StateParts | None = None
-    """The run's first state, where the engine is ``Replayable``; ``None``: nothing can be spot-checked here."""
+    """The run's first state, where others can check the engine's work; ``None``: nothing can be spot-checked here."""
 
     poll_s: float = 0.2
     """Seconds between looks at the network and the chain while waiting for either."""
@@ -221,6 +221,7 @@ class Work:
             raise AssertionError("A contribution is signed after the training step.")
         me = bench.signer.peer
         own = [self._inbox.batches[stage][me] for stage in STAGES if me in self._inbox.batches[stage]]
+        is_tolerated = bench.engine_name in TOLERANCE_CHECKED
         contribution = build_contribution(
             run=base.run,
             round_number=base.round,
@@ -236,10 +237,10 @@ class Work:
             scores_milli=[milli for checked in own for milli in checked.scores_milli],
             engine=bench.engine_name,
             profile=bench.profile,
-            commitments=self._step.derived.commitments,
+            commitments=Commitments() if is_tolerated else self._step.derived.commitments,
         )
         envelope = self._seal(CONTRIBUTION, encode(contribution))
-        if self._keep is not None:
+        if self._keep is not None and not is_tolerated:
             await self._keep(dossier_of(envelope, self._step.material, bench.run.learn.num_external))
         bench.journal.write(envelope)
         bench.events.append(ContributionSigned(base.round, content_id(envelope.payload)))

@@ -19,7 +19,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from protocol.errors import ConfigError
 from protocol.ids import ContentId
-from protocol.run import AuditRules, EconomyRules, GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
+from protocol.run import (
+    TOLERANCE_CHECKED,
+    AuditRules,
+    EconomyRules,
+    GameRules,
+    LearnRules,
+    RunSpec,
+    TaskSpec,
+    TimeRules,
+)
 from swarm.settings.home import Home
 from swarm.settings.layers import Layers, peers_layers, read_layers
 from swarm.settings.whole_numbers import scaled
@@ -142,7 +151,11 @@ class TimeSettings(Section):
 
 class AuditSettings(Section):
     engine: str = Field("exact", min_length=1, max_length=32)
-    """Arithmetic of the run; contributions of another one are refused. What `native` computes cannot be replayed."""
+    """Arithmetic of the run: exact, native or trl; contributions of another one are refused, unless it is tolerated."""
+    tolerated: Texts = ()
+    """Engines beside it whose work counts, too (native, trl): checked by tolerance, paid less, never slashed."""
+    tolerance_ppm: Count = Field(1000, ge=0, le=1_000_000)
+    """Millionths of probability mass by which a token of native or trl may miss what its seed draws."""
     num_holders: Count = Field(2, ge=0, le=16)
     """Others that keep a contribution's state and rollouts until it is paid."""
     num_auditors: Count = Field(1, ge=0, le=16)
@@ -155,6 +168,15 @@ class AuditSettings(Section):
     """In how many of a million contributions an auditor replays the training step, too."""
     patience_rounds: Count = Field(3, ge=0, le=16)
     """Results that an accused, undecided contribution waits for before it is paid all the same."""
+
+    @model_validator(mode="after")
+    def _only_inexact_engines_are_tolerated(self) -> AuditSettings:
+        wrong = [name for name in self.tolerated if name not in TOLERANCE_CHECKED or name == self.engine]
+        if wrong or len(set(self.tolerated)) < len(self.tolerated):
+            raise ValueError(
+                f"tolerated names {', '.join(sorted(TOLERANCE_CHECKED))}, each once and not as engine, too"
+            )
+        return self
 
 
 class EconomySettings(Section):
@@ -193,7 +215,9 @@ class EconomySettings(Section):
     late_share_milli: Count = Field(500, ge=0, le=1000)
     """What late work earns of its pay, in thousandths."""
     unreplayable_share_milli: Count = Field(150, ge=0, le=1000)
-    """What work earns of its pay that nobody can do again bit for bit (engine: native), in thousandths."""
+    """What work earns of its pay that nobody can do again bit for bit (native, trl), in thousandths."""
+    tolerated_cap_milli: Count = Field(250, ge=0, le=1000)
+    """The most that such work earns together of what a round of an exact run earns, in thousandths."""
     trace_s: Count = Field(21_600, ge=1, le=604_800)
     """How long an accused peer has to do its step again, node by node (some ten times a step), and to commit to it."""
     move_s: Count = Field(3600, ge=1, le=604_800)
@@ -266,11 +290,46 @@ class WalletSettings(Section):
 
 
 class EngineSettings(Section):
+    kind: Literal["run", "exact", "native", "trl"] = "run"
+    """This peer's engine: `run` is the run's own (`audit.engine`), else it must be that or a tolerated one."""
     device: str = Field("cpu", min_length=1)
     """PyTorch device: cpu, cuda, cuda:1, mps (native engine only), or auto: cuda where there is one. The exact engine
     examines a GPU when it starts and refuses one whose bits are not everybody's."""
     threads: Count = Field(0, ge=0, le=1024)
     """Threads for arithmetic; 0 shares the machine's cores among its peers."""
+
+
+class TrlSettings(Section):
+    """Options of the trl engine (`trl.GRPOConfig`); the run's rules of learning hold for every engine."""
+
+    loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo", "luspo", "vespo"] = "dapo"
+    """TRL's loss."""
+    importance_sampling_level: Literal["token", "sequence"] = "token"
+    """Whether the probability ratio is a token's or a whole completion's (GSPO)."""
+    mask_truncated_completions: bool = False
+    """Leave completions out of the loss that the token limit cut off."""
+    top_entropy_quantile: Real = Field(1.0, gt=0, le=1)
+    """Learn from this share of the tokens only, those of highest entropy."""
+    entropy_coef: Real = Field(0.0, ge=0, le=10)
+    """Weight of a bonus for entropy."""
+    off_policy_mask_threshold: Real | None = Field(None, gt=0, le=1000)
+    """Leave completions out that are worse than average and drifted further than this; none: off."""
+    use_bias_correction_kl: bool = True
+    """Weigh the KL term by the probability ratio."""
+    sapo_temperature_pos: Real = Field(1.0, gt=0, le=1000)
+    """Temperature of the soft gate of loss_type sapo where the advantage is positive."""
+    sapo_temperature_neg: Real = Field(1.05, gt=0, le=1000)
+    """The same where it is not."""
+    batch_size: Count = Field(16, ge=1, le=4096)
+    """Completions of one forward and backward pass."""
+    bf16: bool = False
+    """Train in mixed precision (a GPU, or a CPU that has it)."""
+    gradient_checkpointing: bool = False
+    """Compute activations twice instead of keeping them: slower, in less memory."""
+    use_vllm: bool = False
+    """Draw with vLLM instead of transformers; it is installed separately and needs a GPU."""
+    vllm_memory: Real = Field(0.3, gt=0, le=0.95)
+    """Share of the GPU's memory that vLLM may take."""
 
 
 class ObserveSettings(Section):
@@ -305,6 +364,7 @@ class Settings(Section):
     chain: ChainSettings = ChainSettings()
     wallet: WalletSettings = WalletSettings()
     engine: EngineSettings = EngineSettings()
+    trl: TrlSettings = TrlSettings()
     observe: ObserveSettings = ObserveSettings()
 
     def to_run_spec(self, *, chain_id: int, model: ContentId, task: TaskSpec, lora_rank: int = 0) -> RunSpec:

@@ -20,6 +20,7 @@ from rewards.economics import (
     rollouts_detection,
     round_pay,
     step_detection,
+    tolerated_micro,
     verdict_micro,
     within,
 )
@@ -138,3 +139,11 @@ def test_what_is_cut_to_a_cap_stays_in_proportion_and_within_it(amounts, cap):
 def test_a_result_may_credit_what_the_round_and_the_budget_allow():
     rules = Economics(budget_micro=100, round_emission_micro=30)
     assert [allowed_micro(rules, credited) for credited in (0, 70, 80, 100, 120)] == [30, 30, 20, 0, 0]
+
+
+def test_work_that_cannot_be_replayed_earns_a_share_of_the_round_at_most():
+    assert tolerated_micro(DEFAULT, 3 * CREDIT) == CREDIT  # a quarter of all four
+    assert tolerated_micro(DEFAULT, 0) == 0
+    no_cap = msgspec.structs.replace(DEFAULT, tolerated_cap_milli=1000)
+    assert tolerated_micro(no_cap, 0) > 10**6 * CREDIT
+    assert tolerated_micro(msgspec.structs.replace(DEFAULT, tolerated_cap_milli=0), CREDIT) == 0

@@ -380,3 +380,15 @@ def test_a_round_that_earns_more_than_may_be_credited_is_cut_in_proportion(playe
     terms = Terms((), state("genesis"), Economics(round_emission_micro=600_000))
     table = apply(None, run, 1, [work(players[0], "a", 800_000), work(players[1], "b", 400_000)], terms=terms)
     assert [row_of(table, player.peer).pending[0].micro_credits for player in players[:2]] == [400_000, 200_000]
+
+
+def test_tolerated_work_shares_what_the_cap_leaves_it_beside_exact_work(players, run):
+    one, *others = players[:3]
+    loose = [msgspec.structs.replace(work(peer, f"loose {peer.peer}", 1_000_000), replayable=False) for peer in others]
+    alone = apply(None, run, 1, loose)
+    assert [row.pending[0].micro_credits for row in alone.rows] == [0, 0]
+    table = apply(None, run, 1, [work(one, "exact", 600_000), *loose])
+    paid = {row.peer: row.pending[0].micro_credits for row in table.rows}
+    assert paid == {one.peer: 600_000, others[0].peer: 100_000, others[1].peer: 100_000}
+    free = Terms(economics=Economics(tolerated_cap_milli=1000))
+    assert [row.pending[0].micro_credits for row in apply(None, run, 1, loose, terms=free).rows] == [150_000, 150_000]

@@ -29,14 +29,14 @@ def build(**changes):
         "run": RUN, "round_number": 4, "peer": PEER, "seed": SEED, "cohort": COHORT, "state_before": GENESIS,
         "state_after": ContentId("12" * 32), "before": None, "after": None,
         "batches": BATCHES, "consumed": [ContentId("ff" * 32), ContentId("00" * 32)], "scores_milli": SCORES,
-        "engine": "native", "profile": "fp32", "commitments": NAMED,
+        "engine": "fake", "profile": "bytes", "commitments": NAMED,
     }  # fmt: skip
     return build_contribution(**(given | changes))
 
 
 def check(contribution, **changes):
     known = {
-        "run": RUN, "round_number": 4, "peer": PEER, "seed": SEED, "cohort": COHORT, "engine": "native",
+        "run": RUN, "round_number": 4, "peer": PEER, "seed": SEED, "cohort": COHORT, "engines": ("fake",),
         "batches": BATCHES, "scores_milli": SCORES, "state": GENESIS, "genesis": GENESIS, "is_replayable": False,
         "commitments": NAMED, "has_step": True,
     }  # fmt: skip
@@ -72,7 +72,7 @@ def test_the_root_is_over_every_rollout_in_order():
         ({"state_before": RUN}, "wrong_state"),
         ({"seed": RUN}, "wrong_round"),
         ({"cohort": (PEER,)}, "wrong_round"),
-        ({"engine": "fake"}, "wrong_engine"),
+        ({"engine": "native"}, "wrong_engine"),
         ({"after": MANIFEST}, "wrong_state"),
         ({"step_program": RUN}, "wrong_program"),
         ({"step_data": RUN}, "wrong_program"),
@@ -120,3 +120,13 @@ def test_without_anything_to_train_on_the_state_stays():
     with pytest.raises(BadRecord) as caught:
         check(build(), has_step=False)
     assert caught.value.reason == "wrong_state"
+
+
+def test_a_tolerated_engine_counts_where_the_run_says_so_and_names_no_programs():
+    tolerated = build(engine="trl", commitments=Commitments())
+    check(tolerated, engines=("fake", "trl"))
+    with pytest.raises(BadRecord, match="trl engine in a run of fake"):
+        check(tolerated)
+    with pytest.raises(BadRecord) as caught:
+        check(build(engine="trl"), engines=("fake", "trl"))
+    assert caught.value.reason == "wrong_program"

@@ -279,3 +279,14 @@ def test_a_peers_own_file_cannot_move_the_home_and_its_mistakes_are_named(home):
     with pytest.raises(ConfigError) as caught:
         load_settings("join", overrides={"home": home}, peer="1")
     assert str(file) in caught.value.what
+
+
+@pytest.mark.parametrize("tolerated", ["exact", "trl,trl", "mine"])
+def test_only_engines_without_exact_results_are_tolerated_each_once(tolerated):
+    with pytest.raises(ConfigError, match="tolerated names native, trl"):
+        load_settings("local", overrides={"audit.tolerated": tolerated})
+
+
+def test_a_run_that_tolerates_an_engine_is_another_run():
+    chosen = load_settings("local", overrides={"audit.tolerated": "trl", "engine.kind": "trl"})
+    assert chosen.audit.tolerated == ("trl",)
