@@ -203,7 +203,8 @@ class Audited(Event, frozen=True):
     """This peer checked a contribution that ``peer`` made in ``round``, and signed what it found.
 
     ``level``: 0 scores only (the run's engine cannot be replayed, or nobody serves what it takes), 1 sampled rollouts,
-    2 the whole training step. ``what`` differs or is missing, in words; empty for a match.
+    2 the whole training step. ``what`` differs or is missing, in words; empty for a match. ``num_bytes``: of the
+    batches and the state that the check read.
     """
 
     round: int
@@ -213,6 +214,7 @@ class Audited(Event, frozen=True):
     finding: Finding
     what: str
     took_s: float
+    num_bytes: int = 0
 
 
 class DataAsked(Event, frozen=True):
