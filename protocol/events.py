@@ -17,6 +17,8 @@ from protocol.event_disputes import DisputeDecided as DisputeDecided
 from protocol.event_disputes import DisputeMove as DisputeMove
 from protocol.event_disputes import DisputeNotPossible as DisputeNotPossible
 from protocol.event_disputes import DisputeOpened as DisputeOpened
+from protocol.event_process import MemoryMeasured as MemoryMeasured
+from protocol.event_process import MemoryPlanned as MemoryPlanned
 from protocol.event_process import MemoryShrunk as MemoryShrunk
 from protocol.event_process import NetworkUsed as NetworkUsed
 from protocol.event_process import PeerSeen as PeerSeen
@@ -382,7 +384,7 @@ AnyEvent = (
     | DataAnswered | VerdictSeen | Struck | DisputeOpened | DisputeMove | DisputeDecided | DisputeNotPossible
     | RecordRejected | Attested | AttestationRefused | TransactionSent | RoundSettled | RoundEnded
     | CreditsChanged | Claimed | Evaluated | PeerSeen | Problem | Recovered | Stopped | Serving | Restarted
-    | MemoryShrunk | StepSkipped | NetworkUsed | ContributionPublished
+    | MemoryPlanned | MemoryMeasured | MemoryShrunk | StepSkipped | NetworkUsed | ContributionPublished
     | ResultProposed | AttestationSeen | StakeChanged
 )  # fmt: skip
 """The tagged union that a log line decodes to."""

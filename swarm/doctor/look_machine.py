@@ -84,6 +84,7 @@ def _of_directory(name: str, path: Path) -> ModelFacts:
         num_params = sum(_num_params(file) for file in weights)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return ModelFacts(name, f"The weights in {path} are damaged or cut off ({error}).")
+    stored = sum(file.stat().st_size for file in weights)
     hidden = _whole(config.get("hidden_size") or config.get("n_embd"))
     return ModelFacts(
         name=name,
@@ -92,6 +93,7 @@ def _of_directory(name: str, path: Path) -> ModelFacts:
         hidden=hidden,
         feed_forward=_whole(config.get("intermediate_size") or 4 * hidden),
         vocabulary=_whole(config.get("vocab_size")),
+        stored=stored if stored < 3 * num_params else 0,
     )
 
 
@@ -149,6 +151,18 @@ def _devices(wanted: str) -> tuple[tuple[str, ...], int | None]:
     if torch.backends.mps.is_available():
         devices.append("mps")
     return tuple(devices), free
+
+
+def free_memory(device: str) -> tuple[int, str]:
+    """Free bytes where an engine of these settings computes, and what that place is called."""
+    if device == "cpu":
+        return psutil.virtual_memory().available, "RAM"
+    import torch
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    _, free = _devices(device)
+    return (psutil.virtual_memory().available, "RAM") if free is None else (free, "VRAM")
 
 
 def _place_of(home: Path) -> tuple[Path, str]:

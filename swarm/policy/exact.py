@@ -7,7 +7,8 @@ checks, and a training step is a function of state, samples and seed that anybod
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -26,7 +27,9 @@ from swarm.policy.exact_program import ExactPrograms
 from swarm.policy.generate import Drawn, Ids, Limits
 from swarm.policy.load import LoadedModel
 from swarm.policy.lora import copy_of
-from swarm.policy.packing import completion_log_probs, pass_bytes_per_token
+from swarm.policy.packing import completion_log_probs, layer_bytes_per_token, pass_bytes_per_token
+from swarm.policy.plan import KEPT_ACTIVATIONS
+from swarm.policy.recompute import recomputed
 from swarm.policy.state import adopt_parts, state_parts
 from verde.numerics.adamw import Rates, binary32, clip_factor, update
 from verde.numerics.backend import route
@@ -161,7 +164,7 @@ class ExactEngine(ModelEngine):
 
     def _train(self, samples: Sequence[Sample], seed: int) -> StepReport:
         self._decoder, self._decoder_version = None, ()  # its slices of the weights would stay beside the pass' own
-        with exact(*self._models()):
+        with exact(*self._models()), self._spared(samples):
             return train(
                 self._state,
                 self._policy(self._loaded),
@@ -172,6 +175,17 @@ class ExactEngine(ModelEngine):
                 num_tokens_per_pass=self._tokens_per_pass,
                 optimiser=exact_adamw,
             )
+
+    @contextmanager
+    def _spared(self, samples: Sequence[Sample]) -> Iterator[None]:
+        """Layers are computed twice where what they keep would take much memory; the bits are the same."""
+        longest = max((len(sample.prompt) + len(sample.tokens) for sample in samples), default=0)
+        tokens = max(longest, self._tokens_per_pass)
+        if tokens * layer_bytes_per_token(self._loaded) <= KEPT_ACTIVATIONS:
+            yield
+            return
+        with recomputed(self._loaded.model):
+            yield
 
     def _take_limits(self, limits: Limits) -> None:
         """Here the pass shrinks, too: it bounds what is drawn at once, and changes no bit of it."""
