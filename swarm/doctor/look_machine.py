@@ -15,7 +15,9 @@ from typing import Any
 
 import psutil
 
+from protocol.errors import ConfigError
 from swarm.doctor.facts import MachineFacts, ModelFacts, Package
+from swarm.policy.gguf_unpack import checked_header, is_gguf
 
 DISTRIBUTION = "rl-swarm-peer"
 LIBRARIES = ("torch", "transformers", "hivemind", "numba", "web3", "cryptography", "coincurve")
@@ -62,7 +64,22 @@ def read_model(name: str) -> ModelFacts:
         if name.startswith(("/", ".", "~")) or name.count("/") > 1:
             return ModelFacts(name, f"The model directory {path} does not exist.")
         return _of_the_hub(name)
-    return _of_directory(path.name, path)
+    return _of_gguf(path) if is_gguf(path) else _of_directory(path.name, path)
+
+
+def _of_gguf(path: Path) -> ModelFacts:
+    try:
+        header = checked_header(path)
+    except ConfigError as error:
+        return ModelFacts(path.name, error.what)
+    return ModelFacts(
+        name=path.name,
+        num_params=sum(tensor.num_elements for tensor in header.tensors),
+        num_layers=header.number("block_count"),
+        hidden=header.number("embedding_length"),
+        feed_forward=header.number("feed_forward_length"),
+        vocabulary=header.length("tokenizer.ggml.tokens"),
+    )
 
 
 def _of_the_hub(name: str) -> ModelFacts:
