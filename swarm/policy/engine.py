@@ -88,6 +88,11 @@ class ModelEngine(ABC):
         """One round's updates of the state."""
 
     @property
+    def loaded(self) -> LoadedModel:
+        """The model that is trained, in its present state: not a copy."""
+        return self._loaded
+
+    @property
     def num_parameters(self) -> int:
         """Trainable parameters; tied weights count once."""
         return sum(parameter.numel() for parameter in self._state.parameters)

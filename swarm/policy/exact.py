@@ -108,6 +108,8 @@ class ExactEngine(ModelEngine):
 
     def replica(self, parts: StateParts) -> ExactEngine:
         """See ``Replayable``. Needs memory for what is trained and both its moments once more."""
+        if self._rules.lora_rank:  # a large model's: its slices would stay beside those of the replica's step
+            self._decoder, self._decoder_version = None, ()
         other = ExactEngine(
             copy_of(self._loaded, is_trained=True),
             self._rules,
