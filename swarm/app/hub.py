@@ -29,7 +29,7 @@ def read_token(file: Path | None, environment: Mapping[str, str] = os.environ) -
     if not text or any(not 32 < ord(letter) < 127 for letter in text):
         raise ConfigError(
             "There is no token for the hub.",
-            "Nothing was pushed; the model was written to its folder all the same.",
+            "Nothing was written or pushed.",
             f"Set {TOKEN_VARIABLE}, or name a file that holds the token with --token-file.",
         )
     return text
@@ -41,7 +41,7 @@ def push(folder: Path, repo: str, token: str, *, private: bool, endpoint: str | 
     Raises ``ConfigError`` for a name or token that the hub does not take, ``NetworkError`` where it does not answer.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, OfflineModeIsEnabled
 
     done = f"Nothing was pushed; the model is in {folder}."
     api = HfApi(endpoint=endpoint or os.environ.get(ENDPOINT_VARIABLE) or None, token=token)
@@ -63,6 +63,6 @@ def push(folder: Path, repo: str, token: str, *, private: bool, endpoint: str | 
         if 400 <= status < 500:
             raise ConfigError(f"The hub refused {repo} ({status}).", done, "Check owner, name and quota.") from error
         raise NetworkError(f"The hub failed ({status or 'no answer'}).", done, "Try again later.") from error
-    except OSError as error:
+    except (HTTPError, OSError) as error:
         raise NetworkError(f"The hub cannot be reached: {type(error).__name__}.", done, "Try again later.") from error
     return f"{api.endpoint}/{repo}"
