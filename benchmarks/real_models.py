@@ -49,6 +49,7 @@ def play(model: Path, num_rounds: int, timeout_s: float) -> dict[str, Any]:
         "rounds": summary["rounds"],
         "took_s": round(max(at for rows in ended.values() for at, _ in rows) - started_at, 1),
         "contributions": summary["contributions"],
+        "rejections": summary["rejections"],
         "credits_micro": [peer["credits_micro"] for peer in summary["peers"]],
         "audit_levels": sorted({event["level"] for event in audits}),
         "audit_findings": sorted({event["finding"] for event in audits}),

@@ -27,6 +27,7 @@ from swarm.policy.exact_program import ExactPrograms
 from swarm.policy.generate import Drawn, Ids, Limits
 from swarm.policy.load import LoadedModel
 from swarm.policy.lora import copy_of
+from swarm.policy.memory import give_back
 from swarm.policy.packing import completion_log_probs, layer_bytes_per_token, pass_bytes_per_token
 from swarm.policy.plan import KEPT_ACTIVATIONS
 from swarm.policy.recompute import recomputed
@@ -110,6 +111,7 @@ class ExactEngine(ModelEngine):
         """See ``Replayable``. Needs memory for what is trained and both its moments once more."""
         if self._rules.lora_rank:  # a large model's: its slices would stay beside those of the replica's step
             self._decoder, self._decoder_version = None, ()
+            give_back()  # the replica before this one, too, whose modules refer to each other
         other = ExactEngine(
             copy_of(self._loaded, is_trained=True),
             self._rules,

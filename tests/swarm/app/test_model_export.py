@@ -130,7 +130,7 @@ def test_another_model_than_the_runs_is_refused(tmp_path, model):
 
 
 class FakeHub(ThreadingHTTPServer):
-    """As much of the hub's protocol as an upload of small files takes. ``status``, where it is set, answers everything."""
+    """As much of the hub's protocol as an upload of small files takes. ``status``, where set, answers everything."""
 
     def __init__(self, status: int = 0) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -168,7 +168,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif "/commit/" in self.path:
             rows = [json.loads(line) for line in raw.splitlines() if line]
             self.server.files += [row["value"]["path"] for row in rows if row["key"] == "file"]
-            self._answer({"commitUrl": f"{self.server.url}/ada/model/commit/{'1' * 40}", "commitOid": "1" * 40, "pullRequestUrl": None})
+            commit = "1" * 40
+            where = f"{self.server.url}/ada/model/commit/{commit}"
+            self._answer({"commitUrl": where, "commitOid": commit, "pullRequestUrl": None})
         else:
             self._answer({})
 
