@@ -47,6 +47,9 @@ DRAWN_LOGITS = 3
 GPU_CONTEXT = 500 * MB
 """What a driver takes before anything is on the card."""
 
+UNRETURNED = 10
+"""Percent: what allocators hold beyond what was asked of them, and do not give back between a peer's stages."""
+
 TOLERANCE = 0.20
 """How far a measured peak may lie from what was predicted."""
 
@@ -93,12 +96,13 @@ class Demand(msgspec.Struct, frozen=True):
     @property
     def peak(self) -> int:
         """Loading, drawing, or a training step beside what is kept for checks."""
-        kept = self.libraries + self.weights + self.training + self.checking
-        return max(
-            self.libraries + self.weights + self.loading,
+        kept = self.weights + self.training + self.checking
+        worst = max(
+            self.weights + self.loading,
             kept + self.slices_drawing + self.drawing,
             kept + self.slices_training + self.one_pass,
         )
+        return self.libraries + worst + worst * UNRETURNED // 100
 
 
 class Plan(msgspec.Struct, frozen=True):

@@ -212,7 +212,7 @@ def test_the_estimate_of_memory_is_the_stated_one():
     assert disk_needed(known, batch) == 500_000_000 * 12 * (3 + 4 * 3)
     adapters = 8 * 24 * (8 * 896 + 3 * (896 + 4864))
     auto = replace(batch, engine="exact", lora_rank=None)
-    assert memory_needed(known, auto) < 10 * 500_000_000
+    assert memory_needed(known, auto) < 12 * 500_000_000
     assert disk_needed(known, auto) == adapters * 12 * 15
     small = replace(known, num_params=3_000_000)
     assert memory_needed(small, auto) == memory_needed(small, replace(auto, lora_rank=0))

@@ -51,7 +51,8 @@ def test_the_parts_of_a_small_model_trained_whole_add_up():
     assert found.weights == 12_000_000
     assert found.training == 36_000_000
     assert (found.slices_drawing, found.slices_training, found.checking) == (0, 0, 0)
-    assert found.peak == LIBRARIES + 48_000_000 + max(found.drawing, found.one_pass)
+    worst = 48_000_000 + max(found.drawing, found.one_pass)
+    assert found.peak == LIBRARIES + worst + worst * 10 // 100
     exact = demand(TINY, Workload(engine="exact", lora_rank=0, prompts=1))
     assert (exact.slices_training, exact.checking) == (12_000_000, 108_000_000)
 
