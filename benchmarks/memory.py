@@ -31,7 +31,7 @@ def measure(model: str, engine: str) -> None:
     from swarm.policy.engine import genesis
     from swarm.policy.exact import ExactEngine
     from swarm.policy.native import NativeEngine
-    from swarm.process import peak_mb
+    from swarm.processes.process import peak_mb
 
     rank = genesis(model, None).lora_rank
     rules = LearnRules(0, 1, 10**6, 200_000_000, 280_000_000, 4 * 10**9, 0, 0, 10**9, lora_rank=rank)

@@ -14,14 +14,14 @@ from protocol.errors import ConfigError, SwarmError
 from protocol.run import JoinToken
 from swarm.app.finding import Find, token_finder
 from swarm.app.orders import PASSWORD_VARIABLE, require_peer_name
-from swarm.config import Settings
 from swarm.doctor.examination import examination
 from swarm.doctor.facts import Batch
 from swarm.doctor.findings import Finding, Level, fail, in_words, is_fit, ok
 from swarm.game.prompts import longest_sequence
-from swarm.home import Home
-from swarm.model_choice import AUTO
 from swarm.observe.text import plain
+from swarm.settings.config import Settings
+from swarm.settings.home import Home
+from swarm.settings.model_choice import AUTO
 
 FOLLOWING = frozenset({"tiny", AUTO})
 """Names of ``run.model`` with which a peer that joins takes the model that its token names."""
@@ -44,7 +44,7 @@ def doctor(
 
     ``quick``: the short form; ``numerics``: with the arithmetic.
     """
-    from swarm.process import run_until_signal
+    from swarm.processes.process import run_until_signal
 
     require_peer_name(name)
     return run_until_signal(lambda: _doctor(chosen, join, rpc, name, quick, numerics, as_json))
@@ -53,7 +53,7 @@ def doctor(
 async def _doctor(
     chosen: Settings, join: Sequence[str], rpc: Sequence[str], name: str, quick: bool, numerics: bool, as_json: bool
 ) -> int:
-    from swarm.guardian import start_guardian
+    from swarm.processes.guardian import start_guardian
 
     with start_guardian():
         findings = await examine(chosen, join, rpc, name, dials=not quick, computes=numerics and not quick)

@@ -14,10 +14,10 @@ from protocol.event import Event
 from protocol.events import MemoryMeasured, MemoryPlanned, RoundEnded
 from protocol.run import JoinToken
 from swarm.app.checkup import batch_of, model_of
-from swarm.config import Settings
 from swarm.doctor.checks_machine import size_of, work_of, would_fit
-from swarm.model_choice import AUTO, pick
 from swarm.policy import plan
+from swarm.settings.config import Settings
+from swarm.settings.model_choice import AUTO, pick
 
 CHANGE = 0.02
 """A peak that grew by less is not told again."""

@@ -17,9 +17,9 @@ import msgspec
 from protocol.errors import ConfigError, VerificationError
 from protocol.ids import ContentId
 from protocol.run import JoinToken
-from swarm.checkpoint import Checkpoints
-from swarm.config import Settings
-from swarm.home import Home
+from swarm.member.checkpoint import Checkpoints
+from swarm.settings.config import Settings
+from swarm.settings.home import Home
 
 NOTHING = "Nothing was written; credits are not touched."
 
@@ -61,7 +61,7 @@ def export_model(chosen: Settings, name: str, to: Path, *, is_merged: bool) -> R
     Raises ``ConfigError``: the folder exists, the peer has learned nothing that was included, or its files are damaged;
     ``VerificationError`` when the state is not the one that it is filed under.
     """
-    from swarm.joining import read_join_file
+    from swarm.settings.joining import read_join_file
 
     if to.exists():
         raise ConfigError(f"{to} exists already.", NOTHING, "Name another place.")

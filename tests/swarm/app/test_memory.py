@@ -11,10 +11,10 @@ from protocol.events import Outcome
 from protocol.ids import STAGES
 from swarm.app.memory import MemoryWatch, memory_plan, with_model
 from swarm.cli import execute
-from swarm.config import load_settings
 from swarm.doctor import look_machine
 from swarm.observe import queries
 from swarm.observe.eventlog import EventLog
+from swarm.settings.config import load_settings
 
 GB = 10**9
 ENDED = e.RoundEnded(1, Outcome.COMPLETE, STAGES, 20.0, 8, 5, 4, 2, 1)

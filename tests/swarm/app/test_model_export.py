@@ -16,13 +16,13 @@ from protocol.ids import ContentId, PeerId
 from protocol.messages import Finding
 from protocol.run import JoinToken, RunContracts
 from swarm.app import hub
-from swarm.checkpoint import Checkpoints
 from swarm.cli import execute
-from swarm.config import load_settings
-from swarm.home import Home
-from swarm.joining import write_join_file
+from swarm.member.checkpoint import Checkpoints
 from swarm.observe.eventlog import EventLog
 from swarm.policy.native import NativeEngine
+from swarm.settings.config import load_settings
+from swarm.settings.home import Home
+from swarm.settings.joining import write_join_file
 from tests.swarm.app.conftest import TASK
 from tests.swarm.policy.conftest import make_model_directory
 from tests.swarm.policy.test_lora import learn
