@@ -53,6 +53,30 @@ class MemoryShrunk(Event, frozen=True):
     megabytes: float
 
 
+class MemoryPlanned(Event, frozen=True):
+    """What this peer is predicted to take at its worst moment, and what was free before it started, in bytes of
+    ``place`` (RAM or VRAM). ``cache``: the keys and values that fit, ``full_cache`` what the rules would allow: less
+    means smaller batches. ``parts``: what the prediction is made of."""
+
+    model: str
+    place: str
+    predicted: int
+    free: int
+    cache: int
+    full_cache: int
+    parts: dict[str, int]
+
+
+class MemoryMeasured(Event, frozen=True):
+    """The largest memory that this peer took, against what was predicted, in bytes. ``is_near``: within a fifth of it
+    (asked only of a peer that trained)."""
+
+    place: str
+    predicted: int
+    measured: int
+    is_near: bool
+
+
 class StepSkipped(Event, frozen=True):
     """This peer took no training step in ``round`` and makes no contribution. ``reason``: the error's class; ``what``
     happened, in words. Its state is the one before."""

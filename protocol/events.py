@@ -18,6 +18,8 @@ from protocol.event_disputes import DisputeMove as DisputeMove
 from protocol.event_disputes import DisputeNotPossible as DisputeNotPossible
 from protocol.event_disputes import DisputeOpened as DisputeOpened
 from protocol.event_disputes import WitnessDoubted as WitnessDoubted
+from protocol.event_process import MemoryMeasured as MemoryMeasured
+from protocol.event_process import MemoryPlanned as MemoryPlanned
 from protocol.event_process import MemoryShrunk as MemoryShrunk
 from protocol.event_process import NetworkUsed as NetworkUsed
 from protocol.event_process import PeerSeen as PeerSeen
@@ -204,7 +206,8 @@ class Audited(Event, frozen=True):
     """This peer checked a contribution that ``peer`` made in ``round``, and signed what it found.
 
     ``level``: 0 scores only (the run's engine cannot be replayed, or nobody serves what it takes), 1 sampled rollouts,
-    2 the whole training step. ``what`` differs or is missing, in words; empty for a match.
+    2 the whole training step. ``what`` differs or is missing, in words; empty for a match. ``num_bytes``: of the
+    batches and the state that the check read.
     """
 
     round: int
@@ -214,6 +217,7 @@ class Audited(Event, frozen=True):
     finding: Finding
     what: str
     took_s: float
+    num_bytes: int = 0
 
 
 class DataAsked(Event, frozen=True):
@@ -381,7 +385,7 @@ AnyEvent = (
     | DataAnswered | VerdictSeen | Struck | DisputeOpened | DisputeMove | DisputeDecided | DisputeNotPossible
     | RecordRejected | Attested | AttestationRefused | TransactionSent | RoundSettled | RoundEnded
     | CreditsChanged | Claimed | Evaluated | PeerSeen | Problem | Recovered | Stopped | Serving | Restarted
-    | MemoryShrunk | StepSkipped | NetworkUsed | ContributionPublished
+    | MemoryPlanned | MemoryMeasured | MemoryShrunk | StepSkipped | NetworkUsed | ContributionPublished
     | ResultProposed | AttestationSeen | StakeChanged | WitnessDoubted
 )  # fmt: skip
 """The tagged union that a log line decodes to."""

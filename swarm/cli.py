@@ -14,7 +14,7 @@ import typer
 
 from protocol.errors import ConfigError
 from swarm.commands import boards, chains, displays, disputes, identity, orders, runs
-from swarm.commands.health import doctor, export
+from swarm.commands.health import doctor, export, export_model
 from swarm.commands.options import (
     ConfigOption,
     HomeOption,
@@ -198,6 +198,7 @@ def verify(
 
 app.command()(doctor)
 app.command()(export)
+app.command(name="export-model")(export_model)
 
 
 def _options(given: Mapping[str, object]) -> list[str]:

@@ -78,6 +78,8 @@ def local(
     leaderboard: bool = True,
 ) -> int:
     """A private swarm on this machine; returns the exit code."""
+    from swarm.app.memory import memory_plan, with_model
+    from swarm.observe.lines import words
     from swarm.observe.summary import summary
     from swarm.processes.boarding import Board
     from swarm.processes.launcher import Launcher, lines_through, show_dashboard
@@ -86,6 +88,11 @@ def local(
     home = Home(chosen.home)
     started_at = time.time()
     require_writable(home.root)
+    if (named := with_model(chosen, num_peers=num_peers)) is not chosen:
+        chosen, host_options = named, [*host_options, "--model", named.run.model]
+    planned = memory_plan(chosen, None, num_peers=num_peers)
+    if planned is not None:
+        print(f"Each peer {words(planned)}.", file=sys.stderr, flush=True)
     save_resolved(chosen)
     board = Board.of(home) if leaderboard else None
     launcher = Launcher(home, num_peers, num_rounds, started_at, host_options, peer_options, board=board)
@@ -102,9 +109,11 @@ def local(
 def host(chosen: Settings, *, which: str | None = None, as_json: bool, json_logs: bool = False) -> int:
     """Chain, gate and bootnode for others, until a signal; prints the join token. On a configured chain it is only the
     bootnode, of the run ``which`` (see ``swarm.app.guesting``)."""
+    from swarm.app.memory import with_model
     from swarm.processes.process import run_until_signal
 
     require_writable(chosen.home)
+    chosen = with_model(chosen)
     telling = telling_of(chosen, json_logs, time.time(), only="host")
     return run_until_signal(lambda: _host(chosen, which, as_json, telling))
 

@@ -19,14 +19,17 @@ from identity.signer import Signer
 from identity.signing_keys import load_signing_keys
 from identity.wallet import Wallet, open_wallet
 from protocol.errors import BadRecord, ConfigError
-from protocol.events import Joined, MemoryShrunk, PeerStarted, Progress, RecordRejected, Stopped
+from protocol.event import Event
+from protocol.events import Joined, MemoryPlanned, MemoryShrunk, PeerStarted, Progress, RecordRejected, Stopped
 from protocol.run import JoinToken, RunSpec
 from rewards.outbox import Outbox
 from swarm.app import chain_access
 from swarm.app.addresses import announced_addresses
 from swarm.app.asking import open_run_task
+from swarm.app.checkup import model_of
 from swarm.app.finding import Find
 from swarm.app.looks import Looks, open_looks
+from swarm.app.memory import MemoryWatch, memory_plan
 from swarm.audit.casework import Casework
 from swarm.audit.commitments import Clerk
 from swarm.audit.shelf import Shelf
@@ -109,8 +112,13 @@ async def _build_node(
     chain = await chain_access.open_chain(chosen, token, wallet, home)
     parts.push_async_callback(chain.close)
 
+    def planned_memory(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, MemoryPlanned):
+            events.after = MemoryWatch(event, lambda: peak_bytes(chosen.engine.device), events.append).told
+
     events.append(Progress("loading the model"))
-    loading = asyncio.ensure_future(room.call(open_engine, chosen, token))
+    loading = asyncio.ensure_future(room.call(open_engine, chosen, token, planned_memory))
     parts.callback(loading.cancel)
 
     def on_rejected(bad: BadRecord, peer: str, kind: str, round_number: int) -> None:
@@ -192,9 +200,21 @@ async def _build_node(
     )
 
 
-def open_engine(chosen: Settings, token: JoinToken) -> ModelEngine | MixedEngine:
-    """The engine of these settings for a run, in the run's first state. Blocking: takes seconds, and memory."""
+def open_engine(
+    chosen: Settings, token: JoinToken, say: Callable[[Event], object] = lambda event: None
+) -> ModelEngine | MixedEngine:
+    """The engine of these settings for a run, in the run's first state. Blocking: takes seconds, and memory.
+
+    ``say`` is told the memory plan before anything is loaded; what cannot fit raises ``OutOfMemory`` then.
+    """
+    from swarm.policy.generate import Limits
     from swarm.policy.memory import memory_told
+
+    planned = memory_plan(chosen, token)
+    limits = None
+    if planned is not None:
+        say(planned)
+        limits = Limits(max_cache_bytes=planned.cache)
 
     run = token.run
     with memory_told(
@@ -204,11 +224,12 @@ def open_engine(chosen: Settings, token: JoinToken) -> ModelEngine | MixedEngine
     ):
         kind, temperature = engine_of(chosen, run), run.game.temperature_milli / 1000
         engine = _engine_class(kind, chosen).open(
-            chosen.model_location() if chosen.run.model != "tiny" else _bundled_or_named(chosen, token),
+            model_of(chosen, token),
             run.learn,
             device=chosen.engine.device,
             temperature=temperature,
             num_threads=chosen.engine.threads or 1,
+            limits=limits,
         )
         if kind == run.audit.engine or run.audit.engine != "exact":
             return engine
@@ -252,10 +273,13 @@ def _engine_class(name: str, chosen: Settings) -> type[ModelEngine]:
     )
 
 
-def _bundled_or_named(chosen: Settings, token: JoinToken) -> str:
-    """The model that the run's host named, where it is bundled here; the state hash decides whether it is the same."""
-    hinted = chosen.model_copy(update={"run": chosen.run.model_copy(update={"model": token.model_name})})
-    return hinted.model_location()
+def peak_bytes(device: str) -> int:
+    """The most that this process ever held where its engine computes: resident memory, or torch's part of a GPU."""
+    if device == "cpu":
+        return peak_mb() * 10**6
+    import torch
+
+    return torch.cuda.max_memory_reserved() if torch.cuda.is_available() else peak_mb() * 10**6
 
 
 def _last_event(events: EventLog) -> Callable[[type[BaseException] | None, BaseException | None, Any], bool]:

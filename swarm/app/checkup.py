@@ -17,9 +17,14 @@ from swarm.app.orders import PASSWORD_VARIABLE, require_peer_name
 from swarm.doctor.examination import examination
 from swarm.doctor.facts import Batch
 from swarm.doctor.findings import Finding, Level, fail, in_words, is_fit, ok
+from swarm.game.prompts import longest_sequence
 from swarm.observe.text import plain
 from swarm.settings.config import Settings
 from swarm.settings.home import Home
+from swarm.settings.model_choice import AUTO
+
+FOLLOWING = frozenset({"tiny", AUTO})
+"""Names of ``run.model`` with which a peer that joins takes the model that its token names."""
 
 QUICK = {"dials": False, "computes": False}
 """The short form: no bootnode is dialled, and the arithmetic is left out."""
@@ -118,7 +123,7 @@ async def examine_for(
 
 def model_of(chosen: Settings, token: JoinToken | None) -> str:
     """Directory or hub name of the model that a start would load."""
-    if token is None or chosen.run.model != "tiny" or not token.model_name:
+    if token is None or chosen.run.model not in FOLLOWING or not token.model_name:
         return chosen.model_location()
     run = chosen.run.model_copy(update={"model": token.model_name})
     return chosen.model_copy(update={"run": run}).model_location()
@@ -127,7 +132,11 @@ def model_of(chosen: Settings, token: JoinToken | None) -> str:
 def batch_of(chosen: Settings, token: JoinToken | None) -> Batch:
     """What a round asks of the memory, by the run's rules, or those of the settings where no run is named."""
     audit = token.run.audit if token is not None else chosen.audit
+    game = token.run.game if token is not None else chosen.game
     return Batch(
+        sequence=longest_sequence(game.answer_tokens, game.critique_tokens, game.decide_tokens),
+        completion=max(game.answer_tokens, game.critique_tokens, game.decide_tokens),
+        prompts=game.num_questions,
         engine=audit.engine,
         num_holders=audit.num_holders,
         lora_rank=token.run.learn.lora_rank if token is not None else _rank_of(chosen),

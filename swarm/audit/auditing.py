@@ -93,6 +93,7 @@ class Audits:
         }
         self._verdicts: dict[ContentId, dict[ContentId, tuple[Verdict, float]]] = {}
         self._judged: set[tuple[PeerId, bytes]] = set()
+        self._fetched: dict[ContentId, int] = {}
         self._checking: dict[ContentId, asyncio.Task[None]] = {}
         self._given_up: set[ContentId] = set()
         self._turn = asyncio.Lock()
@@ -238,7 +239,10 @@ class Audits:
                 return
             what = verdict.difference.what if verdict.difference is not None else ""
             took_s = bench.now() - started_at
-            bench.events.append(Audited(pending.round, author, content, verdict.level, verdict.finding, what, took_s))
+            num_bytes = self._fetched.pop(content, 0)
+            bench.events.append(
+                Audited(pending.round, author, content, verdict.level, verdict.finding, what, took_s, num_bytes)
+            )
             if self._casework is None:
                 return
             envelope = bench.signer.seal(bench.run.id, VERDICT, self._round, encode(verdict), bench.contracts)
@@ -290,6 +294,7 @@ class Audits:
         others = [peer for peer in self._members if peer != me]
         try:
             case = await self._casework.open(pending.round, author, content, others)
+            self._fetched[content] = case.num_bytes
             numbers = draw_rollouts(
                 bench.run.audit,
                 self._seed,

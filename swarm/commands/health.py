@@ -47,6 +47,29 @@ def doctor(
     )
 
 
+def export_model(
+    to: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; must not exist.", show_default=False)],
+    merged: Annotated[bool, typer.Option("--merged", help="All weights, adapters added in, instead of these.")] = False,
+    push: Annotated[str | None, typer.Option("--push", help="Upload it to the hub, too, as OWNER/NAME.")] = None,
+    public: Annotated[bool, typer.Option("--public", help="What is pushed may be seen by everybody.")] = False,
+    token_file: Annotated[Path | None, typer.Option("--token-file", help="File with the hub's token.")] = None,
+    peer: PeerOption = "1",
+    home: HomeOption = None,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What a peer learned, as adapters or a model that plain libraries load, with a card that says where it is from."""
+    from swarm import app as root
+    from swarm.app import hub, model_export
+
+    chosen = root.settings("join", config, peer=peer, home=home, run__model=model)
+    token = hub.read_token(token_file) if push else ""
+    record = model_export.export_model(chosen, peer, to, is_merged=merged)
+    pushed = hub.push(to, push, token, private=not public) if push else ""
+    model_export.told(to, record, pushed=pushed, as_json=as_json)
+
+
 def export(
     to: Annotated[Path, typer.Argument(metavar="DIR|FILE.zip", help="Where to; must not exist.", show_default=False)],
     redacted: Annotated[bool, typer.Option("--redacted", help="Without anything secret; the only form there is.")],

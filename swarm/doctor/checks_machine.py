@@ -4,71 +4,54 @@ from __future__ import annotations
 
 from swarm.doctor.facts import Batch, MachineFacts, ModelFacts
 from swarm.doctor.findings import Finding, fail, ok, skipped, warn
-from swarm.policy.base import FULL_TRAINING_CAP, LORA_RANK
+from swarm.policy import plan
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)
 GIB = 1024**3
-LIBRARIES_BYTES = int(0.9 * GIB)
-"""What a peer takes before it has a model: torch, hivemind, compiled kernels and the daemon."""
-
-WEIGHT_BYTES = 4
-"""Per parameter, in float32."""
-
-TRAINED_BYTES = 12
-"""Per parameter that is trained: its gradient and AdamW's two moments."""
-
-SLICED_BYTES = 4
-"""Per parameter, for the exact engine: weights cut into bytes for its products, both ways round."""
-
 STATE_BYTES = 12
 """Per trained parameter of a state on disk: weights and two moments."""
 
 KEPT_ROUNDS = 4
 """Rounds whose states are kept for checks, about."""
 
-CACHE_BYTES = 64 * 1024**2
-"""Keys and values of the completions that are sampled at a time, at most."""
-
-LEAST_PASS_BYTES, LEAST_PASS_TOKENS = 32 * 1024**2, 128
-"""What one training pass keeps: so many bytes, or so many tokens' where these take more."""
-
 LEAST_FILES = 512
 LEAST_DISK = GIB
 
 
 def memory_needed(model: ModelFacts, batch: Batch) -> int | None:
-    """Bytes that a peer with this model takes at most, estimated: 0.9 GiB for libraries; 4 bytes per parameter (4 more
-    for the exact engine), 12 per trained one, and as much again for an auditor's copy of a state; 64 MiB of keys and
-    values; one training pass.
-
-    ``None`` when the model's size is not known. An estimate, not a plan: it errs on the high side."""
-    trained = num_trained(model, batch)
-    if model.num_params is None or trained is None:
-        return None
-    per_param = WEIGHT_BYTES + (SLICED_BYTES if batch.engine == "exact" else 0)
-    per_token = 4 * (model.num_layers * (24 * model.hidden + 8 * model.feed_forward) + 4 * model.vocabulary)
-    one_pass = max(LEAST_PASS_BYTES, LEAST_PASS_TOKENS * per_token)
-    copies = 2 * TRAINED_BYTES if batch.engine == "exact" else TRAINED_BYTES
-    return LIBRARIES_BYTES + model.num_params * per_param + trained * copies + CACHE_BYTES + one_pass
+    """Bytes that a peer with this model takes at its worst moment, by ``swarm.policy.plan``; ``None`` when the model's
+    size is not known."""
+    size = size_of(model)
+    return None if size is None else plan.demand(size, work_of(batch)).peak
 
 
-def num_trained(model: ModelFacts, batch: Batch) -> int | None:
-    """Parameters that are trained: all, or adapters beside every linear map, which have as many rows and columns as
-    these. ``None`` when the model's size is not known."""
+def work_of(batch: Batch, *, on_gpu: bool = False) -> plan.Workload:
+    """What the plan asks of a round."""
+    return plan.Workload(
+        engine=batch.engine,
+        lora_rank=batch.lora_rank,
+        sequence=batch.sequence,
+        completion=batch.completion,
+        prompts=batch.prompts,
+        on_gpu=on_gpu,
+    )
+
+
+def size_of(model: ModelFacts) -> plan.ModelSize | None:
+    """The shape that the memory plan asks for; ``None`` when the model's size is not known."""
     if model.num_params is None:
         return None
-    rank = batch.lora_rank
-    if rank is None:
-        rank = LORA_RANK if model.num_params > FULL_TRAINING_CAP else 0
-    if not rank:
-        return model.num_params
-    return rank * model.num_layers * (8 * model.hidden + 3 * (model.hidden + model.feed_forward))
+    return plan.ModelSize(
+        model.num_params, model.num_layers, model.hidden, model.feed_forward, model.vocabulary, model.stored
+    )
 
 
 def disk_needed(model: ModelFacts, batch: Batch) -> int | None:
     """Bytes of states, estimated: three of one's own, and of four rounds one's own and those kept for others."""
-    trained = num_trained(model, batch)
-    return None if trained is None else trained * STATE_BYTES * (3 + KEPT_ROUNDS * (1 + batch.num_holders))
+    size = size_of(model)
+    if size is None:
+        return None
+    return plan.num_trained(size, batch.lora_rank) * STATE_BYTES * (3 + KEPT_ROUNDS * (1 + batch.num_holders))
 
 
 def check_machine(machine: MachineFacts, model: ModelFacts, batch: Batch) -> list[Finding]:
@@ -124,21 +107,33 @@ def _kind(device: str) -> str:
 
 
 def _memory(machine: MachineFacts, model: ModelFacts, batch: Batch) -> Finding:
-    needed = memory_needed(model, batch)
-    is_cpu = machine.device == "cpu" or machine.vram_free is None
-    free, place = (machine.ram_free, "RAM") if is_cpu else (machine.vram_free or 0, "VRAM")
-    if needed is None:
+    on_gpu = machine.device != "cpu" and machine.vram_free is not None
+    free, place = (machine.vram_free or 0, "VRAM") if on_gpu else (machine.ram_free, "RAM")
+    size = size_of(model)
+    if size is None:
         return skipped("memory", f"{_size(free)} {place} free; the model's size is not known.")
-    said = f"about {_size(needed)} of {place} for {model.name}, {_size(free)} free"
-    if needed > free:
+    work = work_of(batch, on_gpu=on_gpu)
+    found = plan.plan(size, work, free)
+    said = f"about {_size(found.demand.peak)} of {place} for {model.name}, {_size(free)} free"
+    if not found.fits:
         return fail(
             "memory",
             f"Needs {said}: it would be killed in training.",
-            "Take a smaller model (--model), close other programs, or use a machine with more memory.",
+            f"{would_fit(size, work, free)} Or close other programs, or use a machine with more memory.",
         )
-    if needed > 0.8 * free:
+    if found.cache < work.cache:
+        return warn("memory", f"Needs {said}, in smaller batches: that is slower.", "Close other programs.")
+    if found.demand.peak > 0.8 * free:
         return warn("memory", f"Needs {said}: that is tight.", "Close other programs, or take a smaller model.")
     return ok("memory", f"needs {said}")
+
+
+def would_fit(size: plan.ModelSize, work: plan.Workload, free: int) -> str:
+    """Which model would fit, in words."""
+    largest = plan.largest_fitting(size, work, free)
+    if largest < 1_000_000:
+        return "No model fits beside what is running now."
+    return f"Take a model of at most {largest / 1e6:.0f} M parameters (--model), trained through adapters."
 
 
 def _disk(machine: MachineFacts, model: ModelFacts, batch: Batch) -> Finding:

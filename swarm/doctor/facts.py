@@ -28,7 +28,8 @@ class Package(Facts, frozen=True):
 
 
 class ModelFacts(Facts, frozen=True):
-    """The model that is to be trained, read from its files alone. ``problem``: why it cannot be used, in words."""
+    """The model that is to be trained, read from its files alone. ``problem``: why it cannot be used, in words.
+    ``stored``: bytes of weights that are widened while they are read (0: they are float32 already)."""
 
     name: str
     problem: str = ""
@@ -38,6 +39,7 @@ class ModelFacts(Facts, frozen=True):
     hidden: int = 0
     feed_forward: int = 0
     vocabulary: int = 0
+    stored: int = 0
 
 
 class MachineFacts(Facts, frozen=True):
@@ -148,11 +150,15 @@ class ChainFacts(Facts, frozen=True):
 
 class Batch(Facts, frozen=True):
     """What the estimates depend on: the engine, and the rank of the adapters that are trained (0: all weights;
-    ``None``: as the model's size suggests)."""
+    ``None``: as the model's size suggests). In tokens: the longest ``sequence`` of prompt and completion, about, and
+    the longest ``completion``; ``prompts``: how many are drawn from at once."""
 
     engine: str
     num_holders: int
     lora_rank: int | None = None
+    sequence: int = 512
+    completion: int = 72
+    prompts: int = 32
 
 
 class MachineProbe(Protocol):

@@ -15,7 +15,9 @@ from typing import Any
 
 import psutil
 
+from protocol.errors import ConfigError
 from swarm.doctor.facts import MachineFacts, ModelFacts, Package
+from swarm.policy.gguf_unpack import checked_header, is_gguf
 
 DISTRIBUTION = "rl-swarm-peer"
 LIBRARIES = ("torch", "transformers", "hivemind", "numba", "web3", "cryptography", "coincurve")
@@ -62,7 +64,22 @@ def read_model(name: str) -> ModelFacts:
         if name.startswith(("/", ".", "~")) or name.count("/") > 1:
             return ModelFacts(name, f"The model directory {path} does not exist.")
         return _of_the_hub(name)
-    return _of_directory(path.name, path)
+    return _of_gguf(path) if is_gguf(path) else _of_directory(path.name, path)
+
+
+def _of_gguf(path: Path) -> ModelFacts:
+    try:
+        header = checked_header(path)
+    except ConfigError as error:
+        return ModelFacts(path.name, error.what)
+    return ModelFacts(
+        name=path.name,
+        num_params=sum(tensor.num_elements for tensor in header.tensors),
+        num_layers=header.number("block_count"),
+        hidden=header.number("embedding_length"),
+        feed_forward=header.number("feed_forward_length"),
+        vocabulary=header.length("tokenizer.ggml.tokens"),
+    )
 
 
 def _of_the_hub(name: str) -> ModelFacts:
@@ -84,6 +101,7 @@ def _of_directory(name: str, path: Path) -> ModelFacts:
         num_params = sum(_num_params(file) for file in weights)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return ModelFacts(name, f"The weights in {path} are damaged or cut off ({error}).")
+    stored = sum(file.stat().st_size for file in weights)
     hidden = _whole(config.get("hidden_size") or config.get("n_embd"))
     return ModelFacts(
         name=name,
@@ -92,6 +110,7 @@ def _of_directory(name: str, path: Path) -> ModelFacts:
         hidden=hidden,
         feed_forward=_whole(config.get("intermediate_size") or 4 * hidden),
         vocabulary=_whole(config.get("vocab_size")),
+        stored=stored if stored < 3 * num_params else 0,
     )
 
 
@@ -149,6 +168,18 @@ def _devices(wanted: str) -> tuple[tuple[str, ...], int | None]:
     if torch.backends.mps.is_available():
         devices.append("mps")
     return tuple(devices), free
+
+
+def free_memory(device: str) -> tuple[int, str]:
+    """Free bytes where an engine of these settings computes, and what that place is called."""
+    if device == "cpu":
+        return psutil.virtual_memory().available, "RAM"
+    import torch
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    _, free = _devices(device)
+    return (psutil.virtual_memory().available, "RAM") if free is None else (free, "VRAM")
 
 
 def _place_of(home: Path) -> tuple[Path, str]:

@@ -102,3 +102,16 @@ def _capped(text: str, cap: int) -> str:
     if len(line.encode()) <= cap + 2:
         return line
     return line.encode()[: cap - 1].decode(errors="ignore") + "…"
+
+
+def longest_sequence(answer_tokens: int, critique_tokens: int, decide_tokens: int) -> int:
+    """Tokens of the longest prompt of a round with its completion, about: a decision is asked under everybody's shown
+    answer and critique, of which ``NUM_SHOWN_TYPICALLY`` are the rule."""
+    asked = QUESTION_TOKENS + NUM_SHOWN_TYPICALLY * (answer_tokens + critique_tokens)
+    return asked + decide_tokens
+
+
+QUESTION_TOKENS = 200
+"""Of the rules of a stage and a question, about."""
+
+NUM_SHOWN_TYPICALLY = 3

@@ -44,6 +44,8 @@ class EventLog:
         self.path = Path(path)
         self._now = now
         self._lock = threading.Lock()
+        self.after: Callable[[Event], object] = lambda event: None
+        """Called with every event that was written, on the writer's thread; it may append in its turn."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
@@ -76,7 +78,8 @@ class EventLog:
             except OSError as error:
                 raise _unwritable(self.path, error) from error
             self._seq += 1
-            return logged
+        self.after(event)
+        return logged
 
     def close(self) -> None:
         if self._file >= 0:

@@ -380,6 +380,8 @@ _HANDLERS: dict[type, Callable[[sqlite3.Connection, LoggedEvent, Any], None]] = 
     e.Stopped: _stopped,
     e.Serving: fold_process.serving,
     e.Restarted: fold_process.restarted,
+    e.MemoryPlanned: fold_process.memory_planned,
+    e.MemoryMeasured: fold_process.memory_measured,
     e.MemoryShrunk: fold_process.shrunk,
     e.StepSkipped: fold_process.skipped,
     e.NetworkUsed: fold_process.network_used,

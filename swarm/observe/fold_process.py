@@ -8,6 +8,8 @@ from protocol import events as e
 from protocol.events import LoggedEvent
 from swarm.observe.schema import NUM_PROBLEMS_KEPT
 
+_INT64 = 2**63 - 1
+
 MAX_NETWORK_OPS = 64
 """Kinds of operation and result that are counted apart; the program itself knows fewer."""
 
@@ -66,6 +68,22 @@ def restarted(db: sqlite3.Connection, logged: LoggedEvent, event: e.Restarted) -
 def shrunk(db: sqlite3.Connection, logged: LoggedEvent, event: e.MemoryShrunk) -> None:
     """Fold."""
     db.execute("REPLACE INTO shrunk VALUES (?, ?, ?, ?)", (logged.seq, event.what[:400], event.megabytes, logged.at))
+
+
+def memory_planned(db: sqlite3.Connection, logged: LoggedEvent, event: e.MemoryPlanned) -> None:
+    """Fold."""
+    db.execute(
+        "UPDATE self SET memory_place = ?, memory_predicted = ?, memory_free = ?, memory_measured = NULL,"
+        " memory_near = NULL",
+        (event.place[:16], min(event.predicted, _INT64), min(event.free, _INT64)),
+    )
+
+
+def memory_measured(db: sqlite3.Connection, logged: LoggedEvent, event: e.MemoryMeasured) -> None:
+    """Fold."""
+    db.execute(
+        "UPDATE self SET memory_measured = ?, memory_near = ?", (min(event.measured, _INT64), int(event.is_near))
+    )
 
 
 def skipped(db: sqlite3.Connection, logged: LoggedEvent, event: e.StepSkipped) -> None:

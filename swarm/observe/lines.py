@@ -261,6 +261,15 @@ _WORDS: dict[type, Callable[[Any], str | None]] = {
     e.Recovered: lambda event: f"over: {plain(event.error, 64)}",
     e.Serving: lambda event: f"metrics at {plain(event.url, 100)}/metrics, health at {plain(event.url, 100)}/healthz",
     e.Restarted: lambda event: f"started again ({_num(event.count, 'restart')} in a row): {plain(event.why, 300)}",
+    e.MemoryPlanned: lambda event: (
+        f"needs about {event.predicted / 1e9:.2f} GB of {event.place} for {plain(event.model, 60)},"
+        f" {event.free / 1e9:.2f} GB free"
+        + ("" if event.cache >= event.full_cache else f"; batches are smaller ({event.cache / 1e6:.0f} MB) to fit")
+    ),
+    e.MemoryMeasured: lambda event: (
+        f"took {event.measured / 1e9:.2f} GB of {event.place} at most, {event.predicted / 1e9:.2f} GB were predicted"
+        + ("" if event.is_near else " (more than 20 % off)")
+    ),
     e.MemoryShrunk: lambda event: (
         f"memory ran out while {plain(event.what, 40)}: at most {event.megabytes:.3g} MB at once from now on,"
         " with the same results"

@@ -22,6 +22,7 @@ from swarm.observe.text import name_of, plain
 from swarm.observe.views import (
     TIME_PARTS,
     CreditRow,
+    MemoryView,
     PeerRound,
     PeerStatus,
     ProblemView,
@@ -99,6 +100,7 @@ def peer_status(name: str, store: Store, now: float, alive: Alive) -> PeerStatus
         stop_why=plain(me["stop_why"] or "", 200),
         exit_code=me["exit_code"],
         peak_mb=me["peak_mb"],
+        memory=_memory(me),
         round=me["round"],
         phase=plain(me["phase"], 40),
         phase_since=me["phase_since"],
@@ -110,6 +112,18 @@ def peer_status(name: str, store: Store, now: float, alive: Alive) -> PeerStatus
         problem=_problem(store),
         progress=_progress(store),
         num_garbage=log["num_garbage"],
+    )
+
+
+def _memory(me: sqlite3.Row) -> MemoryView | None:
+    if me["memory_predicted"] is None:
+        return None
+    return MemoryView(
+        place=me["memory_place"],
+        predicted=me["memory_predicted"],
+        free=me["memory_free"],
+        measured=me["memory_measured"],
+        is_near=None if me["memory_near"] is None else bool(me["memory_near"]),
     )
 
 

@@ -6,7 +6,7 @@ Units: ``at`` unix seconds, ``_s`` seconds, ``micro`` millionths of a credit, ``
 ``wei`` decimal text (larger than SQLite's integers).
 """
 
-VERSION = 7
+VERSION = 8
 
 TABLES = """
 CREATE TABLE log (
@@ -25,7 +25,8 @@ CREATE TABLE self (
     round INTEGER NOT NULL DEFAULT 0, phase TEXT NOT NULL DEFAULT '', phase_since REAL, phase_closes_at REAL,
     settled_micro INTEGER NOT NULL DEFAULT 0, claimed_micro INTEGER NOT NULL DEFAULT 0, balance_wei TEXT,
     progress_at REAL, opened_since_start INTEGER NOT NULL DEFAULT 0, serving TEXT NOT NULL DEFAULT '',
-    stake_micro INTEGER, exiting_micro INTEGER, exit_ready_at REAL
+    stake_micro INTEGER, exiting_micro INTEGER, exit_ready_at REAL,
+    memory_place TEXT, memory_predicted INTEGER, memory_free INTEGER, memory_measured INTEGER, memory_near INTEGER
 );
 INSERT INTO self (one) VALUES (1);
 

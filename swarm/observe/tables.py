@@ -42,7 +42,20 @@ def status_table(peers: Sequence[PeerStatus], now: float) -> RenderableType:
             _text(short_id(one.peer)),
             _text(short_id(one.address)),
         )
-    return Group(table, *(_problem(one, now) for one in peers if one.problem and one.problem.recovered_at is None))
+    memory = (_memory(one) for one in peers if one.memory is not None)
+    troubles = (_problem(one, now) for one in peers if one.problem and one.problem.recovered_at is None)
+    return Group(table, *memory, *troubles)
+
+
+def _memory(one: PeerStatus) -> Text:
+    assert one.memory is not None
+    said = f"predicted {one.memory.predicted / 1e9:.2f} GB of {one.memory.free / 1e9:.2f} GB {one.memory.place}"
+    if one.memory.measured is None:
+        said += ", not measured yet"
+    else:
+        said += f", measured {one.memory.measured / 1e9:.2f} GB"
+    style = "yellow" if one.memory.is_near is False else ""
+    return Text.assemble((f"  {one.nickname}: ", "bold"), "memory ", (said, style))
 
 
 def rounds_table(rounds: Sequence[RoundView]) -> RenderableType:

@@ -93,6 +93,17 @@ class ProgressView(View, frozen=True):
     at: float
 
 
+class MemoryView(View, frozen=True):
+    """What the peer was predicted to take, what was free then, and what it took at most (``None``: not measured yet),
+    in bytes of ``place``. ``is_near``: within a fifth."""
+
+    place: str
+    predicted: int
+    free: int
+    measured: int | None
+    is_near: bool | None
+
+
 class State(StrEnum):
     """Whether the peer's process lives, and if not, how it ended."""
 
@@ -120,6 +131,7 @@ class PeerStatus(View, frozen=True):
     stop_why: str
     exit_code: int | None
     peak_mb: int
+    memory: MemoryView | None
     round: int
     phase: str
     phase_since: float | None

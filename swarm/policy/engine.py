@@ -68,12 +68,13 @@ class ModelEngine(ABC):
         device: str = "cpu",
         temperature: float = 1.0,
         num_threads: int = 1,
+        limits: Limits | None = None,
     ) -> Self:
         """Load a model directory or hub name. Sets torch's thread count for the whole process (several peers share a
         machine's cores). Raises ``ConfigError`` as ``load_model`` does."""
         torch.set_num_threads(num_threads)
         loaded, _ = open_model(name_or_path, device, lora_rank=rules.lora_rank)
-        return cls(loaded, rules, temperature=temperature)
+        return cls(loaded, rules, temperature=temperature, limits=limits)
 
     @abstractmethod
     def _draw(self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int], sampling: Sampling) -> list[Drawn]:
@@ -86,6 +87,11 @@ class ModelEngine(ABC):
     @abstractmethod
     def _train(self, samples: Sequence[Sample], seed: int) -> StepReport:
         """One round's updates of the state."""
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """The model that is trained, in its present state: not a copy."""
+        return self._loaded
 
     @property
     def num_parameters(self) -> int:

@@ -7,7 +7,8 @@ checks, and a training step is a function of state, samples and seed that anybod
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,7 +28,10 @@ from swarm.policy.exact_program import ExactPrograms
 from swarm.policy.generate import Drawn, Ids, Limits
 from swarm.policy.load import LoadedModel
 from swarm.policy.lora import copy_of
-from swarm.policy.packing import completion_log_probs, pass_bytes_per_token
+from swarm.policy.memory import give_back
+from swarm.policy.packing import completion_log_probs, layer_bytes_per_token, pass_bytes_per_token
+from swarm.policy.plan import KEPT_ACTIVATIONS
+from swarm.policy.recompute import recomputed
 from swarm.policy.state import adopt_parts, require_numbers
 from swarm.policy.sums import digest_of, whole_sums
 from verde.numerics.adamw import Rates, binary32, clip_factor, update
@@ -108,6 +112,9 @@ class ExactEngine(ModelEngine):
 
     def replica(self, parts: StateParts) -> ExactEngine:
         """See ``Replayable``. Needs memory for what is trained and both its moments once more."""
+        if self._rules.lora_rank:  # a large model's: its slices would stay beside those of the replica's step
+            self._decoder, self._decoder_version = None, ()
+            give_back()  # the replica before this one, too, whose modules refer to each other
         other = ExactEngine(
             copy_of(self._loaded, is_trained=True),
             self._rules,
@@ -170,7 +177,7 @@ class ExactEngine(ModelEngine):
             sums.extend(whole_sums(gradients))
             return exact_adamw(state, gradients, rules)
 
-        with exact(*self._models()):
+        with exact(*self._models()), self._spared(samples):
             report = train(
                 self._state,
                 self._policy(self._loaded),
@@ -182,6 +189,17 @@ class ExactEngine(ModelEngine):
                 optimiser=noting,
             )
         return msgspec.structs.replace(report, digest=digest_of(sums))
+
+    @contextmanager
+    def _spared(self, samples: Sequence[Sample]) -> Iterator[None]:
+        """Layers are computed twice where what they keep would take much memory; the bits are the same."""
+        longest = max((len(sample.prompt) + len(sample.tokens) for sample in samples), default=0)
+        tokens = max(longest, self._tokens_per_pass)
+        if tokens * layer_bytes_per_token(self._loaded) <= KEPT_ACTIVATIONS:
+            yield
+            return
+        with recomputed(self._loaded.model):
+            yield
 
     def _take_limits(self, limits: Limits) -> None:
         """Here the pass shrinks, too: it bounds what is drawn at once, and changes no bit of it."""

@@ -16,6 +16,7 @@ import torch
 from protocol.errors import ConfigError
 from protocol.ids import ContentId
 from swarm.policy.base_files import base_id
+from swarm.policy.gguf_unpack import is_gguf, unpacked
 from verde.numerics.weights import settle_weights
 
 _NOTHING_DONE = "No model was loaded, nothing was started and no credits are touched."
@@ -44,7 +45,9 @@ class LoadedModel:
 
 
 def load_model(name_or_path: str | Path, device: str = "cpu") -> LoadedModel:
-    """The model and tokenizer in a directory, or of a hub name, in float32 on ``device``; ``auto`` is a GPU if any.
+    """The model and tokenizer in a directory or GGUF file, or of a hub name, in float32 on ``device``.
+
+    ``auto`` is a GPU if there is one.
 
     Raises ``ConfigError`` for a missing directory, missing or damaged files, weights that are not safetensors, a model
     that is not a causal language model or needs its own code, missing tensors, a missing tokenizer, an unusable device.
@@ -54,7 +57,7 @@ def load_model(name_or_path: str | Path, device: str = "cpu") -> LoadedModel:
 
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    name, is_directory = _locate(name_or_path)
+    name, is_directory = _locate(unpacked(Path(name_or_path)) if is_gguf(name_or_path) else name_or_path)
     common: dict[str, Any] = {"local_files_only": is_directory, "trust_remote_code": False}
     target = _usable_device(device)
     try:
@@ -89,7 +92,9 @@ def _locate(name_or_path: str | Path) -> tuple[str, bool]:
     path = Path(text).expanduser()
     if not path.is_dir():
         if path.exists():
-            raise _refusal(f"{path} is a file; a model is a directory of config.json, tokenizer and safetensors.")
+            raise _refusal(
+                f"{path} is a file; a model is a GGUF file, or a directory of config.json, tokenizer and safetensors."
+            )
         if isinstance(name_or_path, Path) or text.startswith(("/", ".", "~")) or text.count("/") > 1:
             raise _refusal(f"The model directory {path} does not exist.")
         return text, False

@@ -20,6 +20,7 @@ from protocol.errors import ConfigError
 from protocol.seeds import derive_seed
 from swarm.policy.base import FULL_TRAINING_CAP, LORA_RANK
 from swarm.policy.base_files import weights_id
+from swarm.policy.gguf_unpack import is_gguf, unpacked
 from swarm.policy.load import LoadedModel, load_model
 from verde.numerics.noise import initial
 
@@ -31,6 +32,8 @@ _NAME = "default"
 def open_model(name_or_path: str | Path, device: str = "cpu", *, lora_rank: int | None = 0) -> tuple[LoadedModel, int]:
     """The model as it is trained, and its rank: all of it (0), adapters of a rank, or, for ``None``, as its size
     suggests. Raises ``ConfigError`` as ``load_model`` does, and for a model without linear maps."""
+    if is_gguf(name_or_path):
+        name_or_path = unpacked(Path(name_or_path))
     loaded = load_model(name_or_path, device)
     if lora_rank is None:
         num_parameters = sum(parameter.numel() for parameter in loaded.model.parameters())

@@ -69,10 +69,14 @@ def pass_bytes_per_token(loaded: LoadedModel) -> int:
     """A high estimate of the bytes that a forward and backward pass keeps per token: 24 hidden and 8 feed-forward
     vectors per layer, and logits with their gradients. Llamas of 1M and 3M parameters were seen to need half to all
     of it; attention masks of very long rows come on top."""
+    return layer_bytes_per_token(loaded) + 16 * loaded.vocab_size
+
+
+def layer_bytes_per_token(loaded: LoadedModel) -> int:
+    """The part of it that layers keep."""
     config = loaded.model.config.get_text_config(decoder=True)
     feed_forward = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
-    per_layer = 24 * config.hidden_size + 8 * feed_forward
-    return int(4 * (config.num_hidden_layers * per_layer + 4 * loaded.vocab_size))
+    return int(4 * config.num_hidden_layers * (24 * config.hidden_size + 8 * feed_forward))
 
 
 @dataclass(frozen=True)

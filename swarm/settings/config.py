@@ -31,6 +31,7 @@ from protocol.run import (
 )
 from swarm.settings.home import Home
 from swarm.settings.layers import Layers, peers_layers, read_layers
+from swarm.settings.model_choice import model_name
 from swarm.settings.whole_numbers import scaled
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -80,7 +81,9 @@ class RunSettings(Section):
     task: str = Field("sums", min_length=1)
     """A task of configs/tasks, or the path of a task file or of a file of questions."""
     model: str = Field("tiny", min_length=1)
-    """A model of models/, a directory, or a Hugging Face name of a causal language model."""
+    """A model of models/, a directory, a GGUF file, a Hugging Face name, or auto: by this machine's memory."""
+    model_pool: Texts = ("0:tiny",)
+    """For auto, as GB:MODEL from small to large: the last one whose GB of memory are free is taken."""
     min_peers: Count = Field(1, ge=1, le=10_000)
     """Round 1 opens when this many peers are enrolled."""
 
@@ -414,7 +417,9 @@ def load_settings(
     known = known_keys()
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
     layers = read_layers([CONFIGS / "base.yaml", CONFIGS / f"{profile}.yaml"], known)
-    upper = Layers.of_environment(environment or {}, known).over(Layers.of_options(given, known))
+    environment = environment or {}
+    upper = model_name(environment).over(Layers.of_environment(environment, known))
+    upper = upper.over(Layers.of_options(given, known))
     if file is None:
         own = _home_of(layers.over(upper)) / "config.yaml"
         file = own if own.is_file() else None

@@ -207,11 +207,13 @@ def accuse_everybody() -> None:
     """Say of every training step that it is false, and take it to the contract with a trace that says so, too."""
     import swarm.audit.auditing as auditing
     from protocol.messages import Difference
+    from swarm.audit.replay import Replayed
     from swarm.disputes import hand, player
     from verde.bisect.challenger import Evidence
+    from verde.witness import Yield
 
-    def replay(*_: object, **__: object) -> tuple[int, Difference]:
-        return 2, Difference("I do not like it.")
+    def replay(*_: object, **__: object) -> Replayed:
+        return Replayed(2, Difference("I do not like it."), Yield())
 
     honest = hand.Dealing._dealt
 

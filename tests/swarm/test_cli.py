@@ -20,8 +20,9 @@ TIME = {"total_s", "generate_s", "train_s", "wait_s", "network_s", "chain_s", "o
 SHAPES = {
     "status": {
         "name", "nickname", "peer", "address", "running", "state", "pid", "model", "engine", "registered",
-        "started_at", "stopped_at", "stop_why", "exit_code", "peak_mb", "round", "phase", "phase_since", "closes_at",
-        "time_left_s", "rounds_completed", "credits", "last_event_at", "problem", "progress", "num_garbage",
+        "started_at", "stopped_at", "stop_why", "exit_code", "peak_mb", "memory", "round", "phase", "phase_since",
+        "closes_at", "time_left_s", "rounds_completed", "credits", "last_event_at", "problem", "progress",
+        "num_garbage",
     },
     "rounds": {
         "round", "outcome", "opened_at", "ended_at", "num_members", "num_settled", "micro_credits", "settled",

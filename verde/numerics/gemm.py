@@ -39,6 +39,10 @@ __all__ = [
 
 _NO_BIAS = np.empty(0, np.float32)
 
+ONE_WAY_ABOVE = 1 << 25
+"""Elements. Of a weight with more (an output embedding), slices are kept one way round at a time: made anew they cost
+little beside its products, and both ways would take as much memory as the weight itself."""
+
 
 def multiply(
     a: Operand, b: Operand, out: torch.Tensor | None = None, *, bias_C: torch.Tensor | None = None
@@ -154,6 +158,9 @@ def _slices(weight: torch.Tensor, by_rows: bool) -> Operand:
         found = _kept.get(key)
         if found is not None and found.version == weight._version and not found.storage.expired():
             return found.slices
+    if weight.numel() >= ONE_WAY_ABOVE:
+        with _kept_lock:
+            _kept.pop((*key[:-1], not by_rows), None)
     version = weight._version
     quantised = quantise(weight, copies=2)
     slices: Operand = backend.prepared(quantised) if isinstance(quantised, Quantised) else quantised.prepared()

@@ -48,6 +48,22 @@ STAGES = ("answer", "critique", "decide")
         ),
         (e.Restarted("ended with signal SIGKILL", 1), "started again (1 restart in a row): ended with signal SIGKILL"),
         (
+            e.MemoryPlanned("gemma", "RAM", 2_830_000_000, 16_000_000_000, 64, 64, {}),
+            "needs about 2.83 GB of RAM for gemma, 16.00 GB free",
+        ),
+        (
+            e.MemoryPlanned("gemma", "VRAM", 2_830_000_000, 2_900_000_000, 8_000_000, 64_000_000, {}),
+            "needs about 2.83 GB of VRAM for gemma, 2.90 GB free; batches are smaller (8 MB) to fit",
+        ),
+        (
+            e.MemoryMeasured("RAM", 2_830_000_000, 2_690_000_000, True),
+            "took 2.69 GB of RAM at most, 2.83 GB were predicted",
+        ),
+        (
+            e.MemoryMeasured("RAM", 2_000_000_000, 2_690_000_000, False),
+            "took 2.69 GB of RAM at most, 2.00 GB were predicted (more than 20 % off)",
+        ),
+        (
             e.MemoryShrunk("sampling", 32.0),
             "memory ran out while sampling: at most 32 MB at once from now on, with the same results",
         ),

@@ -30,9 +30,9 @@ def test_a_missing_directory_is_refused(tmp_path):
 
 
 def test_a_file_is_refused(tmp_path):
-    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    (tmp_path / "model.bin").write_bytes(b"weights")
     with pytest.raises(ConfigError, match="is a file"):
-        load_model(str(tmp_path / "model.gguf"))
+        load_model(str(tmp_path / "model.bin"))
 
 
 def test_a_directory_without_config_is_refused(tmp_path):
