@@ -156,7 +156,10 @@ class QuestionPlayed(Event, frozen=True):
 
 
 class Trained(Event, frozen=True):
-    """The round's training step. ``loss`` and ``grad_norm`` are null in the log when they are not finite."""
+    """The round's training step. ``loss`` and ``grad_norm`` are null in the log when they are not finite.
+
+    ``num_groups``: questions times stages; ``num_even`` of them have one score throughout (all right, all wrong), which
+    teaches nothing and is skipped; ``num_void``: rollouts left out because their scorers do not agree."""
 
     round: int
     loss: float | None
@@ -167,6 +170,9 @@ class Trained(Event, frozen=True):
     state_before: ContentId
     state_after: ContentId
     took_s: float
+    num_groups: int = 0
+    num_even: int = 0
+    num_void: int = 0
 
 
 class ContributionSigned(Event, frozen=True):

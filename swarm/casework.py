@@ -18,6 +18,7 @@ from protocol.ids import STAGES, ContentId, PeerId
 from protocol.messages import BlobRef, Contribution, Envelope, Finding
 from protocol.run import RunSpec
 from swarm.checked import CheckedContribution
+from swarm.contribution import void_of
 from swarm.dht.transport import RecordKey, Transport
 from swarm.game.round_view import RoundView, round_questions
 from swarm.inbox import CONTRIBUTION, Derive, Inbox
@@ -149,7 +150,7 @@ class Casework:
         own, shared = inbox.scored(peer, contribution.batches), inbox.shared(peer, contribution.consumed)
         if own is None or shared is None:
             raise BadRecord("unavailable", "Not all batches that it names are here.")
-        material = inbox.material(peer, own, shared)
+        material = inbox.material(peer, own, shared, void_of(contribution))
         providers = (peer, *(other for other in others if other != peer))
         parts, after = self._genesis, None
         if self._genesis is not None and contribution.before is not None:

@@ -17,6 +17,7 @@ from protocol.ids import STAGES, ContentId, PeerId, Stage
 from protocol.messages import Contribution, Difference, Envelope, Rollout
 from swarm.checked import CheckedBatch
 from swarm.commitments import Material
+from swarm.contribution import void_of
 from swarm.game.round_view import RoundView, sample_seed, stage_sampling
 from swarm.lesson import step_seed
 from swarm.policy.base import Completion, Engine, Prompt, Replayable, SampleRequest, StateParts
@@ -46,7 +47,8 @@ class Case:
     @property
     def material(self) -> Material:
         """What the work follows from, its states aside."""
-        return Material(self.view, self.contribution.peer, self.batches, self.prompts)
+        void = void_of(self.contribution)
+        return Material(self.view, self.contribution.peer, self.batches, self.prompts, void)
 
     @property
     def num_rollouts(self) -> int:

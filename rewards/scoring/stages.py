@@ -25,19 +25,36 @@ SCORING_VERSION = "1"
 FULL = 1000
 
 Judge = Callable[[str], int]
-"""An answer to the question at hand -> 0 to 1000 milli. Never raises."""
+"""An answer to the question at hand -> 0 to 1000 milli. Raises ``Undecided`` only."""
+
+
+class Undecided(Exception):
+    """This machine could not find out what an answer is worth. That says nothing about the answer."""
+
+
+class Judged(int):
+    """Milli that say why, in one line for a person: ``takes longer than 4 s``."""
+
+    why: str
+
+    def __new__(cls, milli: int, why: str = "") -> Judged:
+        judged = super().__new__(cls, milli)
+        judged.why = why
+        return judged
 
 Shown = Mapping[str, str | None]
 """Label -> the whole completion that was shown under it; ``None`` where that peer was absent."""
 
 
 class StageScore(msgspec.Struct, frozen=True):
-    """``correct``: the answer is right, or the critique picked rightly. ``why``: one plain line for a person."""
+    """``correct``: the answer is right, or the critique picked rightly. ``why``: one plain line for a person.
+    ``undecided``: this machine could not find out; the score is 0 and means nothing."""
 
     score_milli: int
     correct: bool
     format_milli: int
     why: str
+    undecided: bool = False
 
 
 def score_answer(text: str, judge: Judge) -> StageScore:
@@ -128,7 +145,8 @@ def _verdict(answer: str | None, correctness: int) -> str:
     if answer is None:
         return "gives no answer"
     word = "right" if correctness == FULL else "partly right" if correctness else "wrong"
-    return f"{plain(answer, 40) or 'an empty answer'} is {word}"
+    reason = getattr(correctness, "why", "")
+    return f"{plain(answer, 40) or 'an empty answer'} is {word}" + (f": {plain(reason, 120)}" if reason else "")
 
 
 def _why(what: str, format_milli: int) -> str:
