@@ -73,6 +73,9 @@ class GameRules(WireStruct, frozen=True):
     """Per round: Q questions, G samples per question and stage, token limits per stage, and who plays with whom.
 
     ``temperature_milli``: sampling temperature in thousandths. ``cohort_size``: the most peers that read each other.
+    Of a score's 1000, ``format_milli`` are for keeping to the form, and ``length_milli`` for being right and short:
+    all of it up to ``length_free_milli`` thousandths of the stage's token limit, none at the limit, evenly between.
+    ``skip_even``: a group whose scores are all the same has no part in the training step, not even in its means.
     """
 
     num_questions: Sizes
@@ -82,6 +85,10 @@ class GameRules(WireStruct, frozen=True):
     decide_tokens: Sizes
     temperature_milli: Natural
     cohort_size: Sizes
+    format_milli: Annotated[int, msgspec.Meta(ge=0, le=450)] = 200
+    length_milli: Annotated[int, msgspec.Meta(ge=0, le=450)] = 0
+    length_free_milli: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 500
+    skip_even: bool = False
 
 
 class LearnRules(WireStruct, frozen=True):

@@ -4,9 +4,8 @@
                   >  configs/PROFILE.yaml            >  configs/base.yaml
 
 One peer's own HOME/peers/NAME/config.yaml lies over the file. Unknown keys are refused everywhere, with the nearest
-known one; a wrong value is reported with the file, variable or option that it came from. The docstring under a field is
-its help text. Rules that a round depends on leave here as ``protocol.run`` structs, in integers, so that they hash
-exactly.
+known one; a wrong value is reported with the place that it came from. The docstring under a field is its help text.
+Rules that a round depends on leave here as ``protocol.run`` structs, in integers, so that they hash exactly.
 """
 
 from __future__ import annotations
@@ -91,6 +90,14 @@ class GameSettings(Section):
     """Sampling temperature, in steps of 0.001."""
     cohort_size: Count = Field(8, ge=2, le=64)
     """The most peers that read each other's work in a round."""
+    format_milli: Count = Field(200, ge=0, le=450)
+    """Thousandths of a score that are for keeping to the form."""
+    length_milli: Count = Field(0, ge=0, le=450)
+    """Thousandths of a score that are for being right and short."""
+    length_free_milli: Count = Field(500, ge=0, le=1000)
+    """Up to so many thousandths of a stage's token limit count as short; from there to the limit less and less."""
+    skip_even: bool = False
+    """Leave groups that are all right or all wrong out of the training step's means, too (as DAPO does)."""
 
 
 class LearnSettings(Section):

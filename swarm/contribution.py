@@ -164,4 +164,4 @@ def _check_contested(contested: Sequence[Contested], shared: Mapping[ContentId, 
         raise BadRecord("malformed", "What it contests is not sorted, each once.")
     for one in contested:
         if one.rollouts[-1] >= shared.get(one.batch, 0):
-            raise BadRecord("false_scores", "It contests scores of rollouts that it did not train on, or that are exact.")
+            raise BadRecord("false_scores", "It contests scores that are exact, or not of its lesson.")

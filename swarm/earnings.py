@@ -1,8 +1,9 @@
 """Why this module exists: what work earned follows from checked records alone, for members and onlookers alike.
 
 What one earns can depend on which others count: a batch is late when most others of the cohort did not show it; and
-where scorers may differ, a claimed score counts when more than half of the cohort's contributors stand by it, its author
-included: those who trained on the batch and did not contest it. What does not count is worth 0, and nobody is blamed.
+where scorers may differ, a claimed score counts when more than half of the cohort's contributors stand by it, its
+author included: those who trained on the batch and did not contest it. What does not count is worth 0, and nobody is
+blamed.
 """
 
 from __future__ import annotations

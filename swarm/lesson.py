@@ -72,12 +72,14 @@ def lesson(
                 if milli is not None and number not in (void or {}).get(same[slot.peer].content, ()):
                     scored.append((slot, milli / 1000))
             advantages = group_advantages([score for _, score in scored])
+            num_groups, num_even = num_groups + 1, num_even + (not any(advantages))
+            num_void += len(slots) - len(scored)
+            if view.game.skip_even and not any(advantages):
+                continue
             for (slot, _), advantage in zip(scored, advantages, strict=True):
                 tokens = same[slot.peer].batch.groups[question].rollouts[slot.sample].tokens
                 samples.append(TrainSample(prompts[stage][question], tokens, advantage))
             num_own += sum(slot.peer == me for slot, _ in scored)
-            num_groups, num_even = num_groups + 1, num_even + (not any(advantages))
-            num_void += len(slots) - len(scored)
     return Lesson(tuple(samples), num_own, num_groups, num_even, num_void)
 
 

@@ -12,7 +12,17 @@ from protocol.errors import BadRecord
 from protocol.ids import PeerId, Stage
 from protocol.messages import Rollout, RolloutBatch, RolloutGroup
 from protocol.run import GameRules
-from rewards.scoring.stages import Judge, StageScore, Undecided, majority_of, score_answer, score_critique, score_decide
+from rewards.scoring.stages import (
+    Judge,
+    StageScore,
+    Undecided,
+    Weights,
+    brevity_milli,
+    majority_of,
+    score_answer,
+    score_critique,
+    score_decide,
+)
 from swarm.game.prompts import prompt_id
 from swarm.game.round_view import (
     RoundView,
@@ -126,27 +136,32 @@ def _score_group(group: RolloutGroup, stage: Stage, view: RoundView, task: Task)
         return known[answer]
 
     score = _scorer(group.question, stage, view, judge)
-    return tuple(_or_undecided(score, rollout.text) for rollout in group.rollouts)
+    limit, free = token_limit(view.game, stage), view.game.length_free_milli
+    return tuple(
+        _or_undecided(score, rollout.text, brevity_milli(len(rollout.tokens), limit, free))
+        for rollout in group.rollouts
+    )
 
 
-def _scorer(question: int, stage: Stage, view: RoundView, judge: Judge) -> Callable[[str], StageScore]:
+def _scorer(question: int, stage: Stage, view: RoundView, judge: Judge) -> Callable[[str, int], StageScore]:
+    weights = Weights(view.game.format_milli, view.game.length_milli)
     if stage is Stage.ANSWER:
-        return lambda text: score_answer(text, judge)
+        return lambda text, brevity: score_answer(text, judge, weights, brevity)
     shown = texts_by_label(shown_answers(view, question))
     if stage is Stage.CRITIQUE:
-        return lambda text: score_critique(text, shown, judge)
+        return lambda text, brevity: score_critique(text, shown, judge, weights, brevity)
     critiques = [entry.text for entry in shown_critiques(view, question) if entry.text is not None]
     try:
         majority = majority_of(critiques, shown, judge)
     except Undecided as why:
         undecided = _undecided(why)
-        return lambda text: undecided
-    return lambda text: score_decide(text, majority, judge)
+        return lambda text, brevity: undecided
+    return lambda text, brevity: score_decide(text, majority, judge, weights, brevity)
 
 
-def _or_undecided(score: Callable[[str], StageScore], text: str) -> StageScore:
+def _or_undecided(score: Callable[[str, int], StageScore], text: str, brevity: int) -> StageScore:
     try:
-        return score(text)
+        return score(text, brevity)
     except Undecided as why:
         return _undecided(why)
 

@@ -5,8 +5,8 @@ A process of its own that locks itself up as far as its machine can (``swarm.jud
     stdin   a line of JSON per comparison: [answer, truth]
     stdout  ``ready`` once, then ``0`` or ``1`` per comparison
 
-What the library cannot read is not equal to anything. An answer is read as LaTeX, wherever it stands, or as a plain
-expression; the last one of several counts, by the library's own rules.
+What the library cannot read is not equal to anything. An answer without LaTeX's marks is read as one expression, and
+else as a text that has one somewhere, by the library's own rules.
 """
 
 from __future__ import annotations
@@ -30,11 +30,23 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
 
     def is_same(answer: str, truth: str) -> bool:
-        wanted = parse(truth, parsing_timeout=None) or parse(f"${truth}$", parsing_timeout=None)
-        given = parse(answer, parsing_timeout=None) or parse(f"${answer}$", parsing_timeout=None)
-        return bool(wanted and given and verify(wanted, given, timeout_seconds=None))
+        return any(
+            verify(wanted, given, timeout_seconds=None)
+            for given in readings(answer)
+            for wanted in readings(truth)[:1]
+            if given and wanted
+        )
 
-    for warm in ((r"$\frac{1}{2}$", "0.5"), ("$x^2+2x+1$", "(x+1)^2"), (r"$\sqrt{8}$", "2*sqrt(2)"), ("(1,2)", "{1,2}")):
+    def readings(text: str) -> list[list[object]]:
+        whole = [] if any(mark in text for mark in ("$", "\\(", "\\[", "\\boxed")) else [f"${text}$"]
+        return [parsed for one in (*whole, text) if (parsed := parse(one, parsing_timeout=None))]
+
+    for warm in (
+        (r"$\frac{1}{2}$", "0.5"),
+        ("$x^2+2x+1$", "(x+1)^2"),
+        (r"$\sqrt{8}$", "2*sqrt(2)"),
+        ("(1,2)", "{1,2}"),
+    ):
         is_same(*warm)  # loads what is loaded late
     lines, out = sys.stdin.buffer, os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDWR), 1)

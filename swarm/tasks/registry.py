@@ -111,7 +111,9 @@ def _with_data(name: str, held_out_one_in: int, content: Any, path: Path) -> Loa
     check = words.pop("check", "exact")
     limits = {key: _limit({**_DEFAULTS.get(check, {}), **data}, key, path) for key in _LIMITS}
     if any(limits.values()) and check not in RUNNING_CHECKS:
-        raise ConfigError(f"{path}: only {sorted(RUNNING_CHECKS)} have limits.", _NOTHING, "Leave limit_s and memory_mb out.")
+        raise ConfigError(
+            f"{path}: only {sorted(RUNNING_CHECKS)} have limits.", _NOTHING, "Leave limit_s and memory_mb out."
+        )
     source = Source(**words)
     if bool(source.file) == bool(source.hub):
         raise ConfigError(f"{path}: data has either `file` or `hub`.", _NOTHING, "Name one of them.")

@@ -49,7 +49,7 @@ def packed(raw: bytes) -> str:
 
 
 def test_a_run_has_this_id_for_ever():
-    assert SPEC.id == "35ec76d6d08e90a184dce100df6f29dc8b016e5a15d15f9802593d5d32511c14"
+    assert SPEC.id == "03bb79f2c7d4e4610e2a5174ae1103a74e57b65a192839b8f7c487ea25227125"
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,8 @@ def test_a_run_has_this_id_for_ever():
         msgspec.structs.replace(SPEC, time=msgspec.structs.replace(SPEC.time, poster_s=11)),
         msgspec.structs.replace(SPEC, audit=msgspec.structs.replace(SPEC.audit, num_auditors=2)),
         msgspec.structs.replace(SPEC, economics=msgspec.structs.replace(SPEC.economics, quorum_size=49)),
-        msgspec.structs.replace(SPEC, wire_version=5),
+        msgspec.structs.replace(SPEC, game=msgspec.structs.replace(SPEC.game, length_milli=1)),
+        msgspec.structs.replace(SPEC, wire_version=SPEC.wire_version + 1),
     ],
 )
 def test_whoever_plays_by_another_rule_is_in_another_run(other):
