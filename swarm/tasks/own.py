@@ -97,6 +97,11 @@ class OwnTask:
             return self._judge.score(question.truth, answer)
         return verify(self._check, answer, question.truth)
 
+    def close(self) -> None:
+        """End what its judge keeps running."""
+        if self._judge is not None:
+            self._judge.close()
+
     def _question(self, text: str, truth: str) -> Question:
         return Question(text=text, truth=truth, family=self.name)
 
