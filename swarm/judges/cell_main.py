@@ -32,8 +32,12 @@ def main() -> None:
     for fd in (0, 1, 2):
         os.dup2(nowhere, fd)
     text_of, encode, write = values.text_of, str.encode, os.write
-    cell.limit(job["cpu_s"], job["memory_bytes"], 0)
-    cell.lock_up(tuple(job["readable"]), (os.devnull,))
+    try:
+        cell.limit(job["cpu_s"], job["memory_bytes"], 0)
+        cell.lock_up(tuple(job["readable"]), (os.devnull,))
+    except (OSError, ValueError) as error:
+        write(out, f"{error}\n".encode())
+        return
     write(out, b"ready\n")
     random.seed(0)  # whoever judges shall see the same
     world = {"__name__": "answer"}

@@ -109,6 +109,8 @@ def _listen(process: subprocess.Popen[bytes], num_calls: int, limits: Limits) ->
             break
         said += part
         if not is_ready and b"\n" in said:
+            if not said.startswith(b"ready\n"):
+                raise Undecided(f"the cell cannot be locked up: {said.decode('utf-8', 'replace').strip()[:200]}")
             is_ready, deadline = True, time.monotonic() + limits.wall_s
     if not is_ready:
         raise Undecided(f"the cell did not start: {_last_words(process, is_late)}")

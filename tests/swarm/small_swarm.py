@@ -181,7 +181,8 @@ class Seat:
 
         ``network`` may put something between the peer and its transport, ``engine`` between it and its engine; without
         a ``genesis`` nothing is replayed. ``block_s`` is how long this peer's transactions take.
-        ``task``: what it asks and judges by. Unless it ``answers``, it looks for no requests for its data on the chain."""
+        ``task``: what it asks and judges by. Unless it ``answers``, it looks for no requests for its data on the
+        chain."""
         swarm, run_home = self.swarm, self.home.run(self.swarm.run.id)
         events = EventLog(self.home.events_file, now)
 

@@ -136,7 +136,9 @@ def pupil_for_doubling(prompt: Prompt, seed: int) -> str:
     return pupil(prompt, seed)
 
 
-async def test_where_two_of_three_cannot_decide_an_item_counts_for_nothing_and_the_round_goes_on(tmp_path: Path) -> None:
+async def test_where_two_of_three_cannot_decide_an_item_counts_for_nothing_and_the_round_goes_on(
+    tmp_path: Path,
+) -> None:
     async with small_swarm(tmp_path, 3, run=run_of(RUNNING)) as swarm:
         await play(swarm, [Doubling(), Slow(True), Slow(True)], pupil_for_doubling)
         assert_nobody_was_blamed(swarm, 1)
