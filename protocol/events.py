@@ -156,10 +156,8 @@ class QuestionPlayed(Event, frozen=True):
 
 
 class Trained(Event, frozen=True):
-    """The round's training step. ``loss`` and ``grad_norm`` are null in the log when they are not finite.
-
-    ``num_groups``: questions times stages; ``num_even`` of them have one score throughout (all right, all wrong), which
-    teaches nothing and is skipped; ``num_void``: rollouts left out because their scorers do not agree."""
+    """The round's training step. ``loss`` and ``grad_norm`` are null in the log when they are not finite. ``num_even``
+    of ``num_groups`` have one score throughout and teach nothing; ``num_void``: left out, as scorers do not agree."""
 
     round: int
     loss: float | None

@@ -4,8 +4,7 @@
                   >  configs/PROFILE.yaml            >  configs/base.yaml
 
 One peer's own HOME/peers/NAME/config.yaml lies over the file. Unknown keys are refused everywhere, with the nearest
-known one; a wrong value is reported with the place that it came from. The docstring under a field is its help text.
-Rules that a round depends on leave here as ``protocol.run`` structs, in integers, so that they hash exactly.
+known one. The docstring under a field is its help text. Rules of a round leave here as ``protocol.run`` structs.
 """
 
 from __future__ import annotations
