@@ -19,11 +19,11 @@ from typing import Any
 
 from benchmarks.swarm_runs import criterion
 from protocol.run import LearnRules
-from swarm.config import load_settings
 from swarm.game.prompts import Shown, answer_prompt, critique_prompt, decide_prompt
 from swarm.policy.base import Completion, Prompt, SampleRequest, Sampling, TrainSample
 from swarm.policy.exact import ExactEngine
 from swarm.policy.load import load_model
+from swarm.settings.config import load_settings
 from swarm.tasks.registry import load_task, open_task
 
 MODEL = Path(__file__).resolve().parents[1] / "models" / "tiny"

@@ -21,9 +21,9 @@ from benchmarks.swarm_runs import criterion
 from protocol.errors import NotBuiltYet
 from protocol.merkle import MerkleTree
 from protocol.run import LearnRules
-from swarm.commitments import draw_line
-from swarm.config import load_settings
+from swarm.audit.commitments import draw_line
 from swarm.policy.exact import ExactEngine
+from swarm.settings.config import load_settings
 from swarm.tasks.registry import load_task, open_task
 
 

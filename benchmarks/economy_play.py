@@ -24,7 +24,7 @@ from rewards.economics import Economics
 from rewards.ledger import Terms, Verified, apply, earned_micro, row_of
 from rewards.pending import Ruling, losing, overdue, pending_in
 from rewards.reputation import START, draw_weights, fault_of, standings, step_rate_ppm
-from swarm.judging import rule
+from swarm.audit.judging import rule
 from verde.draw import Drawn, draw, draw_rollouts, entitled, holder_order, receipts_needed
 from verde.verdict import accusers
 

@@ -24,7 +24,6 @@ from protocol.run import RunSpec
 from rewards.economics import economics_of
 from rewards.ledger import Terms, Verified, earned_micro
 from rewards.settlement import propose
-from swarm.contribution import Commitments, build_contribution
 from swarm.dht.transport import RecordKey
 from swarm.game.cohort import split_cohorts
 from swarm.game.prompts import prompt_id
@@ -32,6 +31,7 @@ from swarm.game.rescore import rescore, scores_milli
 from swarm.game.round_view import RoundView, round_questions, stage_prompts, with_batches
 from swarm.indexing.gathering import drawn_cohorts
 from swarm.indexing.rows import ChainEvent, Cursor
+from swarm.rounds.contribution import Commitments, build_contribution
 from swarm.tasks.base import Task
 
 TEXTS = {

@@ -146,8 +146,8 @@ async def measure_indexer(num_peers: int, num_rounds: int, *, in_haste: bool) ->
     from benchmarks.ui_swarm import MadeUpSwarm
     from chain.devchain import CHAIN_ID
     from protocol.ids import ContentId
-    from swarm.config import load_settings
     from swarm.indexing.indexer import Indexer
+    from swarm.settings.config import load_settings
     from swarm.tasks.registry import load_task, open_task
     from web.database import open_database
     from web.queries import Queries

@@ -22,9 +22,9 @@ from pydantic.fields import FieldInfo
 from typer.main import get_command
 
 from swarm.cli import app
-from swarm.config import Section, Settings, load_settings
-from swarm.layers import ENVIRONMENT_PREFIX
 from swarm.observe.metrics import METRICS
+from swarm.settings.config import Section, Settings, load_settings
+from swarm.settings.layers import ENVIRONMENT_PREFIX
 
 FOLDER = Path(__file__).resolve().parent
 MADE = "<!-- Made by `python -m docs.reference`; do not edit. -->"

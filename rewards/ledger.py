@@ -5,7 +5,7 @@ stage pays the share of it that its rollouts scored on average, and nothing when
 
     micro = floor(1_000_000 * (mean_answer + mean_critique + mean_decide) / 3 / 1000)        means in milli, exact
 
-A stage that was late (``swarm.absence``) keeps ``late_share_milli`` of its mean, or of the mean of its author's answers
+A stage that was late (``swarm.rounds.absence``) keeps ``late_share_milli`` of its mean, or of the mean of its author's answers
 where that is lower: whoever chooses what to show its model must not gain by it.
 
 Rounding happens once, downwards, at the end. Credits only grow; a table holds every peer's total since the run began.

@@ -231,7 +231,7 @@ def _usage_in_words(error: Exception) -> Exception:
 
 def main() -> NoReturn:
     """Entry point of the ``swarm`` command. It ends at once, without waiting for threads."""
-    from swarm.process import leave
+    from swarm.processes.process import leave
 
     leave(execute(sys.argv[1:]))
 

@@ -29,28 +29,28 @@ from rewards.ledger import row_of
 from rewards.outbox import Outbox
 from rewards.pending import pending_in
 from rewards.reputation import newcomers
-from swarm.auditing import Audits
-from swarm.casework import Casework
+from swarm.audit.auditing import Audits
+from swarm.audit.casework import Casework
+from swarm.audit.summons import Summons
 from swarm.disputes.player import Disputes
-from swarm.entering import close_signed_elsewhere, register, require_state, take_up_state
-from swarm.epochs import EpochWatch
-from swarm.exam import Exam
 from swarm.game.cohort import split_cohorts
 from swarm.game.round_view import RoundView, round_questions
-from swarm.inbox import Inbox
-from swarm.ledger_book import LedgerBook
-from swarm.membership import Membership
+from swarm.member.entering import close_signed_elsewhere, register, require_state, take_up_state
+from swarm.member.membership import Membership
+from swarm.member.presence import Present, beside
 from swarm.observe.health import LOBBY
-from swarm.outcomes import round_ended, round_settled
-from swarm.payday import Payday
-from swarm.play import RoundPlay, RoundVanished
-from swarm.presence import Present, beside
-from swarm.settling import Settler
-from swarm.summons import Summons
+from swarm.observe.troubles import Troubles
+from swarm.pay.epochs import EpochWatch
+from swarm.pay.ledger_book import LedgerBook
+from swarm.pay.payday import Payday
+from swarm.pay.settling import Settler
+from swarm.rounds.exam import Exam
+from swarm.rounds.inbox import Inbox
+from swarm.rounds.outcomes import round_ended, round_settled
+from swarm.rounds.play import RoundPlay, RoundVanished
+from swarm.rounds.timing import Activity
+from swarm.rounds.work import Bench
 from swarm.tasks.base import Task
-from swarm.timing import Activity
-from swarm.troubles import Troubles
-from swarm.work import Bench
 
 ENROL_AGAIN_S = 2.0
 """A peer that is no member of the open round asks so often to be one of the next."""

@@ -92,7 +92,7 @@ def test_displays_load_no_part_of_the_peer(folder):
 
 
 def test_the_configuration_and_the_launcher_load_nothing_heavy():
-    assert imported_by("import swarm.config, swarm.app, protocol.run, swarm.observe") & set(HEAVY) == set()
+    assert imported_by("import swarm.settings.config, swarm.app, protocol.run, swarm.observe") & set(HEAVY) == set()
 
 
 def test_the_distribution_ships_exactly_our_packages():

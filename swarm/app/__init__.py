@@ -22,12 +22,12 @@ from swarm.app.logs import naming_the_run, telling_of
 from swarm.app.orders import PASSWORD_VARIABLE, claim, in_micro, order, require_peer_name
 from swarm.app.purse import credits, home_root
 from swarm.app.wellness import host_well, well
-from swarm.config import Settings, load_settings
-from swarm.home import Home, require_writable
-from swarm.resolved import save_resolved
+from swarm.settings.config import Settings, load_settings
+from swarm.settings.home import Home, require_writable
+from swarm.settings.resolved import save_resolved
 
 if TYPE_CHECKING:
-    from swarm.watching import Telling
+    from swarm.processes.watching import Telling
 
 __all__ = [
     "claim",
@@ -78,10 +78,10 @@ def local(
     leaderboard: bool = True,
 ) -> int:
     """A private swarm on this machine; returns the exit code."""
-    from swarm.boarding import Board
-    from swarm.launcher import Launcher, lines_through, show_dashboard
     from swarm.observe.summary import summary
-    from swarm.process import run_until_signal
+    from swarm.processes.boarding import Board
+    from swarm.processes.launcher import Launcher, lines_through, show_dashboard
+    from swarm.processes.process import run_until_signal
 
     home = Home(chosen.home)
     started_at = time.time()
@@ -102,7 +102,7 @@ def local(
 def host(chosen: Settings, *, which: str | None = None, as_json: bool, json_logs: bool = False) -> int:
     """Chain, gate and bootnode for others, until a signal; prints the join token. On a configured chain it is only the
     bootnode, of the run ``which`` (see ``swarm.app.guesting``)."""
-    from swarm.process import run_until_signal
+    from swarm.processes.process import run_until_signal
 
     require_writable(chosen.home)
     telling = telling_of(chosen, json_logs, time.time(), only="host")
@@ -123,7 +123,7 @@ def run(
 
     ``lines``: tell on stderr what happens; ``json_logs``: as JSON.
     """
-    from swarm.process import run_until_signal
+    from swarm.processes.process import run_until_signal
 
     require_peer_name(name)
     require_writable(chosen.home)
@@ -136,8 +136,8 @@ def up(
     chosen: Settings, *, names: Sequence[str], num_rounds: int | None, options: Sequence[str], json_logs: bool = False
 ) -> int:
     """Several peers of this home in somebody's swarm, looked after: started again when they die or stall."""
-    from swarm.keeper import Keeper
-    from swarm.process import run_until_signal
+    from swarm.processes.keeper import Keeper
+    from swarm.processes.process import run_until_signal
 
     for name in names:
         require_peer_name(name)
@@ -162,7 +162,7 @@ def leaderboard(
 ) -> int:
     """The leaderboard's page with its indexer (``serve``), or the indexer alone, until a signal."""
     from swarm.app import board
-    from swarm.process import run_until_signal
+    from swarm.processes.process import run_until_signal
 
     require_writable(chosen.home)
     if not serve:
@@ -184,7 +184,7 @@ def show(what: str, home: Path | None, as_json: bool, *, count: int = 10) -> Non
     import msgspec
 
     from swarm.app.printing import printed
-    from swarm.backups import missing_backups
+    from swarm.member.backups import missing_backups
     from swarm.observe import queries, tables
 
     root, now = home_root(home), time.time()
@@ -249,8 +249,8 @@ def verify(chosen: Settings, find: Find, round_number: int, peer: str, *, level:
     import msgspec
 
     from swarm.app.verifying import EXIT_CODES, examine_in_swarm
-    from swarm.guardian import start_guardian
-    from swarm.process import run_until_signal
+    from swarm.processes.guardian import start_guardian
+    from swarm.processes.process import run_until_signal
 
     async def check() -> int:
         with start_guardian():
@@ -270,9 +270,9 @@ def verify(chosen: Settings, find: Find, round_number: int, peer: str, *, level:
 
 
 async def _host(chosen: Settings, which: str | None, as_json: bool, telling: Telling | None) -> int:
-    from swarm.guardian import start_guardian
-    from swarm.pulse import ServiceManager
-    from swarm.watching import events_printed
+    from swarm.processes.guardian import start_guardian
+    from swarm.processes.pulse import ServiceManager
+    from swarm.processes.watching import events_printed
 
     logs = events_printed(chosen.home, time.time(), telling, only="host") if telling is not None else nullcontext()
     with start_guardian():
@@ -316,9 +316,9 @@ async def _peer(
     telling: Telling | None,
 ) -> int:
     from swarm.app.building import open_peer
-    from swarm.guardian import start_guardian
     from swarm.observe.eventlog import first_round_since
-    from swarm.watching import events_printed
+    from swarm.processes.guardian import start_guardian
+    from swarm.processes.watching import events_printed
 
     home = Home(chosen.home)
     password = os.environ.get(PASSWORD_VARIABLE)

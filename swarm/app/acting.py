@@ -26,8 +26,8 @@ from protocol.run import JoinToken
 from swarm.app import chain_access, unlocking
 from swarm.app.amounts import fee_text, tokens_text, wei_text
 from swarm.app.errands import open_errands
-from swarm.config import Settings
-from swarm.home import Home, PeerHome
+from swarm.settings.config import Settings
+from swarm.settings.home import Home, PeerHome
 
 WRITTEN_DOWN = (Stake, Unstake, Claim)
 """Orders that move tokens: they are seen through, and no order of a killed command is given a second time."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from protocol.errors import ConfigError
-from swarm.config import Settings
+from swarm.settings.config import Settings
 
 
 def announced_addresses(chosen: Settings, port: int) -> tuple[str, ...]:

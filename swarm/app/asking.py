@@ -10,8 +10,8 @@ from protocol.ids import PeerId
 from protocol.messages import BlobRef
 from protocol.run import RunSpec
 from swarm.dht.transport import RecordKey, Transport
+from swarm.member.presence import KIND
 from swarm.observe.eventlog import EventLog
-from swarm.presence import KIND
 from swarm.tasks.base import Task
 from swarm.tasks.files import QuestionFiles
 from swarm.tasks.registry import open_task

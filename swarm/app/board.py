@@ -24,9 +24,9 @@ import msgspec
 from protocol.errors import ConfigError
 from protocol.run import JoinToken
 from swarm.app.finding import Find
-from swarm.config import Settings
-from swarm.home import Home, write_atomically
 from swarm.indexing.rows import Run
+from swarm.settings.config import Settings
+from swarm.settings.home import Home, write_atomically
 
 if TYPE_CHECKING:
     from web.views import Standings
@@ -51,8 +51,8 @@ async def serve(
     chosen: Settings, *, host: str, port: int, database: str | None, indexer_options: Sequence[str], as_json: bool
 ) -> int:
     """The page, and an indexer that is started again whenever it ends, until a signal."""
-    from swarm.children import Child
-    from swarm.guardian import start_guardian
+    from swarm.processes.children import Child
+    from swarm.processes.guardian import start_guardian
     from web.database import open_database
     from web.serve import address_of, listen
     from web.serve import serve as serve_page
@@ -94,9 +94,9 @@ async def index(chosen: Settings, find: Find, *, database: str | None, reindex: 
     from swarm.app.asking import open_run_task
     from swarm.app.chain_access import contracts_of, depth_of, endpoints_of
     from swarm.dht.libp2p import Libp2pSettings, start_libp2p
-    from swarm.guardian import start_guardian
     from swarm.indexing.chain_source import RpcSource
     from swarm.indexing.indexer import Indexer
+    from swarm.processes.guardian import start_guardian
     from swarm.tasks.files import QuestionFiles
     from web.database import open_database
     from web.store import Store

@@ -11,9 +11,9 @@ from chain.base import Contracts
 from identity.envelope import verify
 from protocol.run import JoinToken, RunContracts, RunSpec
 from swarm.app.addresses import announced_addresses
-from swarm.config import Settings
-from swarm.home import Home
-from swarm.hosting import Ports
+from swarm.processes.hosting import Ports
+from swarm.settings.config import Settings
+from swarm.settings.home import Home
 from swarm.tasks.files import QuestionFiles
 
 

@@ -29,11 +29,11 @@ from identity.wallet import open_wallet
 from protocol.errors import ConfigError, SwarmError
 from protocol.run import JoinToken
 from swarm.app.identity_care import identity_of
-from swarm.config import Settings
-from swarm.home import Home, PeerHome
-from swarm.joining import read_join_file
-from swarm.redaction import forms_of, redacted, secrets_in_url
-from swarm.resolved import without_secrets
+from swarm.settings.config import Settings
+from swarm.settings.home import Home, PeerHome
+from swarm.settings.joining import read_join_file
+from swarm.settings.redaction import forms_of, redacted, secrets_in_url
+from swarm.settings.resolved import without_secrets
 
 LAST_EVENTS = 500
 _TAIL_BYTES = 2 * 1024 * 1024
@@ -154,7 +154,7 @@ def _versions() -> dict[str, Any]:
 
 def _doctor(chosen: Settings) -> Any:
     from swarm.app.checkup import QUICK, examine
-    from swarm.process import run_until_signal
+    from swarm.processes.process import run_until_signal
 
     found: list[Any] = []
 

@@ -27,29 +27,29 @@ from swarm.app.addresses import announced_addresses
 from swarm.app.asking import open_run_task
 from swarm.app.finding import Find
 from swarm.app.looks import Looks, open_looks
-from swarm.casework import Casework
-from swarm.checkpoint import Checkpoints
-from swarm.commitments import Clerk
-from swarm.config import Settings
+from swarm.audit.casework import Casework
+from swarm.audit.commitments import Clerk
+from swarm.audit.shelf import Shelf
 from swarm.dht.counted import CountedTransport, Tally
 from swarm.disputes.archive import Archive
 from swarm.disputes.ordering import Examiner, Orders
 from swarm.disputes.player import Disputes
-from swarm.engine_room import EngineRoom
-from swarm.exam import Exam
-from swarm.home import Home
-from swarm.journal import Journal
+from swarm.member.checkpoint import Checkpoints
+from swarm.member.presence import Spoken, announce, require_only_one
 from swarm.node import Node
 from swarm.observe.eventlog import EventLog
+from swarm.observe.troubles import Troubles
+from swarm.pay.settling import Settler
 from swarm.policy.base import parts_of
-from swarm.presence import Spoken, announce, require_only_one
-from swarm.process import peak_mb
-from swarm.settling import Settler
-from swarm.shelf import Shelf
+from swarm.processes.process import peak_mb
+from swarm.rounds.engine_room import EngineRoom
+from swarm.rounds.exam import Exam
+from swarm.rounds.journal import Journal
+from swarm.rounds.timing import Stopwatch
+from swarm.rounds.work import Bench
+from swarm.settings.config import Settings
+from swarm.settings.home import Home
 from swarm.tasks.files import QuestionFiles
-from swarm.timing import Stopwatch
-from swarm.troubles import Troubles
-from swarm.work import Bench
 
 if TYPE_CHECKING:
     from swarm.policy.engine import ModelEngine

@@ -15,8 +15,8 @@ from protocol.ids import Address
 from protocol.run import JoinToken, RunContracts
 from swarm.app.finding import require_configured_chain as require_configured_chain
 from swarm.app.unlocking import Onlooker
-from swarm.config import Settings
-from swarm.home import PeerHome
+from swarm.settings.config import Settings
+from swarm.settings.home import PeerHome
 
 NOTHING_SIGNED = "Nothing was signed or sent."
 

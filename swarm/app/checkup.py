@@ -14,12 +14,12 @@ from protocol.errors import ConfigError, SwarmError
 from protocol.run import JoinToken
 from swarm.app.finding import Find, token_finder
 from swarm.app.orders import PASSWORD_VARIABLE, require_peer_name
-from swarm.config import Settings
 from swarm.doctor.examination import examination
 from swarm.doctor.facts import Batch
 from swarm.doctor.findings import Finding, Level, fail, in_words, is_fit, ok
-from swarm.home import Home
 from swarm.observe.text import plain
+from swarm.settings.config import Settings
+from swarm.settings.home import Home
 
 QUICK = {"dials": False, "computes": False}
 """The short form: no bootnode is dialled, and the arithmetic is left out."""
@@ -39,7 +39,7 @@ def doctor(
 
     ``quick``: the short form; ``numerics``: with the arithmetic.
     """
-    from swarm.process import run_until_signal
+    from swarm.processes.process import run_until_signal
 
     require_peer_name(name)
     return run_until_signal(lambda: _doctor(chosen, join, rpc, name, quick, numerics, as_json))
@@ -48,7 +48,7 @@ def doctor(
 async def _doctor(
     chosen: Settings, join: Sequence[str], rpc: Sequence[str], name: str, quick: bool, numerics: bool, as_json: bool
 ) -> int:
-    from swarm.guardian import start_guardian
+    from swarm.processes.guardian import start_guardian
 
     with start_guardian():
         findings = await examine(chosen, join, rpc, name, dials=not quick, computes=numerics and not quick)

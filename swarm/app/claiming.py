@@ -18,10 +18,10 @@ from rewards.settlement import claim_intent
 from swarm.app.acting import Actor, Terminal, open_actor, when
 from swarm.app.amounts import WEI_PER_TOKEN, tokens_text, wei_text
 from swarm.app.tables import Tables
-from swarm.config import Settings
-from swarm.epochs import is_due
-from swarm.home import Home
 from swarm.observe.eventlog import EventLog
+from swarm.pay.epochs import is_due
+from swarm.settings.config import Settings
+from swarm.settings.home import Home
 
 
 async def claim_for(

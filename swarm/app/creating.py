@@ -25,10 +25,10 @@ from swarm.app.deploying import NOBODY, paying_address, require_chain_id
 from swarm.app.foundation import Foundation, RunView
 from swarm.app.run_views import run_body
 from swarm.app.specs import rules_on_chain, run_spec
-from swarm.config import Settings
-from swarm.home import Home
-from swarm.joining import read_join_file, write_join_file
-from swarm.public import public_endpoints
+from swarm.settings.config import Settings
+from swarm.settings.home import Home
+from swarm.settings.joining import read_join_file, write_join_file
+from swarm.settings.public import public_endpoints
 
 
 async def create(

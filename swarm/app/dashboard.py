@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from swarm.app.displays import outbox_of
-from swarm.process import leave, run_until_signal
+from swarm.processes.process import leave, run_until_signal
 from tui.app import SwarmDashboard
 
 

@@ -18,8 +18,8 @@ from swarm.app import factory, unlocking
 from swarm.app.acting import Terminal, price_line
 from swarm.app.chain_access import NOTHING_SIGNED
 from swarm.app.foundation import Site
-from swarm.config import Settings
-from swarm.home import Home
+from swarm.settings.config import Settings
+from swarm.settings.home import Home
 
 NOBODY = Address("0x" + "00" * 20)
 PENDING_S = 300.0

@@ -11,10 +11,10 @@ import msgspec
 
 from protocol.errors import ConfigError, SwarmError, VerificationError
 from protocol.events import DisputeNotPossible, DisputeOpened, Problem
-from swarm.home import Home
 from swarm.observe.eventlog import Position, read, read_from
 from swarm.observe.queries import status
 from swarm.observe.text import name_of
+from swarm.settings.home import Home
 
 PATIENCE_S = 900.0
 """To do the work again, to trace it and to open the game; the peer goes on after that, too."""

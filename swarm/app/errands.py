@@ -18,7 +18,7 @@ import msgspec
 
 from chain.base import Chain, Intent, Receipt
 from protocol.errors import ChainError, ChainUnreachable, ConfigError
-from swarm.home import write_atomically
+from swarm.settings.home import write_atomically
 
 FILE = "errand.json"
 POLL_S = 0.3

@@ -12,8 +12,8 @@ from protocol.errors import ChainError, ConfigError
 from protocol.ids import Address, parse_address
 from swarm.app.chain_access import NOTHING_SIGNED, account_of, fees_of
 from swarm.app.foundation import ChainContracts, Foundation, Site
-from swarm.config import Settings
-from swarm.home import Home
+from swarm.settings.config import Settings
+from swarm.settings.home import Home
 
 
 def open_site(chosen: Settings, account: Wallet | Address) -> Site:
@@ -68,7 +68,7 @@ def chain_contracts(chosen: Settings) -> tuple[ChainContracts, tuple[str, ...]]:
             return ChainContracts(made.chain_id, made.registry, made.token, made.factory), _required(chain.rpc)
     join_file = Home(chosen.home).join_file
     if join_file.exists():
-        from swarm.joining import read_join_file
+        from swarm.settings.joining import read_join_file
 
         token = read_join_file(join_file)
         if chain.chain_id in (0, token.run.chain_id):

@@ -10,9 +10,9 @@ from typing import Any
 
 from protocol.errors import ConfigError, NetworkError
 from protocol.run import JoinToken, parse_token
-from swarm.config import Settings
-from swarm.home import Home
-from swarm.joining import is_multiaddress, read_join_file, with_addresses
+from swarm.settings.config import Settings
+from swarm.settings.home import Home
+from swarm.settings.joining import is_multiaddress, read_join_file, with_addresses
 
 Find = Callable[[], Awaitable[JoinToken]]
 

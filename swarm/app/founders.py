@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from swarm.app.orders import PASSWORD_VARIABLE
-from swarm.config import Settings
-from swarm.home import Home, require_writable
+from swarm.settings.config import Settings
+from swarm.settings.home import Home, require_writable
 
 
 def deploy(chosen: Settings, wallet: Path | None, *, dry_run: bool, as_json: bool) -> int:
@@ -48,7 +48,7 @@ def show_run(chosen: Settings, which: str, *, as_json: bool) -> int:
 
 
 def _run(ask: Callable[[], Coroutine[Any, Any, Any]], key: str, *, as_json: bool, home: Path | None = None) -> int:
-    from swarm.process import run_until_signal
+    from swarm.processes.process import run_until_signal
 
     if home is not None:
         require_writable(home)

@@ -29,11 +29,11 @@ from protocol.events import TransactionSent
 from protocol.run import JoinToken, RunSpec, format_token
 from swarm.app.bootnode import bootnode_key, multiaddress_port, open_bootnode
 from swarm.app.specs import run_spec
-from swarm.config import Settings
-from swarm.home import Home
-from swarm.hosting import PortBook, Ports, keep_alive
-from swarm.joining import write_join_file
 from swarm.observe.eventlog import EventLog
+from swarm.processes.hosting import PortBook, Ports, keep_alive
+from swarm.settings.config import Settings
+from swarm.settings.home import Home
+from swarm.settings.joining import write_join_file
 
 FAUCET_SHARE = 100
 """One part in so many of the token supply is there for newcomers' stakes."""

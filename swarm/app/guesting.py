@@ -21,11 +21,11 @@ from swarm.app.bootnode import bootnode_key, multiaddress_port, open_bootnode
 from swarm.app.deploying import NOBODY, require_chain_id
 from swarm.app.foundation import RunView
 from swarm.app.specs import run_spec
-from swarm.config import Settings
-from swarm.home import Home
-from swarm.hosting import PortBook, Ports
-from swarm.joining import read_join_file, write_join_file
-from swarm.public import public_endpoints
+from swarm.processes.hosting import PortBook, Ports
+from swarm.settings.config import Settings
+from swarm.settings.home import Home
+from swarm.settings.joining import read_join_file, write_join_file
+from swarm.settings.public import public_endpoints
 
 
 class GuestHost:

@@ -24,9 +24,9 @@ from protocol.errors import ConfigError
 from swarm.app.finding import Find
 from swarm.app.orders import PASSWORD_VARIABLE, require_peer_name
 from swarm.app.passwords import backup_password
-from swarm.backups import backup_warning, last_backup, restore_backup, write_backup
-from swarm.config import Settings
-from swarm.home import Home, PeerHome, require_writable
+from swarm.member.backups import backup_warning, last_backup, restore_backup, write_backup
+from swarm.settings.config import Settings
+from swarm.settings.home import Home, PeerHome, require_writable
 
 
 def show(home: Path, name: str | None, *, as_json: bool) -> int:
@@ -99,7 +99,7 @@ def restore(home: Path, name: str, file: Path, password_file: Path | None, *, as
 
 def rotate(chosen: Settings, find: Find, name: str, *, dry_run: bool, as_json: bool) -> int:
     """Let a fresh account sign for the peer from the next round on."""
-    from swarm.process import run_until_signal
+    from swarm.processes.process import run_until_signal
 
     require_peer_name(name)
     return run_until_signal(lambda: _rotate(chosen, find, name, dry_run, as_json))

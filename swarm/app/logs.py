@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from protocol.run import JoinToken
 from swarm.app.finding import Find
 from swarm.app.orders import PASSWORD_VARIABLE
-from swarm.config import Settings
+from swarm.settings.config import Settings
 
 if TYPE_CHECKING:
     from swarm.observe.jsonlogs import JsonPrinter

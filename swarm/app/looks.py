@@ -18,15 +18,15 @@ import msgspec
 from protocol.errors import SwarmError
 from protocol.events import Problem, Restarted, Serving
 from protocol.run import RunSpec
-from swarm.children import RESTARTED
-from swarm.config import Settings
-from swarm.home import Home
 from swarm.observe.eventlog import EventLog, position_at_end
 from swarm.observe.metrics import Extra
 from swarm.observe.sending import sendings_of
 from swarm.observe.serving import MetricsServer
 from swarm.observe.tracking import Curves, LibraryTracker
-from swarm.pulse import Pulse, ServiceManager, look_at
+from swarm.processes.children import RESTARTED
+from swarm.processes.pulse import Pulse, ServiceManager, look_at
+from swarm.settings.config import Settings
+from swarm.settings.home import Home
 
 UNSENT = ("held", "refused")
 """States of intents that are no transaction of the chain, and that somebody has to know of."""

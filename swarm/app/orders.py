@@ -10,8 +10,8 @@ from typing import Any
 
 from protocol.errors import ConfigError, SwarmError
 from swarm.app.finding import Find
-from swarm.config import Settings
-from swarm.home import Home, require_writable
+from swarm.settings.config import Settings
+from swarm.settings.home import Home, require_writable
 
 PASSWORD_VARIABLE = "SWARM_WALLET_PASSWORD"
 
@@ -20,7 +20,7 @@ def order(
     chosen: Settings, find: Find, command: str, name: str, *, amount: str | None, dry_run: bool, as_json: bool
 ) -> int:
     """``register``, ``stake``, ``unstake`` or ``withdraw`` for one peer of the home."""
-    from swarm.process import run_until_signal
+    from swarm.processes.process import run_until_signal
 
     require_peer_name(name)
     if amount is not None:
@@ -30,7 +30,7 @@ def order(
 
 def claim(chosen: Settings, find: Find, peer: str | None, *, dry_run: bool, as_json: bool) -> int:
     """Claim what is unlocked for one peer or all peers of the home."""
-    from swarm.process import run_until_signal
+    from swarm.processes.process import run_until_signal
 
     names = [peer] if peer else sorted(path.parent.name for path in Home(chosen.home).peers.glob("*/swarm.pem"))
     if not names:

@@ -20,9 +20,9 @@ from chain.base import Balance, Chain, ClockView, Epoch, EpochState, EpochsView,
 from protocol.errors import SwarmError
 from protocol.ids import ContentId, PeerId, parse_address, parse_peer_id
 from protocol.messages import CreditTable
-from swarm.home import Home
 from swarm.observe.money import NEXT_RESULT, joined
 from swarm.observe.views import MICRO, CreditRow, Stage, Waiting, credits_of, waiting
+from swarm.settings.home import Home
 
 HOME_VARIABLE = "SWARM_HOME"
 ASK_S = 15.0

@@ -18,11 +18,11 @@ from swarm.app.amounts import in_tokens, tokens_text
 from swarm.app.deploying import NOBODY
 from swarm.app.foundation import RunView
 from swarm.app.printing import printed
-from swarm.config import Settings
-from swarm.home import Home
-from swarm.joining import read_join_file
 from swarm.observe.tables import FittingTable
 from swarm.observe.text import plain, short_id
+from swarm.settings.config import Settings
+from swarm.settings.home import Home
+from swarm.settings.joining import read_join_file
 
 SHORTEST_PREFIX = 4
 

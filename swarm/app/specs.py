@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from chain.rules import Rules, rules_of
 from protocol.run import RunSpec
-from swarm.config import Settings
-from swarm.home import Home
+from swarm.settings.config import Settings
+from swarm.settings.home import Home
 from swarm.tasks.files import QuestionFiles
 from swarm.tasks.registry import load_task, open_task
 

@@ -10,8 +10,8 @@ from protocol.errors import BadRecord
 from protocol.ids import ContentId
 from protocol.messages import CreditTable
 from rewards.ledger import credits_tree
-from swarm.home import PeerHome
-from swarm.journal import Journal
+from swarm.rounds.journal import Journal
+from swarm.settings.home import PeerHome
 
 
 class Tables:

@@ -16,13 +16,13 @@ from swarm.app.asking import open_run_task
 from swarm.app.building import open_engine
 from swarm.app.chain_access import contracts_of
 from swarm.app.finding import Find
-from swarm.casework import Casework
-from swarm.commitments import Clerk
-from swarm.config import Settings
-from swarm.engine_room import EngineRoom
-from swarm.examining import Examined, examine, name_peer
-from swarm.home import Home
+from swarm.audit.casework import Casework
+from swarm.audit.commitments import Clerk
+from swarm.audit.examining import Examined, examine, name_peer
 from swarm.policy.base import parts_of
+from swarm.rounds.engine_room import EngineRoom
+from swarm.settings.config import Settings
+from swarm.settings.home import Home
 from swarm.tasks.files import QuestionFiles
 
 EXIT_CODES = {

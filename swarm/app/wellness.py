@@ -14,8 +14,8 @@ import msgspec
 
 from protocol.errors import ConfigError, NetworkError
 from swarm.app.purse import home_root
-from swarm.home import Home
-from swarm.joining import read_join_file
+from swarm.settings.home import Home
+from swarm.settings.joining import read_join_file
 
 ASK_S = 5.0
 """How long the host's gate and bootnode may take to answer."""

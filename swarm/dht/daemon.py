@@ -26,7 +26,7 @@ from hivemind.utils.logging import use_hivemind_log_handler
 from hivemind.utils.multiaddr import Multiaddr
 
 from protocol.errors import ConfigError, IdentityError, NetworkError
-from swarm.guardian import scratch_prefix
+from swarm.processes.guardian import scratch_prefix
 
 NO_CREDITS_LOST = "The peer is not in the swarm; credits that are already settled are not touched."
 

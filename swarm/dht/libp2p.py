@@ -25,7 +25,7 @@ from protocol.codec import RECORD_CAP, encode
 from protocol.errors import BadRecord, IdentityError, NetworkError
 from protocol.ids import Address, ContentId, PeerId
 from protocol.messages import BlobRef, Envelope
-from swarm.blobs import BlobExchange, BlobLimits, Streams
+from swarm.dht.blobs import BlobExchange, BlobLimits, Streams
 from swarm.dht.book import BookLimits, RecordBook
 from swarm.dht.daemon import NO_CREDITS_LOST, daemon_is_alive, last_words, start_daemon, stop_daemon
 from swarm.dht.joining import Bootnode, BootnodeReport, dial, explore, join, parse_bootnode

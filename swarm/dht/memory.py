@@ -16,7 +16,7 @@ from protocol.codec import RECORD_CAP, encode
 from protocol.errors import BadRecord, NetworkError
 from protocol.ids import Address, ContentId, PeerId
 from protocol.messages import BlobRef, Envelope
-from swarm.blobs import HEADER_BYTES, BlobExchange, BlobLimits, Streams
+from swarm.dht.blobs import HEADER_BYTES, BlobExchange, BlobLimits, Streams
 from swarm.dht.book import BookLimits, RecordBook, Verdict
 from swarm.dht.records import Gate, OnRejected, Verify, key_of, subkey_of
 from swarm.dht.transport import RecordKey

@@ -16,10 +16,10 @@ import msgspec
 
 from protocol.errors import BadRecord
 from protocol.ids import ContentId, PeerId
+from swarm.audit.shelf import Shelf
 from swarm.disputes.dossier import Dossier, dossier_bytes, read_dossier
-from swarm.home import write_atomically
 from swarm.policy.base import StateParts
-from swarm.shelf import Shelf
+from swarm.settings.home import write_atomically
 
 
 class Suit(msgspec.Struct, frozen=True):

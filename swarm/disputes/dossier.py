@@ -15,10 +15,10 @@ from protocol.errors import BadRecord, SwarmError
 from protocol.ids import STAGES, ZERO_ROOT, ContentId, PeerId
 from protocol.merkle import MerkleTree
 from protocol.messages import Contribution, Difference, Envelope
-from swarm.commitments import Material, draw_line
+from swarm.audit.commitments import Material, draw_line
 from swarm.game.round_view import sample_seed, stage_sampling
-from swarm.lesson import step_seed
 from swarm.policy.base import Provable, SampleRequest, Sampling, TrainSample
+from swarm.rounds.lesson import step_seed
 from verde.program.computation import Computation
 
 DOSSIER_CAP = 1 << 30

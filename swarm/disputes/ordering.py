@@ -13,13 +13,13 @@ import msgspec
 
 from protocol.errors import VerificationError
 from protocol.messages import Difference
-from swarm.casework import Casework
+from swarm.audit.casework import Casework
+from swarm.audit.examining import name_peer
+from swarm.audit.replay import Case, replay
 from swarm.dht.transport import RecordKey
-from swarm.examining import name_peer
-from swarm.home import write_atomically
-from swarm.presence import KIND as PRESENCE
-from swarm.replay import Case, replay
-from swarm.work import Bench
+from swarm.member.presence import KIND as PRESENCE
+from swarm.rounds.work import Bench
+from swarm.settings.home import write_atomically
 
 
 class Order(msgspec.Struct, frozen=True):

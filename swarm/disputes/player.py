@@ -24,6 +24,8 @@ from protocol.ids import ContentId, PeerId
 from protocol.messages import Difference
 from rewards.items import State
 from rewards.outbox import Outbox
+from swarm.audit.replay import Case
+from swarm.audit.shipping import fetch_state
 from swarm.disputes import plan, telling
 from swarm.disputes.archive import Archive, Suit
 from swarm.disputes.dossier import Dossier, dossier_of, is_disputable, subject_of
@@ -31,12 +33,10 @@ from swarm.disputes.hand import Dealing, Hand, check_state
 from swarm.disputes.ordering import Examiner, Order, Orders
 from swarm.disputes.plan import Due
 from swarm.disputes.words import subject_words
+from swarm.observe.troubles import Troubles
+from swarm.pay.settling import Settler
 from swarm.policy.base import Provable, StateParts
-from swarm.replay import Case
-from swarm.settling import Settler
-from swarm.shipping import fetch_state
-from swarm.troubles import Troubles
-from swarm.work import Bench
+from swarm.rounds.work import Bench
 from verde.bisect import calldata
 from verde.bisect.challenger import NothingToShow
 from verde.bisect.errors import BadMove

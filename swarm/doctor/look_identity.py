@@ -15,9 +15,9 @@ from identity.signing_keys import load_signing_keys
 from identity.wallet import open_wallet, wallet_address
 from protocol.errors import IdentityError
 from protocol.ids import Address
-from swarm.backups import last_backup, num_keys
 from swarm.doctor.facts import IdentityFacts
-from swarm.home import PeerHome
+from swarm.member.backups import last_backup, num_keys
+from swarm.settings.home import PeerHome
 
 _NOBODY = Address("0x" + 40 * "0")
 

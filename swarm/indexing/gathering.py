@@ -22,13 +22,13 @@ from rewards.ledger import Verified
 from swarm.dht.transport import RecordKey, Transport
 from swarm.game.cohort import split_cohorts
 from swarm.game.round_view import RoundView, round_questions
-from swarm.inbox import CONTRIBUTION, Inbox
 from swarm.indexing import said
 from swarm.indexing.recompute import is_replayable, verified_in
 from swarm.indexing.rows import AnyRow, RoundSeen, VerdictRow
 from swarm.indexing.rows import Contribution as ContributionRow
+from swarm.rounds.inbox import CONTRIBUTION, Inbox
+from swarm.rounds.timing import Now
 from swarm.tasks.base import Task
-from swarm.timing import Now
 
 LIVE_MEMBERS = 64
 """Rounds of so many members are read while they are played."""

@@ -26,8 +26,8 @@ from swarm.indexing.ledger_rows import lines_between, outcomes, recorded_table
 from swarm.indexing.recompute import result_of, ruling_on
 from swarm.indexing.rows import AnyRow, ChainEvent, Present, RoundChecked, RoundSeen, Sink, Trouble
 from swarm.indexing.sampling import check_sample
+from swarm.rounds.timing import Now
 from swarm.tasks.base import Task
-from swarm.timing import Now
 
 GIVE_UP_S = 180.0
 """A table that nobody serves is looked for so long after its result was recorded (by the indexer's clock)."""

@@ -4,7 +4,7 @@
     draws + the verdicts named      ->  what is paid, struck or waits   ├─►  the table, and its roots
     the table before                                                    ┘
 
-The rules are the members' own (``rewards.ledger``, ``swarm.judging``, ``swarm.absence``); only the inputs come from an
+The rules are the members' own (``rewards.ledger``, ``swarm.audit.judging``, ``swarm.rounds.absence``); only the inputs come from an
 onlooker's inboxes, which check all but one thing that a member checks: that a text is what its tokens decode to, for
 which it would take the model's tokenizer. Pure, apart from what the inboxes hold.
 """
@@ -21,10 +21,10 @@ from rewards.economics import economics_of
 from rewards.ledger import Terms, Verified, apply, round_result
 from rewards.pending import Ruling, overdue, pending_in
 from rewards.reputation import START, draw_weights, standings, step_rate_ppm
-from swarm.earnings import verified
-from swarm.inbox import Inbox
+from swarm.audit.judging import rule
 from swarm.indexing.rows import RoundSeen
-from swarm.judging import rule
+from swarm.pay.earnings import verified
+from swarm.rounds.inbox import Inbox
 from verde.draw import Drawn, draw
 
 

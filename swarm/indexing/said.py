@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from protocol.ids import Stage
-from swarm.checked import CheckedBatch, CheckedContribution
 from swarm.game.cohort import shown_sample
-from swarm.inbox import Inbox
 from swarm.indexing.rows import TEXT_CAP, AnyRow, Contribution, Said
+from swarm.rounds.checked import CheckedBatch, CheckedContribution
+from swarm.rounds.inbox import Inbox
 
 QUESTIONS_TOLD = 4
 """Of a round's questions, so many are told of each peer and stage: a feed is to be read, not to be complete."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from swarm.cli import execute
-from swarm.config import CONFIGS
+from swarm.settings.config import CONFIGS
 from tests.command_lines import is_built, refusal
 from tests.swarm.observe import playback
 
@@ -134,7 +134,7 @@ def test_commands_of_others_name_files_units_and_services_that_exist(page, comma
 
 def test_settings_in_examples_are_settings_that_exist(tmp_path):
     from protocol.errors import ConfigError
-    from swarm.config import load_settings
+    from swarm.settings.config import load_settings
 
     num_read = 0
     for page in PAGES:

@@ -7,8 +7,8 @@ from typer.main import get_command
 
 from docs import reference
 from swarm.cli import app
-from swarm.config import known_keys
 from swarm.observe.metrics import METRICS
+from swarm.settings.config import known_keys
 
 
 def test_no_page_is_stale():

@@ -13,7 +13,7 @@ from chain.abi import artifact
 from chain.devchain import DevChain
 from chain.keys import peer_key
 from protocol.ids import PeerId
-from swarm.joining import read_join_file
+from swarm.settings.joining import read_join_file
 
 
 def token_balances(home: Path, wallets: Iterable[str]) -> dict[str, int]:

@@ -18,8 +18,8 @@ from identity.wallet import create_wallet, open_wallet
 from protocol.ids import Address
 from protocol.run import JoinToken, format_token
 from swarm.cli import execute
-from swarm.home import Home, PeerHome
-from swarm.joining import read_join_file
+from swarm.settings.home import Home, PeerHome
+from swarm.settings.joining import read_join_file
 from swarm.tasks.registry import load_task
 from tests.integration.conftest import Start
 from tests.integration.processes import Command, Family, wait_until

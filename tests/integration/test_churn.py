@@ -26,7 +26,7 @@ from protocol.events import (
 )
 from protocol.ids import Stage
 from protocol.run import JoinToken, format_token
-from swarm.joining import read_join_file
+from swarm.settings.joining import read_join_file
 from tests.integration.conftest import Start
 from tests.integration.history import PAID, check_history, paid, plays_on
 from tests.integration.onchain import token_balances

@@ -26,7 +26,7 @@ from protocol.events import (
 )
 from protocol.messages import Finding
 from protocol.run import format_token
-from swarm.joining import read_join_file
+from swarm.settings.joining import read_join_file
 from tests.integration.onchain import stakes, token_balances
 from tests.integration.processes import Command, Family, PeerLog, environment, must_live, wait_until
 from tests.swarm.lying import CHEATS

@@ -12,7 +12,7 @@ import pytest
 from protocol.events import PeerStarted, RecordRejected, RoundEnded, RoundOpened, RoundSettled, StageEnded
 from protocol.ids import STAGES, PeerId
 from protocol.run import format_token
-from swarm.joining import read_join_file
+from swarm.settings.joining import read_join_file
 from tests.integration.conftest import Start
 from tests.integration.history import PAID, settled_rounds
 from tests.integration.processes import Family, PeerLog, environment, wait_until

@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from protocol.events import ContributionSigned, HeldBack, RecordRejected, RoundEnded, RoundSettled
-from swarm.home import Home
-from swarm.joining import read_join_file
-from swarm.journal import Journal
+from swarm.rounds.journal import Journal
+from swarm.settings.home import Home
+from swarm.settings.joining import read_join_file
 from tests.integration.conftest import Start
 from tests.integration.history import PAID
 from tests.integration.processes import PeerLog, must_live, wait_until

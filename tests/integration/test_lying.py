@@ -12,7 +12,7 @@ import pytest
 from protocol.events import Audited, ContributionSigned, PeerStarted, RoundEnded, RoundOpened, RoundSettled, Struck
 from protocol.messages import Finding
 from protocol.run import format_token
-from swarm.joining import read_join_file
+from swarm.settings.joining import read_join_file
 from tests.integration.conftest import Start
 from tests.integration.history import PAID
 from tests.integration.processes import Family, PeerLog, environment, wait_until

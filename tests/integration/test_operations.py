@@ -29,7 +29,7 @@ from protocol.events import (
     Stopped,
 )
 from protocol.run import format_token
-from swarm.joining import read_join_file
+from swarm.settings.joining import read_join_file
 from tests.integration.conftest import Start
 from tests.integration.history import PAID, check_history, plays_on
 from tests.integration.processes import Command, Family, PeerLog, must_live, wait_until

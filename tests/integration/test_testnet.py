@@ -23,8 +23,8 @@ from chain.sender import Sender
 from identity.wallet import open_wallet, wallet_address
 from protocol.events import RoundSettled
 from swarm.cli import execute
-from swarm.home import Home
-from swarm.joining import read_join_file
+from swarm.settings.home import Home
+from swarm.settings.joining import read_join_file
 from tests.integration import processes
 from tests.integration.processes import PeerLog, wait_until
 

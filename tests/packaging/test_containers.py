@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from swarm.config import load_settings
+from swarm.settings.config import load_settings
 from tests.command_lines import is_built, refusal
 
 ROOT = Path(__file__).parents[2]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from swarm.children import FINAL_EXIT_CODES
 from swarm.observe.health import STALE_ROUNDS
-from swarm.process import ORDERLY_END_S
+from swarm.processes.children import FINAL_EXIT_CODES
+from swarm.processes.process import ORDERLY_END_S
 from tests.command_lines import is_built, refusal
 
 FOLDER = Path(__file__).parents[2] / "packaging" / "systemd"

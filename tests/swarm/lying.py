@@ -205,7 +205,7 @@ def keep_silent() -> None:
 
 def accuse_everybody() -> None:
     """Say of every training step that it is false, and take it to the contract with a trace that says so, too."""
-    import swarm.auditing as auditing
+    import swarm.audit.auditing as auditing
     from protocol.messages import Difference
     from swarm.disputes import hand
     from verde.bisect.challenger import Evidence

@@ -20,26 +20,26 @@ from protocol.events import Event, RecordRejected, RoundSettled
 from protocol.ids import Address, PeerId
 from protocol.run import AuditRules, EconomyRules, FamilySpec, GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
 from rewards.outbox import Outbox
-from swarm.blobs import BlobLimits
-from swarm.checkpoint import Checkpoints
-from swarm.commitments import Clerk
+from swarm.audit.commitments import Clerk
+from swarm.audit.shelf import Shelf
+from swarm.dht.blobs import BlobLimits
 from swarm.dht.memory import MemoryNetwork, MemoryTransport
 from swarm.disputes.archive import Archive
 from swarm.disputes.player import Disputes
-from swarm.engine_room import EngineRoom
-from swarm.exam import Exam
-from swarm.home import PeerHome
-from swarm.journal import Journal
+from swarm.member.checkpoint import Checkpoints
 from swarm.node import Node
 from swarm.observe.eventlog import EventLog, read
+from swarm.observe.troubles import Troubles
+from swarm.pay.settling import Settler
 from swarm.policy.base import Prompt, StateParts
 from swarm.policy.fake import FakeEngine
-from swarm.settling import Settler
-from swarm.shelf import Shelf
+from swarm.rounds.engine_room import EngineRoom
+from swarm.rounds.exam import Exam
+from swarm.rounds.journal import Journal
+from swarm.rounds.timing import Stopwatch
+from swarm.rounds.work import Bench
+from swarm.settings.home import PeerHome
 from swarm.tasks.base import Question, Task
-from swarm.timing import Stopwatch
-from swarm.troubles import Troubles
-from swarm.work import Bench
 from tests.virtual_time import now
 
 Kind = TypeVar("Kind", bound=Event)

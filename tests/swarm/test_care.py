@@ -20,9 +20,9 @@ from protocol.errors import IdentityError
 from protocol.events import ContributionSigned, HeldBack, Progress, RecordRejected, RoundEnded, RoundSettled
 from protocol.messages import Contribution, Presence
 from swarm.dht.transport import RecordKey
-from swarm.home import PeerHome
-from swarm.journal import Journal
-from swarm.presence import Spoken, announce, is_second, require_only_one
+from swarm.member.presence import Spoken, announce, is_second, require_only_one
+from swarm.rounds.journal import Journal
+from swarm.settings.home import PeerHome
 from tests.swarm.small_swarm import Seat, small_swarm
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.virtual_time]

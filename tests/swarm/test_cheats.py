@@ -235,8 +235,8 @@ WHAT_IS_SERVED_INSTEAD: dict[str, Callable[[bytes], bytes | None]] = {
 async def test_a_state_withheld_with_a_false_holders_help_is_unavailable_and_not_paid(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("swarm.holding.entitled", lambda order, among, num_holders: tuple(among))
-    monkeypatch.setattr("swarm.casework.Casework.PATIENCE_S", 0.5)
+    monkeypatch.setattr("swarm.audit.holding.entitled", lambda order, among, num_holders: tuple(among))
+    monkeypatch.setattr("swarm.audit.casework.Casework.PATIENCE_S", 0.5)
     rules = AuditRules("fake", 1, 2, 3, 1_000, 1_000_000, 3)
     async with small_swarm(tmp_path, 5, audit=rules, **QUICK) as swarm:
         *honest, mal, eve = swarm.seats
@@ -257,9 +257,9 @@ async def test_a_state_withheld_with_a_false_holders_help_is_unavailable_and_not
 async def test_who_withholds_its_state_is_asked_for_it_on_the_chain_and_loses_its_stake_unless_it_shows_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: bool
 ) -> None:
-    monkeypatch.setattr("swarm.holding.entitled", lambda order, among, num_holders: tuple(among))
-    monkeypatch.setattr("swarm.casework.Casework.PATIENCE_S", 0.5)
-    monkeypatch.setattr("swarm.summons.Summons.AT_LEAVING_S", 10.0)
+    monkeypatch.setattr("swarm.audit.holding.entitled", lambda order, among, num_holders: tuple(among))
+    monkeypatch.setattr("swarm.audit.casework.Casework.PATIENCE_S", 0.5)
+    monkeypatch.setattr("swarm.audit.summons.Summons.AT_LEAVING_S", 10.0)
     rules = AuditRules("fake", 1, 2, 3, 1_000, 1_000_000, 3)
     run = small_run(audit=rules, **QUICK)
     run = msgspec.structs.replace(run, economics=msgspec.structs.replace(run.economics, move_s=2))

@@ -11,8 +11,8 @@ from protocol.errors import ChainError, IdentityError, NetworkError
 from protocol.ids import Stage
 from protocol.messages import Difference, Finding
 from swarm import app as root
+from swarm.audit.examining import Examined
 from swarm.cli import execute
-from swarm.examining import Examined
 from tests.swarm.observe import playback
 
 CREDITS = {"earned", "settled", "claimed", "earned_micro", "settled_micro", "claimed_micro"}
@@ -306,7 +306,7 @@ def examined(monkeypatch):
             return Examined(7, "QmPeer", "calm-red-fox", "ab" * 32, finding, level, difference, 1.5, 4096, why)
 
         monkeypatch.setattr(verifying, "examine_in_swarm", examine)
-        monkeypatch.setattr("swarm.guardian.start_guardian", nullcontext)
+        monkeypatch.setattr("swarm.processes.guardian.start_guardian", nullcontext)
         monkeypatch.setattr(root, "token_finder", lambda *_: None)
         return asked
 

@@ -13,9 +13,9 @@ import pytest
 from protocol.events import Audited, RoundEnded, RoundSettled, Struck
 from protocol.messages import Finding
 from protocol.run import AuditRules, GameRules, LearnRules
-from swarm.config import MODELS
 from swarm.policy.base import TrainSample
 from swarm.policy.exact import ExactEngine
+from swarm.settings.config import MODELS
 from tests.swarm.small_swarm import small_run, small_swarm
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.virtual_time, pytest.mark.slow]

@@ -101,7 +101,7 @@ def let_post_first(monkeypatch: pytest.MonkeyPatch, eve: PeerId) -> None:
     def order(seed: str, number: int, members: Sequence[Member]) -> tuple[PeerId, ...]:
         return (eve, *sorted({member.peer for member in members} - {eve}))
 
-    monkeypatch.setattr("swarm.play.poster_order", order)
+    monkeypatch.setattr("swarm.rounds.play.poster_order", order)
 
 
 def worth(seat: Seat, number: int) -> int:

@@ -10,7 +10,7 @@ import pytest
 
 from protocol.codec import BLOB_CAP, decode
 from protocol.events import RoundSettled
-from swarm.testimony import Witnessed
+from swarm.pay.testimony import Witnessed
 from tests.swarm.small_swarm import ECONOMICS, Seat, small_run, small_swarm
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.virtual_time]

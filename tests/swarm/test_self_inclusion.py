@@ -9,7 +9,7 @@ from chain.base import ZERO_ROOT, ClockView, Include
 from protocol.codec import content_id, encode
 from protocol.messages import BlobRef, Proposal, RoundResult
 from rewards.ledger import Verified
-from swarm.agreement import INSIST_TURNS, PROPOSAL, Agreement
+from swarm.rounds.agreement import INSIST_TURNS, PROPOSAL, Agreement
 from tests.rewards.conftest import make_player
 from tests.swarm.small_swarm import ECONOMICS
 

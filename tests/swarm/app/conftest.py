@@ -23,11 +23,11 @@ from protocol.run import FamilySpec, JoinToken, RunContracts, RunSpec, TaskSpec
 from rewards.ledger import Verified, apply, round_result, row_of
 from swarm.app import chain_access
 from swarm.cli import execute
-from swarm.config import load_settings
-from swarm.home import Home
-from swarm.joining import write_join_file
-from swarm.journal import Journal
 from swarm.observe.eventlog import EventLog
+from swarm.rounds.journal import Journal
+from swarm.settings.config import load_settings
+from swarm.settings.home import Home
+from swarm.settings.joining import write_join_file
 
 CHAIN_ID = 31337
 TASK = TaskSpec("sums", "1", (FamilySpec("chain_sum", 1, "{}"),), 8)

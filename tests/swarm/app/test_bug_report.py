@@ -15,10 +15,10 @@ from identity.wallet import open_wallet
 from protocol import events as e
 from swarm.app import bug_report, checkup
 from swarm.cli import execute
-from swarm.home import Home
-from swarm.joining import write_join_file
 from swarm.observe.eventlog import EventLog
-from swarm.redaction import redacted, secrets_in_url, without_key
+from swarm.settings.home import Home
+from swarm.settings.joining import write_join_file
+from swarm.settings.redaction import redacted, secrets_in_url, without_key
 
 KEY = "a1B2c3D4e5F6-very-secret"
 

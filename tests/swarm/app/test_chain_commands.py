@@ -8,7 +8,7 @@ from chain.base import Enrol, Stake
 from chain.fake import FakeChain
 from protocol.errors import ChainError
 from swarm.cli import execute
-from swarm.home import Home
+from swarm.settings.home import Home
 
 ORDER = {"name", "nickname", "peer", "address", "chain_id", "run_id", "dry_run", "steps"}
 STAKE = {

@@ -8,9 +8,9 @@ import pytest
 
 from swarm.app import checkup
 from swarm.cli import execute
-from swarm.config import load_settings
-from swarm.home import Home
-from swarm.joining import read_join_file
+from swarm.settings.config import load_settings
+from swarm.settings.home import Home
+from swarm.settings.joining import read_join_file
 
 
 def levels(body: dict) -> dict[str, str]:

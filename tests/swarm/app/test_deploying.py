@@ -11,7 +11,7 @@ from identity.wallet import create_wallet, wallet_address
 from protocol.ids import Address
 from swarm.app import deploying, factory
 from swarm.cli import execute
-from swarm.home import Home
+from swarm.settings.home import Home
 
 CHAIN_ID = 5050
 WALLET = bytes(31) + b"\x07"

@@ -7,9 +7,9 @@ import pytest
 from protocol.errors import ChainUnreachable, ConfigError, NetworkError
 from protocol.run import format_token, parse_token
 from swarm.app.finding import token_finder
-from swarm.config import load_settings
-from swarm.home import Home
-from swarm.joining import write_join_file
+from swarm.settings.config import load_settings
+from swarm.settings.home import Home
+from swarm.settings.joining import write_join_file
 from tests.chain.stub_node import StubNode
 from tests.protocol.test_run import TOKEN
 

@@ -5,8 +5,8 @@ import pytest
 from protocol.errors import ConfigError
 from swarm.app.creating import run_file
 from swarm.app.guesting import created_here
-from swarm.config import load_settings
-from swarm.joining import write_join_file
+from swarm.settings.config import load_settings
+from swarm.settings.joining import write_join_file
 from tests.swarm.app.conftest import Town, spec_for
 
 

@@ -8,7 +8,7 @@ from chain.base import Enrol, Stake
 from chain.fake import FakeChain
 from identity.keyfile import load_key
 from swarm.cli import execute
-from swarm.home import Home
+from swarm.settings.home import Home
 
 PASSWORD = "correct horse battery"
 
@@ -17,7 +17,7 @@ PASSWORD = "correct horse battery"
 def quick(monkeypatch):
     """Stretching a password takes half a second for people, and none for tests."""
     from identity.sealed import Stretching
-    from swarm import backups
+    from swarm.member import backups
 
     monkeypatch.setattr(backups.write_backup, "__kwdefaults__", {"stretching": Stretching(n=2**10)})
 

@@ -4,7 +4,7 @@ import pytest
 
 from swarm import failures
 from swarm.app import logs
-from swarm.config import load_settings
+from swarm.settings.config import load_settings
 from tests.swarm.small_swarm import small_run
 
 

@@ -11,9 +11,9 @@ import pytest
 from protocol.errors import ConfigError
 from protocol.events import Problem, Restarted, Serving
 from swarm.app import looks
-from swarm.children import RESTARTED
-from swarm.config import load_settings
 from swarm.observe.eventlog import EventLog, read
+from swarm.processes.children import RESTARTED
+from swarm.settings.config import load_settings
 from tests.swarm.small_swarm import small_run
 
 

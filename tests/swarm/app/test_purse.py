@@ -4,9 +4,9 @@ from chain.base import Challenge, VoidEpoch
 from protocol.messages import Finding
 from swarm.app import purse
 from swarm.cli import execute
-from swarm.home import Home
 from swarm.observe import queries
 from swarm.observe.views import Stage
+from swarm.settings.home import Home
 
 
 def credits(told, town, *options):

@@ -13,8 +13,8 @@ from protocol import events as e
 from protocol.ids import Address
 from protocol.run import JoinToken, RunContracts
 from swarm.cli import execute
-from swarm.joining import write_join_file
 from swarm.observe.eventlog import EventLog
+from swarm.settings.joining import write_join_file
 from tests.swarm.observe import playback
 from tests.swarm.small_swarm import small_run
 

@@ -330,7 +330,7 @@ def run_and_kill_a_peer(identity: Path) -> tuple[str, psutil.Process]:
     code = f"""
     import asyncio
     from pathlib import Path
-    from swarm.guardian import start_guardian
+    from swarm.processes.guardian import start_guardian
     guardian = start_guardian()
     from swarm.dht.libp2p import Libp2pSettings, start_libp2p
     from tests.swarm.dht.people import RUN, check_signature

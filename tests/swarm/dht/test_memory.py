@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from protocol.errors import BadRecord, NetworkError
-from swarm.blobs import BlobLimits
+from swarm.dht.blobs import BlobLimits
 from swarm.dht.memory import Faults, MemoryNetwork
 from tests.swarm.dht.people import RUN, Person, check_signature, key
 from tests.virtual_time import now

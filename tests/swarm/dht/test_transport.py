@@ -16,7 +16,7 @@ import pytest_asyncio
 from protocol.codec import RECORD_CAP, encode
 from protocol.errors import BadRecord
 from protocol.messages import BlobRef
-from swarm.blobs import BlobLimits
+from swarm.dht.blobs import BlobLimits
 from swarm.dht.memory import MemoryNetwork, MemoryTransport
 from swarm.dht.records import slot_of
 from swarm.dht.transport import RecordKey

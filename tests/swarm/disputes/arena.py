@@ -23,20 +23,20 @@ from protocol.ids import Address, ContentId
 from protocol.merkle import MerkleTree
 from protocol.messages import BlobRef
 from rewards.outbox import Outbox
-from swarm.commitments import draw_line
-from swarm.contribution import Commitments, build_contribution
+from swarm.audit.commitments import draw_line
+from swarm.audit.shelf import Shelf
 from swarm.disputes.archive import Archive, Suit
 from swarm.disputes.dossier import Dossier, DrawWork, StepWork
 from swarm.disputes.hand import Dealing, Hand
 from swarm.disputes.player import Disputes
-from swarm.engine_room import EngineRoom
 from swarm.observe.eventlog import EventLog, read
+from swarm.observe.troubles import Troubles
+from swarm.pay.settling import Settler
 from swarm.policy.base import Sampling, StateParts, TrainSample
 from swarm.policy.exact import ExactEngine
-from swarm.settling import Settler
-from swarm.shelf import Shelf
-from swarm.troubles import Troubles
-from swarm.work import Bench
+from swarm.rounds.contribution import Commitments, build_contribution
+from swarm.rounds.engine_room import EngineRoom
+from swarm.rounds.work import Bench
 from tests.swarm.small_swarm import small_run
 from tests.verde.program.models import make_model
 from tests.verde.program.test_engine import RULES, requests

@@ -25,7 +25,7 @@ from swarm.doctor.look_chain import ask_endpoint
 from swarm.doctor.look_identity import RealIdentity
 from swarm.doctor.look_machine import RealMachine, read_model
 from swarm.doctor.look_network import RealNetwork
-from swarm.home import PeerHome
+from swarm.settings.home import PeerHome
 from tests.chain.stub_node import StubNode
 from tests.swarm.app.conftest import spec_for
 from tests.swarm.dht.people import Person, check_signature
@@ -117,7 +117,7 @@ def test_who_runs_a_peer_is_told(home, tmp_path):
 
     with IdentityLock(home.root, "x", machine_folder=tmp_path):  # type: ignore[arg-type]
         code = (
-            "import sys; from pathlib import Path; from swarm.home import PeerHome;"
+            "import sys; from pathlib import Path; from swarm.settings.home import PeerHome;"
             "from swarm.doctor.look_identity import RealIdentity;"
             "print(RealIdentity(PeerHome(Path(sys.argv[1])), password=None, password_file=None).look().running_pid)"
         )

@@ -7,14 +7,14 @@ from protocol.errors import BadRecord
 from protocol.ids import ContentId, Stage
 from protocol.messages import BatchHeader, BlobRef, Contested, Rollout, RolloutBatch, RolloutGroup
 from rewards.scoring.stages import StageScore, Undecided
-from swarm.checked import CheckedBatch
-from swarm.contribution import contested_in, void_of
 from swarm.game.rescore import check_batch, claims_of, contested, rescore
-from swarm.lesson import lesson
 from swarm.policy.base import ChatMessage
+from swarm.rounds.checked import CheckedBatch
+from swarm.rounds.contribution import contested_in, void_of
+from swarm.rounds.lesson import lesson
 from swarm.tasks.base import Question
 from tests.swarm.game.conftest import PEERS, answering, batch
-from tests.swarm.test_contribution import build, check
+from tests.swarm.rounds.test_contribution import build, check
 
 ANN, BOB = PEERS[:2]
 PROMPT = (ChatMessage("user", "2 * 2 = ?"),)

@@ -5,9 +5,9 @@ import pytest
 from msgspec.structs import replace
 
 from protocol.errors import NotBuiltYet
-from swarm.config import MODELS
 from swarm.policy.base import Provable, Sampling, TrainSample
 from swarm.policy.exact import ExactEngine
+from swarm.settings.config import MODELS
 from tests.verde.program.steps import same_bits, state_of
 from tests.verde.program.test_engine import RULES, requests
 from verde.program.execute import run

@@ -1,0 +1,1 @@
+"""Operating-system processes: who starts, watches, restarts and ends which, and who has the terminal."""
