@@ -18,6 +18,10 @@ from protocol.event_disputes import DisputeMove as DisputeMove
 from protocol.event_disputes import DisputeNotPossible as DisputeNotPossible
 from protocol.event_disputes import DisputeOpened as DisputeOpened
 from protocol.event_disputes import WitnessDoubted as WitnessDoubted
+from protocol.event_money import Claimed as Claimed
+from protocol.event_money import CreditsChanged as CreditsChanged
+from protocol.event_money import StakeChanged as StakeChanged
+from protocol.event_money import TransactionSent as TransactionSent
 from protocol.event_process import MemoryMeasured as MemoryMeasured
 from protocol.event_process import MemoryPlanned as MemoryPlanned
 from protocol.event_process import MemoryShrunk as MemoryShrunk
@@ -159,7 +163,8 @@ class QuestionPlayed(Event, frozen=True):
 
 
 class Trained(Event, frozen=True):
-    """The round's training step. ``loss`` and ``grad_norm`` are null in the log when they are not finite."""
+    """The round's training step. ``loss`` and ``grad_norm`` are null in the log when they are not finite. ``num_even``
+    of ``num_groups`` have one score throughout and teach nothing; ``num_void``: left out, as scorers do not agree."""
 
     round: int
     loss: float | None
@@ -170,6 +175,9 @@ class Trained(Event, frozen=True):
     state_before: ContentId
     state_after: ContentId
     took_s: float
+    num_groups: int = 0
+    num_even: int = 0
+    num_void: int = 0
 
 
 class ContributionSigned(Event, frozen=True):
@@ -303,15 +311,6 @@ class AttestationSeen(Event, frozen=True):
     credits_root: ContentId
 
 
-class TransactionSent(Event, frozen=True):
-    """A transaction of this peer was mined. ``purpose``: register, enrol, settle, advance, claim."""
-
-    purpose: str
-    transaction: str
-    gas: int
-    round: int = 0
-
-
 class RoundSettled(Event, frozen=True):
     """The chain recorded the round's result. ``micro_credits`` is what each peer earned in this round: it is paid with
     a later result unless a spot-check strikes it. ``paid``: what this result pays each peer, for earlier rounds and for
@@ -343,31 +342,6 @@ class RoundEnded(Event, frozen=True):
     wait_s: float
     network_s: float
     chain_s: float
-
-
-class CreditsChanged(Event, frozen=True):
-    """Cumulative micro-credits of this peer: settled on the chain, and claimed as tokens."""
-
-    settled_micro: int
-    claimed_micro: int
-
-
-class StakeChanged(Event, frozen=True):
-    """What this peer has at stake on the chain, and what of it is on its way out (from ``exit_ready_at``, unix s)."""
-
-    stake_micro: int
-    exiting_micro: int
-    exit_ready_at: float
-
-
-class Claimed(Event, frozen=True):
-    """Tokens arrived in the wallet. ``amount_wei`` of this claim; ``balance_wei`` of the wallet afterwards.
-
-    ``transaction`` is empty when another peer sent the claim."""
-
-    amount_wei: int
-    balance_wei: int
-    transaction: str
 
 
 class Evaluated(Event, frozen=True):

@@ -112,13 +112,18 @@ class RolloutGroup(WireStruct, frozen=True):
 
 
 class RolloutBatch(WireStruct, frozen=True):
-    """A peer's work of one stage, as a blob: one group per question, in question order."""
+    """A peer's work of one stage, as a blob: one group per question, in question order.
+
+    ``claims``: only where scorers may differ (``TaskSpec.is_exact`` is false): what its author says that its rollouts
+    scored, in order; ``None`` for one that its author could not decide, which counts for nothing.
+    """
 
     run: ContentId
     round: Natural
     stage: Stage
     peer: PeerId
     groups: tuple[RolloutGroup, ...]
+    claims: tuple[Annotated[int, msgspec.Meta(ge=0, le=1000)] | None, ...] = ()
 
 
 class BatchHeader(WireStruct, frozen=True):
@@ -129,7 +134,15 @@ class BatchHeader(WireStruct, frozen=True):
     consumed: tuple[ContentId, ...]
 
 
-class Contribution(WireStruct, frozen=True):
+class Contested(WireStruct, frozen=True):
+    """Rollouts of ``batch`` (numbers in its order, sorted) that scored otherwise here than their author claims, or that
+    could not be decided here. Nobody is blamed: they are left out of the lesson, and count if most others agree."""
+
+    batch: ContentId
+    rollouts: tuple[Natural, ...]
+
+
+class Contribution(WireStruct, frozen=True, kw_only=True):
     """What a peer did in a round; signed once, written to disk before it is published, re-sent byte for byte.
 
     It names everything that the work is a function of, so that whoever has it and its blobs can do the work again:
@@ -140,7 +153,8 @@ class Contribution(WireStruct, frozen=True):
     they name: ``before`` is absent for the genesis state, which everybody has, and both are where the run's engine
     cannot be replayed. ``rollouts_root``: Merkle root over every rollout of its batches.
     ``scores_milli``: what the peer says its rollouts scored, in order; nobody believes it, everybody recomputes it.
-    ``engine`` and ``profile`` name the arithmetic, e.g. ``native`` and ``fp32``.
+    ``engine`` and ``profile`` name the arithmetic, e.g. ``native`` and ``fp32``. ``contested``: of ``consumed``, in its
+    order, the batches with rollouts that this peer does not agree on; none where scorers cannot differ.
 
     What a contract can be shown of it: ``step_program`` and ``step_data``, the roots of the whole training step as a
     program and of the data that it reads (``verde.program``); ``draws``, a Merkle root over (index as 32 bytes,
@@ -165,6 +179,7 @@ class Contribution(WireStruct, frozen=True):
     scores_milli: tuple[Natural, ...]
     engine: str
     profile: str
+    contested: tuple[Contested, ...] = ()
     step_program: ContentId
     step_data: ContentId
     draws: ContentId

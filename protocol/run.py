@@ -26,6 +26,10 @@ Seconds = Annotated[int, msgspec.Meta(ge=1, le=604_800)]
 Nano = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 
 
+RUNNING_CHECKS = frozenset({"math", "code"})
+"""Checks that run something under limits, so that two honest scorers may differ at their edge."""
+
+
 class FamilySpec(WireStruct, frozen=True):
     """One family of questions: its name in the task library, its share (relative weight), its parameters as JSON."""
 
@@ -36,12 +40,15 @@ class FamilySpec(WireStruct, frozen=True):
 
 class QuestionSet(WireStruct, frozen=True):
     """Questions that somebody wrote down: a blob of ``size`` bytes with ``rows`` of them, named by its hash: all peers
-    and auditors ask and judge the same. ``check``: how an answer is compared, a key of the verifiers."""
+    and auditors ask and judge the same. ``check``: how an answer is compared, a key of the verifiers, or one of
+    ``RUNNING_CHECKS``; then an answer may take ``limit_s`` seconds of computing and ``memory_mb`` megabytes."""
 
     content: ContentId
     size: Natural
     rows: Natural
     check: str
+    limit_s: Annotated[int, msgspec.Meta(ge=0, le=60)] = 0
+    memory_mb: Annotated[int, msgspec.Meta(ge=0, le=4096)] = 0
 
 
 class TaskSpec(WireStruct, frozen=True):
@@ -56,11 +63,19 @@ class TaskSpec(WireStruct, frozen=True):
     held_out_one_in: Natural
     data: QuestionSet | None = None
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether the same answer has the same score on every machine: then a wrong claim is a lie."""
+        return self.data is None or self.data.check not in RUNNING_CHECKS
+
 
 class GameRules(WireStruct, frozen=True):
     """Per round: Q questions, G samples per question and stage, token limits per stage, and who plays with whom.
 
     ``temperature_milli``: sampling temperature in thousandths. ``cohort_size``: the most peers that read each other.
+    Of a score's 1000, ``format_milli`` are for keeping to the form, and ``length_milli`` for being right and short:
+    all of it up to ``length_free_milli`` thousandths of the stage's token limit, none at the limit, evenly between.
+    ``skip_even``: a group whose scores are all the same has no part in the training step, not even in its means.
     """
 
     num_questions: Sizes
@@ -70,6 +85,10 @@ class GameRules(WireStruct, frozen=True):
     decide_tokens: Sizes
     temperature_milli: Natural
     cohort_size: Sizes
+    format_milli: Annotated[int, msgspec.Meta(ge=0, le=450)] = 200
+    length_milli: Annotated[int, msgspec.Meta(ge=0, le=450)] = 0
+    length_free_milli: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 500
+    skip_even: bool = False
 
 
 class LearnRules(WireStruct, frozen=True):

@@ -23,6 +23,7 @@ from swarm.dht.transport import RecordKey, Transport
 from swarm.game.round_view import RoundView, round_questions
 from swarm.policy.base import StateParts
 from swarm.rounds.checked import CheckedContribution
+from swarm.rounds.contribution import void_of
 from swarm.rounds.inbox import CONTRIBUTION, Derive, Inbox
 from swarm.rounds.timing import Now
 from swarm.tasks.base import Task
@@ -149,7 +150,7 @@ class Casework:
         own, shared = inbox.scored(peer, contribution.batches), inbox.shared(peer, contribution.consumed)
         if own is None or shared is None:
             raise BadRecord("unavailable", "Not all batches that it names are here.")
-        material = inbox.material(peer, own, shared)
+        material = inbox.material(peer, own, shared, void_of(contribution))
         providers = (peer, *(other for other in others if other != peer))
         parts, after = self._genesis, None
         if self._genesis is not None and contribution.before is not None:

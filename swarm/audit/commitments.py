@@ -14,12 +14,12 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
 from protocol.errors import BadRecord, NotBuiltYet, SwarmError
-from protocol.ids import STAGES, ZERO_ROOT, PeerId, Stage
+from protocol.ids import STAGES, ZERO_ROOT, ContentId, PeerId, Stage
 from protocol.merkle import MerkleTree
 from swarm.game.round_view import RoundView, sample_seed, stage_sampling
 from swarm.policy.base import Engine, Prompt, Provable, SampleRequest
@@ -34,17 +34,18 @@ class Material:
     """What a peer's work of a round follows from, the state before aside.
 
     ``view``: its round before anything was received. ``batches``: its own and those that it trained on, by stage.
-    ``prompts``: what it asked itself, by stage and question.
+    ``prompts``: what it asked itself, by stage and question. ``void``: rollouts that it does not agree on, by batch.
     """
 
     view: RoundView
     peer: PeerId
     batches: Mapping[Stage, Mapping[PeerId, CheckedBatch]]
     prompts: Mapping[Stage, Sequence[Prompt]]
+    void: Mapping[ContentId, frozenset[int]] = field(default_factory=dict)
 
     def lesson(self, num_external: int) -> Lesson:
         """What the peer trains on."""
-        return lesson(self.view, self.prompts, self.batches, self.peer, num_external)
+        return lesson(self.view, self.prompts, self.batches, self.peer, num_external, self.void)
 
 
 class Derived(msgspec.Struct, frozen=True):

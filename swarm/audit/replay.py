@@ -21,6 +21,7 @@ from swarm.audit.commitments import Material
 from swarm.game.round_view import RoundView, sample_seed, stage_sampling
 from swarm.policy.base import Completion, Engine, Prompt, Replayable, SampleRequest, StateParts, Tolerant
 from swarm.rounds.checked import CheckedBatch
+from swarm.rounds.contribution import void_of
 from swarm.rounds.lesson import step_seed
 from verde.commit import Manifest, parse_manifest
 from verde.witness import NO_STEP, Yield
@@ -49,7 +50,8 @@ class Case:
     @property
     def material(self) -> Material:
         """What the work follows from, its states aside."""
-        return Material(self.view, self.contribution.peer, self.batches, self.prompts)
+        void = void_of(self.contribution)
+        return Material(self.view, self.contribution.peer, self.batches, self.prompts, void)
 
     @property
     def num_rollouts(self) -> int:

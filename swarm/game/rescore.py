@@ -12,7 +12,17 @@ from protocol.errors import BadRecord
 from protocol.ids import PeerId, Stage
 from protocol.messages import Rollout, RolloutBatch, RolloutGroup
 from protocol.run import GameRules
-from rewards.scoring.stages import StageScore, majority_of, score_answer, score_critique, score_decide
+from rewards.scoring.stages import (
+    Judge,
+    StageScore,
+    Undecided,
+    Weights,
+    brevity_milli,
+    majority_of,
+    score_answer,
+    score_critique,
+    score_decide,
+)
 from swarm.game.prompts import prompt_id
 from swarm.game.round_view import (
     RoundView,
@@ -42,6 +52,17 @@ def batch_cap(game: GameRules, stage: Stage) -> int:
     return min(BLOB_CAP, 1024 + game.num_questions * (256 + game.num_samples * per_rollout))
 
 
+def claims_of(scores: Scores) -> tuple[int | None, ...]:
+    """What a peer says of its own batch where scorers may differ, in rollout order."""
+    return tuple(None if score.undecided else score.score_milli for row in scores for score in row)
+
+
+def contested(claims: Sequence[int | None], scores: Scores) -> frozenset[int]:
+    """Numbers of the rollouts, in order, on which this scorer does not agree with what is claimed of them."""
+    mine = claims_of(scores)
+    return frozenset(number for number, claim in enumerate(claims) if claim is None or claim != mine[number])
+
+
 def build_batch(view: RoundView, stage: Stage, peer: PeerId, completions: Sequence[Completion]) -> RolloutBatch:
     """A peer's own batch from completions in ``stage_requests``' order. Raises ``ValueError`` on a wrong count."""
     prompts, num_samples = stage_prompts(view, stage), view.game.num_samples
@@ -59,10 +80,17 @@ def build_batch(view: RoundView, stage: Stage, peer: PeerId, completions: Sequen
     return RolloutBatch(run=view.run, round=view.round, stage=stage, peer=peer, groups=groups)
 
 
-def check_batch(batch: RolloutBatch, view: RoundView, *, text_of: Callable[[Sequence[int]], str] | None = None) -> None:
+def check_batch(
+    batch: RolloutBatch,
+    view: RoundView,
+    *,
+    text_of: Callable[[Sequence[int]], str] | None = None,
+    is_exact: bool = True,
+) -> None:
     """Whether ``batch`` is what its stage of this round asks for: run, round, questions, samples, prompts, lengths.
 
-    ``text_of``: the run's tokenizer; with it, every text must be what its tokens decode to. Raises
+    ``text_of``: the run's tokenizer; with it, every text must be what its tokens decode to. ``is_exact``: of the task;
+    where it is not, the batch claims a score for every rollout. Raises
     ``BadRecord('wrong_run' | 'wrong_round' | 'not_a_member' | 'wrong_rollouts')``. It does not judge who drew the
     tokens: that takes the model (one prefill).
     """
@@ -83,6 +111,9 @@ def check_batch(batch: RolloutBatch, view: RoundView, *, text_of: Callable[[Sequ
             raise _wrong(f"Question {group.question} has {len(group.rollouts)} samples, not {view.game.num_samples}.")
         for rollout in group.rollouts:
             _check_rollout(rollout, limit, text_of)
+    num_claims = 0 if is_exact else sum(len(group.rollouts) for group in batch.groups)
+    if len(batch.claims) != num_claims:
+        raise _wrong(f"It claims {len(batch.claims)} scores, not {num_claims}.")
 
 
 def rescore(batch: RolloutBatch, view: RoundView, task: Task) -> Scores:
@@ -104,15 +135,39 @@ def _score_group(group: RolloutGroup, stage: Stage, view: RoundView, task: Task)
             known[answer] = task.score(question, answer)
         return known[answer]
 
-    texts = [rollout.text for rollout in group.rollouts]
+    score = _scorer(group.question, stage, view, judge)
+    limit, free = token_limit(view.game, stage), view.game.length_free_milli
+    return tuple(
+        _or_undecided(score, rollout.text, brevity_milli(len(rollout.tokens), limit, free))
+        for rollout in group.rollouts
+    )
+
+
+def _scorer(question: int, stage: Stage, view: RoundView, judge: Judge) -> Callable[[str, int], StageScore]:
+    weights = Weights(view.game.format_milli, view.game.length_milli)
     if stage is Stage.ANSWER:
-        return tuple(score_answer(text, judge) for text in texts)
-    shown = texts_by_label(shown_answers(view, group.question))
+        return lambda text, brevity: score_answer(text, judge, weights, brevity)
+    shown = texts_by_label(shown_answers(view, question))
     if stage is Stage.CRITIQUE:
-        return tuple(score_critique(text, shown, judge) for text in texts)
-    critiques = [entry.text for entry in shown_critiques(view, group.question) if entry.text is not None]
-    majority = majority_of(critiques, shown, judge)
-    return tuple(score_decide(text, majority, judge) for text in texts)
+        return lambda text, brevity: score_critique(text, shown, judge, weights, brevity)
+    critiques = [entry.text for entry in shown_critiques(view, question) if entry.text is not None]
+    try:
+        majority = majority_of(critiques, shown, judge)
+    except Undecided as why:
+        undecided = _undecided(why)
+        return lambda text, brevity: undecided
+    return lambda text, brevity: score_decide(text, majority, judge, weights, brevity)
+
+
+def _or_undecided(score: Callable[[str, int], StageScore], text: str, brevity: int) -> StageScore:
+    try:
+        return score(text, brevity)
+    except Undecided as why:
+        return _undecided(why)
+
+
+def _undecided(why: Undecided) -> StageScore:
+    return StageScore(0, False, 0, f"not decided here: {why}", undecided=True)
 
 
 def _check_rollout(rollout: Rollout, limit: int, text_of: Callable[[Sequence[int]], str] | None) -> None:

@@ -96,6 +96,8 @@ def _trained(event: e.Trained) -> str:
     return (
         f"round {event.round}: trained on {event.num_own} own and {event.num_external} shared rollouts"
         f" in {seconds_text(event.took_s)}, loss {loss}"
+        + (f"; {event.num_even} of {event.num_groups} groups skipped: all the same" if event.num_even else "")
+        + (f"; {event.num_void} rollouts left out: scorers differ" if event.num_void else "")
     )
 
 

@@ -1,6 +1,9 @@
 """Why this module exists: what work earned follows from checked records alone, for members and onlookers alike.
 
-What one earns can depend on which others count: a batch is late when most others of the cohort did not show it.
+What one earns can depend on which others count: a batch is late when most others of the cohort did not show it; and
+where scorers may differ, a claimed score counts when more than half of the cohort's contributors stand by it, its
+author included: those who trained on the batch and did not contest it. What does not count is worth 0, and nobody is
+blamed.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ from protocol.messages import Contribution
 from protocol.run import TOLERANCE_CHECKED
 from rewards.ledger import Verified, earned_micro
 from swarm.rounds.absence import late
-from swarm.rounds.checked import CheckedBatch
+from swarm.rounds.checked import CheckedBatch, CheckedContribution
+from swarm.rounds.contribution import void_of
 from swarm.rounds.inbox import Inbox
 
 
@@ -31,7 +35,7 @@ def verified(
     works = {peer: inbox.scored(peer, checked.contribution.batches) or [] for peer, checked in counted.items()}
     late_batches, found = _late(inbox, works), {}
     for peer, checked in counted.items():
-        scores = {one.header.stage: one.scores_milli for one in works[peer]}
+        scores = {one.header.stage: _agreed(inbox, one, counted) for one in works[peer]}
         late_stages = [one.header.stage for one in works[peer] if one.content in late_batches]
         found[checked.content] = Verified(
             peer,
@@ -48,6 +52,19 @@ def verified(
 def can_be_replayed(contribution: Contribution) -> bool:
     """Whether others can do this work again bit for bit: its arithmetic is exact and its states are shown."""
     return contribution.after is not None and contribution.engine not in TOLERANCE_CHECKED
+
+
+def _agreed(inbox: Inbox, one: CheckedBatch, counted: Mapping[PeerId, CheckedContribution]) -> tuple[int, ...]:
+    """What counts of a batch's claims, by what the contributions of its cohort say."""
+    if not one.batch.claims:
+        return one.scores_milli
+    mates = [peer for peer in inbox.empty_view_of(one.batch.peer).cohort if peer in counted and peer != one.batch.peer]
+    told = [counted[peer].contribution for peer in mates]
+    void = [void_of(each).get(one.content, frozenset()) for each in told if one.content in each.consumed]
+    return tuple(
+        claim if claim is not None and 2 * (1 + sum(number not in numbers for numbers in void)) > 1 + len(mates) else 0
+        for number, claim in enumerate(one.batch.claims)
+    )
 
 
 def _late(inbox: Inbox, works: Mapping[PeerId, Sequence[CheckedBatch]]) -> frozenset[ContentId]:

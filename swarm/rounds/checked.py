@@ -10,7 +10,10 @@ from swarm.game.rescore import Scores, scores_milli
 
 
 class CheckedBatch(msgspec.Struct, frozen=True):
-    """A batch that was recomputed here: its content id, what it holds, and its scores, question by question."""
+    """A batch that was recomputed here: its content id, what it holds, and its scores, question by question.
+
+    ``contested``: numbers of its rollouts whose claimed score is another one than here; empty where scorers cannot
+    differ."""
 
     content: ContentId
     header: BatchHeader
@@ -18,10 +21,16 @@ class CheckedBatch(msgspec.Struct, frozen=True):
     scores: Scores
     arrived_at: float
     took_s: float
+    contested: frozenset[int] = frozenset()
 
     @property
     def scores_milli(self) -> tuple[int, ...]:
         return scores_milli(self.scores)
+
+    @property
+    def claims_milli(self) -> tuple[int | None, ...]:
+        """What counts of it in lessons and for pay: its author's claims where scorers may differ, else the scores."""
+        return self.batch.claims or self.scores_milli
 
     @property
     def mean_score_milli(self) -> int:

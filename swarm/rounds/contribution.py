@@ -7,7 +7,7 @@ Building and checking are the two halves of one definition, both pure. ``rollout
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -15,7 +15,7 @@ from protocol.codec import content_id_of, encode
 from protocol.errors import BadRecord
 from protocol.ids import ZERO_ROOT, ContentId, PeerId
 from protocol.merkle import MerkleTree
-from protocol.messages import BlobRef, Contribution, RolloutBatch
+from protocol.messages import BlobRef, Contested, Contribution, RolloutBatch
 from protocol.run import TOLERANCE_CHECKED
 
 
@@ -31,6 +31,16 @@ def work_of(state_before: ContentId, state_after: ContentId, commitments: Commit
     """The last field of a contribution: what a contract is shown instead of all the others."""
     words = (state_before, state_after, commitments.step_program, commitments.step_data, commitments.draws)
     return hashlib.sha256(b"".join(bytes.fromhex(word) for word in words)).digest()
+
+
+def contested_in(void: Mapping[ContentId, Collection[int]]) -> tuple[Contested, ...]:
+    """How a contribution names rollouts, given by batch: batches with any, and numbers, sorted."""
+    return tuple(Contested(batch, tuple(sorted(void[batch]))) for batch in sorted(void) if void[batch])
+
+
+def void_of(contribution: Contribution) -> dict[ContentId, frozenset[int]]:
+    """By batch, numbers of the rollouts that a contribution's author does not agree on."""
+    return {one.batch: frozenset(one.rollouts) for one in contribution.contested}
 
 
 def rollouts_root(batches: Sequence[RolloutBatch]) -> ContentId:
@@ -63,8 +73,10 @@ def build_contribution(
     engine: str,
     profile: str,
     commitments: Commitments,
+    contested: Sequence[Contested] = (),
 ) -> Contribution:
     """The record of a round's work. ``batches``: own ones in stage order; ``consumed``: others' it trained on;
+    ``contested``: what of these it does not agree on (``contested_in``);
     ``before`` and ``after``: manifests of the two states, where the run's engine can be replayed."""
     return Contribution(
         run=run,
@@ -82,6 +94,7 @@ def build_contribution(
         scores_milli=tuple(scores_milli),
         engine=engine,
         profile=profile,
+        contested=tuple(contested),
         step_program=commitments.step_program,
         step_data=commitments.step_data,
         draws=commitments.draws,
@@ -105,6 +118,7 @@ def check_contribution(
     is_replayable: bool,
     commitments: Commitments,
     has_step: bool,
+    shared: Mapping[ContentId, int] | None = None,
 ) -> None:
     """Raise ``BadRecord`` unless every claim is what was recomputed.
 
@@ -112,7 +126,8 @@ def check_contribution(
     ``state`` the signer's last included state (``None`` for a newcomer: then the caller knows no better than to take
     the run's genesis, which it passes instead); ``engines``: whose work counts; ``is_replayable``: others can check it,
     so both states must be for them to fetch; ``commitments``: what it must say of its programs, unless its engine has
-    none; ``has_step``: there was something to train on. Does not replay anything.
+    none; ``has_step``: there was something to train on. ``shared``: batches that it trained on, with how many rollouts
+    each has, where scorers may differ (``None``: they cannot). Does not replay anything.
     """
     if contribution.run != run:
         raise BadRecord("wrong_run", "The contribution is of another run.")
@@ -131,6 +146,7 @@ def check_contribution(
         raise BadRecord("wrong_rollouts", "The rollouts' Merkle root does not belong to the published batches.")
     if tuple(scores_milli) != contribution.scores_milli:
         raise BadRecord("false_scores", "The claimed scores are not what the rollouts score.")
+    _check_contested(contribution.contested, shared or {})
     if state is not None and contribution.state_before != state:
         raise BadRecord("wrong_state", "The step does not start from the signer's last included state.")
     shown = (contribution.before is not None, contribution.after is not None)
@@ -143,3 +159,11 @@ def check_contribution(
         raise BadRecord("wrong_program", "It names other programs, or other data for them, than its work has.")
     if contribution.work != work_of(contribution.state_before, contribution.state_after, named):
         raise BadRecord("wrong_program", "Its last field is not the hash of its states and programs.")
+
+
+def _check_contested(contested: Sequence[Contested], shared: Mapping[ContentId, int]) -> None:
+    if list(contested) != list(contested_in({one.batch: set(one.rollouts) for one in contested})):
+        raise BadRecord("malformed", "What it contests is not sorted, each once.")
+    for one in contested:
+        if one.rollouts[-1] >= shared.get(one.batch, 0):
+            raise BadRecord("false_scores", "It contests scores that are exact, or not of its lesson.")

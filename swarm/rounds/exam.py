@@ -5,9 +5,10 @@ from __future__ import annotations
 from protocol.ids import ContentId, Stage
 from protocol.seeds import derive_seed
 from rewards.scoring.format import parse
+from rewards.scoring.stages import Undecided
 from swarm.game.prompts import answer_prompt
 from swarm.policy.base import Engine, SampleRequest, Sampling
-from swarm.tasks.base import Task
+from swarm.tasks.base import Question, Task
 
 FULL_MILLI = 1000
 
@@ -32,6 +33,10 @@ class Exam:
         completions = engine.generate(requests, self._sampling)
         answers = [parse(Stage.ANSWER, completion.text).fields.get("answer") for completion in completions]
         scored = zip(self._questions, answers, strict=True)
-        return sum(
-            answer is not None and self._task.score(question, answer) == FULL_MILLI for question, answer in scored
-        )
+        return sum(answer is not None and self._is_right(question, answer) for question, answer in scored)
+
+    def _is_right(self, question: Question, answer: str) -> bool:
+        try:
+            return self._task.score(question, answer) == FULL_MILLI
+        except Undecided:
+            return False

@@ -18,16 +18,17 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from protocol.codec import content_id, decode
 from protocol.errors import BadRecord
 from protocol.ids import STAGES, ContentId, PeerId, Stage
-from protocol.messages import BatchHeader, Contribution, Envelope, RolloutBatch
+from protocol.messages import BatchHeader, Contribution, Envelope
 from protocol.run import RunSpec
 from swarm.audit.commitments import Commitments, Derived, Material
 from swarm.dht.transport import RecordKey, Transport
-from swarm.game.rescore import batch_cap, check_batch, rescore
+from swarm.game.rescore import batch_cap
 from swarm.game.round_view import Batches, RoundView, stage_prompts, with_batches
 from swarm.rounds.checked import CheckedBatch, CheckedContribution
-from swarm.rounds.contribution import check_contribution
+from swarm.rounds.contribution import check_contribution, void_of
 from swarm.rounds.parcels import Parcels
 from swarm.rounds.timing import Now
+from swarm.rounds.weighing import Weighing
 from swarm.tasks.base import Task
 
 CONTRIBUTION = "contribution"
@@ -76,10 +77,9 @@ class Inbox:
         self._views = views
         self._run = run
         self._is_replayable = is_replayable
-        self._task = task
         self._transport = transport
         self._parcels = Parcels(transport, now)
-        self._text_of = text_of
+        self.weighing = Weighing(run, task, text_of, now)
         self._states = states
         self._derive = derive
         self._derived: dict[ContentId, asyncio.Future[Derived]] = {}
@@ -116,10 +116,11 @@ class Inbox:
                 accepted += self._check_contributions()
         return accepted
 
-    def add_own(self, envelope: Envelope, blob: bytes) -> CheckedBatch:
+    async def add_own(self, envelope: Envelope, blob: bytes) -> CheckedBatch:
         """Enter this peer's own batch, by the same checks as everybody's."""
         header = decode(envelope.payload, BatchHeader)
-        checked = self._check_batch(envelope, header, blob)
+        view = self.view_of(envelope.peer, header.consumed)
+        checked = await self.weighing.weigh_now(envelope, header, blob, view)
         self.batches[checked.header.stage][envelope.peer] = checked
         self._by_content[checked.content] = checked
         return checked
@@ -214,6 +215,7 @@ class Inbox:
         await self._parcels.close()
         for derived in self._derived.values():
             derived.cancel()
+        self.weighing.close()
         for (kind, peer), envelope in list(self._envelopes.items()):
             if peer not in (self.contributions if kind == CONTRIBUTION else self.batches[Stage(kind)]):
                 self._tell(BadRecord("unavailable", "What it announces or builds on never arrived."), envelope)
@@ -278,21 +280,9 @@ class Inbox:
             self._lacking |= set(STAGES[: STAGES.index(stage)])
         mates = [peer for peer in self._views[envelope.peer].cohort if peer not in (envelope.peer, self._me)]
         blob = await self._parcels.take(header.blob, envelope.peer, mates)
-        return None if blob is None or missing else self._check_batch(envelope, header, blob)
-
-    def _check_batch(self, envelope: Envelope, header: BatchHeader, blob: bytes) -> CheckedBatch:
-        started_at = self._now()
-        batch = decode(blob, RolloutBatch, cap=batch_cap(self.base.game, header.stage))
-        if (batch.stage, batch.peer) != (header.stage, envelope.peer):
-            raise BadRecord("wrong_rollouts", "The batch is of another stage or peer than its record.")
-        view = self.view_of(envelope.peer, header.consumed)
-        num_shown = (0, len(view.answers), len(view.answers) + len(view.critiques))[STAGES.index(header.stage)]
-        if len(header.consumed) != num_shown:
-            raise BadRecord("wrong_rollouts", "It consumed what its prompts do not show.")
-        check_batch(batch, view, text_of=self._text_of)
-        scores = rescore(batch, view, self._task)
-        now = self._now()
-        return CheckedBatch(content_id(blob), header, batch, scores, arrived_at=now, took_s=now - started_at)
+        if blob is None or missing:
+            return None
+        return self.weighing.weigh(envelope, header, blob, self.view_of(envelope.peer, header.consumed))
 
     # --- contributions ---------------------------------------------------------------------------------------------
 
@@ -340,12 +330,13 @@ class Inbox:
             cohort=view.cohort,
             engines=self._run.audit.engines,
             batches=[checked.batch for checked in batches],
-            scores_milli=[milli for checked in batches for milli in checked.scores_milli],
+            scores_milli=[milli or 0 for checked in batches for milli in checked.claims_milli],
             state=state,
             genesis=self._run.model,
             is_replayable=self._is_replayable,
             commitments=derived.commitments,
             has_step=derived.has_step,
+            shared={one.content: len(one.batch.claims) for one in shared},
         )
         return CheckedContribution(content_id(envelope.payload), contribution, self._now(), envelope)
 
@@ -354,8 +345,14 @@ class Inbox:
         """Whether what some contribution must name is being computed just now."""
         return any(not derived.done() for derived in self._derived.values())
 
-    def material(self, peer: PeerId, own: Sequence[CheckedBatch], shared: Sequence[CheckedBatch]) -> Material:
-        """What a contribution of ``peer`` stands on that names these batches."""
+    def material(
+        self,
+        peer: PeerId,
+        own: Sequence[CheckedBatch],
+        shared: Sequence[CheckedBatch],
+        void: Mapping[ContentId, frozenset[int]],
+    ) -> Material:
+        """What a contribution of ``peer`` stands on that names these batches, and contests the rollouts in ``void``."""
         batches: dict[Stage, dict[PeerId, CheckedBatch]] = {stage: {} for stage in STAGES}
         for checked in (*own, *shared):
             batches[checked.header.stage][checked.batch.peer] = checked
@@ -363,7 +360,7 @@ class Inbox:
             checked.header.stage: stage_prompts(self.view_of(peer, checked.header.consumed), checked.header.stage)
             for checked in own
         }
-        return Material(self._views[peer], peer, batches, prompts)
+        return Material(self._views[peer], peer, batches, prompts, void)
 
     def _derived_of(
         self,
@@ -376,7 +373,8 @@ class Inbox:
         if self._derive is None:
             named = Commitments(contribution.step_program, contribution.step_data, contribution.draws)
             return Derived(named, contribution.state_before != contribution.state_after)
-        content, material = content_id(envelope.payload), self.material(envelope.peer, batches, shared)
+        content = content_id(envelope.payload)
+        material = self.material(envelope.peer, batches, shared, void_of(contribution))
         derived = self._derived.get(content)
         if derived is None:
             derived = self._derived[content] = asyncio.ensure_future(self._derive(material))

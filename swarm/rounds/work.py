@@ -29,7 +29,7 @@ from swarm.member.checkpoint import Checkpoints
 from swarm.observe.eventlog import EventLog
 from swarm.policy.base import Engine, StateParts, StepReport, TrainSample, parts_of
 from swarm.rounds.checked import CheckedBatch
-from swarm.rounds.contribution import Commitments, build_contribution
+from swarm.rounds.contribution import Commitments, build_contribution, contested_in
 from swarm.rounds.engine_room import EngineRoom
 from swarm.rounds.inbox import CONTRIBUTION, Inbox
 from swarm.rounds.journal import Journal
@@ -113,7 +113,7 @@ class Work:
         if kept is not None and kept[1] is not None:
             envelope, blob = kept[0], kept[1]
             await self._publish(envelope, blob)
-            return self._inbox.add_own(envelope, blob)
+            return await self._inbox.add_own(envelope, blob)
         started_at = bench.now()
         view, consumed = self._inbox.view(), self._inbox.consumed(stage)
         requests = stage_requests(view, stage, bench.signer.peer)
@@ -122,11 +122,12 @@ class Work:
         took_s = bench.now() - started_at
         await self._round_is_sure()
         bench.journal.note(base.round, stage, [completion.digest for completion in completions])
-        blob = encode(build_batch(view, stage, bench.signer.peer, completions))
+        batch = build_batch(view, stage, bench.signer.peer, completions)
+        blob = encode(await self._inbox.weighing.claimed(batch, view))
         header = BatchHeader(stage, bench.transport.offer(blob), consumed)
         envelope = self._seal(stage, encode(header))
         bench.journal.write(envelope, blob)
-        checked = self._inbox.add_own(envelope, blob)
+        checked = await self._inbox.add_own(envelope, blob)
         bench.events.append(
             BatchProduced(
                 round=base.round,
@@ -155,7 +156,8 @@ class Work:
             for peer, checked in self._inbox.batches[stage].items()
             if peer != me and peer in base.cohort
         ]
-        material = self._inbox.material(me, own, shared)
+        void = {checked.content: checked.contested for checked in shared if checked.contested}
+        material = self._inbox.material(me, own, shared, void)
         taught = material.lesson(bench.run.learn.num_external)
         deriving = asyncio.ensure_future(bench.clerk.derive(material))
         started_at = bench.now()
@@ -182,6 +184,9 @@ class Work:
             state_before=self._state_before,
             state_after=state_after,
             took_s=bench.now() - started_at,
+            num_groups=taught.num_groups,
+            num_even=taught.num_even,
+            num_void=taught.num_void,
         )
         consumed = tuple(sorted(checked.content for checked in shared))
         self._step = _Step(told, material, derived, consumed, before, after)
@@ -234,10 +239,11 @@ class Work:
             after=self._step.after,
             batches=[checked.batch for checked in own],
             consumed=self._step.consumed,
-            scores_milli=[milli for checked in own for milli in checked.scores_milli],
+            scores_milli=[milli or 0 for checked in own for milli in checked.claims_milli],
             engine=bench.engine_name,
             profile=bench.profile,
             commitments=Commitments() if is_tolerated else self._step.derived.commitments,
+            contested=contested_in(self._step.material.void),
         )
         envelope = self._seal(CONTRIBUTION, encode(contribution))
         if self._keep is not None and not is_tolerated:
@@ -266,7 +272,7 @@ class Work:
             await self._publish(*kept)
             if self._bench.signer.peer not in self._inbox.batches[stage]:
                 try:
-                    self._inbox.add_own(kept[0], kept[1])
+                    await self._inbox.add_own(kept[0], kept[1])
                 except BadRecord:
                     continue  # it shows batches that nobody serves any more; the others judge it by what they hold
 

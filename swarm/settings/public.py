@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from swarm.settings.config import ChainSettings
+from swarm.settings.sections import ChainSettings
 
 
 def public_endpoints(chain: ChainSettings) -> tuple[str, ...]:

@@ -42,7 +42,9 @@ class Task(Protocol):
         ...
 
     def score(self, question: Question, answer: str) -> int:
-        """0 to 1000 (milli). Never raises: what cannot be judged scores 0. Same answer, same score, anywhere."""
+        """0 to 1000 (milli). What cannot be judged scores 0. Same answer, same score, anywhere; only a task that runs
+        something under limits (``TaskSpec.is_exact`` is false) may differ at their edge, may block for as long as they
+        say, and raises ``rewards.scoring.stages.Undecided`` where this machine cannot find out."""
         ...
 
 

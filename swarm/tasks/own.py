@@ -7,17 +7,31 @@ from protocol.errors import BadRecord, ConfigError
 from protocol.ids import ContentId
 from protocol.run import QuestionSet, TaskSpec
 from protocol.seeds import derive_seed
+from rewards.scoring.stages import Undecided
 from rewards.scoring.verifiers import FULL, VERIFIER_VERSION, verify
+from swarm.judges.judged import judge_version, open_judge
+from swarm.judges.math_pool import MathPool
+from swarm.judges.tests_of_code import read_tests
 from swarm.tasks.base import Question, is_held_out
 from swarm.tasks.questions import Rows, unpack
 
-CHECKS = {"exact": "the same text", "number": "the same number", "quantity": "the same number, whatever its unit"}
+CHECKS = {
+    "exact": "the same text",
+    "number": "the same number",
+    "quantity": "the same number, whatever its unit",
+    "math": "an equal mathematical expression",
+    "code": "code that passes the tests",
+}
 """How an answer may be compared, and what that means in words."""
 
 
-def own_version() -> str:
-    """Names the verifiers: peers with other ones are in another run."""
-    return f"questions, verifiers {VERIFIER_VERSION}"
+NUM_TRIED = 16
+"""Answers that are compared with themselves before a set of expressions is taken."""
+
+
+def own_version(check: str = "exact") -> str:
+    """Names the verifiers and what else judges: peers with other ones are in another run."""
+    return ", ".join(filter(None, (f"questions, verifiers {VERIFIER_VERSION}", judge_version(check))))
 
 
 class OwnTask:
@@ -38,6 +52,7 @@ class OwnTask:
             ) from error
         self.spec = spec
         self._check = data.check
+        self._judge = open_judge(data)
         self._id = content_id_of(spec)
         self._sides: dict[bool, list[tuple[str, str]]] = {False: [], True: []}
         for row in rows:
@@ -77,8 +92,15 @@ class OwnTask:
         return tuple(self._question(*rows[number]) for number in _first_of_shuffle(self._id, seed, len(rows), count))
 
     def score(self, question: Question, answer: str) -> int:
-        """0 to 1000; see ``rewards.scoring.verifiers``."""
+        """0 to 1000; see ``rewards.scoring.verifiers``, and ``swarm.judges`` for what has to be run."""
+        if self._judge is not None:
+            return self._judge.score(question.truth, answer)
         return verify(self._check, answer, question.truth)
+
+    def close(self) -> None:
+        """End what its judge keeps running."""
+        if self._judge is not None:
+            self._judge.close()
 
     def _question(self, text: str, truth: str) -> Question:
         return Question(text=text, truth=truth, family=self.name)
@@ -86,9 +108,10 @@ class OwnTask:
 
 def require_own(spec: TaskSpec) -> QuestionSet:
     """The spec's question set. Raises ``ConfigError`` where this program cannot ask from it."""
-    if spec.version != own_version():
+    mine = own_version(spec.data.check if spec.data is not None else "exact")
+    if spec.version != mine:
         raise ConfigError(
-            f"This run's questions are judged by {spec.version!r}; this program has {own_version()!r}.",
+            f"This run's questions are judged by {spec.version!r}; this program has {mine!r}.",
             "You would be scored otherwise than the rest of the swarm.",
             "Install the version of this program that the host runs.",
         )
@@ -103,11 +126,35 @@ def require_own(spec: TaskSpec) -> QuestionSet:
     return spec.data
 
 
-def first_unjudgeable(rows: Rows, check: str) -> tuple[int, str] | None:
-    """Number and answer of the first row whose own answer would not be right: words, say, where a number is asked."""
+def first_unjudgeable(rows: Rows, check: str) -> tuple[int, str, str] | None:
+    """Number and answer of the first row whose own answer would not be right (words, say, where a number is asked), and
+    why, where more is known. Tests of code are read, not run; of expressions, which take their time, some are tried."""
+    if check == "math":
+        return _first_unreadable(rows[:NUM_TRIED])
     for number, (_, answer) in enumerate(rows):
-        if verify(check, answer, answer) != FULL:
-            return number, answer
+        if check == "code":
+            try:
+                read_tests(answer)
+            except ValueError as error:
+                return number, answer, str(error)
+        elif verify(check, answer, answer) != FULL:
+            return number, answer, ""
+    return None
+
+
+def _first_unreadable(rows: Rows) -> tuple[int, str, str] | None:
+    pool = MathPool(10.0)
+    try:
+        for number, (_, answer) in enumerate(rows):
+            judged = pool.compare(answer, answer)
+            if judged != FULL:
+                return number, answer, judged.why
+    except Undecided as error:
+        raise ConfigError(
+            f"Mathematical answers cannot be checked here: {error}.", "Nothing was started.", "Try it again."
+        ) from error
+    finally:
+        pool.close()
     return None
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from protocol.codec import BLOB_CAP, content_id, decode, encode
 from protocol.errors import BadRecord
 from protocol.run import QuestionSet
-from rewards.scoring.verifiers import ANSWER_CAP
+from swarm.judges.judged import answer_cap
 
 Rows = tuple[tuple[str, str], ...]
 """(question, answer) pairs."""
@@ -23,16 +23,17 @@ QUESTION_CAP = 2000
 ROWS_CAP = 1_000_000
 
 
-def normalised(pairs: Iterable[tuple[str, str]]) -> tuple[Rows, int]:
+def normalised(pairs: Iterable[tuple[str, str]], check: str = "exact") -> tuple[Rows, int]:
     """What of ``pairs`` can be asked, and how many cannot: empty or too long, or a question that was there before.
 
     Text is brought to Unicode's NFC, so that one question has one hash, and white space around it goes.
     """
     kept: dict[str, str] = {}
+    cap = answer_cap(check)
     num_left_out = 0
     for question, answer in pairs:
         question, answer = (unicodedata.normalize("NFC", text).strip() for text in (question, answer))
-        is_fit = 0 < len(question) <= QUESTION_CAP and 0 < len(answer) <= ANSWER_CAP and question not in kept
+        is_fit = 0 < len(question) <= QUESTION_CAP and 0 < len(answer) <= cap and question not in kept
         if is_fit and len(kept) < ROWS_CAP:
             kept[question] = answer
         else:
@@ -40,12 +41,12 @@ def normalised(pairs: Iterable[tuple[str, str]]) -> tuple[Rows, int]:
     return tuple(kept.items()), num_left_out
 
 
-def pack(rows: Rows, check: str) -> tuple[QuestionSet, bytes]:
+def pack(rows: Rows, check: str, limit_s: int = 0, memory_mb: int = 0) -> tuple[QuestionSet, bytes]:
     """The set and its blob. Raises ``BadRecord('oversized')`` for more than a peer fetches."""
     blob = encode(rows)
     if len(blob) > BLOB_CAP:
         raise BadRecord("oversized", f"The questions take {len(blob)} bytes; at most {BLOB_CAP} can be shared.")
-    return QuestionSet(content_id(blob), len(blob), len(rows), check), blob
+    return QuestionSet(content_id(blob), len(blob), len(rows), check, limit_s, memory_mb), blob
 
 
 def unpack(blob: bytes, data: QuestionSet) -> Rows:
@@ -56,6 +57,6 @@ def unpack(blob: bytes, data: QuestionSet) -> Rows:
     rows = decode(blob, Rows, cap=BLOB_CAP)
     if len(rows) != data.rows or len(blob) != data.size:
         raise BadRecord("malformed", f"The question set holds {len(rows)} questions, not {data.rows}.")
-    if normalised(rows) != (rows, 0):
+    if normalised(rows, data.check) != (rows, 0):
         raise BadRecord("malformed", "The question set holds questions that are empty, too long or there twice.")
     return rows

@@ -21,6 +21,12 @@ KINDS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"
 SOURCE_CAP = 4_000_000
 """Rows. Whoever has more should choose some."""
 
+FILE_CAP = 512 * 1024 * 1024
+"""Bytes of a file, or of what a Parquet file says that it unpacks to: some libraries hold all of it at once."""
+
+LINE_CAP = 1024 * 1024
+"""Bytes of a line; a row that is longer holds no question."""
+
 _NOTHING = "Nothing was started."
 
 
@@ -43,7 +49,8 @@ class Source(msgspec.Struct, frozen=True):
 def read(source: Source, folder: Path) -> Iterator[tuple[str, str]]:
     """(question, answer) pairs of a source; a relative ``file`` lies in ``folder``.
 
-    Raises ``ConfigError``: no such file or format, damaged, without these columns, or a hub that cannot be reached.
+    Raises ``ConfigError``: no such file or format, damaged, too large, with a line that is, without these columns, or a
+    hub that cannot be reached.
     """
     try:
         for number, row in enumerate(_rows(source, folder)):
@@ -78,6 +85,7 @@ def _rows(source: Source, folder: Path) -> Iterable[Mapping[str, Any]]:
             )
         if not path.is_file():
             raise ConfigError(f"There is no {path}.", _NOTHING, "Correct `file` in the task file.")
+        _require_sane(path)
         where: dict[str, Any] = {"path": kind, "data_files": str(path), "split": "train"}
         if kind == "csv":  # as written: 07.50 is not 7.5, and NA is a word
             where |= {"converters": {source.question: str, source.answer: str}, "na_filter": False}
@@ -89,6 +97,35 @@ def _rows(source: Source, folder: Path) -> Iterable[Mapping[str, Any]]:
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)
     rows: Iterable[Mapping[str, Any]] = datasets.load_dataset(**where, streaming=True)
     return rows
+
+
+def _require_sane(path: Path) -> None:
+    """Raises ``ConfigError`` for a file that would take a library more memory than questions do; reads little of it."""
+    size = path.stat().st_size
+    if path.suffix.lower() == ".parquet":
+        from pyarrow import parquet
+
+        size = max(size, _unpacked_size(parquet.ParquetFile(path).metadata))
+    if size > FILE_CAP:
+        raise ConfigError(
+            f"{path.name} is larger than {FILE_CAP >> 20} MB.", _NOTHING, "Choose some of its rows and columns."
+        )
+    if path.suffix.lower() in (".jsonl", ".csv"):
+        with path.open("rb") as lines:
+            number = 0
+            while line := lines.readline(LINE_CAP + 1):
+                number += 1
+                if len(line) > LINE_CAP:
+                    raise ConfigError(
+                        f"Line {number} of {path.name} is longer than {LINE_CAP} bytes.",
+                        _NOTHING,
+                        "Write one question a line, with up to 2000 characters.",
+                    )
+
+
+def _unpacked_size(metadata: Any) -> int:
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    return sum(group.total_byte_size for group in groups)
 
 
 def _text(row: Mapping[str, Any], column: str, source: Source) -> str:

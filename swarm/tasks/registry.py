@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from protocol.errors import BadRecord, ConfigError
-from protocol.run import FamilySpec, TaskSpec
+from protocol.run import RUNNING_CHECKS, FamilySpec, TaskSpec
+from swarm.judges.judged import answer_cap
 from swarm.tasks.base import Task
 from swarm.tasks.own import CHECKS, OwnTask, first_unjudgeable, own_version
 from swarm.tasks.questions import normalised, pack
@@ -26,7 +27,9 @@ TASKS_DIRECTORY = Path(__file__).resolve().parents[2] / "configs" / "tasks"
 _FILE_CAP = 64 * 1024
 _NOTHING = "Nothing was started."
 _TASK_KEYS = {"name", "held_out_one_in"}
-_DATA_KEYS = {"check", *Source.__struct_fields__}
+_DATA_KEYS = {"check", "limit_s", "memory_mb", *Source.__struct_fields__}
+_LIMITS = {"limit_s": 60, "memory_mb": 4096}
+_DEFAULTS = {"math": {"limit_s": 3}, "code": {"limit_s": 2, "memory_mb": 256}}
 _FAMILY_KEYS = {"family", "weight", "parameters"}
 
 
@@ -104,34 +107,39 @@ def _parse(content: Any, path: Path) -> LoadedTask:
 
 def _with_data(name: str, held_out_one_in: int, content: Any, path: Path) -> LoadedTask:
     data = _mapping(content, _DATA_KEYS, set(), f"{path}, data")
-    words = {key: _typed(data, key, str, path) for key in data}
+    words = {key: _typed(data, key, str, path) for key in data if key not in _LIMITS}
     check = words.pop("check", "exact")
+    limits = {key: _limit({**_DEFAULTS.get(check, {}), **data}, key, path) for key in _LIMITS}
+    if any(limits.values()) and check not in RUNNING_CHECKS:
+        raise ConfigError(
+            f"{path}: only {sorted(RUNNING_CHECKS)} have limits.", _NOTHING, "Leave limit_s and memory_mb out."
+        )
     source = Source(**words)
     if bool(source.file) == bool(source.hub):
         raise ConfigError(f"{path}: data has either `file` or `hub`.", _NOTHING, "Name one of them.")
     if check not in CHECKS:
         kinds = "; ".join(f"{kind}: {meaning}" for kind, meaning in CHECKS.items())
         raise ConfigError(f"{path}: there is no check {check!r}.", _NOTHING, f"Use one of these: {kinds}.")
-    rows, num_left_out = normalised(read(source, path.parent))
+    rows, num_left_out = normalised(read(source, path.parent), check)
     if not rows:
         raise ConfigError(
             f"{source.file or source.hub} holds no question that can be asked ({num_left_out} are empty or too long).",
             _NOTHING,
-            "Questions have up to 2000 characters, answers up to 512.",
+            f"Questions have up to 2000 characters, answers up to {answer_cap(check)}.",
         )
     bad = first_unjudgeable(rows, check)
     if bad is not None:
         raise ConfigError(
             f"No answer to question {bad[0] + 1} could be right: {bad[1][:60]!r} cannot be checked as {check!r} "
-            f"({CHECKS[check]}).",
+            f"({CHECKS[check]}){f': {bad[2]}' if bad[2] else ''}.",
             _NOTHING,
             "Use another `check`, or `answer_after` for what stands before the result.",
         )
     try:
-        question_set, blob = pack(rows, check)
+        question_set, blob = pack(rows, check, **limits)
     except BadRecord as error:
         raise ConfigError(f"{path}: {error.what}", _NOTHING, "Leave some questions out.") from error
-    spec = TaskSpec(name, own_version(), (), held_out_one_in, question_set)
+    spec = TaskSpec(name, own_version(check), (), held_out_one_in, question_set)
     OwnTask(spec, blob)
     return LoadedTask(spec, blob)
 
@@ -168,6 +176,15 @@ def _typed(mapping: dict[str, Any], key: str, kind: type, path: Path) -> Any:
     value = mapping[key]
     if not isinstance(value, kind) or isinstance(value, bool):
         raise _wrong(path, key, "a number" if kind is int else "text")
+    return value
+
+
+def _limit(data: dict[str, Any], key: str, path: Path) -> int:
+    if key not in data:
+        return 0
+    value: int = _typed(data, key, int, path)
+    if not 1 <= value <= _LIMITS[key]:
+        raise _wrong(path, key, f"a whole number from 1 to {_LIMITS[key]}")
     return value
 
 

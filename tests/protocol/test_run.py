@@ -49,7 +49,7 @@ def packed(raw: bytes) -> str:
 
 
 def test_a_run_has_this_id_for_ever():
-    assert SPEC.id == "778a6f9b23a630bd04e94c55cf136ca9b410779d6c20fb14b44a833460e28fc6"
+    assert SPEC.id == "a485126b86aa7cedb5070ae48b4335cb3082473562c59cba6f2a1afe3b98d1b8"
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,8 @@ def test_a_run_has_this_id_for_ever():
         msgspec.structs.replace(SPEC, time=msgspec.structs.replace(SPEC.time, poster_s=11)),
         msgspec.structs.replace(SPEC, audit=msgspec.structs.replace(SPEC.audit, num_auditors=2)),
         msgspec.structs.replace(SPEC, economics=msgspec.structs.replace(SPEC.economics, quorum_size=49)),
-        msgspec.structs.replace(SPEC, wire_version=6),
+        msgspec.structs.replace(SPEC, game=msgspec.structs.replace(SPEC.game, length_milli=1)),
+        msgspec.structs.replace(SPEC, wire_version=SPEC.wire_version + 1),
     ],
 )
 def test_whoever_plays_by_another_rule_is_in_another_run(other):

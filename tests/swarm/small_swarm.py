@@ -39,7 +39,7 @@ from swarm.rounds.journal import Journal
 from swarm.rounds.timing import Stopwatch
 from swarm.rounds.work import Bench
 from swarm.settings.home import PeerHome
-from swarm.tasks.base import Question
+from swarm.tasks.base import Question, Task
 from tests.virtual_time import now
 
 Kind = TypeVar("Kind", bound=Event)
@@ -175,12 +175,14 @@ class Seat:
         poll_s: float = POLL_S,
         block_s: float = 0.0,
         answers: bool = True,
+        task: Task | None = None,
     ) -> Node:
         """A fresh process of this peer, so to speak: everything that is kept comes from disk and chain.
 
         ``network`` may put something between the peer and its transport, ``engine`` between it and its engine; without
         a ``genesis`` nothing is replayed. ``block_s`` is how long this peer's transactions take.
-        Unless it ``answers``, it looks for no requests for its data on the chain."""
+        ``task``: what it asks and judges by. Unless it ``answers``, it looks for no requests for its data on the
+        chain."""
         swarm, run_home = self.swarm, self.home.run(self.swarm.run.id)
         events = EventLog(self.home.events_file, now)
 
@@ -212,15 +214,16 @@ class Seat:
             genesis=genesis,
             poll_s=poll_s,
         )
+        task = task or Doubling()
         settler = Settler(chain, outbox, self.wallet, events, troubles)
         return Node(
             bench,
             chain,
-            Doubling(),
+            task,
             outbox,
             settler,
             troubles,
-            Exam(Doubling(), swarm.run.id, 4, 120),
+            Exam(task, swarm.run.id, 4, 120),
             eval_every=0,
             claim_every=0,
             set_members=self.transport.set_members,

@@ -5,7 +5,14 @@ import sys
 
 import pytest
 
-from rewards.scoring.stages import majority_of, score_answer, score_critique, score_decide
+from rewards.scoring.stages import (
+    Weights,
+    brevity_milli,
+    majority_of,
+    score_answer,
+    score_critique,
+    score_decide,
+)
 
 
 def answer(value, working="x"):
@@ -134,3 +141,26 @@ def test_scoring_imports_nothing_of_the_peer():
         "sys.exit(bool(bad))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("num_tokens", "free_milli", "milli"),
+    [(0, 500, 1000), (50, 500, 1000), (75, 500, 500), (99, 500, 20), (100, 500, 0), (1, 0, 990), (100, 1000, 1000)],
+)
+def test_brevity_falls_evenly_from_what_is_free_to_the_limit(num_tokens, free_milli, milli):
+    assert brevity_milli(num_tokens, 100, free_milli) == milli
+
+
+def test_form_and_length_have_the_weight_that_the_run_gives_them():
+    right, wrong = "<think>a</think><answer>7</answer>", "<think>a</think><answer>8</answer>"
+    weights = Weights(format_milli=100, length_milli=100)
+
+    def judge(answer):
+        return 1000 * (answer == "7")
+
+    assert score_answer(right, judge, weights, 1000).score_milli == 1000
+    assert score_answer(right, judge, weights, 500).score_milli == 950
+    assert score_answer(wrong, judge, weights, 1000).score_milli == 100  # being short alone earns nothing
+    assert score_answer("7", judge, weights, 1000).score_milli == 0
+    assert score_answer(right, judge).score_milli == 1000
+    assert score_answer(wrong, judge, Weights(format_milli=0)).score_milli == 0

@@ -29,6 +29,11 @@ STAGES = ("answer", "critique", "decide")
             "round 4: trained on 96 own and 64 shared rollouts in 3.8 s, loss 0.1250",
         ),
         (
+            e.Trained(4, 0.125, 1.0, 96, 64, 9000, content(1), content(2), 3.84, 24, 7, 2),
+            "round 4: trained on 96 own and 64 shared rollouts in 3.8 s, loss 0.1250"
+            "; 7 of 24 groups skipped: all the same; 2 rollouts left out: scorers differ",
+        ),
+        (
             e.RecordRejected(4, "\x1b[31mevil", "answer", "wrong_signature", "x\ny"),
             "round 4: dropped the answer record of evil: wrong signature (x y)",
         ),

@@ -57,6 +57,7 @@ def test_a_steps_program_ends_in_the_engines_state(advantages):
         for request, one, advantage in zip(asked, drawn, advantages, strict=True)
     ]
     computation, before = engine.step_computation(samples, 5), state_of(engine)
+    assert (computation.data_root == ZERO_ROOT) == (not any(advantages)), "all alike: nothing is read"
     found = results(computation, before)
     engine.step(samples, 5)
     after = state_of(engine)

@@ -1,7 +1,7 @@
 import pytest
 
-from swarm.settings.config import ChainSettings
 from swarm.settings.public import public_endpoints
+from swarm.settings.sections import ChainSettings
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
 """Whatever people keep questions in becomes the same set; what cannot be read is told in words."""
 
 import json
+import time
 
 import pytest
 
 from protocol.errors import ConfigError
+from swarm.tasks import algebra, code_problems, reading
 from swarm.tasks.files import QuestionFiles
 from swarm.tasks.questions import unpack
-from swarm.tasks.registry import load_task, open_task
+from swarm.tasks.registry import TASKS_DIRECTORY, load_task, open_task
 from swarm.tasks.word_problems import rows
 
 PAIRS = tuple((f"What is {number} + 1?", str(number + 1)) for number in range(40))
@@ -117,3 +119,88 @@ def test_a_kept_set_is_found_again_and_a_damaged_one_is_not(tmp_path):
     assert files.find(content) == loaded.questions
     (tmp_path / "questions" / content).write_bytes(loaded.questions[:-1])
     assert files.find(content) is None
+
+
+def test_a_line_of_a_gigabyte_is_refused_before_it_is_read(tmp_path):
+    for name, head in (("x.jsonl", b'{"question": "'), ("x.csv", b"question,answer\na,")):
+        with (tmp_path / name).open("wb") as file:
+            file.write(head)
+            file.truncate(2**29)  # holes: it takes no room, and is all zeros
+        started_at = time.monotonic()
+        with pytest.raises(ConfigError, match=r"Line [12] of x\.\w+ is longer than 1048576 bytes"):
+            load_task(str(tmp_path / name))
+        assert time.monotonic() - started_at < 5
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path):
+    for name in ("x.jsonl", "x.csv", "x.json"):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(2**30)
+        with pytest.raises(ConfigError, match="larger than 512 MB"):
+            load_task(str(tmp_path / name))
+
+
+def test_a_parquet_file_that_unpacks_to_too_much_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    import pyarrow
+    from pyarrow import parquet
+
+    monkeypatch.setattr(reading, "FILE_CAP", 2 << 20)
+    columns = {"question": ["x" * 100_000] * 30, "answer": ["1"] * 30}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "x.parquet", use_dictionary=False, compression="zstd")
+    assert (tmp_path / "x.parquet").stat().st_size < 2 << 20
+    with pytest.raises(ConfigError, match="larger than 2 MB"):
+        load_task(str(tmp_path / "x.parquet"))
+
+
+@pytest.mark.parametrize("answer", ["\u0662", "ﬁn", "\u202e21", "e\u0301", "\U0001f600", "\x00", "NaN"])
+def test_answers_in_any_script_are_kept_and_are_right(tmp_path, answer):
+    rows = [{"question": f"q{n}", "answer": answer} for n in range(40)]
+    (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    task = open_task(*load_task(str(tmp_path / "x.jsonl")))
+    question = task.questions(0, 1)[0]
+    assert task.score(question, answer) == 1000
+    assert task.score(question, "12") == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"question": "\\ud800", "answer": "1"}', "damaged or of another format"),
+        ('{"question": "a", "answer": true}', "neither text nor a number"),
+        ('{"question": "a", "answer": {"b": 1}}', "neither text nor a number"),
+        ('{"question": "a", "answer": "1"}\n{"question": {"b": 1}, "answer": "1"}', "x.jsonl"),
+        ('["a", "1"]', "x.jsonl"),
+        ("\n\n\n", "x.jsonl"),
+        ("{}\n{}", "x.jsonl"),
+        ("\ufeff" * 10, "x.jsonl"),
+    ],
+)
+def test_rows_of_wrong_types_are_refused_in_words(tmp_path, content, words):
+    (tmp_path / "x.jsonl").write_text(content)
+    with pytest.raises(ConfigError, match=words):
+        load_task(str(tmp_path / "x.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ("{file: x.csv, check: code}", "cannot be checked as 'code'.*its tests are not asserts only: 'one'"),
+        ("{file: x.csv, check: exact, limit_s: 3}", "have limits"),
+        ("{file: x.csv, check: code, limit_s: 0}", "limit_s must be a whole number from 1 to 60"),
+        ("{file: x.csv, check: code, limit_s: 61}", "limit_s must be a whole number from 1 to 60"),
+        ("{file: x.csv, check: code, memory_mb: 1.5}", "memory_mb must be a number"),
+    ],
+)
+def test_limits_and_tests_that_cannot_be_are_refused_in_words(tmp_path, data, words):
+    (tmp_path / "x.csv").write_text("question,answer\na,one\n")
+    (tmp_path / "mine.yaml").write_text(f"name: mine\nheld_out_one_in: 4\ndata: {data}\n")
+    with pytest.raises(ConfigError, match=words):
+        load_task(str(tmp_path / "mine.yaml"))
+
+
+def test_the_shipped_samples_are_what_their_recipes_make():
+    for recipe, column in ((code_problems, "tests"), (algebra, "answer")):
+        name = recipe.__name__.rpartition(".")[2]
+        lines = (TASKS_DIRECTORY / f"{name}.jsonl").read_text().splitlines()
+        assert [json.loads(line) for line in lines] == list(recipe.rows())
+        assert all(json.loads(line)[column] for line in lines)
