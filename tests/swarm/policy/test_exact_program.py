@@ -5,6 +5,7 @@ import pytest
 from msgspec.structs import replace
 
 from protocol.errors import NotBuiltYet
+from protocol.ids import ZERO_ROOT
 from swarm.policy.base import Provable, Sampling, TrainSample
 from swarm.policy.exact import ExactEngine
 from swarm.settings.config import MODELS
