@@ -29,7 +29,12 @@ class Stage:
         self.proposals = {}
         bench = SimpleNamespace(
             signer=SimpleNamespace(peer=ME.peer),
-            run=SimpleNamespace(time=SimpleNamespace(poster_s=POSTER_S), model=ZERO_ROOT, economics=ECONOMICS),
+            run=SimpleNamespace(
+                time=SimpleNamespace(poster_s=POSTER_S),
+                model=ZERO_ROOT,
+                economics=ECONOMICS,
+                audit=SimpleNamespace(engine="exact"),
+            ),
             transport=self,
             now=lambda: 0.0,
         )

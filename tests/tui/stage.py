@@ -55,7 +55,7 @@ def dashboard(root: Path, now: float, *, dead: int = -1, **options) -> SwarmDash
 async def settled(pilot) -> None:
     """The feed has had its look and the screen shows it."""
     await asyncio.wait_for(pilot.app.first_look.wait(), 60)
-    await until(pilot, lambda: pilot.app.is_settled)
+    await until(pilot, lambda: pilot.app.is_settled or not pilot.app.is_running)
     await pilot.pause()
 
 

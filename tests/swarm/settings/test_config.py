@@ -256,7 +256,7 @@ def test_every_setting_has_a_help_text_and_is_listed_for_readers():
 
 
 def test_nobody_reads_the_environment_behind_the_configurations_back():
-    tree = ast.parse((REPOSITORY / "swarm" / "config.py").read_text())
+    tree = ast.parse((REPOSITORY / "swarm" / "settings" / "config.py").read_text())
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     assert "os" not in imported
 
