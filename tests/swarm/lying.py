@@ -246,7 +246,7 @@ def main() -> None:
         MANNERS[manners]()
     LyingEngine.lies = [CHEATS[name][0] for name in names.split(",") if name]
     honest: Any = building._engine_class
-    building._engine_class = lambda name: LyingEngine if name == "exact" else honest(name)
+    building._engine_class = lambda name, chosen: LyingEngine if name == "exact" else honest(name, chosen)
     sys.argv = ["swarm", *sys.argv[2:]]
     from swarm.cli import main as run_swarm
 
