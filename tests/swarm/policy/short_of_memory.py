@@ -36,8 +36,9 @@ def main() -> None:
     freely = engine.generate(requests, sampling)
     samples = [
         TrainSample(request.prompt, completion.tokens, 1.0 if number % 2 else -1.0)
-        for number, (request, completion) in enumerate(zip(requests[:16], freely, strict=False))
+        for number, (request, completion) in enumerate(zip(requests, freely, strict=True))
     ]
+    many, samples = samples, samples[:16]  # what was trained on once finds its memory again, so the other is larger
     place = Path(sys.argv[1])
     before = engine.state_hash()
     engine.save(place)
@@ -50,7 +51,7 @@ def main() -> None:
     narrowly = engine.generate(requests, sampling)
     nail(SPARE_TRAINING)
     try:
-        engine.step(samples, 1)
+        engine.step(many, 1)
         refused = ""
     except OutOfMemory as error:
         refused = error.what
