@@ -1,5 +1,5 @@
-"""The contracts' own tests (Solidity, run by forge), their costs, what a static analyser says, and what only a real
-chain shows: seeds that are hashes of blocks."""
+"""The contracts' own tests (Solidity, run by forge), their costs, and what only a real chain shows: seeds that are
+hashes of blocks."""
 
 import json
 import re
@@ -11,14 +11,13 @@ import pytest_asyncio
 from eth_hash.auto import keccak
 
 from benchmarks.gas_bench import Bench, Member, open_bench
-from chain import analysis, forge
+from chain import forge
 from chain.abi import CONTRACT_NAMES, artifact, decode_refusal
 from chain.build import CONTRACTS_FOLDER
 from chain.rpc import RpcRefused
 
 SOLIDITY_TESTS = sorted((CONTRACTS_FOLDER / "test").glob("*.t.sol"))
 GAS_FILE = Path(__file__).with_name("gas.json")
-FINDINGS = Path(__file__).parents[2] / "docs" / "contracts-findings.md"
 ROUND_S = 60
 GROWTH = 1.05
 EIP_2935 = "0x0000F90827F1C53a10cb7A02335B175320002935"
@@ -82,12 +81,6 @@ def test_no_call_costs_more_than_it_did():
     allowed = json.loads(GAS_FILE.read_text())
     assert set(costs) == set(allowed)
     assert {name: gas for name, gas in costs.items() if int(gas) > GROWTH * int(allowed[name])} == {}
-
-
-@pytest.mark.integration
-def test_the_analyser_finds_nothing_without_an_answer():
-    answered = set(re.findall(r"^- `([^`]+)`", FINDINGS.read_text(), flags=re.MULTILINE))
-    assert set(analysis.findings()) == answered
 
 
 @pytest_asyncio.fixture
