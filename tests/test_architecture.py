@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -141,7 +142,7 @@ def test_links_between_documents_lead_somewhere():
     dead = []
     for path in [*ROOT.glob("*.md"), *files("docs", ".md"), *files("configs", ".md"), *files("models", ".md")]:
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text()):
-            if "://" not in target and not (path.parent / target).exists():
+            if "://" not in target and not (path.parent / unquote(target)).exists():
                 dead.append(f"{shown(path)}: {target}")
     assert dead == []
 
