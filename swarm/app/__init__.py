@@ -91,7 +91,7 @@ def local(
     if (named := with_model(chosen, num_peers=num_peers)) is not chosen:
         chosen, host_options = named, [*host_options, "--model", named.run.model]
     planned = memory_plan(chosen, None, num_peers=num_peers)
-    if planned is not None:
+    if planned is not None and not json_logs:  # there, every peer says it itself
         print(f"Each peer {words(planned)}.", file=sys.stderr, flush=True)
     save_resolved(chosen)
     board = Board.of(home) if leaderboard else None
