@@ -96,7 +96,9 @@ def local(
     save_resolved(chosen)
     board = Board.of(home) if leaderboard else None
     launcher = Launcher(home, num_peers, num_rounds, started_at, host_options, peer_options, board=board)
-    if board is not None:
+    if board is not None and json_logs:
+        launcher.notes.append(f"Leaderboard: {board.address}")
+    elif board is not None:
         print(f"Leaderboard: {board.address}", file=sys.stderr, flush=True)
     telling = telling_of(chosen, json_logs, started_at)
     show = show_dashboard if tui and not json_logs and sys.stdout.isatty() else lines_through(telling)
