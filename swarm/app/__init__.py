@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,15 +92,14 @@ def local(
     if (named := with_model(chosen, num_peers=num_peers)) is not chosen:
         chosen, host_options = named, [*host_options, "--model", named.run.model]
     planned = memory_plan(chosen, None, num_peers=num_peers)
-    if planned is not None and not json_logs:  # there, every peer says it itself
-        print(f"Each peer {words(planned)}.", file=sys.stderr, flush=True)
     save_resolved(chosen)
     board = Board.of(home) if leaderboard else None
     launcher = Launcher(home, num_peers, num_rounds, started_at, host_options, peer_options, board=board)
-    if board is not None and json_logs:
-        launcher.notes.append(f"Leaderboard: {board.address}")
-    elif board is not None:
-        print(f"Leaderboard: {board.address}", file=sys.stderr, flush=True)
+    say = launcher.notes.append if json_logs else partial(print, file=sys.stderr, flush=True)
+    if planned is not None:
+        say(f"Each peer {words(planned)}.")
+    if board is not None:
+        say(f"Leaderboard: {board.address}")
     telling = telling_of(chosen, json_logs, started_at)
     show = show_dashboard if tui and not json_logs and sys.stdout.isatty() else lines_through(telling)
     code = run_until_signal(lambda: launcher.run(show))

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import ClassVar
 
-from protocol.codec import content_id, decode, encode
+from protocol.codec import content_id, decode
 from protocol.errors import BadRecord, VerificationError
 from protocol.ids import STAGES, ContentId, PeerId
 from protocol.messages import BlobRef, Contribution, Envelope, Finding
@@ -167,7 +167,7 @@ class Casework:
             prompts=material.prompts,
             parts=parts,
             after=after,
-            num_bytes=sum(len(encode(one.batch)) for one in (*own, *shared)) + _size(parts),
+            num_bytes=sum(one.header.blob.size for one in (*own, *shared)) + _size(parts),
         )
 
     async def _insist(self, ref: BlobRef, state: ContentId, own: StateParts, providers: Sequence[PeerId]) -> StateParts:

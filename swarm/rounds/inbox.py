@@ -374,9 +374,9 @@ class Inbox:
             named = Commitments(contribution.step_program, contribution.step_data, contribution.draws)
             return Derived(named, contribution.state_before != contribution.state_after)
         content = content_id(envelope.payload)
-        material = self.material(envelope.peer, batches, shared, void_of(contribution))
         derived = self._derived.get(content)
         if derived is None:
+            material = self.material(envelope.peer, batches, shared, void_of(contribution))
             derived = self._derived[content] = asyncio.ensure_future(self._derive(material))
         return derived.result() if derived.done() else None
 

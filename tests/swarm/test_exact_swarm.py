@@ -12,7 +12,7 @@ import pytest
 
 from protocol.events import Audited, RoundEnded, RoundSettled, Struck
 from protocol.messages import Finding
-from protocol.run import AuditRules, GameRules, LearnRules
+from protocol.run import AuditRules, GameRules, LearnRules, RunSpec
 from swarm.policy.base import TrainSample
 from swarm.policy.exact import ExactEngine
 from swarm.settings.config import MODELS
@@ -41,15 +41,19 @@ def lying(_: object) -> ExactEngine:
     return engine
 
 
-async def test_one_altered_advantage_is_found_on_real_numbers_and_honest_steps_are_not(tmp_path: Path) -> None:
-    engine = exact(None)
-    rules = msgspec.structs.replace(
-        small_run(audit=RULES, stage_s=60, contribute_s=60, poster_s=3, round_s=300),
+def real_rules(engine: ExactEngine, audit: AuditRules) -> RunSpec:
+    """A small run of the bundled model, with time enough for real numbers."""
+    return msgspec.structs.replace(
+        small_run(audit=audit, stage_s=60, contribute_s=60, poster_s=3, round_s=300),
         model=engine.state_hash(),
         game=GameRules(4, 4, 24, 16, 24, 1000, 8),
         learn=LEARN,
     )
-    async with small_swarm(tmp_path, 3, run=rules) as swarm:
+
+
+async def test_one_altered_advantage_is_found_on_real_numbers_and_honest_steps_are_not(tmp_path: Path) -> None:
+    engine = exact(None)
+    async with small_swarm(tmp_path, 3, run=real_rules(engine, RULES)) as swarm:
         *honest, eve = swarm.seats
         genesis = engine.parts()
         nodes = [seat.node(engine=exact, genesis=genesis) for seat in honest]

@@ -12,12 +12,12 @@ import pytest
 from protocol.errors import ConfigError
 from protocol.events import Audited, RoundSettled, Struck
 from protocol.messages import Finding
-from protocol.run import AuditRules, GameRules
+from protocol.run import AuditRules
 from swarm.policy.base import Completion, SampleRequest, Sampling
 from swarm.policy.fake import FakeEngine
-from tests.swarm.small_swarm import Seat, pupil, small_run, small_swarm
+from tests.swarm.small_swarm import Seat, pupil, small_swarm
 from tests.swarm.test_cheats import QUICK, play
-from tests.swarm.test_exact_swarm import LEARN, exact
+from tests.swarm.test_exact_swarm import LEARN, exact, real_rules
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.virtual_time]
 
@@ -97,19 +97,8 @@ async def test_real_exact_and_trl_engines_check_each_other(tmp_path: Path) -> No
     def trl(_: object) -> MixedEngine:
         return MixedEngine.around(TrlEngine.open(MODELS / "tiny", LEARN), LEARN, temperature=1.0)
 
-    rules = msgspec.structs.replace(
-        small_run(
-            audit=msgspec.structs.replace(MIXED, engine="exact", rollouts_per_audit=16),
-            stage_s=60,
-            contribute_s=60,
-            poster_s=3,
-            round_s=300,
-        ),
-        model=engine.state_hash(),
-        game=GameRules(4, 4, 24, 16, 24, 1000, 8),
-        learn=LEARN,
-    )
-    async with small_swarm(tmp_path, 3, run=rules) as swarm:
+    audit = msgspec.structs.replace(MIXED, engine="exact", rollouts_per_audit=16)
+    async with small_swarm(tmp_path, 3, run=real_rules(engine, audit)) as swarm:
         *exactly, other = swarm.seats
         genesis = engine.parts()
         nodes = [seat.node(engine=exact, genesis=genesis) for seat in exactly]
