@@ -17,6 +17,7 @@ from swarm.policy.base import TrainSample
 from swarm.policy.exact import ExactEngine
 from swarm.settings.config import MODELS
 from tests.swarm.small_swarm import small_run, small_swarm
+from verde.bisect.arbiter import Arbiter
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.virtual_time, pytest.mark.slow]
 
@@ -54,6 +55,7 @@ def real_rules(engine: ExactEngine, audit: AuditRules) -> RunSpec:
 async def test_one_altered_advantage_is_found_on_real_numbers_and_honest_steps_are_not(tmp_path: Path) -> None:
     engine = exact(None)
     async with small_swarm(tmp_path, 3, run=real_rules(engine, RULES)) as swarm:
+        swarm.world.disputes.rule = Arbiter()
         *honest, eve = swarm.seats
         genesis = engine.parts()
         nodes = [seat.node(engine=exact, genesis=genesis) for seat in honest]
