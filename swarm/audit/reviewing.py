@@ -77,7 +77,7 @@ class Reviews:
             for envelope in envelopes:
                 self._take(signer, envelope)
         me = self._bench.signer.peer
-        for content, found in self._found.items():
+        for content, found in tuple(self._found.items()):  # checks of this peer's own go on meanwhile
             is_author = self._pending[content][0] == me
             for judge, verdict in _matches(verdicts, content).items():
                 is_right = verdict.witness == witness_of(judge, content, found)

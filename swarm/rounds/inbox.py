@@ -250,8 +250,8 @@ class Inbox:
 
     async def _check_contradictions(self) -> None:
         """Check what a contradicting author signed and somebody else has built on."""
-        for (kind, _), others in self._contradictions.items():
-            for envelope in others.values() if kind in STAGES else ():
+        for (kind, _), others in tuple(self._contradictions.items()):
+            for envelope in tuple(others.values()) if kind in STAGES else ():
                 try:
                     content = decode(envelope.payload, BatchHeader).blob.content
                     if content not in self._wanted or content in self._by_content:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from protocol.events import PeerStarted, RecordRejected, RoundEnded, RoundOpened, RoundSettled, StageEnded
+from protocol.events import PeerStarted, RecordRejected, Restarted, RoundEnded, RoundOpened, RoundSettled, StageEnded
 from protocol.ids import STAGES, PeerId
 from protocol.run import format_token
 from swarm.settings.joining import read_join_file
@@ -73,6 +73,10 @@ def hostile_rounds(log: PeerLog) -> tuple[PeerId, list[int]]:
     (eve,) = set(opened[-1].members) - set(opened[0].members)
     ended = {event.round for event in log.all(RoundEnded)}
     return eve, [event.round for event in opened if eve in event.members and event.round in ended]
+
+
+def test_no_honest_peer_had_to_be_started_again(logs: list[PeerLog]) -> None:
+    assert [event.why for log in logs for event in log.all(Restarted)] == []
 
 
 def test_every_honest_peer_finishes_and_is_paid_every_round(logs: list[PeerLog]) -> None:

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from protocol.events import BatchProduced, ContributionSeen, PeerStarted, Registered, RoundEnded, RoundSettled
+from protocol.events import (
+    BatchProduced,
+    ContributionSeen,
+    PeerStarted,
+    Registered,
+    Restarted,
+    RoundEnded,
+    RoundSettled,
+)
 from protocol.ids import STAGES
 from tests.integration.conftest import Start
 from tests.integration.onchain import token_balances
@@ -32,6 +40,10 @@ def first(start: Start, home: Path) -> dict:
 @pytest.fixture(scope="module")
 def logs(first: dict, home: Path) -> list[PeerLog]:
     return [PeerLog(home, name) for name in NAMES]
+
+
+def test_no_peer_had_to_be_started_again(logs: list[PeerLog]) -> None:
+    assert [event.why for log in logs for event in log.all(Restarted)] == []
 
 
 def test_the_summary_has_every_key_of_the_contract(first: dict) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -11,11 +12,16 @@ import pytest
 from protocol.codec import content_id, decode, encode
 from protocol.events import RecordRejected, VerdictSeen, WitnessDoubted
 from protocol.ids import PeerId
-from protocol.messages import CreditTable, Difference, Envelope, Finding, Review, Verdict
+from protocol.messages import CreditTable, Difference, Envelope, Finding, Pending, Review, Verdict
+from swarm.audit.reviewing import Reviews
+from swarm.observe.eventlog import EventLog
+from swarm.rounds.journal import Journal
 from tests.swarm import cheats
 from tests.swarm.hostile import HostileTransport, stranger
 from tests.swarm.small_swarm import Seat, small_swarm
 from tests.swarm.test_cheats import QUICK, check_the_honest_lost_nothing, play, publishing
+from verde.draw import Drawn
+from verde.witness import Yield, witness_of
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.virtual_time]
 
@@ -63,6 +69,43 @@ async def test_an_author_that_reviews_nothing_denies_no_auditor_its_pay(tmp_path
         judges = [event.by for event in honest[0].told(VerdictSeen) if event.peer == eve.peer]
         assert judges, "honest[0] saw nobody check eve"
         assert all(honest[0].paid_for_verdicts(peer) > 0 for peer in judges)
+
+
+async def test_a_check_may_end_while_a_review_is_published(tmp_path: Path) -> None:
+    async with small_swarm(tmp_path, 2) as swarm:
+        me, judge = swarm.seats
+        mine, theirs = content_id(b"my work"), content_id(b"the judge's work")
+        published: list[Review] = []
+
+        class Network:
+            async def collect_all(self, key: object) -> dict[PeerId, list[Envelope]]:
+                return {}
+
+            async def publish(self, envelope: Envelope, *, ttl_s: float) -> None:
+                reviews.came_across(theirs, Yield((b"logits",)))
+                published.append(decode(envelope.payload, Review))
+
+        bench: Any = SimpleNamespace(
+            run=swarm.run,
+            contracts=swarm.world.contracts,
+            signer=me.signer,
+            journal=Journal(tmp_path / "journal"),
+            transport=Network(),
+            events=EventLog(tmp_path / "events.jsonl"),
+            now=lambda: 0.0,
+        )
+        pending = {
+            mine: (me.peer, Pending(1, mine, 1, content_id(b"state"))),
+            theirs: (judge.peer, Pending(1, theirs, 1, content_id(b"state"))),
+        }
+        drawn = {mine: Drawn((judge.peer,), (), False), theirs: Drawn((me.peer,), (), False)}
+        reviews = Reviews(bench, 2, content_id(b"seed"), content_id(b"ledger"), pending, drawn, lambda *_: None)
+        found = Yield((b"my logits",))
+        reviews.came_across(mine, found)
+        witness = witness_of(judge.peer, mine, found)
+        verdict = Verdict(judge.peer, mine, 1, Finding.MATCH, None, (), witness)
+        await reviews.poll({mine: {content_id(b"verdict"): (verdict, 0.0)}})
+        assert published == [Review(me.peer, mine, judge.peer, True)]
 
 
 @pytest.mark.parametrize(
