@@ -1,9 +1,10 @@
 """What holds for every test: property tests draw the same examples everywhere, no setting leaks in from outside, and
-those marked ``virtual_time`` own their time."""
+those marked ``virtual_time`` own their time; files that take minutes begin first."""
 
 import asyncio
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -12,6 +13,23 @@ from tests.virtual_time import VirtualTimeLoop
 
 settings.register_profile("everywhere", derandomize=True, database=None, deadline=None, max_examples=60)
 settings.load_profile("everywhere")
+
+LONGEST_FIRST = (
+    "tests/integration/test_churn.py",
+    "tests/chain/test_contracts.py",
+    "tests/integration/test_shutdown.py",
+    "tests/integration/test_local_swarm.py",
+    "tests/integration/test_hostile.py",
+    "tests/chain/test_analysis.py",
+    "tests/chaos/test_kills.py",
+)
+"""Where several files run at once, one that begins last and takes minutes would keep everybody waiting."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    root = Path(__file__).parents[1]
+    turns = {root / name: turn for turn, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: turns.get(item.path, len(turns)))
 
 
 @pytest.fixture(autouse=True)

@@ -30,7 +30,8 @@ SLOWEST = ["--durations=15", "--durations-min=5"]
 SUITES = {
     "unit tests": [*PYTEST, *SLOWEST, "-n", "2", "-m", "not integration and not slow and not gpu"],
     "real processes": [
-        *PYTEST, *SLOWEST, "-n", "3", "--dist", "loadfile", "-m", "integration and not slow and not gpu",
+        *PYTEST, *SLOWEST, "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder",
+        "-m", "integration and not slow and not gpu",
     ],
 }
 NO_TESTS_COLLECTED = 5

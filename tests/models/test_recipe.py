@@ -40,6 +40,7 @@ def test_only_replies_are_learned(tokenizer, questions):
         assert torch.equal(ids[row][labels[row] != -100], labels[row][labels[row] != -100])
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(tokenizer, questions):
     def weights(seed):
         torch.manual_seed(seed)
