@@ -33,6 +33,18 @@ def stakes(home: Path, peers: Iterable[PeerId]) -> dict[str, int]:
     return _read(home, vault, "StakeVault", stake, peers)
 
 
+def open_games(home: Path, wallets: Iterable[str]) -> dict[str, int]:
+    """How many games that each wallet opened are not decided, likewise."""
+    disputes = read_join_file(home / "join.yaml").contracts.disputes
+
+    def undecided(contract: Any, wallet: str) -> int:
+        opened = {log.args.game: log.args.challenger for log in contract.events.DisputeOpened.get_logs(from_block=0)}
+        decided = {log.args.game for log in contract.events.DisputeDecided.get_logs(from_block=0)}
+        return sum(who == wallet for game, who in opened.items() if game not in decided)
+
+    return _read(home, disputes, "DisputeGame", undecided, wallets)
+
+
 def _read(home: Path, at: str, name: str, ask_for: Callable[[Any, str], int], whom: Iterable[str]) -> dict[str, int]:
     def read(url: str) -> dict[str, int]:
         contract = Web3(Web3.HTTPProvider(url)).eth.contract(address=at, abi=artifact(name)["abi"])

@@ -27,7 +27,7 @@ from protocol.events import (
 from protocol.messages import Finding
 from protocol.run import format_token
 from swarm.settings.joining import read_join_file
-from tests.integration.onchain import stakes, token_balances
+from tests.integration.onchain import open_games, stakes, token_balances
 from tests.integration.processes import Command, Family, PeerLog, environment, must_live, wait_until
 from tests.swarm.lying import CHEATS
 
@@ -146,8 +146,7 @@ def check_conviction(trial: Trial) -> None:
     assert staked.pop(trial.peer) == 0
     assert set(staked.values()) == {STAKE * 10**12}
     # The bond came from the faucet when it was needed first, and is back; one more lies in each game that goes on.
-    over = {one.game for one in log.all(DisputeDecided)}
-    going_on = sum(one.challenger == challenger and one.game not in over for one in opened.values())
+    going_on = open_games(trial.home, [challenger])[challenger]
     assert balances[challenger] - claimed[challenger] == (BOND + STAKE // 2 - going_on * BOND) * 10**12
 
 

@@ -74,6 +74,8 @@ class Listing(ScrollView, can_focus=True):
         self.refresh()
 
     def on_resize(self) -> None:
+        if self._is_following:  # lines that came before the layout had no end to go to
+            self.call_after_refresh(self._to_end)
         self.post_message(self.Resized())
 
     def follow(self) -> None:
