@@ -73,8 +73,8 @@ async def measure(num_peers: int, folder: Path) -> dict[str, Any]:
     started_at = time.monotonic()
     async with open_bench(folder) as bench:
         members = [Member.numbered(number) for number in range(num_peers)]
-        await bench.join(members[0])
-        await bench.join_all(members[1:])
+        await bench.join_all(members[:-1])
+        await bench.join(members[-1])  # what most pay: the first member also pays for places that nobody has used yet
         joined_s = time.monotonic() - started_at
         if num_peers < NUM_PEERS:
             await bench.pass_time(ROUND_S)

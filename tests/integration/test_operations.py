@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from protocol.events import (
+    CreditsChanged,
     PeerStarted,
     Problem,
     Recovered,
@@ -135,6 +136,30 @@ def test_a_killed_peer_says_itself_why_it_was_started_again(swarm: Command, logs
     assert (told.why, told.count) == ("ended with signal SIGKILL", 1)
     plays_on(log, seen)
     check_history(logs, log, read_join_file(home / "join.yaml").run.model)
+
+
+@pytest.mark.parametrize("part", ["--serve", "--index"])
+def test_a_killed_part_of_the_leaderboard_is_started_again_and_its_totals_are_right(
+    swarm: Command, logs: list[PeerLog], family: Family, part: str
+) -> None:
+    (url,) = re.findall(r"Leaderboard: (http://[\w.:]+)/", swarm.stderr.read_text())
+    (killed,) = family.of("leaderboard", part)
+    killed.kill()
+    seen = logs[0].now()
+    wait_until(lambda: [one for one in family.of("leaderboard", part) if one.pid != killed.pid], f"a new {part}")
+    logs[0].wait(RoundEnded, after=seen)
+
+    def shown() -> dict[str, int]:
+        try:
+            return {one["peer"]: one["credits_micro"] for one in json.loads(got(f"{url}/api/v1/peers")[1])["peers"]}
+        except (OSError, ValueError, KeyError):
+            return {}
+
+    wait_until(
+        lambda: shown() == {log.last(PeerStarted).peer: log.last(CreditsChanged).settled_micro for log in logs},
+        f"the page shows what the peers were told, after {shown()}",
+    )
+    assert all(log.last(CreditsChanged).settled_micro > 0 for log in logs)
 
 
 def test_it_stops_in_order_and_takes_what_it_wrote_for_prometheus_away(
