@@ -18,7 +18,7 @@ from identity.names import nickname
 from identity.signer import Signer
 from identity.signing_keys import load_signing_keys
 from identity.wallet import Wallet, open_wallet
-from protocol.errors import BadRecord, ConfigError
+from protocol.errors import BadRecord, ConfigError, NetworkError
 from protocol.event import Event
 from protocol.events import Joined, MemoryPlanned, MemoryShrunk, PeerStarted, Progress, RecordRejected, Stopped
 from protocol.run import JoinToken, RunSpec
@@ -137,6 +137,7 @@ async def _build_node(
         run=run.id,
         verify=lambda envelope: verify(envelope, contracts),
         on_rejected=on_rejected,
+        on_trouble=lambda error: troubles.over(NetworkError) if error is None else troubles.report(error),
     )
     parts.push_async_callback(transport.close)
     await transport.require_free_identity()

@@ -36,6 +36,13 @@ from swarm.dht.transport import RecordKey
 
 _ACQUAINTED = 64
 
+OnTrouble = Callable[[NetworkError | None], None]
+"""Told that the network is away, and with ``None`` that it is back."""
+
+
+def _daemon_ended() -> NetworkError:
+    return NetworkError("The libp2p daemon has ended.", NO_CREDITS_LOST, "It is started again by itself.")
+
 
 @dataclass(frozen=True)
 class Libp2pSettings:
@@ -74,13 +81,16 @@ class Health:
 class Libp2pTransport:
     """``Transport`` over hivemind. Made by ``start_libp2p``; all methods belong to the loop that it was made in."""
 
-    def __init__(self, settings: Libp2pSettings, run: ContentId, bootnodes: tuple[Bootnode, ...]) -> None:
+    def __init__(
+        self, settings: Libp2pSettings, run: ContentId, bootnodes: tuple[Bootnode, ...], on_trouble: OnTrouble
+    ) -> None:
         self.peer: PeerId
         self.bootnode_reports: tuple[BootnodeReport, ...] = ()
         self.book: RecordBook
         self._settings = settings
         self._run = run
         self._bootnodes = bootnodes
+        self._on_trouble = on_trouble
         self._blobs = BlobExchange(self._open_stream, settings.blobs)
         self._p2p: P2P
         self._node: DHTNode
@@ -261,7 +271,7 @@ class Libp2pTransport:
     async def _require_network(self) -> None:
         """One lost answer empties a small routing table: whoever was known is asked again before anything is said."""
         if not daemon_is_alive(self._p2p):
-            raise NetworkError("The libp2p daemon has ended.", NO_CREDITS_LOST, "It is started again by itself.")
+            raise _daemon_ended()
         if self._num_known or not (self._bootnodes or self._acquainted):
             return
         if self._reconnecting is None or self._reconnecting.done():
@@ -285,12 +295,15 @@ class Libp2pTransport:
                 last_words.lines.append(f"watch {type(error).__name__}: {error}")
 
     async def _revive(self) -> None:
-        """A daemon that was killed comes back on the same port, with everything that is known."""
+        """A daemon that was killed comes back on the same port, with everything that is known; told in any case, since
+        it may be back before anybody missed it."""
+        self._on_trouble(_daemon_ended())
         with contextlib.suppress(Exception):
             await stop_daemon(self._p2p)
         self._p2p = await self._start_daemon()
         await self._open_node()
         self._num_restarts += 1
+        self._on_trouble(None)
 
     async def _reconnect(self) -> None:
         """Dial the bootnodes that are not known any more and, when nobody is, everybody who ever was."""
@@ -322,15 +335,21 @@ def _port_of(addresses: tuple[str, ...]) -> int:
 
 
 async def start_libp2p(
-    settings: Libp2pSettings, *, run: ContentId, verify: Verify, on_rejected: OnRejected | None = None
+    settings: Libp2pSettings,
+    *,
+    run: ContentId,
+    verify: Verify,
+    on_rejected: OnRejected | None = None,
+    on_trouble: OnTrouble = lambda _: None,
 ) -> Libp2pTransport:
     """Start a node of ``run`` in the running loop; a bootnode is one without ``settings.bootnodes``.
 
-    ``verify`` checks an envelope's signature. Raises ``ConfigError`` (bootnode address, host, port taken),
-    ``IdentityError`` (identity file), ``NetworkError`` (which step failed, for each bootnode). Nothing is left running
-    after an error.
+    ``verify`` checks an envelope's signature; ``on_trouble`` hears when the daemon has died, and when it is back.
+
+    Raises ``ConfigError`` (bootnode address, host, port taken), ``IdentityError`` (identity file), ``NetworkError``
+    (which step failed, for each bootnode). Nothing is left running after an error.
     """
     bootnodes = tuple(parse_bootnode(text) for text in settings.bootnodes)
-    transport = Libp2pTransport(settings, run, bootnodes)
+    transport = Libp2pTransport(settings, run, bootnodes, on_trouble)
     await transport.open(verify, on_rejected)
     return transport

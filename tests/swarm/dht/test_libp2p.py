@@ -40,10 +40,12 @@ ANN, BOB, CAT = Person("ann"), Person("bob"), Person("cat")
 
 
 async def start(person: Person, folder: Path, *bootnodes: str, run: ContentId = RUN, **settings) -> Libp2pTransport:
-    rejections = settings.pop("rejections", None)
+    told = {"on_rejected": settings.pop("rejections", None)}
+    if "troubles" in settings:
+        told["on_trouble"] = settings.pop("troubles").append
     quick = {"watch_every_s": 0.2, "lookup_every_s": 0.05, "start_s": 30.0, **settings}
     wanted = Libp2pSettings(person.identity_file(folder), bootnodes, **quick)
-    return await start_libp2p(wanted, run=run, verify=check_signature, on_rejected=rejections)
+    return await start_libp2p(wanted, run=run, verify=check_signature, **told)
 
 
 @asynccontextmanager
@@ -209,7 +211,11 @@ async def test_what_is_no_bootnode_address_is_refused(text: str) -> None:
 
 
 async def test_a_killed_daemon_comes_back_on_the_same_port_with_everything(tmp_path: Path) -> None:
-    async with running(ANN, tmp_path) as bootnode, running(BOB, tmp_path, *bootnode.addresses) as peer:
+    troubles: list[NetworkError | None] = []
+    async with (
+        running(ANN, tmp_path) as bootnode,
+        running(BOB, tmp_path, *bootnode.addresses, troubles=troubles) as peer,
+    ):
         ref = peer.offer(b"still here")
         addresses, before = peer.addresses, set(daemons())
         child = psutil.Process(peer._p2p._child.pid)
@@ -219,6 +225,7 @@ async def test_a_killed_daemon_comes_back_on_the_same_port_with_everything(tmp_p
             return peer.health.num_daemon_restarts == 1 and peer.health.num_peers == 1
 
         await eventually(is_back)
+        assert [error and error.what for error in troubles] == ["The libp2p daemon has ended.", None]
         assert peer.addresses == addresses
         assert len(daemons()) == len(before)
         await peer.publish(BOB.says(b"b"), ttl_s=60)
