@@ -35,6 +35,7 @@ from swarm.audit.summons import Summons
 from swarm.disputes.player import Disputes
 from swarm.game.cohort import split_cohorts
 from swarm.game.round_view import RoundView, round_questions
+from swarm.member.duties import CLAIMS, DISPUTES, EPOCHS, REQUESTS, Duty, kept_up
 from swarm.member.entering import close_signed_elsewhere, register, require_state, take_up_state
 from swarm.member.membership import Membership
 from swarm.member.presence import Present, beside
@@ -119,14 +120,16 @@ class Node:
         Raises ``IdentityError``, ``ChainError`` or ``ConfigError`` when this peer cannot take part at all, and
         ``IdentityError`` when another machine turns out to run the same peer.
         """
-        watching = [asyncio.ensure_future(one.watch()) for one in (self._epochs, self._payday, self._summons)]
-        if self._disputes is not None:
-            watching.append(asyncio.ensure_future(self._disputes.watch()))
+        duties = [
+            Duty(*EPOCHS, self._epochs.watch),
+            Duty(*CLAIMS, self._payday.watch),
+            Duty(*REQUESTS, self._summons.watch),
+            *([Duty(*DISPUTES, self._disputes.watch)] if self._disputes is not None else []),
+        ]
         try:
-            await beside(self._presence, self._live(num_rounds, first_round))
+            async with kept_up(duties, self._troubles):
+                await beside(self._presence, self._live(num_rounds, first_round))
         finally:
-            for task in watching:
-                task.cancel()
             if self._disputes is not None:
                 await self._disputes.close()
 

@@ -10,7 +10,7 @@ Everything that is sent goes through the outbox. What is looked at is the chain,
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 from chain.base import Chain, ExpireRequest
 from chain.requests import BOND_MICRO, RequestRecord, Requests, RequestStage
@@ -55,7 +55,7 @@ class Summons:
 
     # --- beside the rounds -------------------------------------------------------------------------------------------
 
-    async def watch(self) -> None:
+    async def watch(self) -> NoReturn:
         """Answer what is asked of this peer, and end what it asked in vain, until cancelled."""
         every_s = MAX_EVERY_S
         while True:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from chain.base import Chain, ExpireDispute, PlayMove
 from chain.games import WHOLE_STEP, GameRecord, Games, GameSide, MoveRecord
@@ -123,7 +123,7 @@ class Disputes:
 
     # --- playing -----------------------------------------------------------------------------------------------------
 
-    async def watch(self) -> None:
+    async def watch(self) -> NoReturn:
         """Look after all games until cancelled."""
         rules = self._bench.run.economics
         every_s = min(max(min(rules.trace_s, rules.move_s) / LOOKS_PER_MOVE, MIN_EVERY_S), MAX_EVERY_S)

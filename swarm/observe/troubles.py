@@ -14,12 +14,14 @@ class Troubles:
         self._events = events
         self._present: dict[str, str] = {}
 
-    def report(self, error: SwarmError) -> None:
-        """Tell it, unless the same problem was told and is not over."""
+    def report(self, error: SwarmError) -> bool:
+        """Tell it, unless the same problem was told and is not over; whether it was told now."""
         name = type(error).__name__
-        if self._present.get(name) != error.what:
+        is_new = self._present.get(name) != error.what
+        if is_new:
             self._present[name] = error.what
             self._events.append(Problem(name, error.what, error.so_what, error.next_step))
+        return is_new
 
     def over(self, kind: type[SwarmError]) -> None:
         """Problems of this class, if there were any, are over."""

@@ -11,6 +11,7 @@ Whoever is second finds it done: that is no trouble, and costs nothing.
 from __future__ import annotations
 
 import asyncio
+from typing import NoReturn
 
 from chain.base import Affirm, Chain, Challenge, ClockView, Epoch, EpochState, EpochsView, OpenEpoch, VoidEpoch
 from protocol.codec import BLOB_CAP, decode
@@ -57,7 +58,7 @@ class EpochWatch:
         self.oldest_needed: int | None = None
         """The first round whose tables may still be needed: that of the newest epoch that can be claimed."""
 
-    async def watch(self) -> None:
+    async def watch(self) -> NoReturn:
         """Look after epochs until cancelled."""
         shortest_s = min(self._rules.challenge_s, self._rules.answer_s)
         every_s = min(max(shortest_s / LOOKS_PER_WINDOW, MIN_EVERY_S), MAX_EVERY_S)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 import msgspec
 
@@ -86,7 +86,7 @@ class Payday:
         self._left_out: dict[PeerId, int] = {}
         self._paid_micro: int | None = None
 
-    async def watch(self) -> None:
+    async def watch(self) -> NoReturn:
         """Look after payouts until cancelled."""
         while True:
             await self.tend()
