@@ -21,6 +21,8 @@ import msgspec
 from protocol.errors import BadRecord, NotBuiltYet, SwarmError
 from protocol.ids import STAGES, ZERO_ROOT, ContentId, PeerId, Stage
 from protocol.merkle import MerkleTree
+from protocol.messages import Rollout
+from protocol.run import TOLERANCE_CHECKED
 from swarm.game.round_view import RoundView, sample_seed, stage_sampling
 from swarm.policy.base import Engine, Prompt, Provable, SampleRequest
 from swarm.rounds.checked import CheckedBatch
@@ -30,15 +32,27 @@ from verde.program.computation import Computation
 
 
 @dataclass(frozen=True)
+class Place:
+    """One of a peer's own rollouts, and where it stands in its work."""
+
+    stage: Stage
+    question: int
+    sample: int
+    rollout: Rollout
+
+
+@dataclass(frozen=True)
 class Material:
     """What a peer's work of a round follows from, the state before aside.
 
-    ``view``: its round before anything was received. ``batches``: its own and those that it trained on, by stage.
-    ``prompts``: what it asked itself, by stage and question. ``void``: rollouts that it does not agree on, by batch.
+    ``view``: its round before anything was received. ``engine``: what made it, by its name in contributions.
+    ``batches``: its own and those that it trained on, by stage. ``prompts``: what it asked itself, by stage and
+    question. ``void``: rollouts that it does not agree on, by batch.
     """
 
     view: RoundView
     peer: PeerId
+    engine: str
     batches: Mapping[Stage, Mapping[PeerId, CheckedBatch]]
     prompts: Mapping[Stage, Sequence[Prompt]]
     void: Mapping[ContentId, frozenset[int]] = field(default_factory=dict)
@@ -46,6 +60,22 @@ class Material:
     def lesson(self, num_external: int) -> Lesson:
         """What the peer trains on."""
         return lesson(self.view, self.prompts, self.batches, self.peer, num_external, self.void)
+
+    @property
+    def places(self) -> list[Place]:
+        """The peer's own rollouts in the order in which a contribution numbers them: stage, question, sample."""
+        return [
+            Place(stage, group.question, sample, rollout)
+            for stage in STAGES
+            if self.peer in self.batches[stage]
+            for group in self.batches[stage][self.peer].batch.groups
+            for sample, rollout in enumerate(group.rollouts)
+        ]
+
+    def request(self, place: Place) -> SampleRequest:
+        """What was to be drawn there."""
+        seed = sample_seed(self.view, place.stage, self.peer, place.question, place.sample)
+        return SampleRequest(self.prompts[place.stage][place.question], seed)
 
 
 class Derived(msgspec.Struct, frozen=True):
@@ -64,17 +94,10 @@ def step_computation(engine: Provable, material: Material, num_external: int) ->
 
 
 def draw_computations(engine: Provable, material: Material) -> Iterator[Computation]:
-    """The sampling check of every own rollout, in stage, question and sample order. Raises ``NotBuiltYet``."""
-    view, peer = material.view, material.peer
-    for stage in STAGES:
-        if peer not in material.batches[stage]:
-            continue
-        sampling = stage_sampling(view.game, stage)
-        for group in material.batches[stage][peer].batch.groups:
-            for sample, rollout in enumerate(group.rollouts):
-                seed = sample_seed(view, stage, peer, group.question, sample)
-                request = SampleRequest(material.prompts[stage][group.question], seed)
-                yield engine.draw_computation(request, sampling, rollout.tokens)
+    """The sampling check of every own rollout, in the order of its places. Raises ``NotBuiltYet``."""
+    for place in material.places:
+        sampling = stage_sampling(material.view.game, place.stage)
+        yield engine.draw_computation(material.request(place), sampling, place.rollout.tokens)
 
 
 def draw_line(number: int, computation: Computation) -> tuple[bytes, bytes]:
@@ -89,11 +112,11 @@ def draws_tree(engine: Provable, material: Material) -> MerkleTree:
 
 
 def derive(engine: Engine, material: Material, num_external: int) -> Derived:
-    """What the contribution that stands on ``material`` must name. Zero roots for an engine, a model, rules or a step
-    that no program covers. Raises ``BadRecord`` for records that nothing can be derived from."""
+    """What the contribution that stands on ``material`` must name. Zero roots for an engine (its own, or the one
+    here), a model, rules or a step that no program covers. Raises ``BadRecord`` where nothing can be derived."""
     try:
         has_step = bool(material.lesson(num_external).samples)
-        if not isinstance(engine, Provable):
+        if not isinstance(engine, Provable) or material.engine in TOLERANCE_CHECKED:
             return Derived(Commitments(), has_step)
         step_program = step_data = draws = ZERO_ROOT
         with suppress(NotBuiltYet):
