@@ -89,8 +89,7 @@ class Escrow:
     @property
     def paid_round(self) -> int:
         """Round of the newest epoch that can be paid: work of earlier rounds cannot be disputed any more."""
-        claimable = self.epochs().claimable
-        return claimable.round if claimable is not None else 0
+        return self.epochs().paid_round
 
     def _unlocks_at(self, number: int) -> int:
         epoch, rules = self._epochs[number], self._ground.rules

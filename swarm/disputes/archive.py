@@ -23,13 +23,17 @@ from swarm.settings.home import write_atomically
 
 
 class Suit(msgspec.Struct, frozen=True):
-    """This peer accuses: ``subject`` of the contribution. ``dropped``: why it went no further; empty while it does."""
+    """This peer accuses: ``subject`` of the contribution. ``dropped``: why it went no further; empty while it does.
+
+    ``is_struck``: a recorded result refused the contribution's pay; ``is_ordered``: a person asked for the game."""
 
     round: int
     peer: PeerId
     content: ContentId
     subject: int
     dropped: str = ""
+    is_struck: bool = False
+    is_ordered: bool = False
 
     @property
     def name(self) -> str:

@@ -12,6 +12,7 @@ from chain.games import WHOLE_STEP, GamePhase, GameRecord, Games, GameSide, Move
 from chain.keys import sign_digest
 from chain.typed_data import record_digest
 from chain.web3_chain import Web3Chain
+from protocol.errors import ChainError
 from protocol.ids import ContentId
 from tests.chain.conftest import RULES, Bench, FakeBench
 from tests.chain.players import Player, content, refused
@@ -107,6 +108,21 @@ async def test_a_game_is_opened_once_and_seen_as_it_stands(bench: Bench) -> None
     assert (await games(bench).terms()).bond_micro == BOND
     assert await games(bench).games(record.opened_block + 1) == ()
     assert await games(bench).moves(record.game) == ()
+
+
+async def test_a_wallet_without_the_bond_is_told_so_and_opens_the_game_once_it_has_it(bench: Bench) -> None:
+    if isinstance(bench, FakeBench):
+        bench.world.disputes.rule = Arbiter()
+    await bench.join(ADA, BEN)
+    intent, held = accusation(bench, ADA), await tokens(bench, BEN)
+    assert held < BOND
+    with pytest.raises(ChainError, match="tokens") as caught:
+        await bench.chain(BEN).send(intent)
+    assert (caught.value.reason, await games(bench).games()) == ("ERC20InsufficientBalance", ())
+    assert "stake" not in str(caught.value)
+    await bench.give_tokens(BEN, BOND - held)
+    assert (await bench.chain(BEN).send(intent)).transaction
+    assert await tokens(bench, BEN) == 0
 
 
 async def test_a_cheat_is_convicted_by_moves_that_follow_from_the_chain_alone(bench: Bench) -> None:
