@@ -312,6 +312,24 @@ contract GamesTest is GameBench {
         vault.withdraw(players[0].peerKey);
     }
 
+    /// @dev The liar's friend convicts it of work for a round that never comes, to cover up for the real conviction.
+    function test_aFriendsConvictionDoesNotSaveThePay() public {
+        uint256[] memory lines = _lines(3, 10 * CREDIT);
+        _settle(players, lines);
+        _settle(players, lines);
+        settlement.openEpoch(); // of round 2: credits round 1
+        Table memory real = _open(players[0], 1, FINDER, false);
+        token.transfer(STRANGER, 5 ether);
+        Table memory friendly = _openIn(players[0], 1_000_000, 2, STRANGER, false);
+        _pass(1500);
+        disputes.expire(real.id, real.state);
+        disputes.expire(friendly.id, friendly.state);
+        require(_isOver(real, true) && _isOver(friendly, true));
+        settlement.claim(players[0].peerKey, lines[0], 0, _proof(players, lines, 0));
+        _equal(token.balanceOf(players[0].wallet), 0);
+        _equal(settlement.claimedMicro(players[0].peerKey), 10 * CREDIT);
+    }
+
     function test_gamesAboutOneContributionAreIndependent() public {
         token.transfer(STRANGER, 5 ether);
         Table memory friendly = _open(players[0], 1, STRANGER, false);
