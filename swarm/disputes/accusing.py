@@ -72,18 +72,24 @@ class Accusations:
 
     async def accuse(self, case: Case, level: int, difference: Difference, *, is_ordered: bool = False) -> None:
         """Write down what a check found, if a contract can be shown it; on disk when this returns."""
-        contribution = case.contribution
-        subject = subject_of(case.material, level, difference)
-        if case.parts is None or subject is None:
-            self._impossible(case, f"what differs is nothing that a contract computes ({difference.what})")
-            return
-        if not isinstance(self._bench.engine, Provable) or not is_disputable(contribution, subject):
-            self._impossible(case, "its engine, model or rules have no programs, so that only a quorum can strike it")
+        contribution, subject = case.contribution, self._subject_of(case, level, difference)
+        if subject is None or case.parts is None:
             return
         dossier = dossier_of(case.envelope, case.material, self._bench.run.learn.num_external)
         states = {} if contribution.state_before == self._bench.run.model else {contribution.state_before: case.parts}
         await asyncio.to_thread(self._archive.keep, dossier, states)
         self._archive.enter(Suit(contribution.round, contribution.peer, case.content, subject, is_ordered=is_ordered))
+
+    def _subject_of(self, case: Case, level: int, difference: Difference) -> int | None:
+        """What a game about the difference is about; ``None``, and told, where there can be none."""
+        subject = subject_of(case.material, level, difference)
+        if case.parts is None or subject is None:
+            self._impossible(case, f"what differs is nothing that a contract computes ({difference.what})")
+            return None
+        if not isinstance(self._bench.engine, Provable) or not is_disputable(case.contribution, subject):
+            self._impossible(case, "its engine, model or rules have no programs, so that only a quorum can strike it")
+            return None
+        return subject
 
     def open_orders(self) -> list[tuple[Path, Order]]:
         """What people ask for, and was not looked into."""
@@ -95,6 +101,12 @@ class Accusations:
             return
         try:
             case, level, difference = await self._examiner.check(order)
+            if difference is None:
+                self._impossible(case, f"all of it was done again up to level {level}, and it came out the same")
+            elif order.is_dry:
+                await self._work_out(path, case, level, difference)
+            else:
+                await self.accuse(case, level, difference, is_ordered=True)
         except NetworkError as error:
             self._troubles.report(error)
             return
@@ -102,13 +114,14 @@ class Accusations:
             what = getattr(error, "what", str(error))
             told = Problem("Dispute", f"Round {order.round} of {order.peer} is not disputed: {what}", "", "")
             self._bench.events.append(told)
-            self._orders.done(path)
-            return
-        if difference is None:
-            self._impossible(case, f"all of it was done again up to level {level}, and it came out the same")
-        else:
-            await self.accuse(case, level, difference, is_ordered=True)
         self._orders.done(path)
+
+    async def _work_out(self, path: Path, case: Case, level: int, difference: Difference) -> None:
+        """Answer a dry order with what would open the game, and keep nothing."""
+        subject, engine = self._subject_of(case, level, difference), self._bench.engine
+        if subject is not None and isinstance(engine, Provable) and self._orders is not None:
+            dossier = dossier_of(case.envelope, case.material, self._bench.run.learn.num_external)
+            self._orders.answer(path, await asyncio.to_thread(dossier.opening, engine, subject))
 
     def note_struck(self, contents: Collection[ContentId]) -> None:
         """A recorded result strikes these contributions: no pay of theirs is left that a game would have to strike."""

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from chain.base import ZERO_ROOT, Claim, ExpireDispute, OpenDispute, PlayMove, Unstake, Withdraw
+from chain.base import ZERO_ROOT, Claim, Cost, ExpireDispute, OpenDispute, PlayMove, Stake, Unstake, Withdraw
 from chain.fake import FakeChain
 from chain.games import WHOLE_STEP, GamePhase, GameRecord, Games, GameSide, MoveName, game_id
 from chain.keys import sign_digest
@@ -14,6 +14,7 @@ from chain.typed_data import record_digest
 from chain.web3_chain import Web3Chain
 from protocol.errors import ChainError
 from protocol.ids import ContentId
+from swarm.app.pricing import LookingChain
 from tests.chain.conftest import RULES, Bench, FakeBench
 from tests.chain.players import Player, content, refused
 from tests.verde.bisect.games import honest, other_value
@@ -123,6 +124,25 @@ async def test_a_wallet_without_the_bond_is_told_so_and_opens_the_game_once_it_h
     await bench.give_tokens(BEN, BOND - held)
     assert (await bench.chain(BEN).send(intent)).transaction
     assert await tokens(bench, BEN) == 0
+
+
+async def test_what_opening_a_dispute_costs_is_known_before_its_bond_is_approved(bench: Bench) -> None:
+    if isinstance(bench, FakeBench):
+        pytest.skip("the simulated chain has typical figures")
+    await ready(bench, ADA, BEN)
+    looking = LookingChain([bench.url], bench.contracts, BEN.wallet)
+    try:
+        cost = await looking.estimate(accusation(bench, ADA))
+        receipt = await bench.chain(BEN).send(accusation(bench, ADA))
+        assert receipt.gas <= cost.gas < 1.3 * receipt.gas
+        assert cost.fee_wei >= cost.gas
+        assert await looking.estimate(accusation(bench, ADA)) == Cost(0, 0)
+        assert (await looking.estimate(Stake(BEN.peer, BOND, 7))).gas > 50_000
+        with pytest.raises(ChainError) as caught:
+            await looking.estimate(accusation(bench, ADA, "unsigned", signature=bytes(65)))
+        assert caught.value.reason
+    finally:
+        await looking.close()
 
 
 async def test_a_cheat_is_convicted_by_moves_that_follow_from_the_chain_alone(bench: Bench) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import msgspec
 import pytest
 
 from chain.base import OpenDispute
 from chain.fake import FakeChain
-from chain.games import GameSide
+from chain.games import WHOLE_STEP, GameSide
 from protocol.events import DisputeNotPossible, DisputeOpened, Problem, Progress, Recovered
+from protocol.messages import Difference
+from swarm.disputes.ordering import Order, Orders
 from tests.swarm.disputes.arena import Arena, accusing
 from tests.swarm.disputes.test_player import BOND, PURSE, flip_a_bit, skip_the_update
 
@@ -97,3 +101,37 @@ async def test_without_money_for_the_bond_the_accusation_waits_for_it_and_is_tol
     assert len(again.told(DisputeOpened)) == 1
     assert again.tokens_micro() == 0
     assert [one.error for one in again.told(Recovered)] == ["BondMissing"]
+
+
+class Examiner:
+    """Finds that somebody's step ends otherwise."""
+
+    def __init__(self, work):
+        self.work = work
+
+    async def check(self, order):
+        contribution = self.work.dossier.contribution
+        case = SimpleNamespace(
+            contribution=contribution, content=self.work.dossier.content, parts=object(), material=None, envelope=None
+        )
+        return case, order.level, Difference("it ends otherwise")
+
+
+async def test_an_order_becomes_a_suit_and_a_dry_one_only_says_what_would_open_the_game(arena, monkeypatch, tmp_path):
+    eve, ann = await arena.player("eve"), await arena.player("ann")
+    work, accusations = arena.work(eve.signer, lie=flip_a_bit), ann.disputes.accusations
+    monkeypatch.setattr("swarm.disputes.accusing.dossier_of", lambda *_: work.dossier)
+    orders = Orders(tmp_path / "orders")
+    accusations._orders, accusations._examiner = orders, Examiner(work)
+
+    dry = orders.give(Order(1, "eve", 2, is_dry=True))
+    await accusations.obey(dry, orders.open()[0][1])
+    assert (orders.open(), accusations.unopened(())) == ([], [])
+    assert orders.take_answer(dry) == work.dossier.opening(arena.engine, WHOLE_STEP)
+    assert orders.take_answer(dry) is None
+
+    real = orders.give(Order(1, "eve", 2))
+    await accusations.obey(real, orders.open()[0][1])
+    (suit,) = accusations.unopened(())
+    assert (suit.content, suit.subject, suit.is_ordered) == (work.dossier.content, WHOLE_STEP, True)
+    assert orders.open() == []
