@@ -220,8 +220,8 @@ async def test_bad_moves_are_refused_by_name_and_a_move_is_made_once(bench: Benc
 
 async def test_neither_stake_nor_pay_gets_out_while_a_game_is_open(bench: Bench) -> None:
     await ready(bench, ADA, BEN)
-    await bench.chain(ADA).send(Unstake(ADA.peer, RULES.min_stake_micro, 1))
     await bench.chain(BEN).send(accusation(bench, ADA))
+    await bench.chain(ADA).send(Unstake(ADA.peer, RULES.min_stake_micro, 1))
     await bench.pass_time(RULES.unbonding_s + 1)
     assert await refused(bench.chain(ADA).send(Withdraw(ADA.peer))) == "DisputePending"
     assert await refused(bench.chain(ADA).send(Claim(ADA.peer, 1 << 192, 0, ()))) == "EpochNotOpen"
@@ -238,6 +238,13 @@ async def test_neither_stake_nor_pay_gets_out_while_a_game_is_open(bench: Bench)
 async def test_only_what_was_signed_is_disputed(bench: Bench, changes: dict[str, object], name: str) -> None:
     await ready(bench, ADA, BEN)
     assert await refused(bench.chain(BEN).send(accusation(bench, ADA, **changes))) == name
+
+
+async def test_who_was_no_member_of_the_round_is_not_held_to_what_it_signed_for_it(bench: Bench) -> None:
+    """Contracts know signing accounts by round: whoever stole a former one cannot use it for later rounds."""
+    await ready(bench, ADA, BEN)
+    await bench.chain(ADA).send(Unstake(ADA.peer, RULES.min_stake_micro, 1))
+    assert await refused(bench.chain(BEN).send(accusation(bench, ADA))) == "NotSignedByPeer"
 
 
 async def test_a_step_without_a_program_cannot_be_disputed_since_nobody_could_defend_it(bench: Bench) -> None:

@@ -249,6 +249,26 @@ contract GamesTest is GameBench {
         _equal(vault.holdsOf(players[0].peerKey), 2);
     }
 
+    /// @dev Of no member is a game opened, and of no account that does not sign for the peer in that round.
+    function test_aFormerAccountsWorkCannotBeDisputed() public {
+        Player memory ada = players[0];
+        Signature memory proof = _registration(ada, 4711, vm.addr(4711), ada.wallet, 1);
+        vm.prank(ada.wallet);
+        registry.rotateSigner(ada.peerKey, vm.addr(4711), 1, proof.r, proof.vs);
+        clock.refresh(ada.peerKey);
+        _advance();
+        Work memory work = _work();
+        bytes memory contribution = _contribution(1, work);
+        Signature memory signature = _signature(ada, 2, contribution);
+        vm.startPrank(FINDER);
+        token.approve(address(vault), 5 ether);
+        _refused(DisputeGame.NotSignedByPeer.selector);
+        disputes.open(ada.peerKey, 2, contribution, signature, work, _wholeStep());
+        vm.stopPrank();
+        ada.secret = 4711;
+        _openIn(ada, 2, 1, FINDER, true);
+    }
+
     function test_aStepWithoutAProgramCannotBeDisputed() public {
         Work memory work = _work();
         work.stepProgram = 0;
