@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -85,21 +85,6 @@ class Derived(msgspec.Struct, frozen=True):
     has_step: bool
 
 
-def step_computation(engine: Provable, material: Material, num_external: int) -> Computation:
-    """The training step. Raises ``NotBuiltYet``; ``ValueError`` where there is nothing to train on."""
-    samples = material.lesson(num_external).samples
-    if not samples:
-        raise ValueError("There is nothing to train on, so there is no step.")
-    return engine.step_computation(samples, step_seed(material.view, material.peer))
-
-
-def draw_computations(engine: Provable, material: Material) -> Iterator[Computation]:
-    """The sampling check of every own rollout, in the order of its places. Raises ``NotBuiltYet``."""
-    for place in material.places:
-        sampling = stage_sampling(material.view.game, place.stage)
-        yield engine.draw_computation(material.request(place), sampling, place.rollout.tokens)
-
-
 def draw_line(number: int, computation: Computation) -> tuple[bytes, bytes]:
     """A rollout's line in the tree behind ``draws``."""
     roots = bytes.fromhex(computation.program_root) + bytes.fromhex(computation.data_root)
@@ -107,25 +92,33 @@ def draw_line(number: int, computation: Computation) -> tuple[bytes, bytes]:
 
 
 def draws_tree(engine: Provable, material: Material) -> MerkleTree:
-    """The tree behind ``draws``."""
-    return MerkleTree(draw_line(number, one) for number, one in enumerate(draw_computations(engine, material)))
+    """The tree behind ``draws``: the sampling check of every own rollout, by its number. Raises ``NotBuiltYet``."""
+    return MerkleTree(
+        draw_line(
+            number,
+            engine.draw_computation(
+                material.request(place), stage_sampling(material.view.game, place.stage), place.rollout.tokens
+            ),
+        )
+        for number, place in enumerate(material.places)
+    )
 
 
 def derive(engine: Engine, material: Material, num_external: int) -> Derived:
     """What the contribution that stands on ``material`` must name. Zero roots for an engine (its own, or the one
     here), a model, rules or a step that no program covers. Raises ``BadRecord`` where nothing can be derived."""
     try:
-        has_step = bool(material.lesson(num_external).samples)
+        samples = material.lesson(num_external).samples
         if not isinstance(engine, Provable) or material.engine in TOLERANCE_CHECKED:
-            return Derived(Commitments(), has_step)
+            return Derived(Commitments(), bool(samples))
         step_program = step_data = draws = ZERO_ROOT
         with suppress(NotBuiltYet):
             draws = draws_tree(engine, material).root
         with suppress(NotBuiltYet):
-            if has_step:
-                step = step_computation(engine, material, num_external)
+            if samples:
+                step = engine.step_computation(samples, step_seed(material.view, material.peer))
                 step_program, step_data = step.program_root, step.data_root
-        return Derived(Commitments(step_program, step_data, draws), has_step)
+        return Derived(Commitments(step_program, step_data, draws), bool(samples))
     except (SwarmError, ValueError) as error:
         raise BadRecord("wrong_program", f"Its work cannot be written down as a program: {str(error)[:200]}") from error
 

@@ -69,15 +69,6 @@ class Archive:
                 return read_dossier(path.read_bytes())
         return None
 
-    def dossier_of(self, round_number: int, peer: PeerId) -> Dossier | None:
-        """The contribution of ``peer`` to a round, where it is kept."""
-        for path in (self._work / f"{round_number:06d}").glob("*.dossier"):
-            with contextlib.suppress(OSError, BadRecord):
-                found = read_dossier(path.read_bytes())
-                if found.peer == peer:
-                    return found
-        return None
-
     def state(self, root: ContentId) -> StateParts | None:
         """``None`` where it is not kept."""
         blobs = self._states.blobs(root)
