@@ -14,15 +14,7 @@ from collections.abc import Callable, Mapping
 from chain.base import ZERO_ROOT, Advance, Chain, ClockView
 from protocol.codec import content_id_of
 from protocol.errors import BadRecord, ChainUnreachable, NetworkError, OutOfMemory
-from protocol.events import (
-    CreditsChanged,
-    Evaluated,
-    NetworkUsed,
-    Outcome,
-    Progress,
-    RecordRejected,
-    Struck,
-)
+from protocol.events import CreditsChanged, Evaluated, NetworkUsed, Outcome, Progress, RecordRejected, Struck
 from protocol.ids import Address, ContentId, PeerId
 from protocol.messages import CreditTable
 from rewards.economics import economics_of
