@@ -353,8 +353,7 @@ class Inbox:
         shared: Sequence[CheckedBatch],
         void: Mapping[ContentId, frozenset[int]],
     ) -> Material:
-        """What a contribution that ``peer`` makes with ``engine`` stands on, if it names these batches and contests the
-        rollouts in ``void``."""
+        """What a contribution that ``peer`` makes with ``engine`` stands on: these batches, rollouts in ``void`` contested."""
         batches: dict[Stage, dict[PeerId, CheckedBatch]] = {stage: {} for stage in STAGES}
         for checked in (*own, *shared):
             batches[checked.header.stage][checked.batch.peer] = checked
@@ -378,8 +377,7 @@ class Inbox:
         content = content_id(envelope.payload)
         derived = self._derived.get(content)
         if derived is None:
-            void = void_of(contribution)
-            material = self.material(envelope.peer, contribution.engine, batches, shared, void)
+            material = self.material(envelope.peer, contribution.engine, batches, shared, void_of(contribution))
             derived = self._derived[content] = asyncio.ensure_future(self._derive(material))
         return derived.result() if derived.done() else None
 

@@ -208,10 +208,6 @@ contract RequestsTest is RequestsBench {
         clock.refresh(ada.peerKey);
         _advance();
         _cannotAsk(DataRequests.NotSignedByPeer.selector, ada, 2, contribution, _rollout(0));
-        players[0].secret = 4711;
-        Signature memory signature = _signed(players[0], 2, contribution);
-        vm.prank(STRANGER);
-        requests.ask(ada.peerKey, 2, contribution, signature, _rollout(0));
     }
 
     function test_whatIsNotThereCannotBeAskedFor() public {
