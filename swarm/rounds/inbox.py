@@ -353,7 +353,7 @@ class Inbox:
         shared: Sequence[CheckedBatch],
         void: Mapping[ContentId, frozenset[int]],
     ) -> Material:
-        """What a contribution that ``peer`` makes with ``engine`` stands on: these batches, rollouts in ``void`` contested."""
+        """What ``peer``'s contribution, made with ``engine``, stands on: these batches, and ``void`` is contested."""
         batches: dict[Stage, dict[PeerId, CheckedBatch]] = {stage: {} for stage in STAGES}
         for checked in (*own, *shared):
             batches[checked.header.stage][checked.batch.peer] = checked
