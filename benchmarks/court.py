@@ -13,7 +13,7 @@ from typing import Any
 from eth_abi.abi import encode as encode_abi
 from eth_hash.auto import keccak
 
-from benchmarks.gas_bench import WEI, Bench, Member
+from benchmarks.gas_bench import ROUND_S, WEI, Bench, Member
 from chain.abi import decode_refusal, function
 from chain.devchain import DevChain
 from chain.games import WHOLE_STEP, GamePhase, GameRecord, GameTerms, game_id
@@ -79,6 +79,9 @@ class Court:
         for member in (court.accused, court.accuser):
             await node.request("anvil_setBalance", member.signer, hex(WEI))
         await court.bench.join(court.accused)
+        # The accused is a member of the first round for good, whatever it loses from now on.
+        await court.bench.pass_time(ROUND_S)
+        await court.bench.send("advance", court.bench.creator, "RoundClock", "advance", 0)
         await court.bench.send("fund", court.bench.creator, "SwarmToken", "transfer", court.accuser.signer, 10**6 * WEI)
         vault = court.bench.at["StakeVault"]
         await court.bench.send("allow", court.accuser.signer, "SwarmToken", "approve", vault, 10**6 * WEI)

@@ -220,6 +220,11 @@ class EpochsView(msgspec.Struct, frozen=True):
     final_root: ContentId = ZERO_ROOT
     ends_at: int = 0
 
+    @property
+    def paid_round(self) -> int:
+        """Round of the newest epoch that is paid: work of earlier rounds cannot be disputed any more."""
+        return self.claimable.round if self.claimable is not None else 0
+
 
 class Balance(msgspec.Struct, frozen=True):
     """Of a wallet: gas money and swarm tokens, both in wei."""

@@ -27,7 +27,7 @@ ALLOWED_METHODS: dict[str, int] = {
     "eth_blockNumber": 0,
     "eth_call": 2,
     "eth_chainId": 0,
-    "eth_estimateGas": 2,
+    "eth_estimateGas": 3,
     "eth_feeHistory": 3,
     "eth_gasPrice": 0,
     "eth_getBalance": 2,
@@ -44,7 +44,8 @@ ALLOWED_METHODS: dict[str, int] = {
     "net_version": 0,
     "web3_clientVersion": 0,
 }
-"""Method and the most parameters it may have: ``eth_call``'s third one would override state."""
+"""Method and the most parameters it may have. A third one pretends another state: that is taken for what something
+would cost, since a deposit or a bond is priced before it is approved, and not for what is true (``eth_call``)."""
 
 FAUCET_METHOD = "swarm_faucet"
 ATTEMPTS_WHEN_MOVED_ON = 5

@@ -156,9 +156,9 @@ WORDS: dict[str, tuple[str, str, str]] = {
     "KindNotAccusable": ("Only contributions can be held against a peer.", "It keeps its stake.", "Nothing to do."),
     "SameContent": ("Both records say the same.", "The peer did nothing wrong.", "Nothing to do."),
     "NotSignedByPeer": (
-        "A record was not signed for this peer.",
+        "A record was not signed by the account that signed for this peer in that round.",
         "It proves nothing against it.",
-        "Check the records' signatures and the run id.",
+        "Check the records' signatures, their round and the run id.",
     ),
     "AlreadyProven": ("This was proven before.", "The stake was taken then.", "Nothing to do."),
     # disputes
@@ -213,7 +213,7 @@ WORDS: dict[str, tuple[str, str, str]] = {
         "The program reads the game again and makes another move.",
     ),
     "RoundPaid": (
-        "The round's work is paid already, so that it cannot be disputed any more.",
+        "The round's work is paid already, so that it cannot be held against its peer any more.",
         "Nothing was changed on the chain; the bond stays in the wallet.",
         "Open disputes before the epoch that pays the round unlocks.",
     ),

@@ -46,6 +46,10 @@ PERMIT_VALID_S = 3600
 BONDED = Challenge | OpenDispute | AskForData
 """Intents that put a bond at stake, which the vault takes."""
 
+STAKE_MISSING = ("its stake", "Without its stake the peer cannot play.")
+BOND_MISSING = ("the bond", "Without a bond nobody is challenged, accused or asked; your credits are not touched.")
+"""What tokens are for that a wallet does not have, and what that means."""
+
 WIRED = (
     ("contributions", "Contributions", "CLOCK", "clock"),
     ("contributions", "Contributions", "SETTLEMENT", "settlement"),
@@ -140,7 +144,7 @@ class Web3Chain:
         try:
             gas = await self._allow_bond(intent) if isinstance(intent, BONDED) else 0
             if isinstance(intent, Stake):
-                await self._require_tokens(intent.amount_micro * WEI_PER_MICRO)
+                await self._require_tokens(intent.amount_micro * WEI_PER_MICRO, STAKE_MISSING)
             contract, data = await self._call(intent)
             mined = await self._sender.send(contract, data, purpose=label(intent))
         except ChainError as error:
@@ -191,8 +195,9 @@ class Web3Chain:
         digest = permit_digest(at, self.wallet, at.vault, amount_wei, nonce, deadline)
         return stake_with_permit(at, intent, deadline, sign_digest(bytes(self._account.key), digest))
 
-    async def _require_tokens(self, amount_wei: int) -> None:
-        """Ask the faucet where the wallet has too few. Raises ``ChainError('ERC20InsufficientBalance')``."""
+    async def _require_tokens(self, amount_wei: int, missing: tuple[str, str]) -> None:
+        """Ask the faucet where the wallet has too few. ``missing``: what they are for, and what it means that they are
+        not there. Raises ``ChainError('ERC20InsufficientBalance')``."""
         held = (await self.balance(self.wallet)).token_wei
         if held >= amount_wei:
             return
@@ -205,8 +210,8 @@ class Web3Chain:
             why = f"the faucet left it at {held} wei"
         if held < amount_wei:
             raise ChainError(
-                f"The wallet {self.wallet} has too few tokens for its stake ({amount_wei} wei needed): {why}.",
-                "Nothing was sent. Without its stake the peer cannot play.",
+                f"The wallet {self.wallet} has too few tokens for {missing[0]} ({amount_wei} wei needed): {why}.",
+                f"Nothing was sent. {missing[1]}",
                 "Send tokens of this swarm to the wallet.",
                 reason="ERC20InsufficientBalance",
             )
@@ -218,7 +223,7 @@ class Web3Chain:
             self._bond_wei(intent),
             self._reader.read(at.token, function("SwarmToken", "allowance"), self.wallet, at.vault),
         )
-        await self._require_tokens(bond_wei)
+        await self._require_tokens(bond_wei, BOND_MISSING)
         if allowed_wei >= bond_wei:
             return 0
         contract, data = approval(at.token, at.vault, bond_wei)

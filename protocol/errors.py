@@ -6,7 +6,8 @@
     |- IdentityError                exit 3  swarm.pem or the wallet cannot be used
     |- NetworkError                 exit 4  peers, bootnode or blobs out of reach
     |- ChainError                   exit 5  the chain refused, or is another chain
-    |  `- ChainUnreachable          exit 4  no RPC endpoint answers
+    |  |- ChainUnreachable          exit 4  no RPC endpoint answers
+    |  `- BondMissing               exit 5  an accusation waits for the money for its bond
     |- VerificationError            exit 6  a check of somebody's work failed
     |- NotReproducible              exit 2  a model needs an operator without exact arithmetic
     |- NumericsError                exit 1  a computation ended in NaN or infinity
@@ -70,6 +71,10 @@ class ChainUnreachable(ChainError):
     """No RPC endpoint answers; nothing was refused, so everything pending is kept and sent again."""
 
     exit_code = 4
+
+
+class BondMissing(ChainError):
+    """The wallet does not hold the bond that a dispute takes; the accusation is kept and waits for it."""
 
 
 class VerificationError(SwarmError):

@@ -14,14 +14,7 @@ from collections.abc import Callable, Mapping
 from chain.base import ZERO_ROOT, Advance, Chain, ClockView
 from protocol.codec import content_id_of
 from protocol.errors import BadRecord, ChainUnreachable, NetworkError, OutOfMemory
-from protocol.events import (
-    CreditsChanged,
-    Evaluated,
-    NetworkUsed,
-    Outcome,
-    Progress,
-    RecordRejected,
-)
+from protocol.events import CreditsChanged, Evaluated, NetworkUsed, Outcome, Progress, RecordRejected, Struck
 from protocol.ids import Address, ContentId, PeerId
 from protocol.messages import CreditTable
 from rewards.economics import economics_of
@@ -315,7 +308,7 @@ class Node:
             table,
             content_id_of(table) if table is not None else ZERO_ROOT,
             self._rejection(view.round),
-            self._disputes.accuse if self._disputes is not None else None,
+            self._disputes.accusations.accuse if self._disputes is not None else None,
             self._disputes.refuted if self._disputes is not None else dict,
             self._summons,
         )
@@ -367,8 +360,11 @@ class Node:
             returns = {pending.state_before for pending in row.pending} if row is not None else set()
             bench.checkpoints.include(state_after, view.round, may_return_to=returns)
         if table is not None and table.round == view.round:
-            for event in round_settled(table, before, play.agreed(content_id_of(table))):
+            told = round_settled(table, before, play.agreed(content_id_of(table)))
+            for event in told:
                 bench.events.append(event)
+            if self._disputes is not None:
+                self._disputes.accusations.note_struck({one.content for one in told if isinstance(one, Struck)})
         await self._membership.renew()
         await self._membership.drop_absent(view, inbox.contributions)
         row = row_of(table, me)

@@ -99,7 +99,7 @@ contract DataRequests is Initializable {
     /// @notice Nobody showed it in time.
     event DataWithheld(bytes32 indexed id, bytes32 indexed peerKey, address indexed asker, uint256 slashedWei);
 
-    /// @notice The contribution is not signed by an account that signs or signed for this peer.
+    /// @notice The contribution is not signed by the account that signed for this peer in that round.
     error NotSignedByPeer(bytes32 peerKey, address signer);
     /// @notice A contribution can be asked for in its own round and in the next one.
     error RoundTooOld(uint64 round, uint64 current);
@@ -149,7 +149,8 @@ contract DataRequests is Initializable {
         address signer = ECDSA.recover(
             REGISTRY.recordDigest(RUN_ID, "contribution", round, content), signature.r, signature.vs
         );
-        if (REGISTRY.peerKeyOf(signer) != peerKey || peerKey == 0) revert NotSignedByPeer(peerKey, signer);
+        bool isSeat = REGISTRY.peerKeyOf(signer) == peerKey && CLOCK.weightOfSigner(signer, round) != 0;
+        if (!isSeat || peerKey == 0) revert NotSignedByPeer(peerKey, signer);
         uint64 current = CLOCK.round();
         if (current > round + 1) revert RoundTooOld(round, current);
         id = requestId(content, piece.part, piece.index);

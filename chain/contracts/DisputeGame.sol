@@ -109,7 +109,7 @@ contract DisputeGame is Initializable {
     error TooLate(uint64 until);
     /// @notice The deadline has not passed.
     error TooEarly(uint64 until);
-    /// @notice A signature is not of an account that signs or signed for this peer.
+    /// @notice The signature is not of the account that signed for this peer in that round.
     error NotSignedByPeer(bytes32 peerKey, address signer);
     /// @notice The round's work is paid, or can be: it is too late to dispute it.
     error RoundPaid(uint64 round, uint64 paidRound);
@@ -384,7 +384,8 @@ contract DisputeGame is Initializable {
         bytes32 digest = REGISTRY.recordDigest(RUN_ID, "contribution", round, content);
         address signer = ECDSA.recover(digest, signature.r, signature.vs);
         bytes32 found = REGISTRY.peerKeyOf(signer);
-        if (found == 0 || found != peerKey) revert NotSignedByPeer(peerKey, signer);
+        bool isSeat = found != 0 && found == peerKey && CLOCK.weightOfSigner(signer, round) != 0;
+        if (!isSeat) revert NotSignedByPeer(peerKey, signer);
     }
 
     function _isDefenders(Phase phase) private pure returns (bool) {

@@ -36,11 +36,13 @@ contract Settlement is Epochs {
     /// @notice The contract that holds back pay, and strikes it.
     address public DISPUTES;
 
-    /// @dev One slot. `struckRound`: a refuted contribution's round, 0: none; `forfeitedRound`: of the epoch up to which pay was
-    /// forfeited before; `holds`: open disputes about the peer.
+    /// @dev One slot. `struckRound`: what an epoch of a later round pays is forfeited, 0: nothing is, until an epoch of a round
+    /// later than `lastStruckRound` was claimed; `forfeitedRound`: of the epoch up to which pay was forfeited before; `holds`:
+    /// open disputes about the peer.
     struct Pay {
         uint64 claimedMicro;
         uint40 struckRound;
+        uint40 lastStruckRound;
         uint40 forfeitedRound;
         uint32 holds;
     }
@@ -130,10 +132,14 @@ contract Settlement is Epochs {
 
     /// @notice A contribution of the peer to `round` was refuted: the next claim against an epoch of a later round, the first
     /// that can credit it, forfeits what it would have paid. Anybody may make it; what comes after is paid as ever.
+    /// @dev Of a peer that is refuted for several rounds, all claims up to the first epoch after the last of them are forfeited:
+    /// which of them is struck first makes no difference, nor does a round that never comes.
     function strike(bytes32 peerKey, uint64 round) external onlyDisputes {
         Pay storage pay = _pays[peerKey];
-        if (round < pay.forfeitedRound || round <= pay.struckRound) return;
-        pay.struckRound = uint40(round);
+        if (round < pay.forfeitedRound) return;
+        uint40 struck = round < type(uint40).max ? uint40(round) : type(uint40).max;
+        if (pay.struckRound == 0 || struck < pay.struckRound) pay.struckRound = struck;
+        if (struck > pay.lastStruckRound) pay.lastStruckRound = struck;
         emit PayStruck(peerKey, round);
     }
 
@@ -197,8 +203,8 @@ contract Settlement is Epochs {
         }
     }
 
-    /// @notice How many disputes about the peer are open, and the round of a refuted contribution whose pay is not forfeited
-    /// yet (0: none).
+    /// @notice How many disputes about the peer are open, and the round after which an epoch's pay is forfeited (0: none is):
+    /// that of the first refuted contribution, or of what was forfeited last.
     function pending(bytes32 peerKey) external view returns (uint256 holds, uint64 struckRound) {
         return (_pays[peerKey].holds, _pays[peerKey].struckRound);
     }
@@ -242,7 +248,8 @@ contract Settlement is Epochs {
         if (owner == address(0)) revert PeerUnknown(peerKey);
         pay.claimedMicro = uint64(cumulativeMicro);
         if (struckRound != 0 && round > struckRound) {
-            (pay.struckRound, pay.forfeitedRound) = (0, uint40(round));
+            pay.struckRound = round > pay.lastStruckRound ? 0 : uint40(round);
+            pay.forfeitedRound = uint40(round);
             emit PayForfeited(peerKey, cumulativeMicro - claimed, cumulativeMicro);
             TOKEN.burn((cumulativeMicro - claimed) * WEI_PER_MICRO);
             _requireReserve(reserveMicro, TOKEN.balanceOf(address(this)));

@@ -12,7 +12,7 @@ import msgspec
 
 from chain.base import ExpireDispute, OpenDispute, PlayMove
 from chain.fake.escrow import Escrow
-from chain.fake.ground import Ground, is_proved, recovered, refuse
+from chain.fake.ground import Ground, is_proved, refuse
 from chain.fake.registry import Registry
 from chain.fake.roster import Roster
 from chain.fake.vault import Vault
@@ -26,7 +26,6 @@ from chain.games import (
     MoveRecord,
     game_id,
 )
-from chain.keys import peer_key
 from chain.typed_data import record_digest
 from protocol.ids import ZERO_ROOT, Address, ContentId
 
@@ -92,9 +91,7 @@ class Disputes:
         if not intent.contribution.endswith(WORK_MARK + work):
             refuse("BadOpening")
         digest = record_digest(ground.contracts, ground.run, "contribution", intent.round, content)
-        signer = recovered(digest, intent.signature)
-        if signer is None or self._registry.peer_of.get(signer) != intent.peer:
-            refuse("NotSignedByPeer", peerKey=peer_key(intent.peer), signer=signer)
+        self._roster.require_signed(intent.peer, intent.round, digest, intent.signature)
         ground.take(wallet, ground.rules.dispute_bond_micro)
         self._vault.hold(intent.peer, 1)
         program, data = _subject(intent)

@@ -33,7 +33,7 @@ class Escrow:
         self._roster = roster
         self._results = results
         self._vault = vault
-        self._struck: dict[PeerId, int] = {}
+        self._struck: dict[PeerId, tuple[int, int]] = {}
         self._forfeited: dict[PeerId, int] = {}
         self._epochs: list[_Epoch] = []
         self.claimed: dict[PeerId, int] = {}
@@ -89,8 +89,7 @@ class Escrow:
     @property
     def paid_round(self) -> int:
         """Round of the newest epoch that can be paid: work of earlier rounds cannot be disputed any more."""
-        claimable = self.epochs().claimable
-        return claimable.round if claimable is not None else 0
+        return self.epochs().paid_round
 
     def _unlocks_at(self, number: int) -> int:
         epoch, rules = self._epochs[number], self._ground.rules
@@ -162,14 +161,15 @@ class Escrow:
             refuse("PeerUnknown", peerKey=key)
         if sum(self.claimed.values()) + micro - claimed > result.total_micro_credits:
             refuse("EscrowOverdrawn", reserveMicro=self._ground.budget_micro - result.total_micro_credits)
-        struck = self._struck.get(intent.peer, 0)
-        if struck and result.round > struck:
-            self._forfeited[intent.peer] = result.round
-            del self._struck[intent.peer]
-            self.claimed[intent.peer] = micro
-            return
         self.claimed[intent.peer] = micro
-        self._ground.pay(owner, micro - claimed)
+        first, last = self._struck.get(intent.peer, (result.round, 0))
+        if result.round <= first:
+            self._ground.pay(owner, micro - claimed)
+            return
+        self._forfeited[intent.peer] = result.round
+        del self._struck[intent.peer]
+        if result.round <= last:
+            self._struck[intent.peer] = (result.round, last)
 
     def claim_many(self, intent: ClaimMany) -> None:
         """All or nothing, like a transaction; who was paid already, or may not claim this now, is passed over."""
@@ -187,9 +187,11 @@ class Escrow:
         return self._vault.is_held(peer) or peer in self._struck
 
     def strike(self, peer: PeerId, round: int) -> None:
-        """The next claim against an epoch after ``round`` forfeits what it would have paid."""
+        """Claims against epochs after ``round`` forfeit what they would have paid, up to the first that is against an
+        epoch after the last round that was struck."""
         if round >= self._forfeited.get(peer, 0):
-            self._struck[peer] = max(self._struck.get(peer, 0), round)
+            first, last = self._struck.get(peer, (round, round))
+            self._struck[peer] = (min(first, round), max(last, round))
 
     def _undecided(self, number: int, *, challenged: bool) -> tuple[_Epoch, int]:
         """An epoch that nobody decided yet, and until when it can be challenged, or the challenge answered."""

@@ -7,7 +7,7 @@ import hashlib
 import msgspec
 
 from chain.base import AskForData, ExpireRequest, ShowData
-from chain.fake.ground import Ground, is_proved, recovered, refuse
+from chain.fake.ground import Ground, is_proved, refuse
 from chain.fake.registry import Registry
 from chain.fake.roster import Roster
 from chain.fake.vault import Vault
@@ -53,9 +53,7 @@ class DataRequests:
         ground, part = self._ground, DataPart(intent.part)
         content = ContentId(hashlib.sha256(intent.contribution).hexdigest())
         digest = record_digest(ground.contracts, ground.run, "contribution", intent.round, content)
-        signer = recovered(digest, intent.signature)
-        if signer is None or self._registry.peer_of.get(signer) != intent.peer:
-            refuse("NotSignedByPeer", peerKey=peer_key(intent.peer), signer=signer)
+        self._roster.require_signed(intent.peer, intent.round, digest, intent.signature)
         if self._roster.round > intent.round + 1:
             refuse("RoundTooOld", round=intent.round, current=self._roster.round)
         request = request_id(content, part, intent.index)

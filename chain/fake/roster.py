@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from chain.base import Member
-from chain.fake.ground import Ground, block_hash, refuse
+from chain.fake.ground import Ground, block_hash, recovered, refuse
 from chain.fake.registry import Registry
 from chain.keys import peer_key
 from protocol.ids import Address, PeerId
@@ -83,6 +83,13 @@ class Roster:
                 owner = self._registry.entries[peer].owner
                 found.append(Member(peer, seat.signer, owner, standing.joined_round, seat.weight))
         return tuple(found)
+
+    def require_signed(self, peer: PeerId, round: int, digest: bytes, signature: bytes) -> None:
+        """Refuse what is not signed by the account that signed for the peer in that round."""
+        signer = recovered(digest, signature)
+        seats = [one.signer for one in self.members(round) if one.peer == peer]
+        if signer not in seats:
+            refuse("NotSignedByPeer", peerKey=peer_key(peer), signer=signer)
 
     def presence_is_fresh(self, peer: PeerId) -> bool:
         """Whether a member need not renew its presence yet: results are recorded, or it did so not long ago."""

@@ -6,7 +6,7 @@ import msgspec
 
 from chain.base import WEI_PER_MICRO, Accuse, Prune, RecordReputation, Stake, Unstake
 from chain.credit_line import unpack
-from chain.fake.ground import Ground, is_proved, recovered, refuse
+from chain.fake.ground import Ground, is_proved, refuse
 from chain.fake.registry import Registry
 from chain.fake.roster import Roster
 from chain.keys import peer_key
@@ -117,7 +117,7 @@ class Vault:
     def is_convicted(self, peer: PeerId, round: int) -> bool:
         return (peer, round) in self._offences
 
-    def accuse(self, wallet: Address, intent: Accuse) -> None:
+    def accuse(self, wallet: Address, intent: Accuse, paid_round: int) -> None:
         key = peer_key(intent.peer)
         if intent.kind != ACCUSABLE:
             refuse("KindNotAccusable")
@@ -125,14 +125,14 @@ class Vault:
             refuse("SameContent")
         if self.is_convicted(intent.peer, intent.round):
             refuse("AlreadyProven", peerKey=key, round=intent.round)
+        if intent.round < paid_round:
+            refuse("RoundPaid", round=intent.round, paidRound=paid_round)
         for content, signature in (
             (intent.content_a, intent.signature_a),
             (intent.content_b, intent.signature_b),
         ):
             digest = record_digest(self._ground.contracts, self._ground.run, intent.kind, intent.round, content)
-            signer = recovered(digest, signature)
-            if signer is None or self._registry.peer_of.get(signer) != intent.peer:
-                refuse("NotSignedByPeer", peerKey=key, signer=signer)
+            self._roster.require_signed(intent.peer, intent.round, digest, signature)
         self._offences.add((intent.peer, intent.round))
         self.take_all(intent.peer, wallet)
         self._roster.eject(intent.peer, self._roster.round + self._ground.rules.barred_rounds)

@@ -262,7 +262,7 @@ class FakeWorld:
             case RecordReputation():
                 self.vault.record(intent, self.results.settled_round, self.results.credits_root)
             case Accuse():
-                self.vault.accuse(wallet, intent)
+                self.vault.accuse(wallet, intent, self.escrow.paid_round)
             case OpenEpoch():
                 self.escrow.open()
             case Challenge(epoch=epoch):

@@ -241,6 +241,17 @@ def dispute(home: Path | None, name: str, round_number: int, peer: str, *, level
     return order(home_root(home), name, round_number, peer, level, as_json)
 
 
+def price_dispute(
+    chosen: Settings, find: Find, name: str, round_number: int, peer: str, *, level: int, as_json: bool
+) -> int:
+    """Have a running peer work out a dispute, and say what opening it would cost; returns the exit code."""
+    from swarm.app.orders import priced_dispute
+    from swarm.processes.process import run_until_signal
+
+    require_peer_name(name)
+    return run_until_signal(lambda: priced_dispute(chosen, find, name, round_number, peer, level, as_json))
+
+
 def outbox(home: Path | None, as_json: bool) -> None:
     """What every peer of a home has to send to the chain and how that is going, from its files alone."""
     import msgspec

@@ -96,6 +96,22 @@ async def _order(
     return 0
 
 
+async def priced_dispute(
+    chosen: Settings, find: Find, name: str, round_number: int, peer: str, level: int, as_json: bool
+) -> int:
+    """`dispute --dry-run` for one peer of the home, which runs."""
+    from swarm.app.acting import Terminal, open_actor
+    from swarm.app.disputing import price
+
+    token, terminal = await find(), Terminal(as_json=as_json)
+    password = os.environ.get(PASSWORD_VARIABLE)
+    async with open_actor(chosen, token, name, terminal, password=password, dry_run=True) as actor:
+        body = await price(actor, chosen.home, round_number, peer, level)
+    if as_json:
+        print(json.dumps({"dispute": body}), flush=True)
+    return 0
+
+
 async def _claim(chosen: Settings, find: Find, names: list[str], dry_run: bool, as_json: bool) -> int:
     """Every peer that can claim does; the first failure is raised after that."""
     from swarm.app.claiming import claim_for

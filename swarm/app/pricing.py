@@ -14,7 +14,7 @@ from eth_abi.abi import encode
 from eth_hash.auto import keccak
 
 from chain.abi import Function, function
-from chain.base import WEI_PER_MICRO, Contracts, Cost, Intent, Stake
+from chain.base import WEI_PER_MICRO, Contracts, Cost, Intent, OpenDispute, Stake
 from chain.deploy import has_code
 from chain.fees import FeePolicy, price_wei
 from chain.keys import peer_key
@@ -22,7 +22,7 @@ from chain.nonces import WalletLog
 from chain.reader import read_view
 from chain.rpc import Rpc, RpcRefused, quantity
 from chain.sender import contract_error
-from chain.transactions import reference
+from chain.transactions import approval, reference, transaction
 from chain.web3_chain import Web3Chain
 from protocol.errors import ChainError, ChainUnreachable
 from protocol.ids import Address
@@ -113,14 +113,27 @@ class LookingChain(Web3Chain):
         self._teller = Teller(urls, contracts.chain_id, Onlooker(address))
 
     async def estimate(self, intent: Intent) -> Cost:
-        """As ``Chain.estimate``; a stake, which carries a signed permit, is estimated as if it were approved."""
+        """As ``Chain.estimate``; a stake, which carries a signed permit, and a dispute, whose bond is approved
+        right before it, are estimated as if that were so."""
         if isinstance(intent, Stake):
             return await self._cost_of_stake(intent)
+        if isinstance(intent, OpenDispute):
+            return await self._cost_of_dispute(intent)
         return await super().estimate(intent)
 
     async def close(self) -> None:
         await self._teller.close()
         await super().close()
+
+    async def _cost_of_dispute(self, intent: OpenDispute) -> Cost:
+        if await self._is_done(intent):
+            return Cost(0, 0)
+        at = self.contracts
+        to, data = transaction(at, intent)
+        bond_wei = int(await self._reader.read(at.disputes, function("DisputeGame", "BOND_WEI")))
+        approving = await self._teller.gas(*approval(at.token, at.vault, bond_wei))
+        opening = await self._teller.gas(to, data, {at.token: allowed(self.wallet, at.vault, bond_wei)})
+        return await self._teller.cost(approving + opening)
 
     async def _cost_of_stake(self, intent: Stake) -> Cost:
         at, wei = self.contracts, intent.amount_micro * WEI_PER_MICRO

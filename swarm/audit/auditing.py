@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from functools import partial
 
 from chain.requests import RequestStage
-from protocol.codec import content_id, decode, encode
+from protocol.codec import content_id, decode
 from protocol.errors import BadRecord, NetworkError, VerificationError
 from protocol.events import Audited, Problem, VerdictSeen
 from protocol.ids import ContentId, PeerId
@@ -27,10 +28,11 @@ from swarm.audit.casework import Casework, StateMissing, finding_of
 from swarm.audit.judging import rule
 from swarm.audit.replay import Case, replay
 from swarm.audit.reviewing import Reviews
+from swarm.audit.saying import say
 from swarm.audit.summons import Summons
 from swarm.dht.transport import RecordKey
 from swarm.rounds.inbox import Rejected
-from swarm.rounds.work import RECORD_TTL_S, Bench
+from swarm.rounds.work import Bench
 from verde.draw import Drawn, draw, draw_rollouts
 from verde.verdict import Decision, accusers, decide, votes
 from verde.witness import witness_of
@@ -228,34 +230,31 @@ class Audits:
             self._checking[content] = asyncio.ensure_future(self._check(content))
 
     async def _check(self, content: ContentId) -> None:
-        bench, (author, pending) = self._bench, self._pending[content]
-        kept = bench.journal.read(self._round, VERDICT, about=content)
-        if kept is None:
-            started_at = bench.now()
-            try:
-                verdict = await self._find_verdict(content, author, pending)
-            except Exception as error:  # a defect here must accuse nobody, and stop no round
-                self._give_up(content, error)
-                return
-            what = verdict.difference.what if verdict.difference is not None else ""
-            took_s = bench.now() - started_at
-            num_bytes = self._fetched.pop(content, 0)
-            bench.events.append(
-                Audited(pending.round, author, content, verdict.level, verdict.finding, what, took_s, num_bytes)
-            )
-            if self._casework is None:
-                return
-            envelope = bench.signer.seal(bench.run.id, VERDICT, self._round, encode(verdict), bench.contracts)
-            bench.journal.write(envelope, about=content)
-        else:
-            envelope = kept[0]
         while True:
             try:
-                await bench.transport.publish(envelope, ttl_s=RECORD_TTL_S)
+                envelope = await say(self._bench, VERDICT, self._round, content, partial(self._judge, content))
                 break
             except NetworkError:
                 await asyncio.sleep(1.0)
-        self._take(bench.signer.peer, envelope)
+        if envelope is not None:
+            self._take(self._bench.signer.peer, envelope)
+
+    async def _judge(self, content: ContentId) -> Verdict | None:
+        """What this peer finds, told to its own people; ``None`` where it has nothing to say to others."""
+        bench, (author, pending) = self._bench, self._pending[content]
+        started_at = bench.now()
+        try:
+            verdict = await self._find_verdict(content, author, pending)
+        except Exception as error:  # a defect here must accuse nobody, and stop no round
+            self._give_up(content, error)
+            return None
+        what = verdict.difference.what if verdict.difference is not None else ""
+        took_s = bench.now() - started_at
+        num_bytes = self._fetched.pop(content, 0)
+        bench.events.append(
+            Audited(pending.round, author, content, verdict.level, verdict.finding, what, took_s, num_bytes)
+        )
+        return verdict if self._casework is not None else None
 
     def _give_up(self, content: ContentId, error: Exception) -> None:
         self._given_up.add(content)

@@ -150,7 +150,7 @@ class Casework:
         own, shared = inbox.scored(peer, contribution.batches), inbox.shared(peer, contribution.consumed)
         if own is None or shared is None:
             raise BadRecord("unavailable", "Not all batches that it names are here.")
-        material = inbox.material(peer, own, shared, void_of(contribution))
+        material = inbox.material(peer, contribution.engine, own, shared, void_of(contribution))
         providers = (peer, *(other for other in others if other != peer))
         parts, after = self._genesis, None
         if self._genesis is not None and contribution.before is not None:

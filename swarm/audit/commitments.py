@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +21,8 @@ import msgspec
 from protocol.errors import BadRecord, NotBuiltYet, SwarmError
 from protocol.ids import STAGES, ZERO_ROOT, ContentId, PeerId, Stage
 from protocol.merkle import MerkleTree
+from protocol.messages import Rollout
+from protocol.run import TOLERANCE_CHECKED
 from swarm.game.round_view import RoundView, sample_seed, stage_sampling
 from swarm.policy.base import Engine, Prompt, Provable, SampleRequest
 from swarm.rounds.checked import CheckedBatch
@@ -30,15 +32,27 @@ from verde.program.computation import Computation
 
 
 @dataclass(frozen=True)
+class Place:
+    """One of a peer's own rollouts, and where it stands in its work."""
+
+    stage: Stage
+    question: int
+    sample: int
+    rollout: Rollout
+
+
+@dataclass(frozen=True)
 class Material:
     """What a peer's work of a round follows from, the state before aside.
 
-    ``view``: its round before anything was received. ``batches``: its own and those that it trained on, by stage.
-    ``prompts``: what it asked itself, by stage and question. ``void``: rollouts that it does not agree on, by batch.
+    ``view``: its round before anything was received. ``engine``: what made it, by its name in contributions.
+    ``batches``: its own and those that it trained on, by stage. ``prompts``: what it asked itself, by stage and
+    question. ``void``: rollouts that it does not agree on, by batch.
     """
 
     view: RoundView
     peer: PeerId
+    engine: str
     batches: Mapping[Stage, Mapping[PeerId, CheckedBatch]]
     prompts: Mapping[Stage, Sequence[Prompt]]
     void: Mapping[ContentId, frozenset[int]] = field(default_factory=dict)
@@ -46,6 +60,22 @@ class Material:
     def lesson(self, num_external: int) -> Lesson:
         """What the peer trains on."""
         return lesson(self.view, self.prompts, self.batches, self.peer, num_external, self.void)
+
+    @property
+    def places(self) -> list[Place]:
+        """The peer's own rollouts in the order in which a contribution numbers them: stage, question, sample."""
+        return [
+            Place(stage, group.question, sample, rollout)
+            for stage in STAGES
+            if self.peer in self.batches[stage]
+            for group in self.batches[stage][self.peer].batch.groups
+            for sample, rollout in enumerate(group.rollouts)
+        ]
+
+    def request(self, place: Place) -> SampleRequest:
+        """What was to be drawn there."""
+        seed = sample_seed(self.view, place.stage, self.peer, place.question, place.sample)
+        return SampleRequest(self.prompts[place.stage][place.question], seed)
 
 
 class Derived(msgspec.Struct, frozen=True):
@@ -55,28 +85,6 @@ class Derived(msgspec.Struct, frozen=True):
     has_step: bool
 
 
-def step_computation(engine: Provable, material: Material, num_external: int) -> Computation:
-    """The training step. Raises ``NotBuiltYet``; ``ValueError`` where there is nothing to train on."""
-    samples = material.lesson(num_external).samples
-    if not samples:
-        raise ValueError("There is nothing to train on, so there is no step.")
-    return engine.step_computation(samples, step_seed(material.view, material.peer))
-
-
-def draw_computations(engine: Provable, material: Material) -> Iterator[Computation]:
-    """The sampling check of every own rollout, in stage, question and sample order. Raises ``NotBuiltYet``."""
-    view, peer = material.view, material.peer
-    for stage in STAGES:
-        if peer not in material.batches[stage]:
-            continue
-        sampling = stage_sampling(view.game, stage)
-        for group in material.batches[stage][peer].batch.groups:
-            for sample, rollout in enumerate(group.rollouts):
-                seed = sample_seed(view, stage, peer, group.question, sample)
-                request = SampleRequest(material.prompts[stage][group.question], seed)
-                yield engine.draw_computation(request, sampling, rollout.tokens)
-
-
 def draw_line(number: int, computation: Computation) -> tuple[bytes, bytes]:
     """A rollout's line in the tree behind ``draws``."""
     roots = bytes.fromhex(computation.program_root) + bytes.fromhex(computation.data_root)
@@ -84,25 +92,33 @@ def draw_line(number: int, computation: Computation) -> tuple[bytes, bytes]:
 
 
 def draws_tree(engine: Provable, material: Material) -> MerkleTree:
-    """The tree behind ``draws``."""
-    return MerkleTree(draw_line(number, one) for number, one in enumerate(draw_computations(engine, material)))
+    """The tree behind ``draws``: the sampling check of every own rollout, by its number. Raises ``NotBuiltYet``."""
+    return MerkleTree(
+        draw_line(
+            number,
+            engine.draw_computation(
+                material.request(place), stage_sampling(material.view.game, place.stage), place.rollout.tokens
+            ),
+        )
+        for number, place in enumerate(material.places)
+    )
 
 
 def derive(engine: Engine, material: Material, num_external: int) -> Derived:
-    """What the contribution that stands on ``material`` must name. Zero roots for an engine, a model, rules or a step
-    that no program covers. Raises ``BadRecord`` for records that nothing can be derived from."""
+    """What the contribution that stands on ``material`` must name. Zero roots for an engine (its own, or the one
+    here), a model, rules or a step that no program covers. Raises ``BadRecord`` where nothing can be derived."""
     try:
-        has_step = bool(material.lesson(num_external).samples)
-        if not isinstance(engine, Provable):
-            return Derived(Commitments(), has_step)
+        samples = material.lesson(num_external).samples
+        if not isinstance(engine, Provable) or material.engine in TOLERANCE_CHECKED:
+            return Derived(Commitments(), bool(samples))
         step_program = step_data = draws = ZERO_ROOT
         with suppress(NotBuiltYet):
             draws = draws_tree(engine, material).root
         with suppress(NotBuiltYet):
-            if has_step:
-                step = step_computation(engine, material, num_external)
+            if samples:
+                step = engine.step_computation(samples, step_seed(material.view, material.peer))
                 step_program, step_data = step.program_root, step.data_root
-        return Derived(Commitments(step_program, step_data, draws), has_step)
+        return Derived(Commitments(step_program, step_data, draws), bool(samples))
     except (SwarmError, ValueError) as error:
         raise BadRecord("wrong_program", f"Its work cannot be written down as a program: {str(error)[:200]}") from error
 

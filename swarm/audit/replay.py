@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 from protocol.errors import ConfigError, NumericsError, VerificationError
 from protocol.ids import STAGES, ContentId, PeerId, Stage
-from protocol.messages import Contribution, Difference, Envelope, Rollout
+from protocol.messages import Contribution, Difference, Envelope
 from protocol.run import TOLERANCE_CHECKED
-from swarm.audit.commitments import Material
-from swarm.game.round_view import RoundView, sample_seed, stage_sampling
+from swarm.audit.commitments import Material, Place
+from swarm.game.round_view import RoundView, stage_sampling
 from swarm.policy.base import Completion, Engine, Prompt, Replayable, SampleRequest, StateParts, Tolerant
 from swarm.rounds.checked import CheckedBatch
 from swarm.rounds.contribution import void_of
@@ -51,24 +51,17 @@ class Case:
     def material(self) -> Material:
         """What the work follows from, its states aside."""
         void = void_of(self.contribution)
-        return Material(self.view, self.contribution.peer, self.batches, self.prompts, void)
+        made = self.contribution
+        return Material(self.view, made.peer, made.engine, self.batches, self.prompts, void)
 
     @property
     def num_rollouts(self) -> int:
-        return len(_places(self))
+        return len(self.material.places)
 
     @property
     def evidence(self) -> tuple[ContentId, ...]:
         """Content ids of the batches that the check reads: the peer's own."""
         return self.contribution.batches
-
-
-@dataclass(frozen=True)
-class _Place:
-    stage: Stage
-    question: int
-    sample: int
-    rollout: Rollout
 
 
 @dataclass(frozen=True)
@@ -162,28 +155,18 @@ def check_agreement(replica: Engine, case: Case, numbers: Sequence[int], toleran
     return None
 
 
-def _asked(case: Case, numbers: Sequence[int]) -> Iterator[tuple[Stage, list[_Place], list[SampleRequest]]]:
+def _asked(case: Case, numbers: Sequence[int]) -> Iterator[tuple[Stage, list[Place], list[SampleRequest]]]:
     """The rollouts of these numbers by stage, with what was to be drawn for each."""
-    everywhere = _places(case)
+    material = case.material
+    everywhere = material.places
     places = [everywhere[number] for number in numbers]
     for stage in STAGES:
         drawn = [place for place in places if place.stage is stage]
         if drawn:
-            peer = case.contribution.peer
-            yield (
-                stage,
-                drawn,
-                [
-                    SampleRequest(
-                        case.prompts[stage][place.question],
-                        sample_seed(case.view, stage, peer, place.question, place.sample),
-                    )
-                    for place in drawn
-                ],
-            )
+            yield stage, drawn, [material.request(place) for place in drawn]
 
 
-def _claim(place: _Place) -> Completion:
+def _claim(place: Place) -> Completion:
     return Completion(place.rollout.tokens, place.rollout.text, place.rollout.ended)
 
 
@@ -204,17 +187,6 @@ def check_step(replica: Engine, case: Case, num_external: int) -> tuple[Differen
         chunk=chunk,
     )
     return difference, digest
-
-
-def _places(case: Case) -> list[_Place]:
-    peer = case.contribution.peer
-    return [
-        _Place(stage, group.question, sample, rollout)
-        for stage in STAGES
-        if peer in case.batches[stage]
-        for group in case.batches[stage][peer].batch.groups
-        for sample, rollout in enumerate(group.rollouts)
-    ]
 
 
 def _first_chunk(replica: Engine, after: Manifest | None) -> int | None:

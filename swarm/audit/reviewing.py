@@ -12,15 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from protocol.codec import content_id, content_id_of, decode, encode
+from protocol.codec import content_id, content_id_of, decode
 from protocol.errors import BadRecord
 from protocol.events import WitnessDoubted
 from protocol.ids import STAGES, ContentId, PeerId
 from protocol.messages import Contribution, Envelope, Finding, Pending, Review, Verdict
 from protocol.run import TOLERANCE_CHECKED
+from swarm.audit.saying import say
 from swarm.dht.transport import RecordKey
 from swarm.rounds.inbox import CONTRIBUTION, Rejected
-from swarm.rounds.work import RECORD_TTL_S, STEP_NOTE, Bench
+from swarm.rounds.work import STEP_NOTE, Bench
 from verde.draw import Drawn, draw_rollouts
 from verde.review import doubted, may_review, undecided
 from verde.verdict import votes
@@ -165,15 +166,13 @@ class Reviews:
         return yield_of(notes, step, numbers, 2 if drawn.step else 1)
 
     async def _say(self, review: Review) -> None:
-        bench, about = self._bench, content_id_of((review.contribution, review.judge))
-        kept = bench.journal.read(self._round, REVIEW, about=about)
-        if kept is None:
-            envelope = bench.signer.seal(bench.run.id, REVIEW, self._round, encode(review), bench.contracts)
-            bench.journal.write(envelope, about=about)
-        else:
-            envelope = kept[0]
-        await bench.transport.publish(envelope, ttl_s=RECORD_TTL_S)
-        self._take(bench.signer.peer, envelope)
+        async def find() -> Review:
+            return review
+
+        about = content_id_of((review.contribution, review.judge))
+        envelope = await say(self._bench, REVIEW, self._round, about, find)
+        assert envelope is not None
+        self._take(self._bench.signer.peer, envelope)
 
     def _take(self, signer: PeerId, envelope: Envelope) -> None:
         """Enter a review by somebody entitled; anything else is dropped and told once."""

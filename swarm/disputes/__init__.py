@@ -2,6 +2,7 @@
 
 dossier   a contribution with all that a game about it may need       archive   dossiers and states, on disk
 hand      what one side holds: a trace, and what it starts from       plan      what is to be done next; pure
-player    the task that looks at the chain and plays                  telling   games as events for every display
-words     games in words
+dealer    hands, made once for all games about the same               accusing  what was found becomes games, or not
+ordering  what people ask for                                         player    looks at the chain, and plays
+telling   games as events for every display                           words     games in words
 """

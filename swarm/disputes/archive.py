@@ -23,13 +23,17 @@ from swarm.settings.home import write_atomically
 
 
 class Suit(msgspec.Struct, frozen=True):
-    """This peer accuses: ``subject`` of the contribution. ``dropped``: why it went no further; empty while it does."""
+    """This peer accuses: ``subject`` of the contribution. ``dropped``: why it went no further; empty while it does.
+
+    ``is_struck``: a recorded result refused the contribution's pay; ``is_ordered``: a person asked for the game."""
 
     round: int
     peer: PeerId
     content: ContentId
     subject: int
     dropped: str = ""
+    is_struck: bool = False
+    is_ordered: bool = False
 
     @property
     def name(self) -> str:
@@ -63,15 +67,6 @@ class Archive:
         for path in self._work.glob(f"*/{content}.dossier"):
             with contextlib.suppress(OSError, BadRecord):
                 return read_dossier(path.read_bytes())
-        return None
-
-    def dossier_of(self, round_number: int, peer: PeerId) -> Dossier | None:
-        """The contribution of ``peer`` to a round, where it is kept."""
-        for path in (self._work / f"{round_number:06d}").glob("*.dossier"):
-            with contextlib.suppress(OSError, BadRecord):
-                found = read_dossier(path.read_bytes())
-                if found.peer == peer:
-                    return found
         return None
 
     def state(self, root: ContentId) -> StateParts | None:

@@ -12,11 +12,11 @@ from chain.games import WHOLE_STEP
 from chain.intents import OpenDispute
 from protocol.codec import content_id, decode, encode
 from protocol.errors import BadRecord, NumericsError, SwarmError
-from protocol.ids import STAGES, ZERO_ROOT, ContentId, PeerId
+from protocol.ids import ZERO_ROOT, ContentId, PeerId
 from protocol.merkle import MerkleTree
 from protocol.messages import Contribution, Difference, Envelope
 from swarm.audit.commitments import Material, draw_line
-from swarm.game.round_view import sample_seed, stage_sampling
+from swarm.game.round_view import stage_sampling
 from swarm.policy.base import Provable, Replayable, SampleRequest, Sampling, StateParts, TrainSample
 from swarm.rounds.lesson import step_seed
 from verde.program.computation import Computation
@@ -107,22 +107,12 @@ class Dossier(msgspec.Struct, frozen=True):
 
 def dossier_of(envelope: Envelope, material: Material, num_external: int) -> Dossier:
     """The dossier of a contribution that was verified."""
-    view, peer = material.view, material.peer
-    samples = material.lesson(num_external).samples
+    view, samples = material.view, material.lesson(num_external).samples
     draws = [
-        DrawWork(
-            SampleRequest(
-                material.prompts[stage][group.question], sample_seed(view, stage, peer, group.question, sample)
-            ),
-            stage_sampling(view.game, stage),
-            rollout.tokens,
-        )
-        for stage in STAGES
-        if peer in material.batches[stage]
-        for group in material.batches[stage][peer].batch.groups
-        for sample, rollout in enumerate(group.rollouts)
+        DrawWork(material.request(place), stage_sampling(view.game, place.stage), place.rollout.tokens)
+        for place in material.places
     ]
-    step = StepWork(samples, step_seed(view, peer)) if samples else None
+    step = StepWork(samples, step_seed(view, material.peer)) if samples else None
     return Dossier(envelope, step, tuple(draws))
 
 
@@ -132,13 +122,7 @@ def subject_of(material: Material, level: int, difference: Difference) -> int | 
         return WHOLE_STEP
     if level < 1 or difference.stage is None:
         return None
-    places = [
-        (stage, group.question, sample)
-        for stage in STAGES
-        if material.peer in material.batches[stage]
-        for group in material.batches[stage][material.peer].batch.groups
-        for sample in range(len(group.rollouts))
-    ]
+    places = [(one.stage, one.question, one.sample) for one in material.places]
     place = (difference.stage, difference.question, difference.sample)
     return places.index(place) if place in places else None
 

@@ -25,7 +25,7 @@ from verde.bisect.challenger import Evidence, State
 from verde.commit import join, parse_manifest, state_root
 from verde.program.computation import Computation
 from verde.program.program import Sources
-from verde.program.trace import Trace, Tracing
+from verde.program.trace import Tracing
 
 Array = np.ndarray[Any, Any]
 
@@ -73,10 +73,7 @@ class Dealing:
         """Compute for about ``slice_s``; the hand once it is complete."""
         until = now() + slice_s
         trace = self._tracing.go_on(lambda: now() >= until)
-        return None if trace is None else self._dealt(trace)
-
-    def _dealt(self, trace: Trace) -> Hand:
-        return Hand(Evidence(trace, self._sources, self._before, self._after))
+        return None if trace is None else Hand(Evidence(trace, self._sources, self._before, self._after))
 
 
 class Values:

@@ -1,7 +1,8 @@
 """Why this module exists: a person may have a contribution taken to the contract that nobody was drawn to check.
 
 ``swarm dispute`` leaves an order in the peer's folder; the running peer, which has the wallet, the engine and the
-games, takes it up: it does the work again, and accuses if it comes out different. Then the order is gone.
+games, takes it up: it does the work again, and accuses if it comes out different. Then the order is gone. Where a game
+is only to be priced, what would open it lies in the order's place then, for whoever asked.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from chain.intents import OpenDispute
 from protocol.errors import VerificationError
 from protocol.messages import Difference
 from swarm.audit.casework import Casework
@@ -24,11 +26,12 @@ from swarm.settings.home import write_atomically
 
 class Order(msgspec.Struct, frozen=True):
     """Dispute the contribution of ``peer`` (a nickname or an id) to ``round``, as far as a check up to ``level`` finds
-    it to be false."""
+    it to be false. ``is_dry``: only work out what would open the game."""
 
     round: int
     peer: str
     level: int
+    is_dry: bool = False
 
 
 class Orders:
@@ -39,9 +42,23 @@ class Orders:
 
     def give(self, order: Order) -> Path:
         """Leave an order; the file that is gone once it is decided."""
-        path = self._directory / f"{order.round}-{order.peer}-{order.level}.json"
+        path = self._directory / f"{order.round}-{order.peer}-{order.level}{'-dry' if order.is_dry else ''}.json"
+        _answer_to(path).unlink(missing_ok=True)
         write_atomically(path, msgspec.json.encode(order))
         return path
+
+    def answer(self, path: Path, opening: OpenDispute) -> None:
+        """Leave what would open the game of a dry order."""
+        write_atomically(_answer_to(path), msgspec.json.encode(opening))
+
+    def take_answer(self, path: Path) -> OpenDispute | None:
+        """Pick that up; ``None`` while it is not there."""
+        try:
+            found = msgspec.json.decode(_answer_to(path).read_bytes(), type=OpenDispute)
+        except FileNotFoundError:
+            return None
+        _answer_to(path).unlink(missing_ok=True)
+        return found
 
     def done(self, path: Path) -> None:
         """An order is decided."""
@@ -54,6 +71,10 @@ class Orders:
             with contextlib.suppress(OSError, msgspec.MsgspecError):
                 found.append((path, msgspec.json.decode(path.read_bytes(), type=Order)))
         return found
+
+
+def _answer_to(order: Path) -> Path:
+    return order.with_suffix(".opening")
 
 
 Checked = tuple[Case, int, Difference | None]

@@ -40,6 +40,33 @@ def due(record: GameRecord, side: GameSide | None, now: int) -> Due:
     return Due.EXPIRE if is_past else Due.WAIT
 
 
+class Opening(StrEnum):
+    """Whether a suit is to become a game."""
+
+    NOW = "now"  # there is a stake to be won, or pay that nothing but a game strikes any more
+    LATER = "later"  # games that are open, or the quorum, may do without it
+    NEVER = "never"  # nothing is left to be won or struck
+
+
+def opening(
+    games: Collection[GameRecord], suit: Suit, wallet: Address, stake_micro: int, *, is_last_chance: bool
+) -> Opening:
+    """Whether a suit that has no game yet is to become one. ``stake_micro``: what the accused has left to lose, leaving
+    stake included. ``is_last_chance``: an epoch was opened that may pay the round, or who accuses is about to leave.
+
+    A game takes the stake and strikes the pay. Stake that is gone, or that an open game is about, is worth no second
+    bond and trace as long as nobody can be paid for the lie: the quorum strikes it for nothing. But neither another's
+    game nor the quorum is trusted: what they leave undone when the last chance comes is done by a game."""
+    if suit.is_ordered and (stake_micro or not suit.is_struck):
+        return Opening.NOW
+    rivals = [one for one in games if one.peer == suit.peer and one.phase is not GamePhase.OVER]
+    if suit.is_struck and not stake_micro:
+        return Opening.NEVER
+    if suit.is_struck and any(one.challenger.lower() == wallet.lower() for one in rivals):
+        return Opening.LATER  # only the stake is left to be won, and this peer is winning it already
+    return Opening.LATER if (rivals or not stake_micro) and not is_last_chance else Opening.NOW
+
+
 def is_refuted(games: Collection[GameRecord], suit: Suit) -> bool:
     """Whether somebody has shown already that the suit's contribution is a lie: then another game shows nothing new."""
     return any(one.content == suit.content and one.winner is GameSide.CHALLENGER for one in games)

@@ -139,7 +139,7 @@ def _restrict_calls(libc: ctypes.CDLL) -> None:
     for command in _FCNTL_COMMANDS:
         lines += [(equal, 0, 1, command), (give, 0, 0, _SECCOMP_ALLOW)]
     lines.append((give, 0, 0, _SECCOMP_EPERM))
-    filters = (_Instruction * len(lines))(*lines)
+    filters = (_Instruction * len(lines))(*(_Instruction(*line) for line in lines))
     program = _Program(len(lines), filters)
     _must(libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0), "seccomp")
 

@@ -12,13 +12,16 @@ import json
 import os
 import random
 import sys
+from types import ModuleType
 
 _REASON_CAP = 200
 
 
-def _beside(name: str):  # type: ignore[no-untyped-def]
+def _beside(name: str) -> ModuleType:
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name + ".py")
     spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -40,7 +43,7 @@ def main() -> None:
         return
     write(out, b"ready\n")
     random.seed(0)  # whoever judges shall see the same
-    world = {"__name__": "answer"}
+    world: dict[str, object] = {"__name__": "answer"}
 
     def said(what: str) -> None:
         write(out, encode(what.replace("\n", " ") + "\n", "utf-8", "replace"))

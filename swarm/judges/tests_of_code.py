@@ -63,7 +63,7 @@ def _read(statement: ast.stmt) -> TestOfCode:
     elif isinstance(test, ast.Compare):
         if len(test.ops) != 1 or not isinstance(test.ops[0], ast.Eq | ast.Is):
             raise ValueError(f"a test compares otherwise than with ==: {ast.unparse(test)[:60]!r}")
-        test, expected = test.left, _literal(test.comparators[0])
+        expected, test = _literal(test.comparators[0]), test.left
     else:
         test = ast.Call(ast.Name("bool", ast.Load()), [test], [])
     return TestOfCode(ast.unparse(test), text_of(expected))

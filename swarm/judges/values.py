@@ -24,18 +24,19 @@ def text_of(value: object, depth: int = 0) -> str:
     elif kind is bool or kind is int:
         text = int.__repr__(int(value))  # type: ignore[call-overload]
     elif kind is float:
-        is_whole = float.is_integer(value) and abs(value) < 2**53  # type: ignore[arg-type, operator]
-        text = int.__repr__(int(value)) if is_whole else float.__repr__(value)  # type: ignore
+        is_whole = float.is_integer(value) and abs(value) < 2**53  # type: ignore[arg-type]
+        text = int.__repr__(int(value)) if is_whole else float.__repr__(value)  # type: ignore[call-overload]
     elif kind is str:
         text = ascii(value)
     elif kind is bytes:
-        text = bytes.__repr__(value)  # type: ignore[arg-type]
+        text = bytes.__repr__(value)
     elif kind in (tuple, list):
         text = f"{kind.__name__}({', '.join(_parts(list(value), depth))})"  # type: ignore[call-overload]
     elif kind in (set, frozenset):
         text = f"set({', '.join(sorted(_parts(list(value), depth)))})"  # type: ignore[call-overload]
     elif kind is dict:
-        keys, values = _parts(list(value), depth), _parts(list(value.values()), depth)  # type: ignore
+        keys = _parts(list(value), depth)  # type: ignore[call-overload]
+        values = _parts(list(value.values()), depth)  # type: ignore[attr-defined]
         text = f"dict({', '.join(sorted(f'{key}: {item}' for key, item in zip(keys, values, strict=True)))})"
     else:
         raise ValueError(f"{kind.__name__} is not plain data")

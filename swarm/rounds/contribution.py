@@ -16,7 +16,6 @@ from protocol.errors import BadRecord
 from protocol.ids import ZERO_ROOT, ContentId, PeerId
 from protocol.merkle import MerkleTree
 from protocol.messages import BlobRef, Contested, Contribution, RolloutBatch
-from protocol.run import TOLERANCE_CHECKED
 
 
 class Commitments(msgspec.Struct, frozen=True):
@@ -125,9 +124,9 @@ def check_contribution(
     ``batches`` are the signer's batches that the record names, ``scores_milli`` their recomputed scores in order,
     ``state`` the signer's last included state (``None`` for a newcomer: then the caller knows no better than to take
     the run's genesis, which it passes instead); ``engines``: whose work counts; ``is_replayable``: others can check it,
-    so both states must be for them to fetch; ``commitments``: what it must say of its programs, unless its engine has
-    none; ``has_step``: there was something to train on. ``shared``: batches that it trained on, with how many rollouts
-    each has, where scorers may differ (``None``: they cannot). Does not replay anything.
+    so both states must be for them to fetch; ``commitments``: what it must say of its programs; ``has_step``:
+    there was something to train on. ``shared``: batches that it trained on, with how many rollouts each has, where
+    scorers may differ (``None``: they cannot). Does not replay anything.
     """
     if contribution.run != run:
         raise BadRecord("wrong_run", "The contribution is of another run.")
@@ -155,7 +154,7 @@ def check_contribution(
     if not has_step and contribution.state_after != contribution.state_before:
         raise BadRecord("wrong_state", "Its state moved, and there was nothing to train on.")
     named = Commitments(contribution.step_program, contribution.step_data, contribution.draws)
-    if named != (Commitments() if contribution.engine in TOLERANCE_CHECKED else commitments):
+    if named != commitments:
         raise BadRecord("wrong_program", "It names other programs, or other data for them, than its work has.")
     if contribution.work != work_of(contribution.state_before, contribution.state_after, named):
         raise BadRecord("wrong_program", "Its last field is not the hash of its states and programs.")

@@ -348,11 +348,12 @@ class Inbox:
     def material(
         self,
         peer: PeerId,
+        engine: str,
         own: Sequence[CheckedBatch],
         shared: Sequence[CheckedBatch],
         void: Mapping[ContentId, frozenset[int]],
     ) -> Material:
-        """What a contribution of ``peer`` stands on that names these batches, and contests the rollouts in ``void``."""
+        """What ``peer``'s contribution, made with ``engine``, stands on: these batches, and ``void`` is contested."""
         batches: dict[Stage, dict[PeerId, CheckedBatch]] = {stage: {} for stage in STAGES}
         for checked in (*own, *shared):
             batches[checked.header.stage][checked.batch.peer] = checked
@@ -360,7 +361,7 @@ class Inbox:
             checked.header.stage: stage_prompts(self.view_of(peer, checked.header.consumed), checked.header.stage)
             for checked in own
         }
-        return Material(self._views[peer], peer, batches, prompts, void)
+        return Material(self._views[peer], peer, engine, batches, prompts, void)
 
     def _derived_of(
         self,
@@ -376,7 +377,7 @@ class Inbox:
         content = content_id(envelope.payload)
         derived = self._derived.get(content)
         if derived is None:
-            material = self.material(envelope.peer, batches, shared, void_of(contribution))
+            material = self.material(envelope.peer, contribution.engine, batches, shared, void_of(contribution))
             derived = self._derived[content] = asyncio.ensure_future(self._derive(material))
         return derived.result() if derived.done() else None
 

@@ -17,7 +17,7 @@ from protocol.errors import BadRecord, IdentityError, OutOfMemory
 from protocol.events import BatchProduced, ContributionPublished, ContributionSigned, StepSkipped, Trained
 from protocol.ids import STAGES, ContentId, Stage
 from protocol.messages import BatchHeader, BlobRef, Contribution, Envelope
-from protocol.run import TOLERANCE_CHECKED, RunSpec
+from protocol.run import RunSpec
 from swarm.audit.commitments import Clerk, Derived, Material
 from swarm.audit.shelf import Shelf
 from swarm.dht.counted import Tally
@@ -157,7 +157,7 @@ class Work:
             if peer != me and peer in base.cohort
         ]
         void = {checked.content: checked.contested for checked in shared if checked.contested}
-        material = self._inbox.material(me, own, shared, void)
+        material = self._inbox.material(me, bench.engine_name, own, shared, void)
         taught = material.lesson(bench.run.learn.num_external)
         deriving = asyncio.ensure_future(bench.clerk.derive(material))
         started_at = bench.now()
@@ -226,7 +226,7 @@ class Work:
             raise AssertionError("A contribution is signed after the training step.")
         me = bench.signer.peer
         own = [self._inbox.batches[stage][me] for stage in STAGES if me in self._inbox.batches[stage]]
-        is_tolerated = bench.engine_name in TOLERANCE_CHECKED
+        named = self._step.derived.commitments
         contribution = build_contribution(
             run=base.run,
             round_number=base.round,
@@ -242,11 +242,11 @@ class Work:
             scores_milli=[milli or 0 for checked in own for milli in checked.claims_milli],
             engine=bench.engine_name,
             profile=bench.profile,
-            commitments=Commitments() if is_tolerated else self._step.derived.commitments,
+            commitments=named,
             contested=contested_in(self._step.material.void),
         )
         envelope = self._seal(CONTRIBUTION, encode(contribution))
-        if self._keep is not None and not is_tolerated:
+        if self._keep is not None and named != Commitments():
             await self._keep(dossier_of(envelope, self._step.material, bench.run.learn.num_external))
         bench.journal.write(envelope)
         bench.events.append(ContributionSigned(base.round, content_id(envelope.payload)))

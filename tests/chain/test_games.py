@@ -6,13 +6,15 @@ import hashlib
 
 import pytest
 
-from chain.base import ZERO_ROOT, Claim, ExpireDispute, OpenDispute, PlayMove, Unstake, Withdraw
+from chain.base import ZERO_ROOT, Claim, Cost, ExpireDispute, OpenDispute, PlayMove, Stake, Unstake, Withdraw
 from chain.fake import FakeChain
 from chain.games import WHOLE_STEP, GamePhase, GameRecord, Games, GameSide, MoveName, game_id
 from chain.keys import sign_digest
 from chain.typed_data import record_digest
 from chain.web3_chain import Web3Chain
+from protocol.errors import ChainError
 from protocol.ids import ContentId
+from swarm.app.pricing import LookingChain
 from tests.chain.conftest import RULES, Bench, FakeBench
 from tests.chain.players import Player, content, refused
 from tests.verde.bisect.games import honest, other_value
@@ -109,6 +111,40 @@ async def test_a_game_is_opened_once_and_seen_as_it_stands(bench: Bench) -> None
     assert await games(bench).moves(record.game) == ()
 
 
+async def test_a_wallet_without_the_bond_is_told_so_and_opens_the_game_once_it_has_it(bench: Bench) -> None:
+    if isinstance(bench, FakeBench):
+        bench.world.disputes.rule = Arbiter()
+    await bench.join(ADA, BEN)
+    intent, held = accusation(bench, ADA), await tokens(bench, BEN)
+    assert held < BOND
+    with pytest.raises(ChainError, match="tokens") as caught:
+        await bench.chain(BEN).send(intent)
+    assert (caught.value.reason, await games(bench).games()) == ("ERC20InsufficientBalance", ())
+    assert "stake" not in str(caught.value)
+    await bench.give_tokens(BEN, BOND - held)
+    assert (await bench.chain(BEN).send(intent)).transaction
+    assert await tokens(bench, BEN) == 0
+
+
+async def test_what_opening_a_dispute_costs_is_known_before_its_bond_is_approved(bench: Bench) -> None:
+    if isinstance(bench, FakeBench):
+        pytest.skip("the simulated chain has typical figures")
+    await ready(bench, ADA, BEN)
+    looking = LookingChain([bench.url], bench.contracts, BEN.wallet)
+    try:
+        cost = await looking.estimate(accusation(bench, ADA))
+        receipt = await bench.chain(BEN).send(accusation(bench, ADA))
+        assert receipt.gas <= cost.gas < 1.3 * receipt.gas
+        assert cost.fee_wei >= cost.gas
+        assert await looking.estimate(accusation(bench, ADA)) == Cost(0, 0)
+        assert (await looking.estimate(Stake(BEN.peer, BOND, 7))).gas > 50_000
+        with pytest.raises(ChainError) as caught:
+            await looking.estimate(accusation(bench, ADA, "unsigned", signature=bytes(65)))
+        assert caught.value.reason
+    finally:
+        await looking.close()
+
+
 async def test_a_cheat_is_convicted_by_moves_that_follow_from_the_chain_alone(bench: Bench) -> None:
     await ready(bench, ADA, BEN, CYD)
     right, wrong = faulty()
@@ -184,8 +220,8 @@ async def test_bad_moves_are_refused_by_name_and_a_move_is_made_once(bench: Benc
 
 async def test_neither_stake_nor_pay_gets_out_while_a_game_is_open(bench: Bench) -> None:
     await ready(bench, ADA, BEN)
-    await bench.chain(ADA).send(Unstake(ADA.peer, RULES.min_stake_micro, 1))
     await bench.chain(BEN).send(accusation(bench, ADA))
+    await bench.chain(ADA).send(Unstake(ADA.peer, RULES.min_stake_micro, 1))
     await bench.pass_time(RULES.unbonding_s + 1)
     assert await refused(bench.chain(ADA).send(Withdraw(ADA.peer))) == "DisputePending"
     assert await refused(bench.chain(ADA).send(Claim(ADA.peer, 1 << 192, 0, ()))) == "EpochNotOpen"
@@ -202,6 +238,13 @@ async def test_neither_stake_nor_pay_gets_out_while_a_game_is_open(bench: Bench)
 async def test_only_what_was_signed_is_disputed(bench: Bench, changes: dict[str, object], name: str) -> None:
     await ready(bench, ADA, BEN)
     assert await refused(bench.chain(BEN).send(accusation(bench, ADA, **changes))) == name
+
+
+async def test_who_was_no_member_of_the_round_is_not_held_to_what_it_signed_for_it(bench: Bench) -> None:
+    """Contracts know signing accounts by round: whoever stole a former one cannot use it for later rounds."""
+    await ready(bench, ADA, BEN)
+    await bench.chain(ADA).send(Unstake(ADA.peer, RULES.min_stake_micro, 1))
+    assert await refused(bench.chain(BEN).send(accusation(bench, ADA))) == "NotSignedByPeer"
 
 
 async def test_a_step_without_a_program_cannot_be_disputed_since_nobody_could_defend_it(bench: Bench) -> None:

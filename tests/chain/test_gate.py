@@ -107,9 +107,13 @@ async def test_the_allow_list_holds_no_method_that_cheats():
     assert not set(ALLOWED_METHODS) & {"eth_sendTransaction", "eth_sign", "eth_signTransaction", "eth_accounts"}
 
 
-async def test_state_overrides_are_refused(door):
-    assert code(await door.call("eth_call", {}, "latest", {"0x00": {"balance": "0xff"}})) == INVALID_PARAMS
+async def test_what_is_true_is_told_of_no_other_state_but_a_price_may_be_asked_for_one(door):
+    pretended = {"0x00": {"balance": "0xff"}}
+    assert code(await door.call("eth_call", {}, "latest", pretended)) == INVALID_PARAMS
     assert door.node.calls == []
+    await door.call("eth_estimateGas", {}, "latest", pretended)
+    assert door.node.calls == [("eth_estimateGas", [{}, "latest", pretended])]
+    assert code(await door.call("eth_estimateGas", {}, "latest", pretended, {})) == INVALID_PARAMS
 
 
 @pytest.mark.parametrize(

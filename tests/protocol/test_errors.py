@@ -12,6 +12,7 @@ EXIT_CODES = {
     "NetworkError": 4,
     "ChainError": 5,
     "ChainUnreachable": 4,
+    "BondMissing": 5,
     "VerificationError": 6,
     "NotReproducible": 2,
     "NumericsError": 1,

@@ -91,21 +91,28 @@ abstract contract GameBench is Bench {
         return _sign(accused.secret, registry.recordDigest(RUN_ID, "contribution", round, sha256(contribution)));
     }
 
-    /// @dev Open a game about the whole step of contribution `number`, as `challenger`, who has the bond.
+    /// @dev Open a game about the whole step of contribution `number` to round 1, as `challenger`, who has the bond.
     function _open(Player memory accused, uint256 number, address challenger, bool honest)
         internal
         returns (Table memory table)
     {
+        return _openIn(accused, 1, number, challenger, honest);
+    }
+
+    function _openIn(Player memory accused, uint64 round, uint256 number, address challenger, bool honest)
+        internal
+        returns (Table memory table)
+    {
         bytes memory contribution = _contribution(number, _work());
-        Signature memory signature = _signature(accused, 1, contribution);
+        Signature memory signature = _signature(accused, round, contribution);
         vm.startPrank(challenger);
         token.approve(address(vault), 5 ether);
-        table.id = disputes.open(accused.peerKey, 1, contribution, signature, _work(), _wholeStep());
+        table.id = disputes.open(accused.peerKey, round, contribution, signature, _work(), _wholeStep());
         _made("disputeOpen");
         vm.stopPrank();
         (table.accused, table.challenger, table.honest) = (accused, challenger, honest);
         State memory state = table.state;
-        (state.peerKey, state.challenger, state.round) = (accused.peerKey, challenger, 1);
+        (state.peerKey, state.challenger, state.round) = (accused.peerKey, challenger, round);
         state.content = sha256(contribution);
         state.isStep = true;
         (state.stateBefore, state.stateAfter) = (keccak256("before"), keccak256("after"));

@@ -249,6 +249,26 @@ contract GamesTest is GameBench {
         _equal(vault.holdsOf(players[0].peerKey), 2);
     }
 
+    /// @dev Of no member is a game opened, and of no account that does not sign for the peer in that round.
+    function test_aFormerAccountsWorkCannotBeDisputed() public {
+        Player memory ada = players[0];
+        Signature memory proof = _registration(ada, 4711, vm.addr(4711), ada.wallet, 1);
+        vm.prank(ada.wallet);
+        registry.rotateSigner(ada.peerKey, vm.addr(4711), 1, proof.r, proof.vs);
+        clock.refresh(ada.peerKey);
+        _advance();
+        Work memory work = _work();
+        bytes memory contribution = _contribution(1, work);
+        Signature memory signature = _signature(ada, 2, contribution);
+        vm.startPrank(FINDER);
+        token.approve(address(vault), 5 ether);
+        _refused(DisputeGame.NotSignedByPeer.selector);
+        disputes.open(ada.peerKey, 2, contribution, signature, work, _wholeStep());
+        vm.stopPrank();
+        ada.secret = 4711;
+        _openIn(ada, 2, 1, FINDER, true);
+    }
+
     function test_aStepWithoutAProgramCannotBeDisputed() public {
         Work memory work = _work();
         work.stepProgram = 0;
@@ -310,6 +330,24 @@ contract GamesTest is GameBench {
         _equal(token.balanceOf(FINDER), 110 ether);
         _refused(StakeVault.StakeNotReady.selector);
         vault.withdraw(players[0].peerKey);
+    }
+
+    /// @dev The liar's friend convicts it of work for a round that never comes, to cover up for the real conviction.
+    function test_aFriendsConvictionDoesNotSaveThePay() public {
+        uint256[] memory lines = _lines(3, 10 * CREDIT);
+        _settle(players, lines);
+        _settle(players, lines);
+        settlement.openEpoch(); // of round 2: credits round 1
+        Table memory real = _open(players[0], 1, FINDER, false);
+        token.transfer(STRANGER, 5 ether);
+        Table memory friendly = _openIn(players[0], 1_000_000, 2, STRANGER, false);
+        _pass(1500);
+        disputes.expire(real.id, real.state);
+        disputes.expire(friendly.id, friendly.state);
+        require(_isOver(real, true) && _isOver(friendly, true));
+        settlement.claim(players[0].peerKey, lines[0], 0, _proof(players, lines, 0));
+        _equal(token.balanceOf(players[0].wallet), 0);
+        _equal(settlement.claimedMicro(players[0].peerKey), 10 * CREDIT);
     }
 
     function test_gamesAboutOneContributionAreIndependent() public {

@@ -200,6 +200,16 @@ contract RequestsTest is RequestsBench {
         requests.ask(players[0].peerKey, 2, contribution, signature, _rollout(0));
     }
 
+    function test_whoStoleAFormerAccountCannotHaveThePeerAsked() public {
+        Player memory ada = players[0];
+        Signature memory proof = _registration(ada, 4711, vm.addr(4711), ada.wallet, 1);
+        vm.prank(ada.wallet);
+        registry.rotateSigner(ada.peerKey, vm.addr(4711), 1, proof.r, proof.vs);
+        clock.refresh(ada.peerKey);
+        _advance();
+        _cannotAsk(DataRequests.NotSignedByPeer.selector, ada, 2, contribution, _rollout(0));
+    }
+
     function test_whatIsNotThereCannotBeAskedFor() public {
         _cannotAsk(DataRequests.NoSuchPiece.selector, players[0], 1, contribution, _rollout(2));
         DataRequests.Piece memory third = _chunk(DataRequests.Part.StateAfter, 1);

@@ -253,8 +253,6 @@ contract SettlementTest is Bench {
         _pass(1500);
         vm.prank(address(disputes));
         settlement.strike(peer, 2); // credited from round 3 on, so not by the first epoch
-        vm.prank(address(disputes));
-        settlement.strike(peer, 1); // an earlier one adds nothing
         (, uint64 struck) = settlement.pending(peer);
         _equal(struck, 2);
         settlement.claim(peer, first[0], 0, _proof(players, first, 0));
@@ -271,6 +269,49 @@ contract SettlementTest is Bench {
         _pass(1500);
         settlement.claim(peer, third[0], 2, _proof(players, third, 0));
         _equal(token.balanceOf(players[0].wallet), 25 ether);
+    }
+
+    /// @dev Whoever is refuted twice, in whatever order, is paid by no epoch that credits either work: a later round that
+    /// was refuted first does not cover up for an earlier one.
+    function test_aLaterRefutationDoesNotSaveThePayOfAnEarlierOne() public {
+        bytes32 peer = players[0].peerKey;
+        uint256[] memory first = _open(10 * CREDIT); // rounds 1 and 2
+        _pass(1500);
+        uint256[] memory second = _open(25 * CREDIT); // rounds 3 and 4
+        _pass(1500);
+        vm.startPrank(address(disputes));
+        settlement.strike(peer, 3);
+        settlement.strike(peer, 1);
+        settlement.strike(peer, 2);
+        vm.stopPrank();
+        (, uint64 struck) = settlement.pending(peer);
+        _equal(struck, 1);
+        settlement.claim(peer, first[0], 0, _proof(players, first, 0));
+        (, struck) = settlement.pending(peer);
+        _equal(struck, 2);
+        settlement.claim(peer, second[0], 1, _proof(players, second, 0));
+        (, struck) = settlement.pending(peer);
+        _equal(struck, 0);
+        _equal(token.balanceOf(players[0].wallet), 0);
+        _equal(token.totalSupply(), SUPPLY_WEI - 25 ether);
+        uint256[] memory third = _open(40 * CREDIT);
+        _pass(1500);
+        settlement.claim(peer, third[0], 2, _proof(players, third, 0));
+        _equal(token.balanceOf(players[0].wallet), 15 ether);
+    }
+
+    /// @dev A round that will never come, or whose number fits into nothing, is no way out either.
+    function testFuzz_aRefutedRoundOfTheFarFutureSavesNothing(uint64 future, bool before) public {
+        bytes32 peer = players[0].peerKey;
+        uint256[] memory lines = _open(10 * CREDIT);
+        _pass(1500);
+        future = future < 3 ? type(uint64).max - future : future;
+        vm.startPrank(address(disputes));
+        settlement.strike(peer, before ? future : 1);
+        settlement.strike(peer, before ? 1 : future);
+        vm.stopPrank();
+        settlement.claim(peer, lines[0], 0, _proof(players, lines, 0));
+        _equal(token.balanceOf(players[0].wallet), 0);
     }
 
     function test_whatIsPaidOrCanBePaidIsNoLongerDisputed() public {

@@ -79,11 +79,50 @@ contract StandingTest is Bench {
         Signature memory proof = _registration(ada, 4711, vm.addr(4711), ada.wallet, 1);
         vm.prank(ada.wallet);
         registry.rotateSigner(ada.peerKey, vm.addr(4711), 1, proof.r, proof.vs);
-        _pass(1 days);
-        Signature memory two = _record(4711, RUN_ID, 1, keccak256("two"));
+        clock.refresh(ada.peerKey);
+        _advance();
+        Signature memory two = _record(ada.secret, RUN_ID, 1, keccak256("two"));
         vm.prank(STRANGER);
         equivocation.prove(ada.peerKey, "contribution", 1, keccak256("one"), one, keccak256("two"), two);
         _equal(token.balanceOf(STRANGER), 10 ether);
+    }
+
+    /// @dev Whoever stole the account that signed before cannot use it for a round in which it does not sign for the peer, nor
+    /// for one that is paid.
+    function test_aFormerAccountHarmsNobodyInLaterRounds() public {
+        Player memory ada = players[0];
+        Signature memory proof = _registration(ada, 4711, vm.addr(4711), ada.wallet, 1);
+        vm.prank(ada.wallet);
+        registry.rotateSigner(ada.peerKey, vm.addr(4711), 1, proof.r, proof.vs);
+        clock.refresh(ada.peerKey);
+        _advance();
+        (bytes32 a, bytes32 b) = (keccak256("one"), keccak256("two"));
+        Signature memory one = _record(ada.secret, RUN_ID, 2, a);
+        Signature memory two = _record(ada.secret, RUN_ID, 2, b);
+        _refused(Equivocation.NotSignedByPeer.selector);
+        equivocation.prove(ada.peerKey, "contribution", 2, a, one, b, two);
+        one = _record(4711, RUN_ID, 2, a);
+        two = _record(4711, RUN_ID, 2, b);
+        vm.prank(STRANGER);
+        equivocation.prove(ada.peerKey, "contribution", 2, a, one, b, two);
+        _equal(token.balanceOf(STRANGER), 10 ether);
+    }
+
+    function test_whatIsPaidIsNoLongerHeldAgainstAnybody() public {
+        Player memory ada = players[0];
+        uint256[] memory lines = _lines(3, CREDIT);
+        _settle(players, lines);
+        _settle(players, lines);
+        settlement.openEpoch(); // of round 2
+        _pass(1500);
+        (bytes32 a, bytes32 b) = (keccak256("one"), keccak256("two"));
+        Signature memory one = _record(ada.secret, RUN_ID, 1, a);
+        Signature memory two = _record(ada.secret, RUN_ID, 1, b);
+        _refused(Equivocation.RoundPaid.selector);
+        equivocation.prove(ada.peerKey, "contribution", 1, a, one, b, two);
+        one = _record(ada.secret, RUN_ID, 2, a);
+        two = _record(ada.secret, RUN_ID, 2, b);
+        equivocation.prove(ada.peerKey, "contribution", 2, a, one, b, two);
     }
 
     function test_leavingStakeIsTakenToo() public {

@@ -9,6 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from chain.games import WHOLE_STEP
+from chain.intents import OpenDispute
 from protocol.errors import ConfigError, SwarmError, VerificationError
 from protocol.events import DisputeNotPossible, DisputeOpened, Problem
 from swarm.app import disputing
@@ -108,3 +110,70 @@ def test_an_order_that_nobody_answers_stays(peer, monkeypatch):
     with pytest.raises(SwarmError, match="did not answer"):
         disputing.dispute(peer.root, "1", 4, ACCUSED, 2, as_json=False)
     assert len(list(Orders(peer.home.dispute_orders).open())) == 1
+
+
+# --- a dry run -------------------------------------------------------------------------------------------------------
+
+OPENING = OpenDispute(ACCUSED, 4, b"record", b"signature", *(["cd" * 32] * 5), subject=WHOLE_STEP)
+
+
+@pytest.fixture
+def running(town, monkeypatch):
+    """The town's peer, said to be running: what it is asked, and a way to have it answer."""
+    _, address = town.add_peer()
+    home = Home(town.home).peer("1")
+    log = EventLog(home.events_file)
+    monkeypatch.setattr(disputing, "status", lambda _: [SimpleNamespace(name="1", running=True)])
+    monkeypatch.setattr(disputing, "PATIENCE_S", 20.0)
+    orders, asked = Orders(home.dispute_orders), []
+
+    def answers(*events, opening=None):
+        def work() -> None:
+            until = time.monotonic() + 10
+            while not orders.open() and time.monotonic() < until:
+                time.sleep(0.01)
+            ((path, order),) = orders.open()
+            asked.append(order)
+            for event in events:
+                log.append(event)
+            if opening is not None:
+                orders.answer(path, opening)
+            orders.done(path)
+
+        threading.Thread(target=work, daemon=True).start()
+
+    yield SimpleNamespace(answers=answers, asked=asked, address=address, orders=orders, folder=home.dispute_orders)
+    log.close()
+
+
+def test_a_dry_run_shows_gas_fee_and_bond_and_signs_nothing(told, town, running):
+    transactions = town.world.transactions
+    running.answers(opened(4, "challenger"), opening=OPENING)
+    code, body, err = told("dispute", "4", ACCUSED, "--dry-run", "--home", town.home, "--json")
+    assert code == 0
+    assert running.asked == [Order(4, ACCUSED, 2, is_dry=True)]
+    found = body["dispute"]
+    (step,) = found["steps"]
+    assert (found["dry_run"], found["address"], found["round"], found["accused"]) == (True, running.address, 4, ACCUSED)
+    assert (found["subject"], found["bond_micro"]) == (WHOLE_STEP, town.spec.economics.dispute_bond_micro)
+    assert (step["intent"], step["transaction"]) == ("OpenDispute", "")
+    assert step["gas"] > 0
+    assert step["fee_wei"] == str(step["gas"] * 10**9)
+    assert f"dispute the training step of {name_of(ACCUSED)} in round 4: {step['gas']:,} gas, a fee of about" in err
+    assert "A bond of 10 tokens" in err
+    assert (town.world.transactions, town.signed, running.orders.open()) == (transactions, [], [])
+    assert not list(running.folder.iterdir()), "nothing is left behind"
+
+
+def test_a_dry_run_says_as_well_why_there_is_nothing_to_dispute(told, town, running):
+    running.answers(DisputeNotPossible(4, ACCUSED, CONTENT, "it came out the same"))
+    code, body, _ = told("dispute", "4", ACCUSED, "--dry-run", "--home", town.home, "--json")
+    assert (code, body["error"]) == (6, "VerificationError")
+    assert "it came out the same" in body["what"]
+
+
+def test_a_dry_run_that_nobody_answers_leaves_no_order(told, town, running, monkeypatch):
+    monkeypatch.setattr(disputing, "PATIENCE_S", 0.5)
+    code, body, _ = told("dispute", "4", ACCUSED, "--dry-run", "--home", town.home, "--json")
+    assert (code, "nothing was signed or sent" in body["so_what"]) == (1, True)
+    assert running.orders.open() == []

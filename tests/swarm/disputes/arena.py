@@ -151,9 +151,16 @@ class Arena:
         disputes = Disputes(bench, chain, self.world.games, outbox, settler, troubles, archive)
         return Player(self, folder, signer, disputes)
 
-    def work(self, signer: Signer, *, tokens: dict[int, tuple[int, ...]] | None = None, lie: Any = None) -> Work:
-        """A contribution of ``signer`` to the first round. ``tokens``: rollouts that it makes up; ``lie``: what it does
-        to its state after the step, before it commits to it."""
+    def work(
+        self,
+        signer: Signer,
+        *,
+        tokens: dict[int, tuple[int, ...]] | None = None,
+        lie: Any = None,
+        round_number: int = ROUND,
+    ) -> Work:
+        """A contribution of ``signer`` to a round that begins in the model's state. ``tokens``: rollouts that it makes
+        up; ``lie``: what it does to its state after the step, before it commits to it."""
         asked = requests(2, 2)
         drawn = [one.tokens for one in self.engine.generate(asked, SAMPLING)]
         said = [(tokens or {}).get(number, one) for number, one in enumerate(drawn)]
@@ -172,13 +179,13 @@ class Arena:
             draw_line(n, self.engine.draw_computation(one.request, SAMPLING, one.tokens)) for n, one in enumerate(draws)
         ]
         contribution = build_contribution(
-            run=self.run.id, round_number=ROUND, peer=signer.peer, seed=self.run.id, cohort=(signer.peer,),
+            run=self.run.id, round_number=round_number, peer=signer.peer, seed=self.run.id, cohort=(signer.peer,),
             state_before=self.run.model, state_after=root, before=None,
             after=BlobRef(content_id(after.manifest), len(after.manifest)), batches=(), consumed=(), scores_milli=(),
             engine="exact", profile="exact/1",
             commitments=Commitments(step.program_root, step.data_root, MerkleTree(lines).root),
         )  # fmt: skip
-        envelope = signer.seal(self.run.id, "contribution", ROUND, encode(contribution), self.world.contracts)
+        envelope = signer.seal(self.run.id, "contribution", round_number, encode(contribution), self.world.contracts)
         return Work(Dossier(envelope, StepWork(samples, 7), draws), {root: after})
 
     async def play(self, *players: Player, until: Any = None, seconds: int = 1, most: int = 200) -> Any:
@@ -199,7 +206,7 @@ class Arena:
 def accusing(player: Player, work: Work, subject: int = WHOLE_STEP) -> None:
     """As if a check of ``player``'s had found a lie."""
     player.disputes.archive.keep(work.dossier, work.states)
-    player.disputes.archive.enter(Suit(ROUND, work.dossier.peer, work.dossier.content, subject))
+    player.disputes.archive.enter(Suit(work.dossier.round, work.dossier.peer, work.dossier.content, subject))
 
 
 def defending(player: Player, work: Work) -> None:
@@ -209,14 +216,14 @@ def defending(player: Player, work: Work) -> None:
 
 def forging(monkeypatch: Any, player: Player, forge: Any) -> None:
     """``player``'s traces are what ``forge`` makes of the right ones: (trace, its evidence) -> trace."""
-    honest = player.disputes._deal
+    honest = player.disputes.dealer._deal
 
     async def deal(content: ContentId, subject: int) -> Hand:
         hand = await honest(content, subject)
         evidence = hand.evidence
         return Hand(Evidence(forge(evidence.trace, evidence), evidence.sources, evidence.before, evidence.after))
 
-    monkeypatch.setattr(player.disputes, "_deal", deal)
+    monkeypatch.setattr(player.disputes.dealer, "_deal", deal)
 
 
 def ending_as_claimed(trace: Trace, evidence: Evidence) -> Trace:

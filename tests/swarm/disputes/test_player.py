@@ -88,7 +88,7 @@ async def test_who_lies_about_an_honest_peer_loses_its_bond(arena, monkeypatch):
         return trace.with_output(number, value)
 
     forging(monkeypatch, mal, other)
-    monkeypatch.setattr("swarm.disputes.player.ends_otherwise", lambda *_: True)
+    monkeypatch.setattr("swarm.disputes.accusing.ends_otherwise", lambda *_: True)
     game = await arena.play(ann, mal)
     assert game.winner is GameSide.DEFENDER
     assert await ann.stake_micro() == STAKE

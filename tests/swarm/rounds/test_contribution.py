@@ -124,9 +124,9 @@ def test_without_anything_to_train_on_the_state_stays():
 
 def test_a_tolerated_engine_counts_where_the_run_says_so_and_names_no_programs():
     tolerated = build(engine="trl", commitments=Commitments())
-    check(tolerated, engines=("fake", "trl"))
+    check(tolerated, engines=("fake", "trl"), commitments=Commitments())
     with pytest.raises(BadRecord, match="trl engine in a run of fake"):
         check(tolerated)
     with pytest.raises(BadRecord) as caught:
-        check(build(engine="trl"), engines=("fake", "trl"))
+        check(build(engine="trl"), engines=("fake", "trl"), commitments=Commitments())
     assert caught.value.reason == "wrong_program"
