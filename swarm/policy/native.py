@@ -18,6 +18,7 @@ from swarm.policy.generate import Drawn, Limits, generate
 from swarm.policy.load import LoadedModel
 from swarm.policy.lora import copy_of
 from swarm.policy.packing import completion_log_probs, pass_bytes_per_token
+from swarm.policy.plan import tokens_per_pass
 from swarm.policy.state import SMALLEST_NORMAL, adopt_parts, require_numbers
 
 
@@ -37,7 +38,10 @@ class NativeEngine(ModelEngine):
         reference: LoadedModel | None = None,
     ) -> None:
         super().__init__(loaded, rules, temperature=temperature, limits=limits, reference=reference)
-        self._tokens_per_pass = max(64, self._limits.max_pass_bytes // pass_bytes_per_token(loaded))
+        per_token = pass_bytes_per_token(loaded)
+        self._tokens_per_pass = max(
+            tokens_per_pass(per_token, loaded.vocab_size), self._limits.max_pass_bytes // per_token
+        )
 
     def _draw(self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int], sampling: Sampling) -> list[Drawn]:
         return generate(self._loaded, prompts, seeds, sampling, self._limits)
