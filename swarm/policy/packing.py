@@ -36,9 +36,20 @@ def completion_log_probs(loaded: LoadedModel, samples: Sequence[Sample], tempera
     row_N, source_N = layout.row_N.to(device), layout.source_N.to(device)
     chosen_N = logits_RKV[row_N, source_N, layout.token_N.to(device)]
     chosen_N = chosen_N - torch.logsumexp(logits_RKV, dim=-1)[row_N, source_N]
-    length = max(len(sample.tokens) for sample in samples)
-    blank_BT: torch.Tensor = chosen_N.new_zeros((len(samples), length))
-    return blank_BT.index_put((layout.sample_N.to(device), layout.offset_N.to(device)), chosen_N)
+    return _by_sample(samples, layout, chosen_N)
+
+
+def native_log_probs(loaded: LoadedModel, samples: Sequence[Sample], temperature: float = 1.0) -> torch.Tensor:
+    """``completion_log_probs`` but for rounding, for torch's own arithmetic: padding has no exponentials, and torch's
+    loss keeps one tensor of logits for the way back instead of several. (The order of exact arithmetic is fixed.)"""
+    layout = lay_out(samples, share_prompts=loaded.plain_attention)
+    logits_RKV = _logits(loaded, layout)
+    row_N, source_N = layout.row_N.to(loaded.device), layout.source_N.to(loaded.device)
+    logits_NV = logits_RKV.flatten(0, 1).index_select(0, row_N * logits_RKV.shape[1] + source_N)
+    if temperature != 1.0:
+        logits_NV = logits_NV / temperature
+    chosen_N = -torch.nn.functional.cross_entropy(logits_NV, layout.token_N.to(loaded.device), reduction="none")
+    return _by_sample(samples, layout, chosen_N)
 
 
 def completion_logits(
@@ -50,6 +61,14 @@ def completion_logits(
     logits_RKV = _logits(loaded, layout)
     row_N, source_N = layout.row_N.to(loaded.device), layout.source_N.to(loaded.device)
     return logits_RKV[row_N, source_N], layout.sample_N, layout.offset_N
+
+
+def _by_sample(samples: Sequence[Sample], layout: Layout, chosen_N: torch.Tensor) -> torch.Tensor:
+    """[B, T] of what there is per token; 0 elsewhere."""
+    length = max(len(sample.tokens) for sample in samples)
+    blank_BT: torch.Tensor = chosen_N.new_zeros((len(samples), length))
+    place = (layout.sample_N.to(chosen_N.device), layout.offset_N.to(chosen_N.device))
+    return blank_BT.index_put(place, chosen_N)
 
 
 def _logits(loaded: LoadedModel, layout: Layout) -> torch.Tensor:
