@@ -6,7 +6,7 @@ sums are integers, so that the bits are those of whole products.
 
 Shapes: B batch, N key-value heads, P = B·N pairs, G query heads that share a key, Q queries, R = G·Q rows of a pair,
 L keys, D width of a key, E width of a value, S spans of a query at most. Weights lie flat: of batch b from
-N·G·offset[b, 0] on, head by head, each query's allowed keys in order; ``offset_N`` int64 [B·Q + 1] counts those keys.
+N·G·offset[b, 0] on, head by head, each query's allowed keys in order; ``offset_N`` int64 [B·Q + 1] counts those keys. W: keys of all queries.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from verde.numerics.kernels.attention import _quantised, _scaled_weights, _softmax
+from verde.numerics.kernels.attention import raised_exponent_of_double
 from verde.numerics.kernels.compiled import kernel
 from verde.numerics.kernels.epilogue import holds_no_number
 from verde.numerics.kernels.exponent import (
     INFINITY_BITS,
     NOT_FINITE,
+    SIGNLESS,
     exponent_of_bits,
     magnitude_bits,
     power_of_two_64,
@@ -28,7 +29,7 @@ from verde.numerics.kernels.exponent import (
     settled,
 )
 from verde.numerics.kernels.reduce import SHIFTER_BITS, WIDTH, term_bits
-from verde.numerics.kernels.scalar import mul, sub
+from verde.numerics.kernels.scalar import div, exp, mul, sub
 
 _BITS = 15
 
@@ -56,18 +57,49 @@ def find_spans_kernel(start, stop, mask_NL, span_NS2, count_N):
         count_N[r] = found
 
 
-@njit(nogil=True, error_model="numpy")
-def _quantised_rows(x_LD, whole_LD, exponent_L):
-    """Each row's significands as int32, and its exponent. False: not finite."""
+_plain = njit(nogil=True, error_model="numpy")
+_whole_numbers = njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+
+
+@_plain
+def _quantise_row(x_D, whole_D):
+    """A row's significands as doubles, and its exponent."""
+    largest = np.int32(0)
+    for d in range(len(x_D)):
+        largest = max(largest, magnitude_bits(x_D[d]))
+    exponent = raised_exponent_of_bits(largest)
+    if exponent != NOT_FINITE:
+        scale = power_of_two_64(np.int64(_BITS) - exponent)
+        for d in range(len(x_D)):
+            whole_D[d] = (np.float64(settled(x_D[d])) * scale + _TO_INTEGER) - _TO_INTEGER
+    return exponent
+
+
+@_plain
+def _quantise_rows(x_LD, whole_LD, scale_L):
+    """Each row's significands as doubles, and 2^exponent. False: not finite."""
     good = True
     for j in range(x_LD.shape[0]):
-        exponent_L[j] = _quantised(x_LD[j], whole_LD[j])
-        good &= exponent_L[j] != NOT_FINITE
+        exponent = _quantise_row(x_LD[j], whole_LD[j])
+        good &= exponent != NOT_FINITE
+        scale_L[j] = power_of_two_64(np.int64(exponent)) if exponent != NOT_FINITE else 0.0
     return good
 
 
-@njit(nogil=True, error_model="numpy")
-def _quantised_columns(x_LD, whole_LD, exponent_D):
+@_plain
+def _exponents(largest_D, exponent_D, scale_D):
+    """Exponents of columns and what to multiply them by, from their largest magnitudes' bits. False: not finite."""
+    good = True
+    for d in range(len(largest_D)):
+        exponent = raised_exponent_of_bits(largest_D[d])
+        exponent_D[d] = exponent
+        good &= exponent != NOT_FINITE
+        scale_D[d] = 0.0 if exponent == NOT_FINITE else power_of_two_64(np.int64(_BITS) - exponent)
+    return good
+
+
+@_plain
+def _quantise_columns(x_LD, whole_LD, exponent_D):
     """Each column's significands as doubles, and its exponent. False: not finite."""
     length, width = x_LD.shape
     largest_D = np.zeros(width, np.int32)
@@ -84,45 +116,115 @@ def _quantised_columns(x_LD, whole_LD, exponent_D):
     return good
 
 
-@njit(nogil=True, error_model="numpy")
-def _exponents(largest_D, exponent_D, scale_D):
-    """Exponents of columns and what to multiply them by, from their largest magnitudes' bits. False: not finite."""
-    good = True
-    for d in range(len(largest_D)):
-        exponent = raised_exponent_of_bits(largest_D[d])
-        exponent_D[d] = exponent
-        good &= exponent != NOT_FINITE
-        scale_D[d] = 0.0 if exponent == NOT_FINITE else power_of_two_64(np.int64(_BITS) - exponent)
-    return good
+@_plain
+def _columns(span_NS2, count_N, column_W):
+    """The keys that queries see, one after the other."""
+    k = 0
+    for r in range(len(count_N)):
+        for s in range(count_N[r]):
+            for j in range(span_NS2[r, s, 0], span_NS2[r, s, 1]):
+                column_W[k] = j
+                k += 1
 
 
-@njit(nogil=True, error_model="numpy")
-def _dots(left_D, left_exponent, right_LD, exponent_L, span_S2, count, out_N):
-    """DOT of a row with each row that its spans allow; how many."""
-    n = 0
-    for s in range(count):
-        for j in range(span_S2[s, 0], span_S2[s, 1]):
-            row_D = right_LD[j]
-            total = np.int64(0)
-            for d in range(len(left_D)):
-                total += np.int64(left_D[d]) * np.int64(row_D[d])
-            out_N[n] = rounded(total, np.int64(left_exponent) + np.int64(exponent_L[j]) - 2 * _BITS)
-            n += 1
-    return n
+@_whole_numbers
+def _dots(left_D, scale, right_LD, column_w, out_w):
+    """A row times each of some rows, scaled by a power of two."""
+    for k in range(len(column_w)):
+        row_D = right_LD[column_w[k]]
+        total = 0.0
+        for d in range(len(left_D)):
+            total += left_D[d] * row_D[d]
+        out_w[k] = total * scale
 
 
-@njit(nogil=True, error_model="numpy")
-def _combined(weight_N, right_LD, span_S2, count, total_D):
-    """The sum of the allowed rows, each times its weight (whole numbers in doubles, so exact)."""
+@_whole_numbers
+def _combined(weight_w, right_LD, column_w, total_D):
+    """The sum of some rows, each times its weight."""
     total_D[:] = 0.0
-    n = 0
-    for s in range(count):
-        for j in range(span_S2[s, 0], span_S2[s, 1]):
-            weight, row_D = weight_N[n], right_LD[j]
-            n += 1
-            if weight != 0.0:
-                for d in range(len(total_D)):
-                    total_D[d] += weight * row_D[d]
+    for k in range(len(column_w)):
+        weight, row_D = weight_w[k], right_LD[column_w[k]]
+        if weight != 0.0:
+            for d in range(len(total_D)):
+                total_D[d] += weight * row_D[d]
+
+
+@_whole_numbers
+def _spread(weight_w, left_D, column_w, total_LD):
+    """Add a row, times its weight for each, to some rows."""
+    for k in range(len(column_w)):
+        weight, row_D = weight_w[k], total_LD[column_w[k]]
+        if weight != 0.0:
+            for d in range(len(left_D)):
+                row_D[d] += weight * left_D[d]
+
+
+@_plain
+def _whole(value_W, scale_L, column_W, out_W):
+    """Significands of values whose columns have the scales."""
+    for k in range(len(out_W)):
+        out_W[k] = (np.float64(value_W[k]) * scale_L[column_W[k]] + _TO_INTEGER) - _TO_INTEGER
+
+
+@_plain
+def _fill(value, out_w):
+    for k in range(len(out_w)):
+        out_w[k] = value
+
+
+@_plain
+def _to_exponentials(begin_N, score_W):
+    """exp(sub(score, the query's largest)) in place."""
+    for r in range(len(begin_N) - 1):
+        score_w = score_W[begin_N[r] : begin_N[r + 1]]
+        most = np.int32(-0x80000000)
+        for k in range(len(score_w)):
+            bits = np.float32(score_w[k]).view(np.int32)
+            most = max(most, bits ^ ((bits >> 31) & SIGNLESS))
+        largest = np.int32(most ^ ((most >> 31) & SIGNLESS)).view(np.float32)
+        for k in range(len(score_w)):
+            score_w[k] = sub(score_w[k], largest)
+    for k in range(len(score_W)):
+        score_W[k] = exp(score_W[k])
+
+
+@_plain
+def _sums_of_exponentials(begin_N, power_W, sum_W):
+    """The SUM of each query's exponentials, once per key. The largest is exp(0) = 1 < 2^1, which fixes the width."""
+    scale = power_of_two_64(np.int64(WIDTH - 1))
+    for r in range(len(begin_N) - 1):
+        power_w = power_W[begin_N[r] : begin_N[r + 1]]
+        total = np.int64(0)
+        for k in range(len(power_w)):
+            total += term_bits(power_w[k], scale)
+        _fill(rounded(total - len(power_w) * SHIFTER_BITS, np.int64(1 - WIDTH)), sum_W[begin_N[r] : begin_N[r + 1]])
+
+
+@_plain
+def _sums(begin_N, value_W, sum_W):
+    """The SUM of each query's values, once per key; all are finite."""
+    for r in range(len(begin_N) - 1):
+        value_w = value_W[begin_N[r] : begin_N[r + 1]]
+        largest = np.int32(0)
+        for k in range(len(value_w)):
+            largest = max(largest, magnitude_bits(value_w[k]))
+        exponent = np.int64(exponent_of_bits(largest))
+        factor = power_of_two_64(WIDTH - exponent)
+        total = np.int64(0)
+        for k in range(len(value_w)):
+            total += term_bits(value_w[k], factor)
+        _fill(rounded(total - len(value_w) * SHIFTER_BITS, exponent - WIDTH), sum_W[begin_N[r] : begin_N[r + 1]])
+
+
+@_plain
+def _scaled_scores(total_W, scale_L, column_W, scale, score_W):
+    """mul(out(total · 2^exponent of its key), scale). False: not finite."""
+    worst = np.int32(0)
+    for k in range(len(score_W)):
+        score = mul(settled(np.float32(total_W[k] * scale_L[column_W[k]])), scale)
+        worst = max(worst, magnitude_bits(score))
+        score_W[k] = score
+    return worst < INFINITY_BITS
 
 
 @kernel
@@ -135,80 +237,74 @@ def attend_spans_kernel(start, stop, inputs, spans, sizes, scale, weight_W, out_
     num_kv_heads, num_grouped, num_queries = sizes
     length, width = key_PLD.shape[1:]
     value_width = value_PLE.shape[2]
-    key_LD, value_LE = np.empty((length, width), np.int32), np.empty((length, value_width), np.int32)
-    whole_LE = np.empty((length, value_width), np.float64)
-    key_exponent_L, value_exponent_L = np.empty(length, np.int32), np.empty(length, np.int32)
-    query_D, total_E = np.empty(width, np.int32), np.empty(value_width, np.float64)
-    seen_exponent_L, whole_L, ones_L = np.empty(length, np.int32), np.empty(length, np.float64), np.ones(length, np.uint8)
+    key_LD, value_LE = np.empty((length, width), np.float64), np.empty((length, value_width), np.float64)
+    key_scale_L, value_scale_L = np.empty(length, np.float64), np.empty(length, np.float64)
+    query_D, total_E = np.empty(width, np.float64), np.empty(value_width, np.float64)
+    whole_L = np.empty(length, np.float64)
     for p in range(start, stop):
         b, n = p // num_kv_heads, p % num_kv_heads
-        good = _quantised_rows(key_PLD[p], key_LD, key_exponent_L)
-        good &= _quantised_rows(value_PLE[p], value_LE, value_exponent_L)
-        for j in range(length):
-            for d in range(value_width):
-                whole_LE[j, d] = np.float64(value_LE[j, d])
-        base = offset_N[b * num_queries]
-        seen = offset_N[(b + 1) * num_queries] - base
-        for r in range(num_grouped * num_queries):
-            g, at = r // num_queries, b * num_queries + r % num_queries
-            exponent = _quantised(query_PRD[p, r], query_D)
-            good &= exponent != NOT_FINITE
+        queries = slice(b * num_queries, (b + 1) * num_queries)
+        begin_N = offset_N[queries.start : queries.stop + 1] - offset_N[queries.start]
+        seen = begin_N[num_queries]
+        column_W, total_W = np.empty(seen, np.int32), np.empty(seen, np.float64)
+        sum_W = np.empty(seen, np.float32)
+        _columns(span_NS2[queries], count_N[queries], column_W)
+        good = _quantise_rows(key_PLD[p], key_LD, key_scale_L)
+        good &= _quantise_rows(value_PLE[p], value_LE, value_scale_L)
+        for g in range(num_grouped):
             if not good:
                 break
-            first = num_kv_heads * num_grouped * base + (n * num_grouped + g) * seen + offset_N[at] - base
-            row_N = weight_W[first : first + offset_N[at + 1] - offset_N[at]]
-            _dots(query_D, exponent, key_LD, key_exponent_L, span_NS2[at], count_N[at], row_N)
-            for k in range(len(row_N)):
-                row_N[k] = mul(row_N[k], scale)
-            good &= _softmax(row_N, ones_L, len(row_N))
-            k = 0
-            for s in range(count_N[at]):
-                for j in range(span_NS2[at, s, 0], span_NS2[at, s, 1]):
-                    seen_exponent_L[k] = value_exponent_L[j]
-                    k += 1
-            of_weights = _scaled_weights(row_N, seen_exponent_L, whole_L)
-            _combined(whole_L, whole_LE, span_NS2[at], count_N[at], total_E)
-            out_E, factor = out_PRE[p, r], power_of_two_64(np.int64(of_weights) - 2 * _BITS)
-            for d in range(value_width):
-                out_E[d] = settled(np.float32(total_E[d] * factor))
-            good &= not holds_no_number(out_E)
+            first = num_kv_heads * num_grouped * offset_N[queries.start] + (n * num_grouped + g) * seen
+            weight_w = weight_W[first : first + seen]
+            for i in range(num_queries):
+                exponent = _quantise_row(query_PRD[p, g * num_queries + i], query_D)
+                good &= exponent != NOT_FINITE
+                of_query = 0.0 if exponent == NOT_FINITE else power_of_two_64(np.int64(exponent) - 2 * _BITS)
+                some = slice(begin_N[i], begin_N[i + 1])
+                _dots(query_D, of_query, key_LD, column_W[some], total_W[some])
+            good &= _scaled_scores(total_W, key_scale_L, column_W, scale, weight_w)
+            if not good:
+                break
+            _to_exponentials(begin_N, weight_w)
+            _sums_of_exponentials(begin_N, weight_w, sum_W)
+            for k in range(seen):
+                weight = div(weight_w[k], sum_W[k])
+                weight_w[k] = weight
+                total_W[k] = np.float64(weight) * value_scale_L[column_W[k]]
+            for i in range(num_queries):
+                scaled_w, out_E = total_W[begin_N[i] : begin_N[i + 1]], out_PRE[p, g * num_queries + i]
+                largest = 0.0
+                for k in range(len(scaled_w)):
+                    largest = max(largest, scaled_w[k])
+                exponent = raised_exponent_of_double(largest)
+                # Two factors: the scale alone may lie beyond the doubles when all values are tiny.
+                once = power_of_two_64((15 - exponent) >> 1)
+                twice = power_of_two_64((15 - exponent) - ((15 - exponent) >> 1))
+                for k in range(len(scaled_w)):
+                    whole_L[k] = (scaled_w[k] * once * twice + _TO_INTEGER) - _TO_INTEGER
+                _combined(whole_L, value_LE, column_W[begin_N[i] : begin_N[i + 1]], total_E)
+                factor = power_of_two_64(np.int64(exponent) - 2 * _BITS)
+                for d in range(value_width):
+                    out_E[d] = settled(np.float32(total_E[d] * factor))
+                good &= not holds_no_number(out_E)
         bad_P[p] = not good
 
 
-@njit(nogil=True, error_model="numpy")
-def _of_scores(weight_N, gradient_N, scale):
-    """The gradient of weights becomes that of scaled products, in place. False: not finite."""
-    largest, worst = np.int32(0), np.int32(0)
-    for k in range(len(weight_N)):
-        worst = max(worst, magnitude_bits(gradient_N[k]))
-        largest = max(largest, magnitude_bits(mul(weight_N[k], gradient_N[k])))
-    if worst >= INFINITY_BITS or largest >= INFINITY_BITS:
-        return False
-    exponent = np.int64(exponent_of_bits(largest))
-    factor = power_of_two_64(WIDTH - exponent)
-    whole = np.int64(0)
-    for k in range(len(weight_N)):
-        whole += term_bits(mul(weight_N[k], gradient_N[k]), factor)
-    total = rounded(whole - len(weight_N) * SHIFTER_BITS, exponent - WIDTH)
-    for k in range(len(weight_N)):
-        gradient_N[k] = mul(mul(weight_N[k], sub(gradient_N[k], total)), scale)
-    return True
+@_plain
+def _rounded_row(total_D, exponent, scale_D, out_D):
+    """``out(C · 2^(exponent - 30) · scale)`` of each element. False: not finite."""
+    scale = power_of_two_64(np.int64(exponent) - 2 * _BITS)
+    for d in range(len(total_D)):
+        out_D[d] = settled(np.float32(total_D[d] * (scale * scale_D[d])))
+    return not holds_no_number(out_D)
 
 
-@njit(nogil=True, error_model="numpy")
-def _rounded_rows(total_LD, exponent_L, exponent_D, out_LD):
-    """``out(C · 2^(ea + eb - 30))`` of each element. False: not finite."""
+@_plain
+def _powers(exponent_D):
     scale_D = np.empty(len(exponent_D), np.float64)
     for d in range(len(exponent_D)):
         scale_D[d] = power_of_two_64(np.int64(exponent_D[d]))
-    good = True
-    for j in range(total_LD.shape[0]):
-        scale = power_of_two_64(np.int64(exponent_L[j]) - 2 * _BITS)
-        row_D, out_D = total_LD[j], out_LD[j]
-        for d in range(len(row_D)):
-            out_D[d] = settled(np.float32(row_D[d] * (scale * scale_D[d])))
-        good &= not holds_no_number(out_D)
-    return good
+    return scale_D
 
 
 @kernel
@@ -220,57 +316,73 @@ def span_gradients_kernel(start, stop, inputs, gradient_PRE, spans, sizes, scale
     num_kv_heads, num_grouped, num_queries = sizes
     rows, width = query_PRD.shape[1:]
     length, value_width = value_PLE.shape[1:]
-    value_LE, row_E = np.empty((length, value_width), np.int32), np.empty(value_width, np.int32)
-    value_exponent_L = np.empty(length, np.int32)
+    value_LE, value_scale_L = np.empty((length, value_width), np.float64), np.empty(length, np.float64)
     key_LD, query_RD = np.empty((length, width), np.float64), np.empty((rows, width), np.float64)
-    grad_RE = np.empty((rows, value_width), np.float64)
+    grad_RE, grad_E = np.empty((rows, value_width), np.float64), np.empty(value_width, np.float64)
     key_exponent_D, query_exponent_D = np.empty(width, np.int32), np.empty(width, np.int32)
     grad_exponent_E = np.empty(value_width, np.int32)
-    whole_L, total_1D = np.empty(length, np.float64), np.empty((1, width), np.float64)
-    exponent_1, score_exponent_L, weight_exponent_L = np.empty(1, np.int32), np.empty(length, np.int32), np.empty(length, np.int32)
+    whole_L, total_D = np.empty(length, np.float64), np.empty(width, np.float64)
+    score_exponent_L, weight_exponent_L = np.empty(length, np.int32), np.empty(length, np.int32)
     score_scale_L, weight_scale_L = np.empty(length, np.float64), np.empty(length, np.float64)
     largest_score_L, largest_weight_L = np.empty(length, np.int32), np.empty(length, np.int32)
     total_LD, total_LE = np.empty((length, width), np.float64), np.empty((length, value_width), np.float64)
     for p in range(start, stop):
         b, n = p // num_kv_heads, p % num_kv_heads
-        good = _quantised_rows(value_PLE[p], value_LE, value_exponent_L)
-        good &= _quantised_columns(key_PLD[p], key_LD, key_exponent_D)
-        good &= _quantised_columns(query_PRD[p], query_RD, query_exponent_D)
-        good &= _quantised_columns(gradient_PRE[p], grad_RE, grad_exponent_E)
-        base = offset_N[b * num_queries]
-        seen = offset_N[(b + 1) * num_queries] - base
-        first = num_kv_heads * num_grouped * base + n * num_grouped * seen
-        score_W = np.empty(num_grouped * seen, np.float32)
+        queries = slice(b * num_queries, (b + 1) * num_queries)
+        begin_N = offset_N[queries.start : queries.stop + 1] - offset_N[queries.start]
+        seen = begin_N[num_queries]
+        column_W, total_W = np.empty(seen, np.int32), np.empty(seen, np.float64)
+        sum_W, product_W = np.empty(seen, np.float32), np.empty(seen, np.float32)
+        score_GW = np.empty((num_grouped, seen), np.float32)
+        _columns(span_NS2[queries], count_N[queries], column_W)
+        good = _quantise_rows(value_PLE[p], value_LE, value_scale_L)
+        good &= _quantise_columns(key_PLD[p], key_LD, key_exponent_D)
+        good &= _quantise_columns(query_PRD[p], query_RD, query_exponent_D)
+        good &= _quantise_columns(gradient_PRE[p], grad_RE, grad_exponent_E)
+        if not good:
+            bad_P[p] = True
+            continue
+        key_scale_D = _powers(key_exponent_D)
+        first = num_kv_heads * num_grouped * offset_N[queries.start] + n * num_grouped * seen
         largest_score_L[:] = 0
         largest_weight_L[:] = 0
-        place = 0
-        for r in range(rows):
+        for g in range(num_grouped):
+            weight_w, score_w = weight_W[first + g * seen : first + (g + 1) * seen], score_GW[g]
+            for i in range(num_queries):
+                exponent = _quantise_row(gradient_PRE[p, g * num_queries + i], grad_E)
+                of_row = power_of_two_64(np.int64(exponent) - 2 * _BITS)
+                some = slice(begin_N[i], begin_N[i + 1])
+                _dots(grad_E, of_row, value_LE, column_W[some], total_W[some])
+            worst = np.int32(0)
+            for k in range(seen):
+                gradient = settled(np.float32(total_W[k] * value_scale_L[column_W[k]]))
+                product = mul(weight_w[k], gradient)
+                worst = max(worst, magnitude_bits(gradient), magnitude_bits(product))
+                score_w[k], product_W[k] = gradient, product
+            good &= worst < INFINITY_BITS
             if not good:
                 break
-            at = b * num_queries + r % num_queries
-            count, span_S2 = count_N[at], span_NS2[at]
-            exponent = _quantised(gradient_PRE[p, r], row_E)
-            end = place + offset_N[at + 1] - offset_N[at]
-            score_N, weight_N = score_W[place:end], weight_W[first + place : first + end]
-            place = end
-            _dots(row_E, exponent, value_LE, value_exponent_L, span_S2, count, score_N)
-            good &= _of_scores(weight_N, score_N, scale)
-            largest, k = np.int32(0), 0
-            for s in range(count):
-                for j in range(span_S2[s, 0], span_S2[s, 1]):
-                    bits = magnitude_bits(score_N[k])
-                    largest = max(largest, bits)
-                    largest_score_L[j] = max(largest_score_L[j], bits)
-                    largest_weight_L[j] = max(largest_weight_L[j], magnitude_bits(weight_N[k]))
-                    k += 1
-            of_row = raised_exponent_of_bits(largest)
-            good &= of_row != NOT_FINITE
-            factor = 0.0 if of_row == NOT_FINITE else power_of_two_64(np.int64(_BITS) - of_row)
-            for k in range(len(score_N)):
-                whole_L[k] = (np.float64(score_N[k]) * factor + _TO_INTEGER) - _TO_INTEGER
-            _combined(whole_L, key_LD, span_S2, count, total_1D[0])
-            exponent_1[0] = of_row if of_row != NOT_FINITE else np.int32(0)
-            good &= _rounded_rows(total_1D, exponent_1, key_exponent_D, of_query_PRD[p, r : r + 1])
+            _sums(begin_N, product_W, sum_W)
+            for k in range(seen):
+                score_w[k] = mul(mul(weight_w[k], sub(score_w[k], sum_W[k])), scale)
+            for k in range(seen):
+                j = column_W[k]
+                largest_score_L[j] = max(largest_score_L[j], magnitude_bits(score_w[k]))
+                largest_weight_L[j] = max(largest_weight_L[j], magnitude_bits(weight_w[k]))
+            for i in range(num_queries):
+                some = slice(begin_N[i], begin_N[i + 1])
+                row_w, largest = score_w[some], np.int32(0)
+                for k in range(len(row_w)):
+                    largest = max(largest, magnitude_bits(row_w[k]))
+                exponent = raised_exponent_of_bits(largest)
+                if exponent == NOT_FINITE:
+                    good = False
+                    break
+                factor = power_of_two_64(np.int64(_BITS) - exponent)
+                for k in range(len(row_w)):
+                    whole_L[k] = (np.float64(row_w[k]) * factor + _TO_INTEGER) - _TO_INTEGER
+                _combined(whole_L, key_LD, column_W[some], total_D)
+                good &= _rounded_row(total_D, exponent, key_scale_D, of_query_PRD[p, g * num_queries + i])
         good &= _exponents(largest_score_L, score_exponent_L, score_scale_L)
         good &= _exponents(largest_weight_L, weight_exponent_L, weight_scale_L)
         if not good:
@@ -278,21 +390,17 @@ def span_gradients_kernel(start, stop, inputs, gradient_PRE, spans, sizes, scale
             continue
         total_LD[:] = 0.0
         total_LE[:] = 0.0
-        place = 0
-        for r in range(rows):
-            at = b * num_queries + r % num_queries
-            query_D, grad_E = query_RD[r], grad_RE[r]
-            for s in range(count_N[at]):
-                for j in range(span_NS2[at, s, 0], span_NS2[at, s, 1]):
-                    score = (np.float64(score_W[place]) * score_scale_L[j] + _TO_INTEGER) - _TO_INTEGER
-                    weight = np.float64(weight_W[first + place]) * weight_scale_L[j]
-                    weight = (weight + _TO_INTEGER) - _TO_INTEGER
-                    place += 1
-                    row_D, out_E = total_LD[j], total_LE[j]
-                    for d in range(width):
-                        row_D[d] += score * query_D[d]
-                    for d in range(value_width):
-                        out_E[d] += weight * grad_E[d]
-        good &= _rounded_rows(total_LD, score_exponent_L, query_exponent_D, of_key_PLD[p])
-        good &= _rounded_rows(total_LE, weight_exponent_L, grad_exponent_E, of_value_PLE[p])
+        for g in range(num_grouped):
+            _whole(score_GW[g], score_scale_L, column_W, total_W)
+            for i in range(num_queries):
+                some = slice(begin_N[i], begin_N[i + 1])
+                _spread(total_W[some], query_RD[g * num_queries + i], column_W[some], total_LD)
+            _whole(weight_W[first + g * seen : first + (g + 1) * seen], weight_scale_L, column_W, total_W)
+            for i in range(num_queries):
+                some = slice(begin_N[i], begin_N[i + 1])
+                _spread(total_W[some], grad_RE[g * num_queries + i], column_W[some], total_LE)
+        query_scale_D, grad_scale_E = _powers(query_exponent_D), _powers(grad_exponent_E)
+        for j in range(length):
+            good &= _rounded_row(total_LD[j], score_exponent_L[j], query_scale_D, of_key_PLD[p, j])
+            good &= _rounded_row(total_LE[j], weight_exponent_L[j], grad_scale_E, of_value_PLE[p, j])
         bad_P[p] = not good
