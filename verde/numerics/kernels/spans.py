@@ -6,13 +6,13 @@ sums are integers, so that the bits are those of whole products.
 
 Shapes: B batch, N key-value heads, P = B·N pairs, G query heads that share a key, Q queries, R = G·Q rows of a pair,
 L keys, D width of a key, E width of a value, S spans of a query at most. Weights lie flat: of batch b from
-N·G·offset[b, 0] on, head by head, each query's allowed keys in order; ``offset_N`` int64 [B·Q + 1] counts those keys. W: keys of all queries.
+N·G·offset[b, 0] on, head by head, each query's allowed keys in order; ``offset_N`` int64 [B·Q + 1] counts those keys.
+W: keys of all queries of a head.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from verde.numerics.kernels.attention import raised_exponent_of_double
 from verde.numerics.kernels.compiled import kernel
@@ -30,11 +30,21 @@ from verde.numerics.kernels.exponent import (
 )
 from verde.numerics.kernels.reduce import SHIFTER_BITS, WIDTH, term_bits
 from verde.numerics.kernels.scalar import div, exp, mul, sub
-
-_BITS = 15
-
-# 1.5 · 2^52: adding it to a double below 2^51 and taking it off again rounds to the nearest integer, ties to even.
-_TO_INTEGER = 6755399441055744.0
+from verde.numerics.kernels.whole import (
+    BITS,
+    TO_INTEGER,
+    combined,
+    dots,
+    exponents,
+    plain,
+    powers,
+    quantise_columns,
+    quantise_row,
+    quantise_rows,
+    rounded_row,
+    spread,
+    whole,
+)
 
 
 @kernel
@@ -57,66 +67,7 @@ def find_spans_kernel(start, stop, mask_NL, span_NS2, count_N):
         count_N[r] = found
 
 
-_plain = njit(nogil=True, error_model="numpy")
-_whole_numbers = njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
-
-
-@_plain
-def _quantise_row(x_D, whole_D):
-    """A row's significands as doubles, and its exponent."""
-    largest = np.int32(0)
-    for d in range(len(x_D)):
-        largest = max(largest, magnitude_bits(x_D[d]))
-    exponent = raised_exponent_of_bits(largest)
-    if exponent != NOT_FINITE:
-        scale = power_of_two_64(np.int64(_BITS) - exponent)
-        for d in range(len(x_D)):
-            whole_D[d] = (np.float64(settled(x_D[d])) * scale + _TO_INTEGER) - _TO_INTEGER
-    return exponent
-
-
-@_plain
-def _quantise_rows(x_LD, whole_LD, scale_L):
-    """Each row's significands as doubles, and 2^exponent. False: not finite."""
-    good = True
-    for j in range(x_LD.shape[0]):
-        exponent = _quantise_row(x_LD[j], whole_LD[j])
-        good &= exponent != NOT_FINITE
-        scale_L[j] = power_of_two_64(np.int64(exponent)) if exponent != NOT_FINITE else 0.0
-    return good
-
-
-@_plain
-def _exponents(largest_D, exponent_D, scale_D):
-    """Exponents of columns and what to multiply them by, from their largest magnitudes' bits. False: not finite."""
-    good = True
-    for d in range(len(largest_D)):
-        exponent = raised_exponent_of_bits(largest_D[d])
-        exponent_D[d] = exponent
-        good &= exponent != NOT_FINITE
-        scale_D[d] = 0.0 if exponent == NOT_FINITE else power_of_two_64(np.int64(_BITS) - exponent)
-    return good
-
-
-@_plain
-def _quantise_columns(x_LD, whole_LD, exponent_D):
-    """Each column's significands as doubles, and its exponent. False: not finite."""
-    length, width = x_LD.shape
-    largest_D = np.zeros(width, np.int32)
-    scale_D = np.zeros(width, np.float64)
-    for j in range(length):
-        row_D = x_LD[j]
-        for d in range(width):
-            largest_D[d] = max(largest_D[d], magnitude_bits(row_D[d]))
-    good = _exponents(largest_D, exponent_D, scale_D)
-    for j in range(length):
-        row_D, out_D = x_LD[j], whole_LD[j]
-        for d in range(width):
-            out_D[d] = (np.float64(settled(row_D[d])) * scale_D[d] + _TO_INTEGER) - _TO_INTEGER
-    return good
-
-
-@_plain
+@plain
 def _columns(span_NS2, count_N, column_W):
     """The keys that queries see, one after the other."""
     k = 0
@@ -127,52 +78,13 @@ def _columns(span_NS2, count_N, column_W):
                 k += 1
 
 
-@_whole_numbers
-def _dots(left_D, scale, right_LD, column_w, out_w):
-    """A row times each of some rows, scaled by a power of two."""
-    for k in range(len(column_w)):
-        row_D = right_LD[column_w[k]]
-        total = 0.0
-        for d in range(len(left_D)):
-            total += left_D[d] * row_D[d]
-        out_w[k] = total * scale
-
-
-@_whole_numbers
-def _combined(weight_w, right_LD, column_w, total_D):
-    """The sum of some rows, each times its weight."""
-    total_D[:] = 0.0
-    for k in range(len(column_w)):
-        weight, row_D = weight_w[k], right_LD[column_w[k]]
-        if weight != 0.0:
-            for d in range(len(total_D)):
-                total_D[d] += weight * row_D[d]
-
-
-@_whole_numbers
-def _spread(weight_w, left_D, column_w, total_LD):
-    """Add a row, times its weight for each, to some rows."""
-    for k in range(len(column_w)):
-        weight, row_D = weight_w[k], total_LD[column_w[k]]
-        if weight != 0.0:
-            for d in range(len(left_D)):
-                row_D[d] += weight * left_D[d]
-
-
-@_plain
-def _whole(value_W, scale_L, column_W, out_W):
-    """Significands of values whose columns have the scales."""
-    for k in range(len(out_W)):
-        out_W[k] = (np.float64(value_W[k]) * scale_L[column_W[k]] + _TO_INTEGER) - _TO_INTEGER
-
-
-@_plain
+@plain
 def _fill(value, out_w):
     for k in range(len(out_w)):
         out_w[k] = value
 
 
-@_plain
+@plain
 def _to_exponentials(begin_N, score_W):
     """exp(sub(score, the query's largest)) in place."""
     for r in range(len(begin_N) - 1):
@@ -188,7 +100,7 @@ def _to_exponentials(begin_N, score_W):
         score_W[k] = exp(score_W[k])
 
 
-@_plain
+@plain
 def _sums_of_exponentials(begin_N, power_W, sum_W):
     """The SUM of each query's exponentials, once per key. The largest is exp(0) = 1 < 2^1, which fixes the width."""
     scale = power_of_two_64(np.int64(WIDTH - 1))
@@ -200,7 +112,7 @@ def _sums_of_exponentials(begin_N, power_W, sum_W):
         _fill(rounded(total - len(power_w) * SHIFTER_BITS, np.int64(1 - WIDTH)), sum_W[begin_N[r] : begin_N[r + 1]])
 
 
-@_plain
+@plain
 def _sums(begin_N, value_W, sum_W):
     """The SUM of each query's values, once per key; all are finite."""
     for r in range(len(begin_N) - 1):
@@ -216,7 +128,7 @@ def _sums(begin_N, value_W, sum_W):
         _fill(rounded(total - len(value_w) * SHIFTER_BITS, exponent - WIDTH), sum_W[begin_N[r] : begin_N[r + 1]])
 
 
-@_plain
+@plain
 def _scaled_scores(total_W, scale_L, column_W, scale, score_W):
     """mul(out(total · 2^exponent of its key), scale). False: not finite."""
     worst = np.int32(0)
@@ -249,19 +161,19 @@ def attend_spans_kernel(start, stop, inputs, spans, sizes, scale, weight_W, out_
         column_W, total_W = np.empty(seen, np.int32), np.empty(seen, np.float64)
         sum_W = np.empty(seen, np.float32)
         _columns(span_NS2[queries], count_N[queries], column_W)
-        good = _quantise_rows(key_PLD[p], key_LD, key_scale_L)
-        good &= _quantise_rows(value_PLE[p], value_LE, value_scale_L)
+        good = quantise_rows(key_PLD[p], key_LD, key_scale_L)
+        good &= quantise_rows(value_PLE[p], value_LE, value_scale_L)
         for g in range(num_grouped):
             if not good:
                 break
             first = num_kv_heads * num_grouped * offset_N[queries.start] + (n * num_grouped + g) * seen
             weight_w = weight_W[first : first + seen]
             for i in range(num_queries):
-                exponent = _quantise_row(query_PRD[p, g * num_queries + i], query_D)
+                exponent = quantise_row(query_PRD[p, g * num_queries + i], query_D)
                 good &= exponent != NOT_FINITE
-                of_query = 0.0 if exponent == NOT_FINITE else power_of_two_64(np.int64(exponent) - 2 * _BITS)
+                of_query = 0.0 if exponent == NOT_FINITE else power_of_two_64(np.int64(exponent) - 2 * BITS)
                 some = slice(begin_N[i], begin_N[i + 1])
-                _dots(query_D, of_query, key_LD, column_W[some], total_W[some])
+                dots(query_D, of_query, key_LD, column_W[some], total_W[some])
             good &= _scaled_scores(total_W, key_scale_L, column_W, scale, weight_w)
             if not good:
                 break
@@ -281,30 +193,13 @@ def attend_spans_kernel(start, stop, inputs, spans, sizes, scale, weight_W, out_
                 once = power_of_two_64((15 - exponent) >> 1)
                 twice = power_of_two_64((15 - exponent) - ((15 - exponent) >> 1))
                 for k in range(len(scaled_w)):
-                    whole_L[k] = (scaled_w[k] * once * twice + _TO_INTEGER) - _TO_INTEGER
-                _combined(whole_L, value_LE, column_W[begin_N[i] : begin_N[i + 1]], total_E)
-                factor = power_of_two_64(np.int64(exponent) - 2 * _BITS)
+                    whole_L[k] = (scaled_w[k] * once * twice + TO_INTEGER) - TO_INTEGER
+                combined(whole_L, value_LE, column_W[begin_N[i] : begin_N[i + 1]], total_E)
+                factor = power_of_two_64(np.int64(exponent) - 2 * BITS)
                 for d in range(value_width):
                     out_E[d] = settled(np.float32(total_E[d] * factor))
                 good &= not holds_no_number(out_E)
         bad_P[p] = not good
-
-
-@_plain
-def _rounded_row(total_D, exponent, scale_D, out_D):
-    """``out(C · 2^(exponent - 30) · scale)`` of each element. False: not finite."""
-    scale = power_of_two_64(np.int64(exponent) - 2 * _BITS)
-    for d in range(len(total_D)):
-        out_D[d] = settled(np.float32(total_D[d] * (scale * scale_D[d])))
-    return not holds_no_number(out_D)
-
-
-@_plain
-def _powers(exponent_D):
-    scale_D = np.empty(len(exponent_D), np.float64)
-    for d in range(len(exponent_D)):
-        scale_D[d] = power_of_two_64(np.int64(exponent_D[d]))
-    return scale_D
 
 
 @kernel
@@ -335,24 +230,24 @@ def span_gradients_kernel(start, stop, inputs, gradient_PRE, spans, sizes, scale
         sum_W, product_W = np.empty(seen, np.float32), np.empty(seen, np.float32)
         score_GW = np.empty((num_grouped, seen), np.float32)
         _columns(span_NS2[queries], count_N[queries], column_W)
-        good = _quantise_rows(value_PLE[p], value_LE, value_scale_L)
-        good &= _quantise_columns(key_PLD[p], key_LD, key_exponent_D)
-        good &= _quantise_columns(query_PRD[p], query_RD, query_exponent_D)
-        good &= _quantise_columns(gradient_PRE[p], grad_RE, grad_exponent_E)
+        good = quantise_rows(value_PLE[p], value_LE, value_scale_L)
+        good &= quantise_columns(key_PLD[p], key_LD, key_exponent_D)
+        good &= quantise_columns(query_PRD[p], query_RD, query_exponent_D)
+        good &= quantise_columns(gradient_PRE[p], grad_RE, grad_exponent_E)
         if not good:
             bad_P[p] = True
             continue
-        key_scale_D = _powers(key_exponent_D)
+        key_scale_D = powers(key_exponent_D)
         first = num_kv_heads * num_grouped * offset_N[queries.start] + n * num_grouped * seen
         largest_score_L[:] = 0
         largest_weight_L[:] = 0
         for g in range(num_grouped):
             weight_w, score_w = weight_W[first + g * seen : first + (g + 1) * seen], score_GW[g]
             for i in range(num_queries):
-                exponent = _quantise_row(gradient_PRE[p, g * num_queries + i], grad_E)
-                of_row = power_of_two_64(np.int64(exponent) - 2 * _BITS)
+                exponent = quantise_row(gradient_PRE[p, g * num_queries + i], grad_E)
+                of_row = power_of_two_64(np.int64(exponent) - 2 * BITS)
                 some = slice(begin_N[i], begin_N[i + 1])
-                _dots(grad_E, of_row, value_LE, column_W[some], total_W[some])
+                dots(grad_E, of_row, value_LE, column_W[some], total_W[some])
             worst = np.int32(0)
             for k in range(seen):
                 gradient = settled(np.float32(total_W[k] * value_scale_L[column_W[k]]))
@@ -378,29 +273,29 @@ def span_gradients_kernel(start, stop, inputs, gradient_PRE, spans, sizes, scale
                 if exponent == NOT_FINITE:
                     good = False
                     break
-                factor = power_of_two_64(np.int64(_BITS) - exponent)
+                factor = power_of_two_64(np.int64(BITS) - exponent)
                 for k in range(len(row_w)):
-                    whole_L[k] = (np.float64(row_w[k]) * factor + _TO_INTEGER) - _TO_INTEGER
-                _combined(whole_L, key_LD, column_W[some], total_D)
-                good &= _rounded_row(total_D, exponent, key_scale_D, of_query_PRD[p, g * num_queries + i])
-        good &= _exponents(largest_score_L, score_exponent_L, score_scale_L)
-        good &= _exponents(largest_weight_L, weight_exponent_L, weight_scale_L)
+                    whole_L[k] = (np.float64(row_w[k]) * factor + TO_INTEGER) - TO_INTEGER
+                combined(whole_L, key_LD, column_W[some], total_D)
+                good &= rounded_row(total_D, exponent, key_scale_D, of_query_PRD[p, g * num_queries + i])
+        good &= exponents(largest_score_L, score_exponent_L, score_scale_L)
+        good &= exponents(largest_weight_L, weight_exponent_L, weight_scale_L)
         if not good:
             bad_P[p] = True
             continue
         total_LD[:] = 0.0
         total_LE[:] = 0.0
         for g in range(num_grouped):
-            _whole(score_GW[g], score_scale_L, column_W, total_W)
+            whole(score_GW[g], score_scale_L, column_W, total_W)
             for i in range(num_queries):
                 some = slice(begin_N[i], begin_N[i + 1])
-                _spread(total_W[some], query_RD[g * num_queries + i], column_W[some], total_LD)
-            _whole(weight_W[first + g * seen : first + (g + 1) * seen], weight_scale_L, column_W, total_W)
+                spread(total_W[some], query_RD[g * num_queries + i], column_W[some], total_LD)
+            whole(weight_W[first + g * seen : first + (g + 1) * seen], weight_scale_L, column_W, total_W)
             for i in range(num_queries):
                 some = slice(begin_N[i], begin_N[i + 1])
-                _spread(total_W[some], grad_RE[g * num_queries + i], column_W[some], total_LE)
-        query_scale_D, grad_scale_E = _powers(query_exponent_D), _powers(grad_exponent_E)
+                spread(total_W[some], grad_RE[g * num_queries + i], column_W[some], total_LE)
+        query_scale_D, grad_scale_E = powers(query_exponent_D), powers(grad_exponent_E)
         for j in range(length):
-            good &= _rounded_row(total_LD[j], score_exponent_L[j], query_scale_D, of_key_PLD[p, j])
-            good &= _rounded_row(total_LE[j], weight_exponent_L[j], grad_scale_E, of_value_PLE[p, j])
+            good &= rounded_row(total_LD[j], score_exponent_L[j], query_scale_D, of_key_PLD[p, j])
+            good &= rounded_row(total_LE[j], weight_exponent_L[j], grad_scale_E, of_value_PLE[p, j])
         bad_P[p] = not good
