@@ -18,7 +18,6 @@ from verde.numerics.kernels.attention import raised_exponent_of_double
 from verde.numerics.kernels.compiled import kernel
 from verde.numerics.kernels.epilogue import holds_no_number
 from verde.numerics.kernels.exponent import (
-    INFINITY_BITS,
     NOT_FINITE,
     SIGNLESS,
     exponent_of_bits,
@@ -29,7 +28,7 @@ from verde.numerics.kernels.exponent import (
     settled,
 )
 from verde.numerics.kernels.reduce import SHIFTER_BITS, WIDTH, term_bits
-from verde.numerics.kernels.scalar import div, exp, mul, sub
+from verde.numerics.kernels.scalar import div, exp, mul, not_finite, sub
 from verde.numerics.kernels.whole import (
     BITS,
     TO_INTEGER,
@@ -131,12 +130,12 @@ def _sums(begin_N, value_W, sum_W):
 @plain
 def _scaled_scores(total_W, scale_L, column_W, scale, score_W):
     """mul(out(total · 2^exponent of its key), scale). False: not finite."""
-    worst = np.int32(0)
     for k in range(len(score_W)):
-        score = mul(settled(np.float32(total_W[k] * scale_L[column_W[k]])), scale)
-        worst = max(worst, magnitude_bits(score))
-        score_W[k] = score
-    return worst < INFINITY_BITS
+        score_W[k] = mul(settled(np.float32(total_W[k] * scale_L[column_W[k]])), scale)
+    bad = np.int32(0)
+    for k in range(len(score_W)):
+        bad |= not_finite(score_W[k])
+    return bad == 0
 
 
 @kernel
@@ -248,13 +247,14 @@ def span_gradients_kernel(start, stop, inputs, gradient_PRE, spans, sizes, scale
                 of_row = power_of_two_64(np.int64(exponent) - 2 * BITS)
                 some = slice(begin_N[i], begin_N[i + 1])
                 dots(grad_E, of_row, value_LE, column_W[some], total_W[some])
-            worst = np.int32(0)
             for k in range(seen):
                 gradient = settled(np.float32(total_W[k] * value_scale_L[column_W[k]]))
-                product = mul(weight_w[k], gradient)
-                worst = max(worst, magnitude_bits(gradient), magnitude_bits(product))
-                score_w[k], product_W[k] = gradient, product
-            good &= worst < INFINITY_BITS
+                score_w[k], product_W[k] = gradient, mul(weight_w[k], gradient)
+            # In a loop of its own: it would keep the one above from using vectors.
+            bad = np.int32(0)
+            for k in range(seen):
+                bad |= not_finite(score_w[k]) | not_finite(product_W[k])
+            good &= bad == 0
             if not good:
                 break
             _sums(begin_N, product_W, sum_W)
