@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import torch
 
@@ -116,21 +116,36 @@ def shares(samples: Sequence[Sample], num_updates: int, seed: int) -> list[list[
 
 
 def micro_batches(share: Sequence[Sample], loss: LossRules, num_tokens_per_pass: int) -> list[MicroBatch]:
-    """Consecutive samples that together stay within the token budget (a prompt counts once per run of its samples)."""
+    """Samples that together stay within the token budget (a prompt counts once per run of its samples).
+
+    Runs of samples with one prompt come shortest first (among equals as in the share): rows of a pass are alike, and
+    little of it is padding. A run that would fit a pass of its own is not cut: its prompt would be computed twice.
+    """
     weights = sample_weights([len(sample.tokens) for sample in share], loss.aggregation)
+    needed = [
+        (sample, weight)
+        for sample, weight in zip(share, weights, strict=True)
+        if weight and (sample.advantage or loss.beta)
+    ]
+    runs = [list(run) for _, run in groupby(needed, key=lambda one: one[0].prompt)]
     batches: list[MicroBatch] = []
-    num_tokens, prompt = 0, None
-    for sample, weight in zip(share, weights, strict=True):
-        if weight == 0 or (sample.advantage == 0 and loss.beta == 0):
-            continue
-        cost = len(sample.tokens) + (len(sample.prompt) if sample.prompt != prompt else 0)
-        if not batches or num_tokens + cost > num_tokens_per_pass:
-            batches.append(MicroBatch([], []))
-            num_tokens, cost = 0, len(sample.tokens) + len(sample.prompt)
-        batches[-1].samples.append(sample)
-        batches[-1].weights.append(weight)
-        num_tokens, prompt = num_tokens + cost, sample.prompt
+    num_tokens = 0
+    for whole, samples in sorted(((_length(run), run) for run in runs), key=lambda one: one[0]):
+        is_whole = num_tokens + whole > num_tokens_per_pass >= whole
+        for number, (sample, weight) in enumerate(samples):
+            cost = len(sample.tokens) + (0 if number else len(sample.prompt))
+            if not batches or (is_whole and not number) or num_tokens + cost > num_tokens_per_pass:
+                batches.append(MicroBatch([], []))
+                num_tokens, cost = 0, len(sample.prompt) + len(sample.tokens)
+            batches[-1].samples.append(sample)
+            batches[-1].weights.append(weight)
+            num_tokens += cost
     return batches
+
+
+def _length(run: Sequence[tuple[Sample, float]]) -> int:
+    """Tokens of samples with one prompt, which counts once."""
+    return len(run[0][0].prompt) + sum(len(sample.tokens) for sample, _ in run)
 
 
 def _update(

@@ -30,7 +30,7 @@ from swarm.policy.load import LoadedModel
 from swarm.policy.lora import copy_of
 from swarm.policy.memory import give_back
 from swarm.policy.packing import completion_log_probs, layer_bytes_per_token, pass_bytes_per_token
-from swarm.policy.plan import KEPT_ACTIVATIONS
+from swarm.policy.plan import KEPT_ACTIVATIONS, tokens_per_pass
 from swarm.policy.recompute import recomputed
 from swarm.policy.state import adopt_parts, require_numbers
 from swarm.policy.sums import digest_of, whole_sums
@@ -44,10 +44,6 @@ from verde.numerics.portable.probe import require_exact
 from verde.numerics.subnormals import ieee_subnormals
 from verde.program.computation import Computation
 
-PASS_BYTES = 24 << 20
-"""About what one forward and backward pass keeps. It cuts a step into micro-batches, so it belongs to the profile."""
-
-_LEAST_TOKENS_PER_PASS = 128
 _NANO = 10**9
 
 
@@ -77,7 +73,7 @@ class ExactEngine(ModelEngine):
         super().__init__(loaded, rules, temperature=temperature, limits=limits, reference=reference)
         self._vocabulary = Vocabulary(loaded.vocab_size, loaded.end_ids)
         self._room = Room(self._limits.max_cache_bytes, self._limits.max_pass_bytes)
-        self._tokens_per_pass = max(_LEAST_TOKENS_PER_PASS, PASS_BYTES // pass_bytes_per_token(loaded))
+        self._tokens_per_pass = tokens_per_pass(pass_bytes_per_token(loaded), loaded.vocab_size)
         self._programs: ExactPrograms | NotBuiltYet
         try:
             self._programs = ExactPrograms.of_model(loaded, rules, temperature, self._tokens_per_pass)

@@ -35,8 +35,10 @@ _COMPACT_BELOW = 0.75
 @dataclass(frozen=True)
 class Limits:
     """What a batch may hold while drawing (rows, prompt tokens computed at once, bytes of key-value cache), and roughly
-    what one forward and backward pass of training may keep. The defaults let a peer with a small model stay below
-    700 MB; a GPU wants larger ones. ``max_pass_bytes`` decides the micro-batches, so it is part of a step's arithmetic.
+    what one forward and backward pass of training may keep where that is more than ``plan.tokens_per_pass`` gives (of
+    the native engine; the exact engine's drawing keeps to it, too). The defaults let a peer with a small model stay
+    below 700 MB; a GPU wants larger ones. ``max_pass_bytes`` decides the native engine's micro-batches, so it is part
+    of its step's arithmetic.
     """
 
     max_rows: int = 256

@@ -17,7 +17,8 @@ from swarm.policy.engine import ModelEngine
 from swarm.policy.generate import Drawn, Limits, generate
 from swarm.policy.load import LoadedModel
 from swarm.policy.lora import copy_of
-from swarm.policy.packing import completion_log_probs, pass_bytes_per_token
+from swarm.policy.packing import native_log_probs, pass_bytes_per_token
+from swarm.policy.plan import tokens_per_pass
 from swarm.policy.state import SMALLEST_NORMAL, adopt_parts, require_numbers
 
 
@@ -37,13 +38,16 @@ class NativeEngine(ModelEngine):
         reference: LoadedModel | None = None,
     ) -> None:
         super().__init__(loaded, rules, temperature=temperature, limits=limits, reference=reference)
-        self._tokens_per_pass = max(64, self._limits.max_pass_bytes // pass_bytes_per_token(loaded))
+        per_token = pass_bytes_per_token(loaded)
+        self._tokens_per_pass = max(
+            tokens_per_pass(per_token, loaded.vocab_size), self._limits.max_pass_bytes // per_token
+        )
 
     def _draw(self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int], sampling: Sampling) -> list[Drawn]:
         return generate(self._loaded, prompts, seeds, sampling, self._limits)
 
     def _log_probs(self, samples: Sequence[Sample]) -> torch.Tensor:
-        return completion_log_probs(self._loaded, samples, self._temperature)
+        return native_log_probs(self._loaded, samples, self._temperature)
 
     def _train(self, samples: Sequence[Sample], seed: int) -> StepReport:
         reference = self._reference
@@ -55,7 +59,7 @@ class NativeEngine(ModelEngine):
             seed,
             reference=None
             if reference is None
-            else lambda batch: completion_log_probs(reference, batch, self._temperature),
+            else lambda batch: native_log_probs(reference, batch, self._temperature),
             num_tokens_per_pass=self._tokens_per_pass,
         )
         self._settle()
@@ -82,4 +86,4 @@ class NativeEngine(ModelEngine):
         """Subnormal numbers and negative zeros become 0, as in every state that is shipped."""
         with torch.no_grad():
             for tensor in (*self._state.parameters, *self._state.first, *self._state.second):
-                tensor.copy_(torch.nn.functional.hardshrink(tensor, SMALLEST_NORMAL))
+                torch.ops.aten.hardshrink.out(tensor, SMALLEST_NORMAL, out=tensor)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from swarm.grpo.step import Sample
@@ -36,9 +37,20 @@ def completion_log_probs(loaded: LoadedModel, samples: Sequence[Sample], tempera
     row_N, source_N = layout.row_N.to(device), layout.source_N.to(device)
     chosen_N = logits_RKV[row_N, source_N, layout.token_N.to(device)]
     chosen_N = chosen_N - torch.logsumexp(logits_RKV, dim=-1)[row_N, source_N]
-    length = max(len(sample.tokens) for sample in samples)
-    blank_BT: torch.Tensor = chosen_N.new_zeros((len(samples), length))
-    return blank_BT.index_put((layout.sample_N.to(device), layout.offset_N.to(device)), chosen_N)
+    return _by_sample(samples, layout, chosen_N)
+
+
+def native_log_probs(loaded: LoadedModel, samples: Sequence[Sample], temperature: float = 1.0) -> torch.Tensor:
+    """``completion_log_probs`` but for rounding, for torch's own arithmetic: padding has no exponentials, and torch's
+    loss keeps one tensor of logits for the way back instead of several. (The order of exact arithmetic is fixed.)"""
+    layout = lay_out(samples, share_prompts=loaded.plain_attention)
+    logits_RKV = _logits(loaded, layout)
+    row_N, source_N = layout.row_N.to(loaded.device), layout.source_N.to(loaded.device)
+    logits_NV = logits_RKV.flatten(0, 1).index_select(0, row_N * logits_RKV.shape[1] + source_N)
+    if temperature != 1.0:
+        logits_NV = logits_NV / temperature
+    chosen_N = -torch.nn.functional.cross_entropy(logits_NV, layout.token_N.to(loaded.device), reduction="none")
+    return _by_sample(samples, layout, chosen_N)
 
 
 def completion_logits(
@@ -50,6 +62,14 @@ def completion_logits(
     logits_RKV = _logits(loaded, layout)
     row_N, source_N = layout.row_N.to(loaded.device), layout.source_N.to(loaded.device)
     return logits_RKV[row_N, source_N], layout.sample_N, layout.offset_N
+
+
+def _by_sample(samples: Sequence[Sample], layout: Layout, chosen_N: torch.Tensor) -> torch.Tensor:
+    """[B, T] of what there is per token; 0 elsewhere."""
+    length = max(len(sample.tokens) for sample in samples)
+    blank_BT: torch.Tensor = chosen_N.new_zeros((len(samples), length))
+    place = (layout.sample_N.to(chosen_N.device), layout.offset_N.to(chosen_N.device))
+    return blank_BT.index_put(place, chosen_N)
 
 
 def _logits(loaded: LoadedModel, layout: Layout) -> torch.Tensor:
@@ -123,23 +143,23 @@ def lay_out(samples: Sequence[Sample], share_prompts: bool) -> Layout:
     rows = _rows(samples, share_prompts)
     num_prompt = max(len(samples[row[0]].prompt) for row in rows)
     num_columns = num_prompt + max(sum(len(samples[number].tokens) for number in row) for row in rows)
-    ids = torch.zeros((len(rows), num_columns), dtype=torch.long)
-    positions = torch.zeros_like(ids)
-    segments = torch.full_like(ids, _PADDING)
+    shape = (len(rows), num_columns)
+    # In numpy: under exact arithmetic, every small tensor would pass through the dispatcher.
+    ids, positions, segments = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.full(shape, _PADDING, np.int64)
     places: list[list[int]] = [[], [], [], [], []]
     for number_of_row, row in enumerate(rows):
         prompt = samples[row[0]].prompt
         start = num_prompt - len(prompt)
-        ids[number_of_row, start:num_prompt] = torch.tensor(prompt)
-        positions[number_of_row, start:num_prompt] = torch.arange(len(prompt))
+        ids[number_of_row, start:num_prompt] = prompt
+        positions[number_of_row, start:num_prompt] = np.arange(len(prompt))
         segments[number_of_row, start:num_prompt] = 0
         column = num_prompt
         for segment, number in enumerate(row, start=1):
             tokens = samples[number].tokens
             length = len(tokens)
             end = column + length
-            ids[number_of_row, column:end] = torch.tensor(tokens)
-            positions[number_of_row, column:end] = torch.arange(len(prompt), len(prompt) + length)
+            ids[number_of_row, column:end] = tokens
+            positions[number_of_row, column:end] = np.arange(len(prompt), len(prompt) + length)
             segments[number_of_row, column:end] = segment
             places[0] += [number_of_row] * length
             places[1] += [0, *range(column - num_prompt + 1, end - num_prompt)] if length else []
@@ -147,8 +167,8 @@ def lay_out(samples: Sequence[Sample], share_prompts: bool) -> Layout:
             places[3] += [number] * length
             places[4] += range(length)
             column = end
-    row_N, source_N, token_N, sample_N, offset_N = (torch.tensor(place, dtype=torch.long) for place in places)
-    return Layout(ids, positions, segments, num_prompt, row_N, source_N, token_N, sample_N, offset_N)
+    grid = [torch.from_numpy(x) for x in (ids, positions, segments)]
+    return Layout(*grid, num_prompt, *(torch.from_numpy(np.array(place, np.int64)) for place in places))
 
 
 def _mask(segment_RL: torch.Tensor) -> torch.Tensor:

@@ -32,10 +32,16 @@ CHECKED = 36
 """Per trained parameter, where work is checked: the run's first state as it is shipped, the state that is checked
 as it arrived, and the replica that does the step again (12 each)."""
 
-LEAST_TOKENS, LEAST_PASS = 128, 24 << 20
-"""A training pass keeps so many bytes, or so many tokens' where these take more."""
+PASS_BYTES = 96 << 20
+"""About what one forward and backward pass keeps (see ``tokens_per_pass``)."""
 
-KEPT_ACTIVATIONS = 200 << 20
+LEAST_TOKENS, WHOLE_GROUP_TOKENS = 128, 512
+"""Tokens of a pass where these take more: in any case, and where their logits are small beside what layers keep."""
+
+GROUP_LOGIT_WORDS = 1 << 24
+"""Logits that a pass of ``WHOLE_GROUP_TOKENS`` may have; with larger vocabularies it has fewer tokens."""
+
+KEPT_ACTIVATIONS = 384 << 20
 """Where layers would keep more in a pass of exact arithmetic, they keep their inputs and are computed twice."""
 
 CACHE, LEAST_CACHE = 64 << 20, 4 << 20
@@ -118,6 +124,18 @@ class Plan(msgspec.Struct, frozen=True):
         return self.demand.peak <= self.free
 
 
+def tokens_per_pass(bytes_per_token: int, vocabulary: int) -> int:
+    """Tokens of one forward and backward pass of a training step, of which each keeps so many bytes.
+
+    It cuts a step into micro-batches, so it belongs to the profile ``exact/1``: no machine's memory enters. A prompt is
+    computed again in every pass that its group is cut into, gradients of all weights are added up once per pass, and
+    short passes wait for the interpreter: so a pass is long enough for a group of answers wherever that costs little
+    memory (layers of large models are computed twice; logits are what is left).
+    """
+    group = min(WHOLE_GROUP_TOKENS, GROUP_LOGIT_WORDS // max(1, vocabulary))
+    return max(LEAST_TOKENS, group, PASS_BYTES // max(1, bytes_per_token))
+
+
 def adapters_of(size: ModelSize, rank: int | None) -> int:
     """The rank in force: ``rank``, or what the model's size suggests."""
     if rank is not None:
@@ -140,7 +158,7 @@ def demand(size: ModelSize, work: Workload) -> Demand:
     trained = num_trained(size, rank)
     per_layer = 4 * (24 * size.hidden + 8 * size.feed_forward)
     per_token = size.num_layers * per_layer + 16 * size.vocabulary
-    tokens = max(LEAST_TOKENS, LEAST_PASS // max(1, per_token))
+    tokens = tokens_per_pass(per_token, size.vocabulary)
     # A pass is never cut inside a sequence; logits are kept of completions only.
     sequence = max(tokens, work.sequence)
     layers = sequence * size.num_layers * per_layer
@@ -159,7 +177,7 @@ def demand(size: ModelSize, work: Workload) -> Demand:
         training=trained * (TRAINED + (WEIGHT if rank else 0)),
         checking=trained * CHECKED if is_exact else 0,
         drawing=work.cache + logits,
-        one_pass=max(LEAST_PASS, one_pass),
+        one_pass=max(PASS_BYTES, one_pass),
     )
 
 

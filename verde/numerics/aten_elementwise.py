@@ -19,6 +19,17 @@ def add(a: Operand, b: Operand, alpha: float = 1) -> torch.Tensor:
     return elementwise.add(operand(a), _times(b, alpha))
 
 
+@implements(aten.add_.Tensor)
+def add_(a: torch.Tensor, b: Operand, alpha: float = 1) -> torch.Tensor:
+    """Gradients are added up so: a second tensor of every weight, and a copy of it, are saved."""
+    if alpha == 1 and isinstance(b, torch.Tensor) and elementwise.add_(a, b):
+        return a
+    result = add(a, b, alpha)
+    if result.dtype != a.dtype:
+        raise NotReproducible(f"aten.add_.Tensor on {a.dtype} with a result in {result.dtype}")
+    return a.copy_(result)
+
+
 @implements(aten.sub.Tensor, aten.sub.Scalar)
 def sub(a: Operand, b: Operand, alpha: float = 1) -> torch.Tensor:
     return elementwise.sub(operand(a), _times(b, alpha))

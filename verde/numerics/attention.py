@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from protocol.errors import NotReproducible, NumericsError
-from verde.numerics import batched, gemm
+from verde.numerics import batched, gemm, spans
 from verde.numerics.aten_table import number
 from verde.numerics.gemm import Quantised
 from verde.numerics.kernels.attention import (
@@ -94,6 +94,12 @@ class _Attention(torch.autograd.Function):
             # Heads of width one would be a contraction of one term, which is a product of the values themselves.
             if on_host(query) and grouped <= _FEW_ROWS and query.shape[3] > 1 and not needs_gradient:
                 return by_key(query, key, value, mask, scale, kind)
+            ctx.spans = seen = _spans(query, key, value, mask, kind)
+            if seen is not None:
+                output, weights = spans.forward(query, key, value, seen, scale)
+                if needs_gradient:
+                    ctx.save_for_backward(query, key, value, None, weights)
+                return output
             output, weights = by_products(query, key, value, mask, scale, kind)
             if needs_gradient:
                 most = _KEEP_ELEMENTS if on_host(query) else _KEEP_ELEMENTS_ON_DEVICE
@@ -105,11 +111,24 @@ class _Attention(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:  # type: ignore[override]
         with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():
             query, key, value, mask, weights = ctx.saved_tensors
+            if ctx.spans is not None:
+                return (*spans.backward(gradient, query, key, value, weights, ctx.spans, ctx.scale), None, None, None)
             if weights is None:
                 weights = _weights_again(query, key, mask, ctx.scale, ctx.kind)
             if not on_host(query):
                 return (*portable.backward(gradient, query, key, value, weights, ctx.scale), None, None, None)
             return (*_gradients(gradient, query, key, value, weights, ctx.scale), None, None, None)
+
+
+def _spans(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, kind: int
+) -> spans.Spans | None:
+    """The keys that queries see, where they are few. Contractions of one term are never quantised: not those."""
+    num_queries, width = query.shape[2:]
+    length, value_width = value.shape[2:]
+    if mask is None or kind != MASKED or not on_host(query) or min(num_queries, length, width, value_width) < 2:
+        return None
+    return spans.spans_of(mask, len(query), num_queries, length)
 
 
 def by_products(

@@ -184,6 +184,22 @@ def _arithmetic(operator: str, a: Operand, b: Operand) -> torch.Tensor:
     return _sound(operator, out, bad_1)
 
 
+def add_(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """``add`` into ``a``, where both lie alike in the host's memory; ``False`` (and nothing done) where they do not.
+
+    Raises ``NumericsError`` where a result is no number; ``a`` is then changed."""
+    alike = a.dtype == b.dtype == torch.float32 and a.shape == b.shape and a.stride() == b.stride()
+    if not alike or not on_host(a, b):
+        return False
+    flat_a = _flat(a.detach())
+    if flat_a is None:
+        return False
+    bad_1 = np.zeros(1, np.int32)
+    run_rows(OF_TWO["add"], flat_a.size, flat_a, _flat(b.detach()), flat_a, bad_1)
+    _sound("add", a, bad_1)
+    return True
+
+
 def _checked(operator: str, x: torch.Tensor) -> torch.Tensor:
     if x.dtype is not torch.float32:
         raise NotReproducible(operator, f"exact/1 computes float32, not {x.dtype}")

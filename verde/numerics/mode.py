@@ -40,6 +40,10 @@ _active = threading.local()
 class _Dispatch(TorchDispatchMode):
     """Every aten operator, below autograd."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled in here, and torch's guard against it costs more than small operators do
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if not isinstance(func, torch._ops.OpOverload):
             raise NotReproducible(str(func))

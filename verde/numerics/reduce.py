@@ -98,6 +98,15 @@ def model_norm(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
     return torch.tensor(math.sqrt(total.item()), dtype=torch.float32)
 
 
+def bit_sum(x: torch.Tensor) -> int:
+    """The sum of a float32 tensor's bits as signed integers of 32 bits, modulo 2^64 (a signed one). On the host."""
+    with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():
+        words_N = x.detach().contiguous().view(-1).numpy().view(np.int32)
+    part_P = np.zeros(-(-len(words_N) // kernels.BITS_PIECE), np.int64)
+    run_rows(kernels.bit_sums_kernel, len(part_P), words_N, part_P, cost=kernels.BITS_PIECE)
+    return int(part_P.sum())
+
+
 @kernel
 def _rounded(total, exponent):
     return rounded(total, exponent)

@@ -94,6 +94,22 @@ def test_micro_batches_add_up_to_one_large_batch():
     torch.testing.assert_close(tables[1], tables[2])
 
 
+def test_a_group_that_fits_a_pass_is_not_cut():
+    policy = Bigram()
+    train(policy.state, policy.log_probs, SAMPLES, RULES, 1, num_tokens_per_pass=12)
+    groups = [
+        [sample.tokens for sample in SAMPLES if sample.prompt == (prompt,) and sample.advantage] for prompt in range(4)
+    ]
+    assert sorted(policy.batches) == sorted(group for group in groups if group)
+
+
+def test_a_group_that_no_pass_holds_is_cut_where_a_pass_is_full():
+    policy = Bigram()
+    samples = group(2, *[1.0, -1.0] * 4)
+    train(policy.state, policy.log_probs, samples, RULES, 1, num_tokens_per_pass=10)
+    assert [len(batch) for batch in policy.batches] == [3, 3, 2]
+
+
 def test_samples_without_advantage_keep_their_slot_but_cost_nothing():
     policy, without = Bigram(), Bigram()
     train(policy.state, policy.log_probs, SAMPLES, RULES, 1)

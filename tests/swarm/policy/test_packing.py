@@ -6,7 +6,7 @@ import torch
 
 from swarm.grpo.step import Sample
 from swarm.policy.load import load_model
-from swarm.policy.packing import completion_log_probs
+from swarm.policy.packing import completion_log_probs, native_log_probs
 
 
 @pytest.fixture(scope="module")
@@ -33,19 +33,21 @@ def naive(loaded, sample, temperature=1.0):
     return values.gather(1, torch.tensor(sample.tokens, dtype=torch.long)[:, None])[:, 0]
 
 
+@pytest.mark.parametrize("log_probs", [completion_log_probs, native_log_probs])
 @pytest.mark.parametrize("plain", [True, False])
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
-def test_log_probs_are_those_of_separate_rows(loaded, samples, plain, temperature):
-    values = completion_log_probs(dataclasses.replace(loaded, plain_attention=plain), samples, temperature)
+def test_log_probs_are_those_of_separate_rows(loaded, samples, plain, temperature, log_probs):
+    values = log_probs(dataclasses.replace(loaded, plain_attention=plain), samples, temperature)
     for row, sample in zip(values, samples, strict=True):
         torch.testing.assert_close(row[: len(sample.tokens)], naive(loaded, sample, temperature), atol=2e-5, rtol=1e-5)
         assert not row[len(sample.tokens) :].any()
 
 
-def test_gradients_are_those_of_separate_rows(loaded, samples):
+@pytest.mark.parametrize("log_probs", [completion_log_probs, native_log_probs])
+def test_gradients_are_those_of_separate_rows(loaded, samples, log_probs):
     parameters = list(loaded.model.parameters())
     weights = torch.randn(len(samples), generator=torch.Generator().manual_seed(1))
-    packed = torch.autograd.grad((completion_log_probs(loaded, samples).sum(1) * weights).sum(), parameters)
+    packed = torch.autograd.grad((log_probs(loaded, samples).sum(1) * weights).sum(), parameters)
     apart = torch.autograd.grad(
         sum(naive(loaded, sample).sum() * weight for sample, weight in zip(samples, weights, strict=True)), parameters
     )

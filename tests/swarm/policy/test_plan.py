@@ -21,6 +21,7 @@ from swarm.policy.plan import (
     largest_fitting,
     num_trained,
     plan,
+    tokens_per_pass,
 )
 
 TINY = ModelSize(3_000_000, 4, 192, 512, 2048)
@@ -71,13 +72,20 @@ def test_long_prompts_cost_their_inputs_only_where_layers_are_computed_twice():
     assert native > 1024 * 18 * 4 * (24 * 640 + 8 * 2048) > KEPT_ACTIVATIONS
 
 
+def test_a_pass_holds_a_group_of_answers_unless_its_logits_are_large():
+    assert tokens_per_pass(75_776, 512) == 1328, "the bundled model: by memory"
+    assert tokens_per_pass(634_880, 512) == 512
+    assert tokens_per_pass(3_919_872, 49_152) == 341
+    assert tokens_per_pass(8_230_912, 151_936) == 128
+
+
 def test_too_little_memory_makes_batches_smaller_before_it_is_an_error():
     work = Workload()
     least = demand(GEMMA, msgspec.structs.replace(work, cache=LEAST_CACHE))
-    native = msgspec.structs.replace(work, engine="native", prompts=1, sequence=8, completion=8)
+    native = msgspec.structs.replace(work, engine="native", prompts=1, sequence=8, completion=8, cache=4 * CACHE)
     roomy, tight = plan(TINY, native, 16 * GIB), plan(TINY, native, demand(TINY, native).peak - 1)
-    assert (roomy.fits, roomy.cache, roomy.place) == (True, CACHE, "RAM")
-    assert (tight.fits, tight.cache) == (True, CACHE // 2)
+    assert (roomy.fits, roomy.cache, roomy.place) == (True, 4 * CACHE, "RAM")
+    assert (tight.fits, tight.cache) == (True, 2 * CACHE)
     hopeless = plan(GEMMA, work, least.peak // 2)
     assert (hopeless.fits, hopeless.cache) == (False, LEAST_CACHE)
 

@@ -87,6 +87,19 @@ def test_memory_that_nobody_wrote_holds_zeros():
         assert torch.equal(torch.empty(1000), torch.zeros(1000))
 
 
+@pytest.mark.parametrize("other", [drawn(4, 6, seed=7), drawn(6, 4, seed=7).t(), drawn(6, seed=7), 2.0**-127, 3])
+def test_what_is_added_in_place_is_added_as_elsewhere_and_noticed(other):
+    x = (X * 2.0**-125).clone()
+    with exact():
+        expected = x + other
+        version, memory = x._version, x.data_ptr()
+        x += other
+    assert torch.equal(x.view(torch.int32), expected.view(torch.int32))
+    assert (x.data_ptr(), x._version) == (memory, version + 1)
+    with exact(), pytest.raises(NumericsError):
+        x.add_(torch.full_like(x, 3e38)).add_(torch.full_like(x, 3e38))
+
+
 def test_operations_in_place_are_the_same_operations():
     x, y = X.clone(), drawn(4, 6, seed=1)
     with exact():

@@ -43,5 +43,7 @@ def update_kernel(start, stop, weight_N, first_N, second_N, gradient_N, clip, co
             denominator = add(div(sqrt(second), root), epsilon)
             weight = sub(mul(weight_n[n], decay), mul(rate, div(first, denominator)))
             first_n[n], second_n[n], weight_n[n] = first, second, weight
-            bad |= not_finite(weight) | not_finite(first) | not_finite(second)
+        # A loop of its own, while the chunk is in the cache: in the one above it would cost as much as all the rest.
+        for n in range(weight_n.shape[0]):
+            bad |= not_finite(weight_n[n]) | not_finite(first_n[n]) | not_finite(second_n[n])
         bad_C[c] = bad != 0

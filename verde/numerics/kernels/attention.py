@@ -38,7 +38,7 @@ _TO_INTEGER = 6755399441055744.0
 
 
 @njit(inline="always")
-def _raised_exponent_of_double(value: np.float64) -> np.int64:
+def raised_exponent_of_double(value: np.float64) -> np.int64:
     """The least e with value < 2^e, one more where it would round to more than 32639; value >= 0, 0 for 0."""
     if value == 0.0:
         return np.int64(0)
@@ -84,7 +84,7 @@ def _scaled_weights(weights_L, exponent_L, out_L):
         value = np.float64(weights_L[j]) * power_of_two_64(np.int64(exponent_L[j]))
         out_L[j] = value
         largest = max(largest, value)
-    exponent = _raised_exponent_of_double(largest)
+    exponent = raised_exponent_of_double(largest)
     # Two factors: the scale alone may lie beyond the doubles when all values are tiny.
     first = power_of_two_64((15 - exponent) >> 1)
     second = power_of_two_64((15 - exponent) - ((15 - exponent) >> 1))

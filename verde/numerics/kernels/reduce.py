@@ -24,6 +24,7 @@ from verde.numerics.kernels.exponent import (
 
 WIDTH = 36
 BLOCK = 64
+BITS_PIECE = 1 << 16
 
 _SHIFTER = np.float64(6755399441055744.0)
 SHIFTER_BITS = np.float64(6755399441055744.0).view(np.int64)
@@ -170,3 +171,14 @@ def sum_of_squares_kernel(start, stop, x_N, piece, out_P):
             square = np.float32(x_n[i] * x_n[i])
             squares[i] = square if magnitude_bits(square) >= LEAST_NORMAL_BITS else np.float32(0.0)
         out_P[p] = row_sum(squares)
+
+
+@kernel
+def bit_sums_kernel(start, stop, words_N, out_P):
+    """The sum of each piece of ``BITS_PIECE`` int32 words, as int64 (it wraps around)."""
+    for p in range(start, stop):
+        words_n = words_N[p * BITS_PIECE : (p + 1) * BITS_PIECE]
+        total = np.int64(0)
+        for i in range(words_n.shape[0]):
+            total += np.int64(words_n[i])
+        out_P[p] = total
