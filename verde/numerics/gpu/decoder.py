@@ -193,7 +193,7 @@ class DeviceDecoder(Decoder):
         query_norm, key_norm = layer.head_norms
         has_norm, slots = query_norm.shape[0] > 0, len(entry[0])
         out = torch.empty((num_rows, heads * width), device=self.device)
-        scratch = torch.empty((num_rows, heads, longest), device=self.device)
+        scratch = torch.empty((num_rows, heads, 2, longest), device=self.device)
         with place.marking(self.device, "attention", f"heads of {num_rows} tokens") as mark_1:
             kernels.heads_kernel[(num_rows, heads + 2 * kv_heads)](
                 qkv_NK, query_norm if has_norm else cos, key_norm if has_norm else cos, cos, sin, position_N, slot_N,

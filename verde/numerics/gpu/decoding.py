@@ -100,7 +100,11 @@ def attend_kernel(
     out_ptr, mark_ptr, scale, longest, slots, width,
     H: tl.constexpr, J: tl.constexpr, BLOCK_L: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """One query head of one token over its prompt's slots and its own (``range_ptr`` int64 [N, 4])."""
+    """One query head of one token over its prompt's slots and its own (``range_ptr`` int64 [N, 4]).
+
+    ``scratch_ptr`` has room for scores and for their powers, apart: each warp of a program holds the same lanes of
+    them, and one that is late must still find the score where another has the power already.
+    """
     n, h = tl.program_id(0).to(tl.int64), tl.program_id(1)
     j = h // (H // J)
     first, shared = tl.load(range_ptr + 4 * n), tl.load(range_ptr + 4 * n + 1) - tl.load(range_ptr + 4 * n)
@@ -109,7 +113,8 @@ def attend_kernel(
     lane, d = tl.arange(0, BLOCK_L), tl.arange(0, BLOCK_D)
     query = tl.load(query_ptr + (n * H + h) * width + d, mask=d < width, other=0).to(tl.int32)
     query_exponent = tl.load(query_exponent_ptr + n * H + h)
-    scores = scratch_ptr + (n * H + h) * longest
+    scores = scratch_ptr + (n * H + h) * 2 * longest
+    powers = scores + longest
     most = tl.full((BLOCK_L,), float("-inf"), tl.float32)
     worst = tl.zeros((BLOCK_L,), tl.int32)
     for start in range(0, longest, BLOCK_L):
@@ -134,7 +139,7 @@ def attend_kernel(
         score = tl.load(scores + start + lane, mask=inside, other=0.0)
         power = s.exp(tl.where(inside & (bad == 0), s.sub(score, largest), -200.0))
         sums += s.term(power, 34359738368.0)
-        tl.store(scores + start + lane, power, mask=inside)
+        tl.store(powers + start + lane, power, mask=inside)
     whole = s.rounded(tl.sum(sums, 0), tl.full((), -35, tl.int64))
     whole = tl.where(whole == 0.0, 1.0, whole)
     tl.debug_barrier()
@@ -143,7 +148,7 @@ def attend_kernel(
         i = start + lane
         inside = i < length
         slot = tl.where(i < shared, first + i, own + i - shared)
-        weight = s.div(tl.load(scores + i, mask=inside, other=0.0), whole)
+        weight = s.div(tl.load(powers + i, mask=inside, other=0.0), whole)
         e = tl.load(value_exponent_ptr + j * slots + slot, mask=inside, other=0)
         u = weight.to(tl.float64) * s.power_of_two(e)
         most_u = tl.maximum(most_u, tl.where(inside, u.to(tl.int64, bitcast=True), 0))
@@ -158,7 +163,7 @@ def attend_kernel(
         i = start + lane
         inside = i < length
         slot = tl.where(i < shared, first + i, own + i - shared)
-        weight = s.div(tl.load(scores + i, mask=inside, other=0.0), whole)
+        weight = s.div(tl.load(powers + i, mask=inside, other=0.0), whole)
         e = tl.load(value_exponent_ptr + j * slots + slot, mask=inside, other=0)
         u = weight.to(tl.float64) * s.power_of_two(e) * factor
         q = s.term_of_double(tl.where(inside, u, 0.0), rest).to(tl.int32)

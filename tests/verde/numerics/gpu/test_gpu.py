@@ -90,7 +90,8 @@ def test_an_engine_on_the_gpu_finds_what_it_drew_right_and_what_was_changed_wron
     requests = [SampleRequest(engine_golden.PROMPTS[number % 3], number) for number in range(20)]
     for sampling in (Sampling(24, 0.8), Sampling(6, 0.8, 5), Sampling(6, 0.0)):
         drawn = engine.generate(requests, sampling)
-        assert engine.first_differences(requests, sampling, drawn) == [None] * len(requests)
+        for _ in range(10):  # whatever two warps raced for would be right most of the time
+            assert engine.first_differences(requests, sampling, drawn) == [None] * len(requests)
         host = ExactEngine.open(engine_golden.MODEL, engine_golden.RULES, temperature=0.8)
         assert [found.digest for found in host.redraw(requests, sampling, drawn)] == [one.digest for one in drawn]
         tokens = drawn[7].tokens
