@@ -92,7 +92,9 @@ class HeldBack(Event, frozen=True):
 
 
 class RoundOpened(Event, frozen=True):
-    """``members`` are the round's enrolled peers; ``cohort`` those that this peer plays with. Unix seconds."""
+    """``members`` are the round's enrolled peers; ``cohort`` those that this peer plays with. Unix seconds.
+
+    ``level``: how hard the questions are, of ``num_levels``; 0 where they follow no level."""
 
     round: int
     seed: ContentId
@@ -100,6 +102,8 @@ class RoundOpened(Event, frozen=True):
     cohort: tuple[PeerId, ...]
     opened_at: float
     closes_at: float
+    level: int = 0
+    num_levels: int = 0
 
 
 class StageStarted(Event, frozen=True):

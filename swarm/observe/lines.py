@@ -185,7 +185,10 @@ _WORDS: dict[type, Callable[[Any], str | None]] = {
     e.HeldBack: lambda event: (
         f"restored from a backup: signs nothing up to round {event.until_round}, which it may have signed elsewhere"
     ),
-    e.RoundOpened: lambda event: f"round {event.round}: open, {_num(len(event.members), 'member')}",
+    e.RoundOpened: lambda event: (
+        f"round {event.round}: open, {_num(len(event.members), 'member')}"
+        + (f", questions of level {event.level} of {event.num_levels}" if event.level else "")
+    ),
     e.StageStarted: lambda event: f"round {event.round}: {event.stage} begins",
     e.BatchProduced: lambda event: (
         f"round {event.round}: {event.stage}: {_num(event.num_rollouts, 'rollout')} in {seconds_text(event.took_s)},"

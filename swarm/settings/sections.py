@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from protocol.run import TOLERANCE_CHECKED
+from protocol.run import MAX_LEVELS, TOLERANCE_CHECKED
 
 
 def _number(value: Any) -> Any:
@@ -81,6 +81,24 @@ class GameSettings(Section):
     """Up to so many thousandths of a stage's token limit count as short; from there to the limit less and less."""
     skip_even: bool = False
     """Leave groups that are all right or all wrong out of the training step's means, too (as DAPO does)."""
+    follow_level: bool = True
+    """Of a task with levels, ask questions of one that follows what the peers can do; no: of all levels at once."""
+    lowest_level: Count = Field(1, ge=1, le=MAX_LEVELS)
+    """The level that a run begins with, and the easiest that it goes back to."""
+    highest_level: Count = Field(0, ge=0, le=MAX_LEVELS)
+    """The hardest level that is asked; 0: the task's last."""
+    level_up_milli: Count = Field(800, ge=1, le=1000)
+    """A level up when most peers got at least so many thousandths of their answers right."""
+    level_down_milli: Count = Field(200, ge=0, le=999)
+    """A level down when most peers got at most so many thousandths of their answers right."""
+
+    @model_validator(mode="after")
+    def _levels_are_in_order(self) -> GameSettings:
+        if self.level_down_milli >= self.level_up_milli:
+            raise ValueError("level_down_milli must be below level_up_milli")
+        if 0 < self.highest_level < self.lowest_level:
+            raise ValueError("highest_level must be 0 or at least lowest_level")
+        return self
 
 
 class LearnSettings(Section):

@@ -1,0 +1,85 @@
+"""Why this module exists: questions that are all right or all wrong teach nothing; so they follow what peers can do.
+
+A task may have levels, from easy to hard. The level of a round is in the credit table that was the latest when the
+round opened, so it is agreed on like everybody's pay. Each result moves it by one level at most:
+
+    harder    more than half of the recorded contributors got at least ``up_milli`` of their answers right
+    easier    more than half of them got at most ``down_milli`` right
+    as it is  otherwise; between the two shares nothing happens, so that chance does not move it to and fro
+
+One peer has one vote, however it answers: who answers wrongly on purpose pays for it with its own score, and moves
+nothing unless most contributors do so, too. A contribution without answers has no vote. All pure, in integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from protocol.messages import CreditTable
+from protocol.run import GameRules, RunSpec
+from rewards.scoring.stages import Weights
+
+FULL_MILLI = 1000
+
+
+class LevelRules(msgspec.Struct, frozen=True):
+    """How a run's level moves: between ``lowest``, where it begins, and ``highest``; shares in thousandths."""
+
+    lowest: int
+    highest: int
+    up_milli: int
+    down_milli: int
+
+
+def levels_of(run: RunSpec) -> LevelRules | None:
+    """The rules of a run; ``None`` where its task has one level, or its questions are to be of all levels."""
+    game, last = run.game, run.task.num_levels
+    if last == 1 or not game.follow_level:
+        return None
+    highest = min(game.highest_level or last, last)
+    return LevelRules(min(game.lowest_level, highest), highest, game.level_up_milli, game.level_down_milli)
+
+
+def level_at(table: CreditTable | None, rules: LevelRules | None) -> int:
+    """The level of a round that opened when ``table`` was the latest (``None``: before the first); 0: of all levels."""
+    if rules is None:
+        return 0
+    return within(rules, table.level) if table is not None else rules.lowest
+
+
+def level_after(previous: CreditTable | None, rights_milli: Iterable[int | None], rules: LevelRules | None) -> int:
+    """The level after one more result, whose contributors got these shares of their answers right."""
+    level = level_at(previous, rules)
+    if rules is None:
+        return level
+    votes = [share for share in rights_milli if share is not None]
+    if 2 * sum(share >= rules.up_milli for share in votes) > len(votes):
+        return within(rules, level + 1)
+    if 2 * sum(share <= rules.down_milli for share in votes) > len(votes):
+        return within(rules, level - 1)
+    return level
+
+
+def right_milli(scores_milli: Sequence[int], game: GameRules) -> int | None:
+    """The share of answers that were right, in thousandths, rounded down; ``None`` where there are none.
+
+    ``scores_milli``: agreed scores of the answer stage, 0 to 1000 each. Right is what has all the points for being
+    right, and more than form alone would give.
+    """
+    if not scores_milli:
+        return None
+    for_being_right = Weights(game.format_milli, game.length_milli).rest
+    num_right = sum(score >= for_being_right and score > game.format_milli for score in scores_milli)
+    return FULL_MILLI * num_right // len(scores_milli)
+
+
+def is_level(level: int, rules: LevelRules | None) -> bool:
+    """Whether a round of the run can be of this level."""
+    return level == 0 if rules is None else rules.lowest <= level <= rules.highest
+
+
+def within(rules: LevelRules, level: int) -> int:
+    """``level``, or the nearest one that the rules allow."""
+    return max(rules.lowest, min(rules.highest, level))

@@ -1,0 +1,99 @@
+"""The level of the questions moves by what most contributors can do, one at a time, and never out of its bounds."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.ids import ContentId
+from protocol.messages import CreditTable
+from protocol.run import FamilySpec, TaskSpec
+from rewards.levels import LevelRules, is_level, level_after, level_at, levels_of, right_milli
+from rewards.scoring.stages import Weights, score_answer
+from tests.protocol.test_run import SPEC
+
+RULES = LevelRules(lowest=1, highest=5, up_milli=800, down_milli=200)
+FIVE = TaskSpec("five", "1", tuple(FamilySpec("chain_sum", 1, "{}", level) for level in (1, 2, 3, 4, 5)), 8)
+
+
+def at(level):
+    return CreditTable(ContentId("ab" * 32), 3, (), level)
+
+
+@pytest.mark.parametrize(
+    ("rights", "level"),
+    [
+        ([800, 900, 100], 4),
+        ([799, 1000, 100], 3),
+        ([200, 0, 1000], 2),
+        ([201, 0, 1000], 3),
+        ([1000, 0], 3),
+        ([1000, 1000, 0, 0], 3),
+        ([None, None, 1000], 4),
+        ([None, None], 3),
+        ([], 3),
+    ],
+)
+def test_more_than_half_of_who_answered_move_it_by_one(rights, level):
+    assert level_after(at(3), rights, RULES) == level
+
+
+def test_a_run_begins_with_its_lowest_level_and_stays_within_its_bounds():
+    assert level_at(None, RULES) == 1
+    assert level_after(None, [0, 0], RULES) == 1
+    assert level_after(None, [1000], RULES) == 2
+    assert level_after(at(5), [1000], RULES) == 5
+    narrow = LevelRules(lowest=2, highest=3, up_milli=800, down_milli=200)
+    assert (level_at(None, narrow), level_after(at(2), [0], narrow), level_after(at(3), [1000], narrow)) == (2, 2, 3)
+    assert [is_level(level, narrow) for level in (0, 1, 2, 3, 4)] == [False, False, True, True, False]
+
+
+def test_a_run_whose_questions_follow_no_level_has_none():
+    assert levels_of(SPEC) is None
+    assert (level_at(at(3), None), level_after(at(3), [1000], None)) == (0, 0)
+    assert is_level(0, None)
+    assert not is_level(1, None)
+
+
+def test_the_bounds_of_a_run_are_its_rules_and_its_task():
+    def rules(**game):
+        run = msgspec.structs.replace(SPEC, task=FIVE, game=msgspec.structs.replace(SPEC.game, **game))
+        return levels_of(run)
+
+    assert rules() == LevelRules(1, 5, 800, 200)
+    assert rules(follow_level=False) is None
+    assert rules(lowest_level=2, highest_level=4, level_up_milli=700) == LevelRules(2, 4, 700, 200)
+    assert rules(lowest_level=9, highest_level=9) == LevelRules(5, 5, 800, 200), "a stranger's run asks something, too"
+
+
+shares = st.lists(st.none() | st.integers(0, 1000), max_size=9)
+
+
+@given(st.integers(0, 40), shares)
+def test_it_moves_by_one_at_most_and_stays_in_bounds_whatever_a_table_says(level, rights):
+    before = level_at(at(level), RULES)
+    after = level_after(at(level), rights, RULES)
+    assert 1 <= after <= 5
+    assert abs(after - before) <= 1
+    assert after == level_after(at(level), rights[::-1], RULES)
+
+
+@given(st.lists(st.integers(201, 799), min_size=1, max_size=9), shares)
+def test_a_minority_cannot_move_it(honest, others):
+    others = others[: len(honest)]
+    assert level_after(at(3), [*honest, *others], RULES) == 3
+
+
+@pytest.mark.parametrize("weights", [Weights(200, 0), Weights(450, 0), Weights(100, 450), Weights(0, 0)])
+def test_right_is_what_is_right_and_not_what_only_keeps_to_the_form(weights):
+    game = msgspec.structs.replace(SPEC.game, format_milli=weights.format_milli, length_milli=weights.length_milli)
+    texts = ["<think>so</think><answer>4</answer>", "<think>so</think><answer>5</answer>", "<answer>4</answer>", "4"]
+    scored = [score_answer(text, lambda answer: 1000 * (answer == "4"), weights, 1000) for text in texts]
+    assert [score.correct for score in scored] == [True, False, True, False]
+    assert right_milli([score.score_milli for score in scored], game) == 500
+
+
+def test_the_share_is_rounded_down_and_nobody_is_right_who_gave_no_answer():
+    assert right_milli([1000, 200, 0], SPEC.game) == 333
+    assert right_milli([799, 800], SPEC.game) == 500
+    assert right_milli([], SPEC.game) is None
