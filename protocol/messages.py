@@ -155,7 +155,7 @@ class Contribution(WireStruct, frozen=True, kw_only=True):
     ``scores_milli``: what the peer says its rollouts scored, in order; nobody believes it, everybody recomputes it.
     ``engine`` and ``profile`` name the arithmetic, e.g. ``native`` and ``fp32``. ``contested``: of ``consumed``, in its
     order, the batches with rollouts that this peer does not agree on; none where scorers cannot differ. ``level``: of
-    the round's questions, as ``CreditTable.level``.
+    the round's questions, 0 where they follow none.
 
     What a contract can be shown of it: ``step_program`` and ``step_data``, the roots of the whole training step as a
     program and of the data that it reads (``verde.program``); ``draws``, a Merkle root over (index as 32 bytes,
@@ -282,16 +282,25 @@ class CreditRow(WireStruct, frozen=True):
     audit_micro_credits: Natural = 0
 
 
+class Difficulty(WireStruct, frozen=True):
+    """How hard questions are: of ``level``, from 1 on, ``since`` the result of that round (0: the run's beginning).
+
+    ``falls``: how often in a row the next level was tried and given up at once. The rule is in ``rewards.levels``."""
+
+    level: Natural
+    since: Natural = 0
+    falls: Natural = 0
+
+
 class CreditTable(WireStruct, frozen=True):
     """The cumulative ledger after ``round``, rows sorted by peer id. Anyone recomputes it from public records.
 
-    ``level``: how hard the questions of the round after it are, from 1 on (``rewards.levels``); 0 where the run's
-    questions follow no level."""
+    ``difficulty``: of the questions of the round after it; ``None`` where the run's questions follow no level."""
 
     run: ContentId
     round: Natural
     rows: tuple[CreditRow, ...]
-    level: Natural = 0
+    difficulty: Difficulty | None = None
 
 
 class RoundResult(WireStruct, frozen=True):

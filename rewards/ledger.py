@@ -31,7 +31,7 @@ from protocol.ids import STAGES, ContentId, PeerId, Stage, parse_content_id, par
 from protocol.merkle import MerkleTree
 from protocol.messages import CreditRow, CreditTable, Pending, RoundResult
 from rewards.economics import DEFAULT, MICRO_PER_CREDIT, Economics, allowed_micro, round_pay, tolerated_micro, within
-from rewards.levels import LevelRules, level_after
+from rewards.levels import LevelRules, difficulty_after
 from rewards.pending import NOTHING_ACCUSED, Judge, Ruling, losing, over_cap, settle_row
 from rewards.reputation import TOP, after_absence, after_contribution, after_strike
 
@@ -127,8 +127,8 @@ def apply(
     if works:
         for peer in set(terms.members) - {work.peer for work in works} - excused:
             rows[peer] = _absent(rows[peer])
-    level = level_after(previous, [work.right_milli for work in works], terms.levels)
-    return CreditTable(run=run, round=round, rows=tuple(rows[peer] for peer in sorted(rows)), level=level)
+    difficulty = difficulty_after(previous, round, [work.right_milli for work in works], terms.levels)
+    return CreditTable(run=run, round=round, rows=tuple(rows[peer] for peer in sorted(rows)), difficulty=difficulty)
 
 
 def _credited(rows: Iterable[CreditRow]) -> int:

@@ -7,6 +7,9 @@ round opened, so it is agreed on like everybody's pay. Each result moves it by o
     easier    more than half of them got at most ``down_milli`` right
     as it is  otherwise; between the two shares nothing happens, so that chance does not move it to and fro
 
+A level that is given up at once was tried too early: it is tried again after two results more, then after four, and so
+on up to 32, so that few rounds go to questions that nobody can answer yet.
+
 One peer has one vote, however it answers: who answers wrongly on purpose pays for it with its own score, and moves
 nothing unless most contributors do so, too. A contribution without answers has no vote. All pure, in integers.
 """
@@ -17,11 +20,14 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from protocol.messages import CreditTable
+from protocol.messages import CreditTable, Difficulty
 from protocol.run import GameRules, RunSpec
 from rewards.scoring.stages import Weights
 
 FULL_MILLI = 1000
+
+LONGEST_PAUSE = 32
+"""Results between two tries of a level that is too hard, at most."""
 
 
 class LevelRules(msgspec.Struct, frozen=True):
@@ -44,22 +50,24 @@ def levels_of(run: RunSpec) -> LevelRules | None:
 
 def level_at(table: CreditTable | None, rules: LevelRules | None) -> int:
     """The level of a round that opened when ``table`` was the latest (``None``: before the first); 0: of all levels."""
-    if rules is None:
-        return 0
-    return within(rules, table.level) if table is not None else rules.lowest
+    return 0 if rules is None else _difficulty(table, rules).level
 
 
-def level_after(previous: CreditTable | None, rights_milli: Iterable[int | None], rules: LevelRules | None) -> int:
-    """The level after one more result, whose contributors got these shares of their answers right."""
-    level = level_at(previous, rules)
+def difficulty_after(
+    previous: CreditTable | None, round: int, rights_milli: Iterable[int | None], rules: LevelRules | None
+) -> Difficulty | None:
+    """What follows from the result of ``round``, whose contributors got these shares of their answers right."""
     if rules is None:
-        return level
+        return None
+    now = _difficulty(previous, rules)
     votes = [share for share in rights_milli if share is not None]
     if 2 * sum(share >= rules.up_milli for share in votes) > len(votes):
-        return within(rules, level + 1)
-    if 2 * sum(share <= rules.down_milli for share in votes) > len(votes):
-        return within(rules, level - 1)
-    return level
+        is_due = round - now.since > _pause(now.falls)
+        return Difficulty(now.level + 1, round, now.falls) if is_due and now.level < rules.highest else now
+    if 2 * sum(share <= rules.down_milli for share in votes) > len(votes) and now.level > rules.lowest:
+        is_at_once = previous is not None and now.since == previous.round
+        return Difficulty(now.level - 1, round, 1 + (now.falls if is_at_once else 0))
+    return now
 
 
 def right_milli(scores_milli: Sequence[int], game: GameRules) -> int | None:
@@ -80,6 +88,13 @@ def is_level(level: int, rules: LevelRules | None) -> bool:
     return level == 0 if rules is None else rules.lowest <= level <= rules.highest
 
 
-def within(rules: LevelRules, level: int) -> int:
-    """``level``, or the nearest one that the rules allow."""
-    return max(rules.lowest, min(rules.highest, level))
+def _difficulty(table: CreditTable | None, rules: LevelRules) -> Difficulty:
+    if table is None or table.difficulty is None:
+        return Difficulty(rules.lowest)
+    level = max(rules.lowest, min(rules.highest, table.difficulty.level))
+    return msgspec.structs.replace(table.difficulty, level=level)
+
+
+def _pause(falls: int) -> int:
+    """Results that a level stays at least after so many falls in a row."""
+    return min(LONGEST_PAUSE, 2 ** min(falls, 10)) if falls else 0

@@ -132,7 +132,7 @@ def test_roots_and_hashes_of_a_small_ledger_never_change(players, run):
     assert result.previous_credits_root == ZERO_ROOT
     assert (result.round, result.total_micro_credits) == (1, 0)
     assert (
-        result.data_hash == content_id_of(table) == "e84d97bb1d9a12357e38101b74101c499bf13d2ea95928b638a6d91f5d37aee7"
+        result.data_hash == content_id_of(table) == "72c8973065559423d59a79fe2934273839e19fdbbc6fb6bcf00b3244ade133a5"
     )
     assert result.credits_root == "72322c625784d9abaed1bb24debe9f07ac273f55a4bad00e808c4036cd953f01"
     assert result.contributions_root == "10835aba3f617a6a62731c3f5f2e4bff460a67e09a0cf23466b436963ca91885"

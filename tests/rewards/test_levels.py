@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.ids import ContentId
-from protocol.messages import CreditTable
+from protocol.messages import CreditTable, Difficulty
 from protocol.run import FamilySpec, TaskSpec
-from rewards.levels import LevelRules, is_level, level_after, level_at, levels_of, right_milli
+from rewards.levels import LevelRules, difficulty_after, is_level, level_at, levels_of, right_milli
 from rewards.scoring.stages import Weights, score_answer
 from tests.protocol.test_run import SPEC
 
@@ -16,8 +16,13 @@ RULES = LevelRules(lowest=1, highest=5, up_milli=800, down_milli=200)
 FIVE = TaskSpec("five", "1", tuple(FamilySpec("chain_sum", 1, "{}", level) for level in (1, 2, 3, 4, 5)), 8)
 
 
-def at(level):
-    return CreditTable(ContentId("ab" * 32), 3, (), level)
+def at(level, *, round=3, since=0, falls=0):
+    return CreditTable(ContentId("ab" * 32), round, (), Difficulty(level, since, falls))
+
+
+def level_after(previous, rights, rules):
+    round = 1 if previous is None else previous.round + 1
+    return difficulty_after(previous, round, rights, rules).level
 
 
 @pytest.mark.parametrize(
@@ -50,7 +55,7 @@ def test_a_run_begins_with_its_lowest_level_and_stays_within_its_bounds():
 
 def test_a_run_whose_questions_follow_no_level_has_none():
     assert levels_of(SPEC) is None
-    assert (level_at(at(3), None), level_after(at(3), [1000], None)) == (0, 0)
+    assert (level_at(at(3), None), difficulty_after(at(3), 4, [1000], None)) == (0, None)
     assert is_level(0, None)
     assert not is_level(1, None)
 
@@ -67,6 +72,23 @@ def test_the_bounds_of_a_run_are_its_rules_and_its_task():
 
 
 shares = st.lists(st.none() | st.integers(0, 1000), max_size=9)
+
+
+def test_a_level_that_was_too_hard_is_tried_again_later_and_later():
+    table, levels = None, []
+    for round in range(1, 60):
+        able = 900 if table is None or table.difficulty.level == 1 else 0
+        table = CreditTable(ContentId("ab" * 32), round, (), difficulty_after(table, round, [able] * 3, RULES))
+        levels.append(table.difficulty.level)
+    tried = [round for round, level in enumerate(levels, start=1) if level == 2]
+    assert tried == [1, 5, 11, 21, 39], "with 2, 4, 8 and 16 results at the easier level between a fall and the next try"
+
+
+def test_a_level_that_was_held_for_a_while_is_given_up_without_a_grudge():
+    assert difficulty_after(at(3, round=8, since=5, falls=4), 9, [0], RULES) == Difficulty(2, 9, 1)
+    assert difficulty_after(at(3, round=8, since=8, falls=4), 9, [0], RULES) == Difficulty(2, 9, 5)
+    assert difficulty_after(at(2, round=9, since=9, falls=1), 10, [1000], RULES) == Difficulty(2, 9, 1)
+    assert difficulty_after(at(2, round=11, since=9, falls=1), 12, [1000], RULES) == Difficulty(3, 12, 1)
 
 
 @given(st.integers(0, 40), shares)
