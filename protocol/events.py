@@ -33,6 +33,7 @@ from protocol.event_process import Restarted as Restarted
 from protocol.event_process import Serving as Serving
 from protocol.event_process import StepSkipped as StepSkipped
 from protocol.event_process import Stopped as Stopped
+from protocol.event_process import TimesChosen as TimesChosen
 from protocol.ids import Address, ContentId, PeerId, Stage
 from protocol.messages import Finding
 
@@ -364,7 +365,7 @@ AnyEvent = (
     | RecordRejected | Attested | AttestationRefused | TransactionSent | RoundSettled | RoundEnded
     | CreditsChanged | Claimed | Evaluated | PeerSeen | Problem | Recovered | Stopped | Serving | Restarted
     | MemoryPlanned | MemoryMeasured | MemoryShrunk | StepSkipped | NetworkUsed | ContributionPublished
-    | ResultProposed | AttestationSeen | StakeChanged | WitnessDoubted
+    | ResultProposed | AttestationSeen | StakeChanged | WitnessDoubted | TimesChosen
 )  # fmt: skip
 """The tagged union that a log line decodes to."""
 

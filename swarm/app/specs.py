@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from chain.rules import Rules, rules_of
 from protocol.errors import ConfigError
+from protocol.event import Event
 from protocol.run import RunSpec
+from swarm.app.pacing import measured, with_times
 from swarm.settings.config import Settings
 from swarm.settings.home import Home
 from swarm.tasks.files import QuestionFiles
@@ -16,8 +19,9 @@ if TYPE_CHECKING:
     from swarm.policy.engine import Genesis
 
 
-def run_spec(chosen: Settings, chain_id: int) -> RunSpec:
-    """The rules of the run that these settings found on a chain. Loads the model once, to name its genesis state.
+def run_spec(chosen: Settings, chain_id: int, say: Callable[[Event], object] = lambda event: None) -> RunSpec:
+    """The rules of the run that these settings found on a chain. Loads the model once, to name its genesis state, and
+    measures it where its times are left open (``swarm.app.pacing``); ``say`` is told about that.
 
     Questions that the task brings along are kept in the home, from where they are served to others.
     """
@@ -26,7 +30,8 @@ def run_spec(chosen: Settings, chain_id: int) -> RunSpec:
     if task.questions is not None:
         QuestionFiles(Home(chosen.home).questions).keep(task.questions)
     first = _genesis(chosen)
-    return chosen.to_run_spec(chain_id=chain_id, model=first.state, task=task.spec, lora_rank=first.lora_rank)
+    spec = chosen.to_run_spec(chain_id=chain_id, model=first.state, task=task.spec, lora_rank=first.lora_rank)
+    return with_times(chosen, spec, first.num_params, say, measured)
 
 
 def rules_on_chain(spec: RunSpec, start_members: int) -> Rules:

@@ -81,7 +81,7 @@ def test_a_level_that_was_too_hard_is_tried_again_later_and_later():
         table = CreditTable(ContentId("ab" * 32), round, (), difficulty_after(table, round, [able] * 3, RULES))
         levels.append(table.difficulty.level)
     tried = [round for round, level in enumerate(levels, start=1) if level == 2]
-    assert tried == [1, 5, 11, 21, 39], "with 2, 4, 8 and 16 results at the easier level between a fall and the next try"
+    assert tried == [1, 5, 11, 21, 39], "2, 4, 8 and 16 results more than one between a fall and a try"
 
 
 def test_a_level_that_was_held_for_a_while_is_given_up_without_a_grudge():

@@ -12,7 +12,7 @@ from protocol.events import Audited, Outcome, RoundEnded, RoundOpened
 from protocol.run import FamilySpec, TaskSpec
 from swarm.policy.base import Prompt
 from swarm.tasks.base import Question
-from tests.swarm.indexing.test_indexer import Onlooker, played
+from tests.swarm.indexing.test_indexer import Onlooker
 from tests.swarm.indexing.world_source import WorldSource
 from tests.swarm.small_swarm import Doubling, small_run, small_swarm
 
@@ -65,7 +65,7 @@ async def test_who_joins_later_asks_what_the_others_ask_and_checks_their_work_of
         nodes = [seat.node(knows_small_numbers, task=Levelled()) for seat in (ann, bob)]
         staying = [asyncio.ensure_future(node.run(7)) for node in nodes]
         async with asyncio.timeout(120):
-            while len(ann.told(RoundEnded)) < 2:
+            while len(ann.told(RoundEnded)) < 2:  # noqa: ASYNC110 - a log on disk has nothing to wait on
                 await asyncio.sleep(0.01)
             await asyncio.gather(*staying, eve.node(knows_small_numbers, task=Levelled()).run(3))
         asked = {event.round: event.level for event in ann.told(RoundOpened)}

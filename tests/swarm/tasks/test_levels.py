@@ -36,7 +36,8 @@ def all_of(task, level, held_out=False):
     """Every question of a level: as many as it says that it has."""
     with pytest.raises(ConfigError) as caught:
         task.questions(0, 1000, held_out=held_out, level=level)
-    return numbers(task.questions(0, int(caught.value.what.split(" has ")[1].split()[0]), held_out=held_out, level=level))
+    count = int(caught.value.what.split(" has ")[1].split()[0])
+    return numbers(task.questions(0, count, held_out=held_out, level=level))
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv"])

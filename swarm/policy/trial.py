@@ -1,0 +1,74 @@
+"""Why this module exists: how fast a model is on a machine is measured with the model, before a run's times are fixed.
+
+A little of each kind of work is done with the run's own lengths and group size, more and more of it until it takes long
+enough to be timed. What is drawn counts with the prompts that it answers, so the figure is on the safe side. The state
+of the engine changes: it is to be thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from protocol.run import GameRules
+from swarm.game.prompts import QUESTION_TOKENS
+from swarm.policy.base import ChatMessage, Engine, Prompt, SampleRequest, Sampling, TrainSample
+from swarm.policy.pace import Speed
+
+LONG_ENOUGH_S = 2.0
+"""Seconds that the last, largest trial of a kind takes at least, unless it is as much as a round asks."""
+
+TRIED_TOKENS = 32
+"""Tokens that are drawn of each completion at most: the rest of a long one takes as long a token, or a little more."""
+
+FIRST_PROMPTS, MOST_SAMPLES = 2, 128
+
+Length = Callable[[Prompt], int]
+
+
+def measure(engine: Engine, length_of: Length, game: GameRules, now: Callable[[], float]) -> Speed:
+    """The speed of ``engine``; ``length_of``: tokens of a prompt; ``now``: a clock in seconds.
+
+    Raises what the engine raises, ``OutOfMemory`` above all."""
+    prompts = [_prompt(number, length_of) for number in range(game.num_questions)]
+    sampling = Sampling(min(TRIED_TOKENS, max(game.answer_tokens, game.decide_tokens)), game.temperature_milli / 1000)
+    drawn = engine.generate([SampleRequest(prompts[0], seed) for seed in range(2)], sampling)  # compiles, warms up
+    engine.step([TrainSample(prompts[0], one.tokens, 1.0 - 2 * place) for place, one in enumerate(drawn)], 1)
+
+    def read(count: int) -> int:
+        engine.generate([SampleRequest(prompt, 0) for prompt in prompts[:count]], Sampling(1, sampling.temperature))
+        return sum(map(length_of, prompts[:count]))
+
+    def draw(count: int) -> int:
+        requests = [SampleRequest(prompt, seed) for prompt in prompts[:count] for seed in range(game.num_samples)]
+        return sum(len(one.tokens) for one in engine.generate(requests, sampling))
+
+    def train(count: int) -> int:
+        several = [
+            TrainSample(prompts[number // 2 % len(prompts)], drawn[number % 2].tokens, 1.0 - 2 * (number % 2))
+            for number in range(count)
+        ]
+        engine.step(several, 1)
+        return sum(length_of(one.prompt) + len(one.tokens) for one in several)
+
+    most = len(prompts)
+    return Speed(read=_rate(read, most, now), drawn=_rate(draw, most, now), trained=_rate(train, MOST_SAMPLES, now))
+
+
+def _rate(work: Callable[[int], int], most: int, now: Callable[[], float]) -> float:
+    """Tokens a second of the largest trial: twice as much each time, until it takes long enough."""
+    count = min(FIRST_PROMPTS, most)
+    while True:
+        started_at = now()
+        tokens = work(count)
+        took_s = now() - started_at
+        if took_s >= LONG_ENOUGH_S or count >= most:
+            return tokens / max(took_s, 1e-6)
+        count = min(most, 4 * count if took_s < LONG_ENOUGH_S / 8 else 2 * count)
+
+
+def _prompt(number: int, length_of: Length) -> Prompt:
+    """A prompt about as long as a question with its rules; each number has its own."""
+    text = f"Question {number}."
+    while length_of((ChatMessage("user", text),)) < QUESTION_TOKENS:
+        text += f" How much is {number} and {len(text)}, and why?"
+    return (ChatMessage("user", text),)
