@@ -268,8 +268,9 @@ _WORDS: dict[type, Callable[[Any], str | None]] = {
     e.Restarted: lambda event: f"started again ({_num(event.count, 'restart')} in a row): {plain(event.why, 300)}",
     e.TimesChosen: lambda event: (
         f"this model takes up to {seconds_text(event.stage_takes_s)} a stage and {seconds_text(event.step_takes_s)} a"
-        f" training step here; with room for peers {event.margin} times as slow a stage waits {event.stage_s} s,"
+        f" training step here; with room for peers {event.margin} times as slow, a stage waits {event.stage_s} s,"
         f" contributions {event.contribute_s} s, and a round may last {event.round_s} s"
+        + (": fewer questions or samples, or a smaller model, would shorten it" if event.round_s > 3600 else "")
     ),
     e.MemoryPlanned: lambda event: (
         f"needs about {event.predicted / 1e9:.2f} GB of {event.place} for {plain(event.model, 60)},"

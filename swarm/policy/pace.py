@@ -14,13 +14,13 @@ from swarm.game.prompts import NUM_SHOWN_TYPICALLY, QUESTION_TOKENS
 MARGIN = 3
 """A peer may be so many times slower than the machine that was measured, and is in time."""
 
-LIGHT_WORK = 5e12
+LIGHT_WORK = 1.3e12
 """Parameters times tokens of a round for which nobody measures: some four times the bundled model's in a default round,
 which ends far below the default times."""
 
 
 class Speed(msgspec.Struct, frozen=True):
-    """Tokens a second: read in prompts, drawn in batches, trained on (prompt and completion)."""
+    """Tokens a second: read in prompts, drawn in batches, trained on (prompts and completions)."""
 
     read: float
     drawn: float
@@ -28,7 +28,8 @@ class Speed(msgspec.Struct, frozen=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """Most tokens of a round for one peer: read and drawn in each stage, in their order, and trained on."""
+    """Most tokens of a round for one peer: read and drawn in each stage, in their order, and trained on, where a prompt
+    counts once for all of its completions."""
 
     read: tuple[int, int, int]
     drawn: tuple[int, int, int]
@@ -56,7 +57,7 @@ def asked(game: GameRules, num_external: int, num_peers: int = 0) -> Asked:
     return Asked(
         read=tuple(game.num_questions * prompt for prompt in prompts),  # type: ignore[arg-type]
         drawn=tuple(game.num_questions * game.num_samples * limit for limit in limits),  # type: ignore[arg-type]
-        trained=game.num_questions * samples * sum(prompts + limits),
+        trained=game.num_questions * (sum(prompts) + samples * sum(limits)),
     )
 
 

@@ -17,10 +17,8 @@ from swarm.policy.pace import Speed
 LONG_ENOUGH_S = 2.0
 """Seconds that the last, largest trial of a kind takes at least, unless it is as much as a round asks."""
 
-TRIED_TOKENS = 32
-"""Tokens that are drawn of each completion at most: the rest of a long one takes as long a token, or a little more."""
-
-FIRST_PROMPTS, MOST_SAMPLES = 2, 128
+TRIED_TOKENS = 16
+"""Tokens of each completion at most: the rest of a long one takes as long a token, or a little more."""
 
 Length = Callable[[Prompt], int]
 
@@ -29,13 +27,13 @@ def measure(engine: Engine, length_of: Length, game: GameRules, now: Callable[[]
     """The speed of ``engine``; ``length_of``: tokens of a prompt; ``now``: a clock in seconds.
 
     Raises what the engine raises, ``OutOfMemory`` above all."""
-    prompts = [_prompt(number, length_of) for number in range(game.num_questions)]
-    sampling = Sampling(min(TRIED_TOKENS, max(game.answer_tokens, game.decide_tokens)), game.temperature_milli / 1000)
-    drawn = engine.generate([SampleRequest(prompts[0], seed) for seed in range(2)], sampling)  # compiles, warms up
-    engine.step([TrainSample(prompts[0], one.tokens, 1.0 - 2 * place) for place, one in enumerate(drawn)], 1)
+    temperature, most = game.temperature_milli / 1000, game.num_questions
+    sampling = Sampling(min(TRIED_TOKENS, max(game.answer_tokens, game.decide_tokens)), temperature)
+    tokens = _warm_up(engine, sampling)
+    prompts = [_prompt(number, length_of) for number in range(most)]
 
     def read(count: int) -> int:
-        engine.generate([SampleRequest(prompt, 0) for prompt in prompts[:count]], Sampling(1, sampling.temperature))
+        engine.generate([SampleRequest(prompt, 0) for prompt in prompts[:count]], Sampling(1, temperature))
         return sum(map(length_of, prompts[:count]))
 
     def draw(count: int) -> int:
@@ -43,20 +41,29 @@ def measure(engine: Engine, length_of: Length, game: GameRules, now: Callable[[]
         return sum(len(one.tokens) for one in engine.generate(requests, sampling))
 
     def train(count: int) -> int:
-        several = [
-            TrainSample(prompts[number // 2 % len(prompts)], drawn[number % 2].tokens, 1.0 - 2 * (number % 2))
-            for number in range(count)
+        lesson = [
+            TrainSample(prompt, tokens, 1.0 - 2 * (number % 2))
+            for prompt in prompts[:count]
+            for number in range(game.num_samples)
         ]
-        engine.step(several, 1)
-        return sum(length_of(one.prompt) + len(one.tokens) for one in several)
+        engine.step(lesson, 1)
+        return sum(map(length_of, prompts[:count])) + sum(len(one.tokens) for one in lesson)
 
-    most = len(prompts)
-    return Speed(read=_rate(read, most, now), drawn=_rate(draw, most, now), trained=_rate(train, MOST_SAMPLES, now))
+    return Speed(read=_rate(read, most, now), drawn=_rate(draw, most, now), trained=_rate(train, most, now))
+
+
+def _warm_up(engine: Engine, sampling: Sampling) -> tuple[int, ...]:
+    """Compile what is compiled at its first use; returns tokens to learn from, as many as are drawn."""
+    prompt = (ChatMessage("user", "1+1?"),)
+    two = [SampleRequest(prompt, seed) for seed in range(2)]
+    first, second = engine.generate(two, Sampling(2, sampling.temperature))
+    engine.step([TrainSample(prompt, first.tokens, 1.0), TrainSample(prompt, second.tokens, -1.0)], 1)
+    return (first.tokens * sampling.max_new_tokens)[: sampling.max_new_tokens]
 
 
 def _rate(work: Callable[[int], int], most: int, now: Callable[[], float]) -> float:
     """Tokens a second of the largest trial: twice as much each time, until it takes long enough."""
-    count = min(FIRST_PROMPTS, most)
+    count = 1
     while True:
         started_at = now()
         tokens = work(count)
