@@ -160,7 +160,7 @@ class MadeUpSwarm:
         works: list[Verified] = []
         self.chain.tell("RoundClock", "SeedFixed", 1050 + 60 * round, round=round, seed=self._seed)
         run, rules = self.run, levels_of(self.run)
-        level = level_at(self._table, rules)
+        level = level_at(self._table, round, rules)
         questions = round_questions(self.task, run.id, round, self._seed, run.game.num_questions, level)
         cohorts = split_cohorts(self._seed, [one.peer for one in self._members], self.run.game.cohort_size, ())
         deep = set(drawn_cohorts(self._seed, cohorts)) if self._in_haste else set(cohorts)

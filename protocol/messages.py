@@ -283,11 +283,13 @@ class CreditRow(WireStruct, frozen=True):
 
 
 class Difficulty(WireStruct, frozen=True):
-    """How hard questions are: of ``level``, from 1 on, ``since`` the result of that round (0: the run's beginning).
+    """How hard questions are: of ``level``, from 1 on, which the result of round ``since`` decided (0: the run's
+    beginning). The round after that one still asks what was asked ``before``.
 
     ``falls``: how often in a row the next level was tried and given up at once. The rule is in ``rewards.levels``."""
 
     level: Natural
+    before: Natural
     since: Natural = 0
     falls: Natural = 0
 
@@ -295,7 +297,7 @@ class Difficulty(WireStruct, frozen=True):
 class CreditTable(WireStruct, frozen=True):
     """The cumulative ledger after ``round``, rows sorted by peer id. Anyone recomputes it from public records.
 
-    ``difficulty``: of the questions of the round after it; ``None`` where the run's questions follow no level."""
+    ``difficulty``: of the questions of the rounds after it; ``None`` where the run's questions follow no level."""
 
     run: ContentId
     round: Natural

@@ -1,14 +1,17 @@
 """Why this module exists: questions that are all right or all wrong teach nothing; so they follow what peers can do.
 
-A task may have levels, from easy to hard. The level of a round is in the credit table that was the latest when the
-round opened, so it is agreed on like everybody's pay. Each result moves it by one level at most:
+A task may have levels, from easy to hard. The level of a round follows from the credit table that is the latest when the
+round opens, so it is agreed on like everybody's pay. Each result moves it by one level at most:
 
     harder    more than half of the recorded contributors got at least ``up_milli`` of their answers right
     easier    more than half of them got at most ``down_milli`` right
     as it is  otherwise; between the two shares nothing happens, so that chance does not move it to and fro
 
-A level that is given up at once was tried too early: it is tried again after two results more, then after four, and so
-on up to 32, so that few rounds go to questions that nobody can answer yet.
+What a result decides holds from the round after the next one on. The next one may be open already when a result comes
+late, and no two peers may ask it different questions; so it asks what was asked before, and its result moves nothing.
+
+A level that is given up at once was tried too early: it is tried again four results later, then eight, and so on up to
+32, so that few rounds go to questions that nobody can answer yet.
 
 One peer has one vote, however it answers: who answers wrongly on purpose pays for it with its own score, and moves
 nothing unless most contributors do so, too. A contribution without answers has no vote. All pure, in integers.
@@ -48,9 +51,13 @@ def levels_of(run: RunSpec) -> LevelRules | None:
     return LevelRules(min(game.lowest_level, highest), highest, game.level_up_milli, game.level_down_milli)
 
 
-def level_at(table: CreditTable | None, rules: LevelRules | None) -> int:
-    """The level of a round that opened when ``table`` was the latest (``None``: before the first); 0: of all levels."""
-    return 0 if rules is None else _difficulty(table, rules).level
+def level_at(table: CreditTable | None, round: int, rules: LevelRules | None) -> int:
+    """The level of ``round``, which opened when ``table`` was the latest (``None``: before the first); 0: of all
+    levels."""
+    if rules is None:
+        return 0
+    now = _difficulty(table, rules)
+    return now.level if round > now.since + 1 else now.before
 
 
 def difficulty_after(
@@ -60,13 +67,15 @@ def difficulty_after(
     if rules is None:
         return None
     now = _difficulty(previous, rules)
+    if now.since and round <= now.since + 1:
+        return now
     votes = [share for share in rights_milli if share is not None]
-    if 2 * sum(share >= rules.up_milli for share in votes) > len(votes):
-        is_due = round - now.since > _pause(now.falls)
-        return Difficulty(now.level + 1, round, now.falls) if is_due and now.level < rules.highest else now
+    if 2 * sum(share >= rules.up_milli for share in votes) > len(votes) and now.level < rules.highest:
+        is_due = not now.since or round - now.since > 1 + _pause(now.falls)
+        return Difficulty(now.level + 1, now.level, round, now.falls) if is_due else now
     if 2 * sum(share <= rules.down_milli for share in votes) > len(votes) and now.level > rules.lowest:
-        is_at_once = previous is not None and now.since == previous.round
-        return Difficulty(now.level - 1, round, 1 + (now.falls if is_at_once else 0))
+        is_at_once = previous is not None and previous.round <= now.since + 1
+        return Difficulty(now.level - 1, now.level, round, 1 + (now.falls if is_at_once else 0))
     return now
 
 
@@ -90,11 +99,12 @@ def is_level(level: int, rules: LevelRules | None) -> bool:
 
 def _difficulty(table: CreditTable | None, rules: LevelRules) -> Difficulty:
     if table is None or table.difficulty is None:
-        return Difficulty(rules.lowest)
-    level = max(rules.lowest, min(rules.highest, table.difficulty.level))
-    return msgspec.structs.replace(table.difficulty, level=level)
+        return Difficulty(rules.lowest, rules.lowest)
+    now = table.difficulty
+    level, before = (max(rules.lowest, min(rules.highest, one)) for one in (now.level, now.before))
+    return msgspec.structs.replace(now, level=level, before=before)
 
 
 def _pause(falls: int) -> int:
     """Results that a level stays at least after so many falls in a row."""
-    return min(LONGEST_PAUSE, 2 ** min(falls, 10)) if falls else 0
+    return min(LONGEST_PAUSE, 2 ** min(falls + 1, 10)) if falls else 0

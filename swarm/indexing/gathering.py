@@ -77,7 +77,7 @@ class RoundReading:
         seed, size = ContentId(seen.seed), run.game.cohort_size
         self._cohorts = split_cohorts(seed, members, size, new)
         self._deep = drawn_cohorts(seed, self._cohorts) if in_haste else self._cohorts
-        self._level = level_at(opening, levels_of(run))
+        self._level = level_at(opening, seen.round, levels_of(run))
         self._questions = round_questions(task, run.id, seen.round, seed, run.game.num_questions, self._level)
         is_live = len(members) <= LIVE_MEMBERS and not in_haste
         self._live = [self._inbox(cohort) for cohort in self._cohorts] if is_live else []

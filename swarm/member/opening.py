@@ -52,7 +52,7 @@ async def views_of_round(
         await asyncio.sleep(ASK_AGAIN_S)
         if await _has_left(chain, view.round, troubles):
             return None
-    seed, level = ContentId(view.seed), level_at(book.behind(view), rules)
+    seed, level = ContentId(view.seed), level_at(book.behind(view), view.round, rules)
     questions = round_questions(task, run.id, view.round, seed, run.game.num_questions, level)
     new = newcomers(view.members, view.round, economics_of(run).newcomer_rounds)
     members = [member.peer for member in view.members]

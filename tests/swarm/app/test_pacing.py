@@ -92,8 +92,8 @@ def test_what_is_said_names_the_times_the_margin_and_what_would_shorten_them():
     event = TimesChosen(470, 4860, 11_180, 154.6, 1617.0, 3)
     assert told(event) == (
         "This model takes up to 2 m 35 s a stage and 26 m 57 s a training step here; with room for peers 3 times as"
-        " slow, a stage waits 470 s, contributions 4860 s, and a round may last 11180 s: fewer questions or samples, or a"
-        " smaller model, would shorten it."
+        " slow, a stage waits 470 s, contributions 4860 s, and a round may last 11180 s: fewer questions or samples, or"
+        " a smaller model, would shorten it."
     )
     assert "shorten" not in (told(msgspec.structs.replace(event, round_s=900)) or "")
     assert told(Progress("measuring")) == "Measuring."
@@ -125,7 +125,7 @@ def test_a_process_that_takes_too_long_or_ends_without_a_word_is_told(tmp_path, 
         measured(chosen, spec_for())
     monkeypatch.setattr(pacing.sys, "executable", process(tmp_path / "sleeps", "exec sleep 5"))
     monkeypatch.setattr(pacing, "LONGEST_TRIAL_S", 0.1)
-    with pytest.raises(ConfigError, match="too slow here to be measured within 0.1 s"):
+    with pytest.raises(ConfigError, match="too slow here to be measured within"):
         measured(chosen, spec_for())
 
 
@@ -133,7 +133,7 @@ def test_a_process_that_takes_too_long_or_ends_without_a_word_is_told(tmp_path, 
 def test_a_model_that_cannot_be_opened_is_told_in_the_words_of_who_tried(tmp_path):
     (tmp_path / "model").mkdir()
     chosen = load_settings("local", overrides={"home": tmp_path, "run.model": str(tmp_path / "model")})
-    with pytest.raises(ConfigError, match="could not be measured on this machine: .*model"):
+    with pytest.raises(ConfigError, match=r"could not be measured on this machine: .*model"):
         measured(chosen, spec_for())
 
 

@@ -87,6 +87,16 @@ def test_rounds_show_outcome_and_where_the_time_went(busy_home):
     assert queries.rounds(busy_home, 0) == ()
 
 
+def test_rounds_say_how_hard_their_questions_were_where_there_are_levels(tmp_path):
+    with EventLog(tmp_path / "peers" / "a" / "events.jsonl") as log:
+        log.append(RoundOpened(1, ContentId("ab" * 32), (), (), START_AT, START_AT + 60, 2, 5))
+        log.append(RoundOpened(2, ContentId("ab" * 32), (), (), START_AT, START_AT + 60))
+    first, second = queries.rounds(tmp_path)
+    assert [(one.level, one.num_levels) for one in (first, second)] == [(2, 5), (0, 0)]
+    shown = [str(cell) for column in rounds_table((first, second)).renderables[0].columns for cell in column._cells]
+    assert ("2 of 5" in shown, "–" in shown) == (True, True)
+
+
 def test_the_worst_outcome_of_the_local_peers_counts(tmp_path):
     playback.write(tmp_path, num_rounds=2, degraded=True)
     first, second = queries.rounds(tmp_path)
