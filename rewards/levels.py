@@ -1,7 +1,7 @@
 """Why this module exists: questions that are all right or all wrong teach nothing; so they follow what peers can do.
 
-A task may have levels, from easy to hard. The level of a round follows from the credit table that is the latest when the
-round opens, so it is agreed on like everybody's pay. Each result moves it by one level at most:
+A task may have levels, from easy to hard. The level of a round follows from the credit table that is the latest when
+the round opens, so it is agreed on like everybody's pay. Each result moves it by one level at most:
 
     harder    more than half of the recorded contributors got at least ``up_milli`` of their answers right
     easier    more than half of them got at most ``down_milli`` right
