@@ -14,9 +14,9 @@ from swarm.game.prompts import NUM_SHOWN_TYPICALLY, QUESTION_TOKENS
 MARGIN = 3
 """A peer may be so many times slower than the machine that was measured, and is in time."""
 
-LIGHT_WORK = 1.3e12
-"""Parameters times tokens of a round for which nobody measures: some four times the bundled model's in a default round,
-which ends far below the default times."""
+LIGHT_WORK = 4e11
+"""Parameters times tokens of a round for which nobody measures: those of the bundled model in a default round with a
+full cohort, for which the default times were made."""
 
 
 class Speed(msgspec.Struct, frozen=True):

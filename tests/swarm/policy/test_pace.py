@@ -13,7 +13,7 @@ from swarm.policy.trial import LONG_ENOUGH_S, TRIED_TOKENS, measure
 from swarm.settings.config import load_settings
 
 GAME = GameRules(10, 4, 50, 60, 70, 1000, 8)
-BUNDLED = 630_000
+BUNDLED = 631_680
 
 
 def test_a_round_asks_for_whole_prompts_and_the_longest_completions():
