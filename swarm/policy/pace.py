@@ -20,11 +20,13 @@ full cohort, for which the default times were made."""
 
 
 class Speed(msgspec.Struct, frozen=True):
-    """Tokens a second: read in prompts, drawn in batches, trained on (prompts and completions)."""
+    """Tokens a second: read in prompts, drawn in batches, trained on (prompts and completions). ``step_s``: seconds of
+    a training step besides, however small it is."""
 
     read: float
     drawn: float
     trained: float
+    step_s: float = 0.0
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -69,4 +71,4 @@ def is_light(num_params: int, work: Asked) -> bool:
 def need(work: Asked, speed: Speed, crowding: float = 1.0) -> Need:
     """What a round takes here; ``crowding``: how many peers share what one had when it was measured."""
     stages = [read / speed.read + drawn / speed.drawn for read, drawn in zip(work.read, work.drawn, strict=True)]
-    return Need(crowding * max(stages), crowding * work.trained / speed.trained)
+    return Need(crowding * max(stages), crowding * (speed.step_s + work.trained / speed.trained))

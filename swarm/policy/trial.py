@@ -1,8 +1,8 @@
 """Why this module exists: how fast a model is on a machine is measured with the model, before a run's times are fixed.
 
 A little of each kind of work is done with the run's own lengths and group size, more and more of it until it takes long
-enough to be timed. What is drawn counts with the prompts that it answers, so the figure is on the safe side. The state
-of the engine changes: it is to be thrown away.
+enough to be timed. What does not grow with the work (weights that are cut up anew after a step) is told apart as far as
+two trials can tell. The state of the engine changes: it is to be thrown away.
 """
 
 from __future__ import annotations
@@ -19,6 +19,12 @@ LONG_ENOUGH_S = 2.0
 
 TRIED_TOKENS = 16
 """Tokens of each completion at most: the rest of a long one takes as long a token, or a little more."""
+
+CLEARLY = 1.5
+"""How many times as long as the smallest trial the largest takes."""
+
+LEAST_SHARE = 0.25
+"""Of a trial's time that is its own at least, whatever else is known to be in it."""
 
 Length = Callable[[Prompt], int]
 
@@ -49,7 +55,11 @@ def measure(engine: Engine, length_of: Length, game: GameRules, now: Callable[[]
         engine.step(lesson, 1)
         return sum(map(length_of, prompts[:count])) + sum(len(one.tokens) for one in lesson)
 
-    return Speed(read=_rate(read, most, now), drawn=_rate(draw, most, now), trained=_rate(train, most, now))
+    reading, _ = _rate(read, most, now)
+    prompt_s = length_of(prompts[0]) / reading
+    drawing, _ = _rate(draw, most, now, besides_s=prompt_s)
+    training, step_s = _rate(train, most, now)
+    return Speed(read=reading, drawn=drawing, trained=training, step_s=step_s)
 
 
 def _warm_up(engine: Engine, sampling: Sampling) -> tuple[int, ...]:
@@ -58,19 +68,33 @@ def _warm_up(engine: Engine, sampling: Sampling) -> tuple[int, ...]:
     two = [SampleRequest(prompt, seed) for seed in range(2)]
     first, second = engine.generate(two, Sampling(2, sampling.temperature))
     engine.step([TrainSample(prompt, first.tokens, 1.0), TrainSample(prompt, second.tokens, -1.0)], 1)
+    engine.generate(two, Sampling(2, sampling.temperature))  # the first draw after a step prepares the new weights
     return (first.tokens * sampling.max_new_tokens)[: sampling.max_new_tokens]
 
 
-def _rate(work: Callable[[int], int], most: int, now: Callable[[], float]) -> float:
-    """Tokens a second of the largest trial: twice as much each time, until it takes long enough."""
-    count = 1
-    while True:
+def _rate(
+    work: Callable[[int], int], most: int, now: Callable[[], float], besides_s: float = 0.0
+) -> tuple[float, float]:
+    """Tokens a second by which the largest trial exceeds the smallest, and seconds of the smallest.
+
+    Twice as much is tried each time, until it takes long enough, and clearly longer than the smallest. ``besides_s``:
+    what of the time, for each question, is known to go to something else. Noise can make a rate look three times as
+    high as the largest trial's own, and no higher."""
+
+    def trial(count: int) -> tuple[int, float, float]:
         started_at = now()
         tokens = work(count)
         took_s = now() - started_at
-        if took_s >= LONG_ENOUGH_S or count >= most:
-            return tokens / max(took_s, 1e-6)
-        count = min(most, 4 * count if took_s < LONG_ENOUGH_S / 8 else 2 * count)
+        return tokens, max(took_s - count * besides_s, took_s * LEAST_SHARE, 1e-6), took_s
+
+    first_tokens, first_s, spent_s = trial(1)
+    count, tokens, took_s = 1, first_tokens, first_s
+    while count < most and (count == 1 or spent_s < LONG_ENOUGH_S or took_s < CLEARLY * first_s):
+        count = min(most, 4 * count if spent_s < LONG_ENOUGH_S / 8 else 2 * count)
+        tokens, took_s, spent_s = trial(count)
+    whole = tokens / took_s
+    more_s = took_s - first_s
+    return (min(3 * whole, (tokens - first_tokens) / more_s) if more_s > 0 else whole), first_s
 
 
 def _prompt(number: int, length_of: Length) -> Prompt:
