@@ -27,7 +27,7 @@ def main() -> int:
     run = decode(base64.b64decode(order["run"]), RunSpec)
     try:
         engine = run_engine(chosen, run)
-        speed = measure(engine, engine.prompt_length, run.game, time.monotonic)
+        speed = measure(engine, engine.prompt_length, run.game, run.learn.num_updates, time.monotonic)
     except Exception as error:  # whatever it is, who founds the run is told
         return report(error, as_json=True)
     print(msgspec.json.encode(speed).decode(), flush=True)

@@ -23,14 +23,18 @@ TRIED_TOKENS = 16
 CLEARLY = 1.5
 """How many times as long as the smallest trial the largest takes."""
 
+SHORT_PROMPT, FEW_SAMPLES = 50, 4
+"""Of the groups of a trial lesson: a small one shows as well what a token costs."""
+
 LEAST_SHARE = 0.25
 """Of a trial's time that is its own at least, whatever else is known to be in it."""
 
 Length = Callable[[Prompt], int]
 
 
-def measure(engine: Engine, length_of: Length, game: GameRules, now: Callable[[], float]) -> Speed:
-    """The speed of ``engine``; ``length_of``: tokens of a prompt; ``now``: a clock in seconds.
+def measure(engine: Engine, length_of: Length, game: GameRules, num_updates: int, now: Callable[[], float]) -> Speed:
+    """The speed of ``engine``; ``length_of``: tokens of a prompt; ``num_updates``: of a training step, each of which
+    has a group at least; ``now``: a clock in seconds.
 
     Raises what the engine raises, ``OutOfMemory`` above all."""
     temperature, most = game.temperature_milli / 1000, game.num_questions
@@ -47,18 +51,16 @@ def measure(engine: Engine, length_of: Length, game: GameRules, now: Callable[[]
         return sum(len(one.tokens) for one in engine.generate(requests, sampling))
 
     def train(count: int) -> int:
-        lesson = [
-            TrainSample(prompt, tokens, 1.0 - 2 * (number % 2))
-            for prompt in prompts[:count]
-            for number in range(game.num_samples)
-        ]
+        asked = [_prompt(number, length_of, SHORT_PROMPT) for number in range(count * num_updates)]
+        samples = min(game.num_samples, FEW_SAMPLES)
+        lesson = [TrainSample(prompt, tokens, 1.0 - 2 * (number % 2)) for prompt in asked for number in range(samples)]
         engine.step(lesson, 1)
-        return sum(map(length_of, prompts[:count])) + sum(len(one.tokens) for one in lesson)
+        return sum(map(length_of, asked)) + len(lesson) * len(tokens)
 
     reading, _ = _rate(read, most, now)
     prompt_s = length_of(prompts[0]) / reading
     drawing, _ = _rate(draw, most, now, besides_s=prompt_s)
-    training, step_s = _rate(train, most, now)
+    training, step_s = _rate(train, max(2, most), now)
     return Speed(read=reading, drawn=drawing, trained=training, step_s=step_s)
 
 
@@ -97,9 +99,9 @@ def _rate(
     return (min(3 * whole, (tokens - first_tokens) / more_s) if more_s > 0 else whole), first_s
 
 
-def _prompt(number: int, length_of: Length) -> Prompt:
-    """A prompt about as long as a question with its rules; each number has its own."""
+def _prompt(number: int, length_of: Length, length: int = QUESTION_TOKENS) -> Prompt:
+    """A prompt of about so many tokens; each number has its own."""
     text = f"Question {number}."
-    while length_of((ChatMessage("user", text),)) < QUESTION_TOKENS:
+    while length_of((ChatMessage("user", text),)) < length:
         text += f" How much is {number} and {len(text)}, and why?"
     return (ChatMessage("user", text),)
