@@ -23,6 +23,7 @@ from protocol.messages import BatchHeader, BlobRef, CreditTable, Envelope, Recei
 from protocol.run import RunSpec
 from rewards.economics import economics_of
 from rewards.ledger import Terms, Verified, earned_micro
+from rewards.levels import level_at, levels_of, right_milli
 from rewards.settlement import propose
 from swarm.dht.transport import RecordKey
 from swarm.game.cohort import split_cohorts
@@ -158,13 +159,15 @@ class MadeUpSwarm:
         """Everybody contributes, and the chain records the result; the number of contributions."""
         works: list[Verified] = []
         self.chain.tell("RoundClock", "SeedFixed", 1050 + 60 * round, round=round, seed=self._seed)
-        questions = round_questions(self.task, self.run.id, round, self._seed, self.run.game.num_questions)
+        run, rules = self.run, levels_of(self.run)
+        level = level_at(self._table, round, rules)
+        questions = round_questions(self.task, run.id, round, self._seed, run.game.num_questions, level)
         cohorts = split_cohorts(self._seed, [one.peer for one in self._members], self.run.game.cohort_size, ())
         deep = set(drawn_cohorts(self._seed, cohorts)) if self._in_haste else set(cohorts)
         for cohort in cohorts:
-            view = RoundView(self.run.id, round, self._seed, self.run.game, cohort, questions)
+            view = RoundView(run.id, round, self._seed, run.game, cohort, questions, level=level)
             works += self._cohort(view) if cohort in deep else [self._unread(view, peer) for peer in cohort]
-        terms = Terms([one.peer for one in self._members], self.run.model, economics_of(self.run))
+        terms = Terms([one.peer for one in self._members], run.model, economics_of(run), rules)
         proposal, table = propose(self.run.id, round, works, self._table, terms=terms)
         self._table = table
         self.network.offer(encode(table))
@@ -209,14 +212,15 @@ class MadeUpSwarm:
             state_before=before, state_after=after, before=manifest if before != self.run.model else None,
             after=manifest, batches=batches, consumed=(),
             scores_milli=[milli for stage in STAGES for milli in scores[stage]], engine=self.run.audit.engine,
-            profile="int8", commitments=Commitments(),
+            profile="int8", commitments=Commitments(), level=view.level,
         )  # fmt: skip
         payload = encode(record)
         self._publish(peer, "contribution", view.round, payload)
         for holder in [other for other in view.cohort if other != peer][:2]:
             self._publish(holder, "receipt", view.round, encode(Receipt(content_id(payload))))
         self._states[peer] = after
-        return Verified(peer, content_id(payload), earned_micro(scores), before, after, punctual=True)
+        right, earned = right_milli(scores[Stage.ANSWER], view.game), earned_micro(scores)
+        return Verified(peer, content_id(payload), earned, before, after, punctual=True, right_milli=right)
 
     def _batch(self, view: RoundView, stage: Stage, peer: PeerId) -> RolloutBatch:
         groups = tuple(

@@ -53,6 +53,18 @@ class MemoryShrunk(Event, frozen=True):
     megabytes: float
 
 
+class TimesChosen(Event, frozen=True):
+    """A run's times follow its model's speed. ``stage_takes_s`` and ``step_takes_s``: the longest stage and a training
+    step at most, on the founder's machine; others may take ``margin`` times as long."""
+
+    stage_s: int
+    contribute_s: int
+    round_s: int
+    stage_takes_s: float
+    step_takes_s: float
+    margin: int
+
+
 class MemoryPlanned(Event, frozen=True):
     """What this peer is predicted to take at its worst moment, and what was free before it started, in bytes of
     ``place`` (RAM or VRAM). ``cache``: the keys and values that fit, ``full_cache`` what the rules would allow: less

@@ -33,6 +33,7 @@ from protocol.event_process import Restarted as Restarted
 from protocol.event_process import Serving as Serving
 from protocol.event_process import StepSkipped as StepSkipped
 from protocol.event_process import Stopped as Stopped
+from protocol.event_process import TimesChosen as TimesChosen
 from protocol.ids import Address, ContentId, PeerId, Stage
 from protocol.messages import Finding
 
@@ -92,7 +93,9 @@ class HeldBack(Event, frozen=True):
 
 
 class RoundOpened(Event, frozen=True):
-    """``members`` are the round's enrolled peers; ``cohort`` those that this peer plays with. Unix seconds."""
+    """``members`` are the round's enrolled peers; ``cohort`` those that this peer plays with. Unix seconds.
+
+    ``level``: how hard the questions are, of ``num_levels``; 0 where they follow no level."""
 
     round: int
     seed: ContentId
@@ -100,6 +103,8 @@ class RoundOpened(Event, frozen=True):
     cohort: tuple[PeerId, ...]
     opened_at: float
     closes_at: float
+    level: int = 0
+    num_levels: int = 0
 
 
 class StageStarted(Event, frozen=True):
@@ -360,7 +365,7 @@ AnyEvent = (
     | RecordRejected | Attested | AttestationRefused | TransactionSent | RoundSettled | RoundEnded
     | CreditsChanged | Claimed | Evaluated | PeerSeen | Problem | Recovered | Stopped | Serving | Restarted
     | MemoryPlanned | MemoryMeasured | MemoryShrunk | StepSkipped | NetworkUsed | ContributionPublished
-    | ResultProposed | AttestationSeen | StakeChanged | WitnessDoubted
+    | ResultProposed | AttestationSeen | StakeChanged | WitnessDoubted | TimesChosen
 )  # fmt: skip
 """The tagged union that a log line decodes to."""
 

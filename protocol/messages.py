@@ -19,7 +19,7 @@ import msgspec
 
 from protocol.ids import Address, ContentId, PeerId, Stage
 
-WIRE_VERSION = 5
+WIRE_VERSION = 6
 """Part of every envelope and record key; peers of another version are counted as ``wrong_version`` and left alone."""
 
 
@@ -154,7 +154,8 @@ class Contribution(WireStruct, frozen=True, kw_only=True):
     cannot be replayed. ``rollouts_root``: Merkle root over every rollout of its batches.
     ``scores_milli``: what the peer says its rollouts scored, in order; nobody believes it, everybody recomputes it.
     ``engine`` and ``profile`` name the arithmetic, e.g. ``native`` and ``fp32``. ``contested``: of ``consumed``, in its
-    order, the batches with rollouts that this peer does not agree on; none where scorers cannot differ.
+    order, the batches with rollouts that this peer does not agree on; none where scorers cannot differ. ``level``: of
+    the round's questions, 0 where they follow none.
 
     What a contract can be shown of it: ``step_program`` and ``step_data``, the roots of the whole training step as a
     program and of the data that it reads (``verde.program``); ``draws``, a Merkle root over (index as 32 bytes,
@@ -180,6 +181,7 @@ class Contribution(WireStruct, frozen=True, kw_only=True):
     engine: str
     profile: str
     contested: tuple[Contested, ...] = ()
+    level: Natural = 0
     step_program: ContentId
     step_data: ContentId
     draws: ContentId
@@ -280,12 +282,27 @@ class CreditRow(WireStruct, frozen=True):
     audit_micro_credits: Natural = 0
 
 
+class Difficulty(WireStruct, frozen=True):
+    """How hard questions are: of ``level``, from 1 on, which the result of round ``since`` decided (0: the run's
+    beginning). The round after that one still asks what was asked ``before``.
+
+    ``falls``: how often in a row the next level was tried and given up at once. The rule is in ``rewards.levels``."""
+
+    level: Natural
+    before: Natural
+    since: Natural = 0
+    falls: Natural = 0
+
+
 class CreditTable(WireStruct, frozen=True):
-    """The cumulative ledger after ``round``, rows sorted by peer id. Anyone recomputes it from public records."""
+    """The cumulative ledger after ``round``, rows sorted by peer id. Anyone recomputes it from public records.
+
+    ``difficulty``: of the questions of the rounds after it; ``None`` where the run's questions follow no level."""
 
     run: ContentId
     round: Natural
     rows: tuple[CreditRow, ...]
+    difficulty: Difficulty | None = None
 
 
 class RoundResult(WireStruct, frozen=True):

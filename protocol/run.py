@@ -30,18 +30,28 @@ RUNNING_CHECKS = frozenset({"math", "code"})
 """Checks that run something under limits, so that two honest scorers may differ at their edge."""
 
 
+MAX_LEVELS = 32
+"""Of one task."""
+
+Level = Annotated[int, msgspec.Meta(ge=1, le=MAX_LEVELS)]
+"""How hard questions are; 1 is the easiest."""
+
+
 class FamilySpec(WireStruct, frozen=True):
-    """One family of questions: its name in the task library, its share (relative weight), its parameters as JSON."""
+    """One family of questions: its name in the task library, its share (relative weight) among those of its ``level``,
+    its parameters as JSON."""
 
     family: str
     weight: Natural
     parameters: str
+    level: Level = 1
 
 
 class QuestionSet(WireStruct, frozen=True):
     """Questions that somebody wrote down: a blob of ``size`` bytes with ``rows`` of them, named by its hash: all peers
     and auditors ask and judge the same. ``check``: how an answer is compared, a key of the verifiers, or one of
-    ``RUNNING_CHECKS``; then an answer may take ``limit_s`` seconds of computing and ``memory_mb`` megabytes."""
+    ``RUNNING_CHECKS``; then an answer may take ``limit_s`` seconds of computing and ``memory_mb`` megabytes.
+    ``levels``: how many rows, in their order, are of each level; empty: all are of one."""
 
     content: ContentId
     size: Natural
@@ -49,6 +59,7 @@ class QuestionSet(WireStruct, frozen=True):
     check: str
     limit_s: Annotated[int, msgspec.Meta(ge=0, le=60)] = 0
     memory_mb: Annotated[int, msgspec.Meta(ge=0, le=4096)] = 0
+    levels: Annotated[tuple[Natural, ...], msgspec.Meta(max_length=MAX_LEVELS)] = ()
 
 
 class TaskSpec(WireStruct, frozen=True):
@@ -68,6 +79,13 @@ class TaskSpec(WireStruct, frozen=True):
         """Whether the same answer has the same score on every machine: then a wrong claim is a lie."""
         return self.data is None or self.data.check not in RUNNING_CHECKS
 
+    @property
+    def num_levels(self) -> int:
+        """How many levels its questions have, from easy to hard; 1 where none is harder than another."""
+        if self.data is not None:
+            return max(1, len(self.data.levels))
+        return max((family.level for family in self.families), default=1)
+
 
 class GameRules(WireStruct, frozen=True):
     """Per round: Q questions, G samples per question and stage, token limits per stage, and who plays with whom.
@@ -76,6 +94,8 @@ class GameRules(WireStruct, frozen=True):
     Of a score's 1000, ``format_milli`` are for keeping to the form, and ``length_milli`` for being right and short:
     all of it up to ``length_free_milli`` thousandths of the stage's token limit, none at the limit, evenly between.
     ``skip_even``: a group whose scores are all the same has no part in the training step, not even in its means.
+    ``follow_level``: of a task with levels, a round asks questions of one, which moves by the rule in
+    ``rewards.levels`` between ``lowest_level``, where a run begins, and ``highest_level`` (0: the task's last).
     """
 
     num_questions: Sizes
@@ -89,6 +109,11 @@ class GameRules(WireStruct, frozen=True):
     length_milli: Annotated[int, msgspec.Meta(ge=0, le=450)] = 0
     length_free_milli: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 500
     skip_even: bool = False
+    follow_level: bool = True
+    lowest_level: Level = 1
+    highest_level: Annotated[int, msgspec.Meta(ge=0, le=MAX_LEVELS)] = 0
+    level_up_milli: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 800
+    level_down_milli: Annotated[int, msgspec.Meta(ge=0, le=999)] = 200
 
 
 class LearnRules(WireStruct, frozen=True):

@@ -31,6 +31,7 @@ from protocol.ids import STAGES, ContentId, PeerId, Stage, parse_content_id, par
 from protocol.merkle import MerkleTree
 from protocol.messages import CreditRow, CreditTable, Pending, RoundResult
 from rewards.economics import DEFAULT, MICRO_PER_CREDIT, Economics, allowed_micro, round_pay, tolerated_micro, within
+from rewards.levels import LevelRules, difficulty_after
 from rewards.pending import NOTHING_ACCUSED, Judge, Ruling, losing, over_cap, settle_row
 from rewards.reputation import TOP, after_absence, after_contribution, after_strike
 
@@ -40,11 +41,14 @@ MAX_MICRO_CREDITS = 2**63 - 1
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """What a round's ledger depends on besides the work: its members, the state that the run began with, its rules."""
+    """What a round's ledger depends on besides the work: its members, the state that the run began with, its rules.
+
+    ``levels``: how the level of its questions moves; ``None`` where they follow none."""
 
     members: Collection[PeerId] = ()
     genesis: ContentId = ZERO_ROOT
     economics: Economics = DEFAULT
+    levels: LevelRules | None = None
 
 
 NO_TERMS = Terms()
@@ -53,7 +57,9 @@ NO_TERMS = Terms()
 
 class Verified(msgspec.Struct, frozen=True):
     """A contribution whose claims this member recomputed: whose, which record, what its scores earned, from where to
-    where its state went, whether it played all three stages in time, and whether others can do it again."""
+    where its state went, whether it played all three stages in time, and whether others can do it again.
+
+    ``right_milli``: the share of its answers that were right, in thousandths; ``None`` where it gave none."""
 
     peer: PeerId
     content: ContentId
@@ -62,6 +68,7 @@ class Verified(msgspec.Struct, frozen=True):
     state_after: ContentId
     punctual: bool = False
     replayable: bool = True
+    right_milli: int | None = None
 
 
 def earned_micro(
@@ -97,7 +104,7 @@ def apply(
     In this order: what was pending is paid, struck or kept, as ``ruling`` and the caps say; verdicts are paid, and
     change their judges' standing; each contributor's state and counts move on, and what it earned is pending; other
     members of the round were absent, unless nobody contributed at all (a closing result) or what they built on was
-    struck. Rows of who is no member stay.
+    struck. Rows of who is no member stay. The level of the questions moves by what the contributors got right.
 
     Raises ``ValueError`` when ``previous`` is of another run or not older, when a peer contributes twice or does not
     start from its row's state (one that was struck, say), or when pay is outside 0 to 1 credit: callers have excluded
@@ -120,7 +127,8 @@ def apply(
     if works:
         for peer in set(terms.members) - {work.peer for work in works} - excused:
             rows[peer] = _absent(rows[peer])
-    return CreditTable(run=run, round=round, rows=tuple(rows[peer] for peer in sorted(rows)))
+    difficulty = difficulty_after(previous, round, [work.right_milli for work in works], terms.levels)
+    return CreditTable(run=run, round=round, rows=tuple(rows[peer] for peer in sorted(rows)), difficulty=difficulty)
 
 
 def _credited(rows: Iterable[CreditRow]) -> int:

@@ -13,24 +13,21 @@ from collections.abc import Callable, Mapping
 
 from chain.base import ZERO_ROOT, Advance, Chain, ClockView
 from protocol.codec import content_id_of
-from protocol.errors import BadRecord, ChainUnreachable, NetworkError, OutOfMemory
+from protocol.errors import BadRecord, ChainUnreachable, OutOfMemory
 from protocol.events import CreditsChanged, Evaluated, NetworkUsed, Outcome, Progress, RecordRejected, Struck
 from protocol.ids import Address, ContentId, PeerId
 from protocol.messages import CreditTable
-from rewards.economics import economics_of
 from rewards.ledger import row_of
 from rewards.outbox import Outbox
 from rewards.pending import pending_in
-from rewards.reputation import newcomers
 from swarm.audit.auditing import Audits
 from swarm.audit.casework import Casework
 from swarm.audit.summons import Summons
 from swarm.disputes.player import Disputes
-from swarm.game.cohort import split_cohorts
-from swarm.game.round_view import RoundView, round_questions
 from swarm.member.duties import CLAIMS, DISPUTES, EPOCHS, REQUESTS, Duty, kept_up
 from swarm.member.entering import close_signed_elsewhere, register, require_state, take_up_state
 from swarm.member.membership import Membership
+from swarm.member.opening import look_up_table, views_of_round
 from swarm.member.presence import Present, beside
 from swarm.observe.health import LOBBY
 from swarm.observe.troubles import Troubles
@@ -160,7 +157,7 @@ class Node:
         pay may wait, or than enough others are there to agree on anything."""
         for _ in range(1 + self._bench.run.audit.patience_rounds):
             view = await self._wait_for_round(last)
-            await self._look_up_table(view, [member.peer for member in view.members])
+            await look_up_table(view, self._book, self._bench.signer.peer, self._troubles)
             table = self._book.current
             pending = pending_in(table).values()
             is_mine = any(peer == self._bench.signer.peer for peer, _ in pending)
@@ -246,12 +243,14 @@ class Node:
         if self._set_members is not None:
             self._set_members(members, accounts, view.round)
         bench.signer.act_as(accounts.get(me, bench.signer.address))
-        await self._look_up_table(view, [peer for peer in members if peer != me])
+        views = await views_of_round(bench, self._chain, view, self._book, self._task, self._troubles)
+        if views is None:
+            return
         await self._use_included_state()
         before = self._book.current
         inbox = Inbox(
             me,
-            self._views(view, members),
+            views,
             bench.run,
             self._task,
             bench.transport,
@@ -312,28 +311,6 @@ class Node:
             self._disputes.refuted if self._disputes is not None else dict,
             self._summons,
         )
-
-    async def _look_up_table(self, view: ClockView, others: list[PeerId]) -> None:
-        """Take up the latest credit table. A network that is away is waited for: nothing can be played without it."""
-        while True:
-            try:
-                await self._book.sync(view, others)
-            except NetworkError as error:
-                self._troubles.report(error)
-                await asyncio.sleep(1.0)
-            else:
-                return
-
-    def _views(self, view: ClockView, members: list[PeerId]) -> dict[PeerId, RoundView]:
-        run = self._bench.run
-        seed = ContentId(view.seed)
-        questions = round_questions(self._task, run.id, view.round, seed, run.game.num_questions)
-        new = newcomers(view.members, view.round, economics_of(run).newcomer_rounds)
-        return {
-            peer: RoundView(run.id, view.round, seed, run.game, cohort, questions)
-            for cohort in split_cohorts(seed, members, run.game.cohort_size, new)
-            for peer in cohort
-        }
 
     def _rejection(self, round_number: int) -> Callable[[BadRecord, PeerId, str], None]:
         def tell(bad: BadRecord, peer: PeerId, kind: str) -> None:

@@ -9,6 +9,7 @@ from protocol.events import Progress
 from protocol.ids import PeerId
 from protocol.messages import BlobRef
 from protocol.run import RunSpec
+from rewards.levels import levels_of
 from swarm.dht.transport import RecordKey, Transport
 from swarm.member.presence import KIND
 from swarm.observe.eventlog import EventLog
@@ -23,11 +24,12 @@ async def open_run_task(
     """The run's task. Questions that it brings come from ``files``, or else from bootnodes and peers, and are kept and
     served from then on.
 
-    Raises ``ConfigError`` where this program cannot serve the task, ``NetworkError`` where nobody has its questions.
+    Raises ``ConfigError`` where this program cannot serve the task, or a round of the run could not be asked,
+    ``NetworkError`` where nobody has its questions.
     """
     data = run.task.data
     if data is None:
-        return open_task(run.task)
+        return _asking_every_level(run, open_task(run.task))
     kept = blob = files.find(data.content)
     if blob is None:
         if events is not None:
@@ -42,8 +44,16 @@ async def open_run_task(
                 "Nothing was started; no credits are touched.",
                 "Join while the host or a peer that has them is online, or try again.",
             ) from error
-    task = open_task(run.task, blob)
+    task = _asking_every_level(run, open_task(run.task, blob))
     if kept is None:
         files.keep(blob)
     transport.serve_from(files.find)
+    return task
+
+
+def _asking_every_level(run: RunSpec, task: Task) -> Task:
+    """``task``; raises ``ConfigError`` now and not in the round of a level that has too few questions."""
+    rules = levels_of(run)
+    for level in range(rules.lowest, rules.highest + 1) if rules is not None else (0,):
+        task.questions(0, run.game.num_questions, level=level)
     return task

@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -208,35 +208,46 @@ def open_engine(
 
     ``say`` is told the memory plan before anything is loaded; what cannot fit raises ``OutOfMemory`` then.
     """
-    from swarm.policy.generate import Limits
-    from swarm.policy.memory import memory_told
-
     planned = memory_plan(chosen, token)
-    limits = None
     if planned is not None:
         say(planned)
-        limits = Limits(max_cache_bytes=planned.cache)
+    run, kind = token.run, engine_of(chosen, token.run)
+    engine = _opened(kind, chosen, run, model_of(chosen, token), planned)
+    if kind == run.audit.engine or run.audit.engine != "exact":
+        return engine
+    from swarm.policy.mixed import MixedEngine
 
-    run = token.run
-    with memory_told(
+    with _no_memory_for_it():
+        return MixedEngine.around(engine, run.learn, temperature=run.game.temperature_milli / 1000)
+
+
+def run_engine(chosen: Settings, run: RunSpec) -> ModelEngine:
+    """The run's own engine over the model of these settings, for a run that is to be founded. Blocking."""
+    return _opened(run.audit.engine, chosen, run, chosen.model_location(), memory_plan(chosen, None))
+
+
+def _opened(kind: str, chosen: Settings, run: RunSpec, model: str, planned: MemoryPlanned | None) -> ModelEngine:
+    from swarm.policy.generate import Limits
+
+    with _no_memory_for_it():
+        return _engine_class(kind, chosen).open(
+            model,
+            run.learn,
+            device=chosen.engine.device,
+            temperature=run.game.temperature_milli / 1000,
+            num_threads=chosen.engine.threads or 1,
+            limits=Limits(max_cache_bytes=planned.cache) if planned is not None else None,
+        )
+
+
+def _no_memory_for_it() -> AbstractContextManager[None]:
+    from swarm.policy.memory import memory_told
+
+    return memory_told(
         "The model does not fit this machine's memory",
         "The peer did not start; credits are not touched.",
         "End other programs, run fewer peers on this machine, or join a run with a smaller model.",
-    ):
-        kind, temperature = engine_of(chosen, run), run.game.temperature_milli / 1000
-        engine = _engine_class(kind, chosen).open(
-            model_of(chosen, token),
-            run.learn,
-            device=chosen.engine.device,
-            temperature=temperature,
-            num_threads=chosen.engine.threads or 1,
-            limits=limits,
-        )
-        if kind == run.audit.engine or run.audit.engine != "exact":
-            return engine
-        from swarm.policy.mixed import MixedEngine
-
-        return MixedEngine.around(engine, run.learn, temperature=temperature)
+    )
 
 
 def engine_of(chosen: Settings, run: RunSpec) -> str:

@@ -7,6 +7,7 @@ repeated, or was killed, finds it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from chain.rules import Rules
 from chain.run_deploy import Founding
 from protocol.codec import content_id_of
 from protocol.errors import ChainError, ConfigError
+from protocol.event import Event
 from protocol.ids import Address
 from protocol.run import JoinToken, RunSpec, format_token
 from swarm.app import factory, unlocking
@@ -23,6 +25,7 @@ from swarm.app.amounts import WEI_PER_MICRO, in_tokens, tokens_text, wei_text
 from swarm.app.chain_access import NOTHING_SIGNED
 from swarm.app.deploying import NOBODY, paying_address, require_chain_id
 from swarm.app.foundation import Foundation, RunView
+from swarm.app.pacing import told
 from swarm.app.run_views import run_body
 from swarm.app.specs import rules_on_chain, run_spec
 from swarm.settings.config import Settings
@@ -41,7 +44,7 @@ async def create(
     terminal = Terminal(as_json=as_json)
     chain_id = require_chain_id(chosen)
     await (await factory.open_foundation(chosen, NOBODY)).close()  # the right chain, before a wallet is made or opened
-    spec = await asyncio.to_thread(run_spec, chosen, chain_id)
+    spec = await asyncio.to_thread(run_spec, chosen, chain_id, _noting(terminal))
     address = paying_address(chosen, wallet_file, password, dry_run=dry_run, terminal=terminal)
     new = founding_of(spec, chosen.run.min_peers)
     steps: list[dict[str, Any]] = []
@@ -74,6 +77,15 @@ async def create(
     for note in notes:
         terminal.note(note)
     return body | run_body(view, spec) | {"token": format_token(token)}
+
+
+def _noting(terminal: Terminal) -> Callable[[Event], None]:
+    def note(event: Event) -> None:
+        text = told(event)
+        if text is not None:
+            terminal.note(text)
+
+    return note
 
 
 def founding_of(spec: RunSpec, start_members: int) -> Founding:

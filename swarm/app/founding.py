@@ -25,9 +25,11 @@ from identity.keyfile import open_key
 from identity.lock import IdentityLock
 from protocol.codec import content_id_of
 from protocol.errors import ConfigError
+from protocol.event import Event
 from protocol.events import TransactionSent
 from protocol.run import JoinToken, RunSpec, format_token
 from swarm.app.bootnode import bootnode_key, multiaddress_port, open_bootnode
+from swarm.app.pacing import told
 from swarm.app.specs import run_spec
 from swarm.observe.eventlog import EventLog
 from swarm.processes.hosting import PortBook, Ports, keep_alive
@@ -42,6 +44,18 @@ FAUCET_SHARE = 100
 def say(text: str) -> None:
     """Diagnostics of a process without a screen: its owner keeps them in a log file."""
     print(text, file=sys.stderr, flush=True)
+
+
+def telling(append: Callable[[Event], object]) -> Callable[[Event], None]:
+    """Log what a run's times are chosen by, and say it."""
+
+    def tell(event: Event) -> None:
+        append(event)
+        text = told(event)
+        if text is not None:
+            say(text)
+
+    return tell
 
 
 class Host:
@@ -90,7 +104,8 @@ async def build_host(chosen: Settings) -> Host:
     home = Home(chosen.home)
     lock = IdentityLock(home.host, open_key(bootnode_key(home)).peer)
     lock.acquire()
-    spec = await asyncio.to_thread(run_spec, chosen, CHAIN_ID)
+    with EventLog(home.host / "events.jsonl") as events:
+        spec = await asyncio.to_thread(run_spec, chosen, CHAIN_ID, telling(events.append))
     require_same_economics(home.host, spec)
     home.join_file.unlink(missing_ok=True)
     recalled = PortBook(home.host / "ports.json").recall()

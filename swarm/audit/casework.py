@@ -17,6 +17,7 @@ from protocol.errors import BadRecord, VerificationError
 from protocol.ids import STAGES, ContentId, PeerId
 from protocol.messages import BlobRef, Contribution, Envelope, Finding
 from protocol.run import RunSpec
+from rewards.levels import is_level, levels_of
 from swarm.audit.replay import Case
 from swarm.audit.shipping import fetch_state, manifest_cap, read_manifest
 from swarm.dht.transport import RecordKey, Transport
@@ -127,9 +128,12 @@ class Casework:
     def _rebuilt(self, contribution: Contribution, refused: dict[PeerId, BadRecord]) -> Inbox:
         """An inbox of the contribution's cohort, in its round, as far as the network still has it. Why it dropped
         somebody's record goes into ``refused``."""
-        run, cohort = self._run, contribution.cohort
-        questions = round_questions(self._task, run.id, contribution.round, contribution.seed, run.game.num_questions)
-        view = RoundView(run.id, contribution.round, contribution.seed, run.game, cohort, questions)
+        run, cohort, level = self._run, contribution.cohort, contribution.level
+        number, seed = contribution.round, contribution.seed
+        if not is_level(level, levels_of(run)):
+            raise BadRecord("wrong_round", f"The run asks no questions of level {level}.")
+        questions = round_questions(self._task, run.id, number, seed, run.game.num_questions, level)
+        view = RoundView(run.id, number, seed, run.game, cohort, questions, level=level)
         return Inbox(
             contribution.peer,
             dict.fromkeys(cohort, view),

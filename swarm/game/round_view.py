@@ -26,9 +26,9 @@ Batches = Mapping[PeerId, RolloutBatch]
 class RoundView(msgspec.Struct, frozen=True):
     """A round as one peer (or a re-scorer in its place) sees it.
 
-    ``seed``: the round's seed from the chain. ``questions``: all Q of them, in order. ``answers`` and ``critiques``:
-    checked batches of cohort members that were received, own ones included; a missing peer is shown as absent.
-    Whoever scores a batch must pass exactly the batches which that batch's header says it consumed.
+    ``seed``: the round's seed from the chain. ``questions``: all Q of them, in order, of ``level`` (0: of all levels).
+    ``answers`` and ``critiques``: checked batches of cohort members that were received, own ones included; a missing
+    peer is shown as absent. Whoever scores a batch must pass exactly those that its header says it consumed.
     """
 
     run: ContentId
@@ -39,13 +39,15 @@ class RoundView(msgspec.Struct, frozen=True):
     questions: tuple[Question, ...]
     answers: Batches = {}
     critiques: Batches = {}
+    level: int = 0
 
 
 def round_questions(
-    task: Task, run: ContentId, round_number: int, seed: ContentId, num_questions: int
+    task: Task, run: ContentId, round_number: int, seed: ContentId, num_questions: int, level: int = 0
 ) -> tuple[Question, ...]:
-    """The questions that every cohort of the round answers; training side of the split only."""
-    return task.questions(derive_seed("questions", run, round_number, seed), num_questions)
+    """The questions that every cohort of the round answers; training side of the split only. ``level``: what
+    ``rewards.levels.level_at`` says of the table that was the latest when the round opened."""
+    return task.questions(derive_seed("questions", run, round_number, seed), num_questions, level=level)
 
 
 def with_batches(view: RoundView, stage: Stage, batches: Batches) -> RoundView:

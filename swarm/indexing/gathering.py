@@ -19,6 +19,7 @@ from protocol.messages import Contribution, CreditTable, Proposal, Receipt, Revi
 from protocol.run import RunSpec
 from protocol.seeds import derive_order
 from rewards.ledger import Verified
+from rewards.levels import level_at, levels_of
 from swarm.dht.transport import RecordKey, Transport
 from swarm.game.cohort import split_cohorts
 from swarm.game.round_view import RoundView, round_questions
@@ -76,7 +77,8 @@ class RoundReading:
         seed, size = ContentId(seen.seed), run.game.cohort_size
         self._cohorts = split_cohorts(seed, members, size, new)
         self._deep = drawn_cohorts(seed, self._cohorts) if in_haste else self._cohorts
-        self._questions = round_questions(task, run.id, seen.round, seed, run.game.num_questions)
+        self._level = level_at(opening, seen.round, levels_of(run))
+        self._questions = round_questions(task, run.id, seen.round, seed, run.game.num_questions, self._level)
         is_live = len(members) <= LIVE_MEMBERS and not in_haste
         self._live = [self._inbox(cohort) for cohort in self._cohorts] if is_live else []
 
@@ -208,7 +210,8 @@ class RoundReading:
 
     def _inbox(self, cohort: tuple[PeerId, ...]) -> Inbox:
         seen, run = self.seen, self._run
-        view = RoundView(run.id, seen.round, ContentId(seen.seed), run.game, cohort, self._questions)
+        seed, questions = ContentId(seen.seed), self._questions
+        view = RoundView(run.id, seen.round, seed, run.game, cohort, questions, level=self._level)
         return Inbox(
             cohort[0],
             dict.fromkeys(cohort, view),

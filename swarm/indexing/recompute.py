@@ -19,6 +19,7 @@ from protocol.messages import CreditTable, Review, RoundResult, Verdict
 from protocol.run import RunSpec
 from rewards.economics import economics_of
 from rewards.ledger import Terms, Verified, apply, round_result
+from rewards.levels import levels_of
 from rewards.pending import Ruling, overdue, pending_in
 from rewards.reputation import START, draw_weights, standings, step_rate_ppm
 from swarm.audit.judging import rule
@@ -75,7 +76,7 @@ def result_of(
 ) -> RoundResult:
     """The result of a round as anybody computes it. Raises ``ValueError`` for works that no proposal may hold."""
     verified = sorted(works, key=lambda work: work.content)
-    terms = Terms([PeerId(peer) for peer in seen.members], run.model, economics_of(run))
+    terms = Terms([PeerId(peer) for peer in seen.members], run.model, economics_of(run), levels_of(run))
     table = apply(previous, run.id, seen.round, verified, ruling, terms)
     return round_result(table, verified, previous)
 

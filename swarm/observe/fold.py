@@ -94,11 +94,14 @@ def _registered(db: sqlite3.Connection, logged: LoggedEvent, event: e.Registered
 
 def _round_opened(db: sqlite3.Connection, logged: LoggedEvent, event: e.RoundOpened) -> None:
     db.execute(
-        "INSERT INTO rounds (round, seed, members, cohort, opened_at, closes_at) VALUES (?, ?, ?, ?, ?, ?)"
+        "INSERT INTO rounds (round, seed, members, cohort, opened_at, closes_at, level, num_levels)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (round) DO UPDATE SET seed = excluded.seed, members = excluded.members, cohort = excluded.cohort,"
-        " opened_at = excluded.opened_at, closes_at = excluded.closes_at",
-        (event.round, event.seed, _json(event.members), _json(event.cohort), event.opened_at, event.closes_at),
-    )
+        " opened_at = excluded.opened_at, closes_at = excluded.closes_at, level = excluded.level,"
+        " num_levels = excluded.num_levels",
+        (event.round, event.seed, _json(event.members), _json(event.cohort), event.opened_at, event.closes_at,
+         event.level, event.num_levels),
+    )  # fmt: skip
     db.execute("UPDATE self SET round = ?, opened_since_start = 1", (event.round,))
     _phase(db, logged, "open", event.closes_at)
 

@@ -185,7 +185,10 @@ _WORDS: dict[type, Callable[[Any], str | None]] = {
     e.HeldBack: lambda event: (
         f"restored from a backup: signs nothing up to round {event.until_round}, which it may have signed elsewhere"
     ),
-    e.RoundOpened: lambda event: f"round {event.round}: open, {_num(len(event.members), 'member')}",
+    e.RoundOpened: lambda event: (
+        f"round {event.round}: open, {_num(len(event.members), 'member')}"
+        + (f", questions of level {event.level} of {event.num_levels}" if event.level else "")
+    ),
     e.StageStarted: lambda event: f"round {event.round}: {event.stage} begins",
     e.BatchProduced: lambda event: (
         f"round {event.round}: {event.stage}: {_num(event.num_rollouts, 'rollout')} in {seconds_text(event.took_s)},"
@@ -263,6 +266,12 @@ _WORDS: dict[type, Callable[[Any], str | None]] = {
     e.Recovered: lambda event: f"over: {plain(event.error, 64)}",
     e.Serving: lambda event: f"metrics at {plain(event.url, 100)}/metrics, health at {plain(event.url, 100)}/healthz",
     e.Restarted: lambda event: f"started again ({_num(event.count, 'restart')} in a row): {plain(event.why, 300)}",
+    e.TimesChosen: lambda event: (
+        f"this model takes up to {seconds_text(event.stage_takes_s)} a stage and {seconds_text(event.step_takes_s)} a"
+        f" training step here; with room for peers {event.margin} times as slow, a stage waits {event.stage_s} s,"
+        f" contributions {event.contribute_s} s, and a round may last {event.round_s} s"
+        + (": fewer questions or samples, or a smaller model, would shorten it" if event.round_s > 3600 else "")
+    ),
     e.MemoryPlanned: lambda event: (
         f"needs about {event.predicted / 1e9:.2f} GB of {event.place} for {plain(event.model, 60)},"
         f" {event.free / 1e9:.2f} GB free"

@@ -189,12 +189,15 @@ def _round_view(stores: Iterable[Store], number: int) -> RoundView:
         num_rejected=sum(view.num_rejected for view in views),
         time=time_split(*(sum(getattr(one, part) for one in times) for part in parts)),
         peers=tuple(views),
+        level=max((row["level"] for _, row in played), default=0),
+        num_levels=max((row["num_levels"] for _, row in played), default=0),
     )
 
 
 def _peer_round(store: Store, number: int) -> tuple[PeerRound, sqlite3.Row] | None:
     row = store.row(
-        f"SELECT members, opened_at, ended_at, outcome, stages_played, loss, num_own, num_external, {_TIME_COLUMNS},"
+        f"SELECT members, opened_at, level, num_levels, ended_at, outcome, stages_played, loss, num_own, num_external,"
+        f" {_TIME_COLUMNS},"
         " self.nickname, self.peer,"
         " (SELECT at FROM settlements s WHERE s.round = r.round) AS settled_at,"
         " (SELECT count(*) FROM settled s WHERE s.round = r.round) AS num_settled,"

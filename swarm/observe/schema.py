@@ -6,7 +6,7 @@ Units: ``at`` unix seconds, ``_s`` seconds, ``micro`` millionths of a credit, ``
 ``wei`` decimal text (larger than SQLite's integers).
 """
 
-VERSION = 8
+VERSION = 9
 
 TABLES = """
 CREATE TABLE log (
@@ -37,7 +37,7 @@ CREATE TABLE progress (
 
 CREATE TABLE rounds (
     round INTEGER PRIMARY KEY, seed TEXT, members TEXT NOT NULL DEFAULT '[]', cohort TEXT NOT NULL DEFAULT '[]',
-    opened_at REAL, closes_at REAL,
+    opened_at REAL, closes_at REAL, level INTEGER NOT NULL DEFAULT 0, num_levels INTEGER NOT NULL DEFAULT 0,
     loss REAL, grad_norm REAL, num_own INTEGER, num_external INTEGER, num_tokens INTEGER, step_s REAL,
     state_before TEXT, state_after TEXT,
     ended_at REAL, outcome TEXT, stages_played TEXT NOT NULL DEFAULT '[]',

@@ -48,7 +48,8 @@ class Custody(View, frozen=True):
 
 
 class Snapshot(View, frozen=True):
-    """Everything a dashboard shows of one local peer. ``accuracy``: (round, held-out accuracy in milli)."""
+    """Everything a dashboard shows of one local peer. ``accuracy``: (round, held-out accuracy in milli). ``level``: how
+    hard the round's questions are, of ``num_levels``; 0 where they follow no level."""
 
     status: PeerStatus
     opened_at: float | None
@@ -66,6 +67,8 @@ class Snapshot(View, frozen=True):
     num_rejected: int
     last_rejection: str
     patience_s: float
+    level: int = 0
+    num_levels: int = 0
 
 
 def snapshot(name: str, store: Store, now: float, alive: Alive) -> Snapshot:
@@ -105,6 +108,8 @@ def snapshot(name: str, store: Store, now: float, alive: Alive) -> Snapshot:
         num_rejected=num_rejected,
         last_rejection=_rejection(rejections[0]) if rejections else "",
         patience_s=patience_s(store),
+        level=current["level"] if current else 0,
+        num_levels=current["num_levels"] if current else 0,
     )
 
 

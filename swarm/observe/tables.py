@@ -62,9 +62,10 @@ def rounds_table(rounds: Sequence[RoundView]) -> RenderableType:
     """Outcome and time split of each round; shares are of the peers' time together."""
     if not rounds:
         return Text("No round has been played in this home yet.")
+    has_levels = any(one.level for one in rounds)
     table = FittingTable(
-        ">round", "outcome", ">time", *(f">{part}" for part in TIME_PARTS), ">overhead", ">score", ">settled",
-        ">credits", ">dropped",
+        ">round", *([">level"] if has_levels else []), "outcome", ">time", *(f">{part}" for part in TIME_PARTS),
+        ">overhead", ">score", ">settled", ">credits", ">dropped",
         spare=("network", "chain", "wait", "train", "generate", "dropped", "settled", "overhead", "time"),
     )  # fmt: skip
     for one in rounds:
@@ -72,6 +73,7 @@ def rounds_table(rounds: Sequence[RoundView]) -> RenderableType:
         known = one.time.total_s > 0
         table.add_row(
             _text(one.round),
+            *([_text(f"{one.level} of {one.num_levels}" if one.level else "–")] if has_levels else []),
             Text(one.outcome.value.replace("_", " "), "green" if one.outcome == "complete" else "yellow")
             if one.outcome
             else Text("being played", "dim"),

@@ -165,7 +165,9 @@ class PeerRound(View, frozen=True):
 
 
 class RoundView(View, frozen=True):
-    """One round of the local peers. ``outcome`` is the worst of theirs, None while it is played; ``time`` their sum."""
+    """One round of the local peers. ``outcome`` is the worst of theirs, None while it is played; ``time`` their sum.
+
+    ``level``: how hard its questions are, of ``num_levels``; 0 where they follow no level."""
 
     round: int
     outcome: Outcome | None
@@ -178,6 +180,8 @@ class RoundView(View, frozen=True):
     num_rejected: int
     time: TimeSplit
     peers: tuple[PeerRound, ...]
+    level: int = 0
+    num_levels: int = 0
 
 
 class SeenPeer(View, frozen=True):

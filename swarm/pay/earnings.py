@@ -14,6 +14,7 @@ from protocol.ids import STAGES, ContentId, PeerId, Stage
 from protocol.messages import Contribution
 from protocol.run import TOLERANCE_CHECKED
 from rewards.ledger import Verified, earned_micro
+from rewards.levels import right_milli
 from swarm.rounds.absence import late
 from swarm.rounds.checked import CheckedBatch, CheckedContribution
 from swarm.rounds.contribution import void_of
@@ -45,6 +46,7 @@ def verified(
             checked.contribution.state_after,
             punctual=not late_stages and all(scores.get(stage) for stage in STAGES),
             replayable=can_be_replayed(checked.contribution),
+            right_milli=right_milli(scores.get(Stage.ANSWER, ()), inbox.base.game),
         )
     return found
 

@@ -213,10 +213,12 @@ class ModelEngine(ABC):
 
 
 class Genesis(NamedTuple):
-    """Hash of a run's first state, and the rank of the adapters that it is made of (0: all weights are trained)."""
+    """Hash of a run's first state, the rank of the adapters that it is made of (0: all weights are trained), and the
+    number of the whole model's parameters, tied ones once."""
 
     state: ContentId
     lora_rank: int
+    num_params: int
 
 
 def genesis(name_or_path: str | Path, lora_rank: int | None = 0) -> Genesis:
@@ -225,7 +227,8 @@ def genesis(name_or_path: str | Path, lora_rank: int | None = 0) -> Genesis:
     It is the same for every engine. ``lora_rank`` and errors as for ``open_model``.
     """
     loaded, rank = open_model(name_or_path, lora_rank=lora_rank)
-    return Genesis(genesis_hash(*trainable(loaded), loaded.base), rank)
+    num_params = sum(parameter.numel() for parameter in loaded.model.parameters())
+    return Genesis(genesis_hash(*trainable(loaded), loaded.base), rank, num_params)
 
 
 def trainable(loaded: LoadedModel) -> tuple[tuple[str, ...], list[torch.Tensor]]:

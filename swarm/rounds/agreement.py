@@ -31,6 +31,7 @@ from protocol.ids import ContentId, PeerId
 from protocol.messages import Attestation, CreditTable, Envelope, Proposal, RoundResult
 from rewards.economics import economics_of
 from rewards.ledger import Terms, Verified
+from rewards.levels import levels_of
 from rewards.outbox import Outbox
 from rewards.pending import losing, pending_in
 from rewards.settlement import Refused, check_proposal, collect, propose, signed_by
@@ -83,7 +84,8 @@ class Agreement:
         self._view = view
         self._book = book
         self._outbox = outbox
-        self._terms = Terms([member.peer for member in view.members], bench.run.model, economics_of(bench.run))
+        run, members = bench.run, [member.peer for member in view.members]
+        self._terms = Terms(members, run.model, economics_of(run), levels_of(run))
         self._mine: RoundResult | None = None
         self._rejected = rejected
         self._attested: dict[RoundResult, PeerId] = {}

@@ -73,6 +73,7 @@ def build_contribution(
     profile: str,
     commitments: Commitments,
     contested: Sequence[Contested] = (),
+    level: int = 0,
 ) -> Contribution:
     """The record of a round's work. ``batches``: own ones in stage order; ``consumed``: others' it trained on;
     ``contested``: what of these it does not agree on (``contested_in``);
@@ -94,6 +95,7 @@ def build_contribution(
         engine=engine,
         profile=profile,
         contested=tuple(contested),
+        level=level,
         step_program=commitments.step_program,
         step_data=commitments.step_data,
         draws=commitments.draws,
@@ -118,6 +120,7 @@ def check_contribution(
     commitments: Commitments,
     has_step: bool,
     shared: Mapping[ContentId, int] | None = None,
+    level: int = 0,
 ) -> None:
     """Raise ``BadRecord`` unless every claim is what was recomputed.
 
@@ -134,8 +137,8 @@ def check_contribution(
         raise BadRecord("wrong_round", f"The contribution is of round {contribution.round}, not {round_number}.")
     if contribution.peer != peer:
         raise BadRecord("wrong_owner", "The contribution names another peer than its signer.")
-    if (contribution.seed, contribution.cohort) != (seed, tuple(cohort)):
-        raise BadRecord("wrong_round", "The contribution names another seed or cohort than the round's.")
+    if (contribution.seed, contribution.cohort, contribution.level) != (seed, tuple(cohort), level):
+        raise BadRecord("wrong_round", "The contribution names another seed, cohort or level than the round's.")
     if contribution.engine not in engines:
         named = " and ".join(engines)
         raise BadRecord("wrong_engine", f"It was made by a {contribution.engine[:32]} engine in a run of {named}.")

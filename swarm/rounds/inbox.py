@@ -337,6 +337,7 @@ class Inbox:
             commitments=derived.commitments,
             has_step=derived.has_step,
             shared={one.content: len(one.batch.claims) for one in shared},
+            level=view.level,
         )
         return CheckedContribution(content_id(envelope.payload), contribution, self._now(), envelope)
 

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from protocol.events import Event, Outcome, RoundEnded, RoundSettled, Struck
+from chain.base import ClockView
+from protocol.events import Event, Outcome, RoundEnded, RoundOpened, RoundSettled, Struck
 from protocol.ids import ZERO_ROOT, Stage
 from protocol.messages import CreditTable
 from rewards.ledger import credits_tree
 from rewards.pending import change_between
+from swarm.game.round_view import RoundView
 from swarm.rounds.agreement import Proposed
 from swarm.rounds.timing import Activity
+
+
+def round_opened(base: RoundView, view: ClockView, num_levels: int) -> RoundOpened:
+    """What this peer plays in. ``num_levels``: of the run's task."""
+    return RoundOpened(
+        round=base.round,
+        seed=base.seed,
+        members=tuple(member.peer for member in view.members),
+        cohort=base.cohort,
+        opened_at=view.opened_at,
+        closes_at=view.closes_at,
+        level=base.level,
+        num_levels=num_levels if base.level else 0,
+    )
 
 
 def round_ended(

@@ -14,7 +14,7 @@ from chain.base import Advance, Chain, ClockView
 from chain.sortition import poster_order
 from protocol.codec import decode
 from protocol.errors import BadRecord, ChainUnreachable, ConfigError, NetworkError, OutOfMemory
-from protocol.events import BatchSeen, ContributionSeen, Outcome, Progress, RoundOpened, StageEnded, StageStarted
+from protocol.events import BatchSeen, ContributionSeen, Outcome, Progress, StageEnded, StageStarted
 from protocol.ids import STAGES, ContentId, PeerId, Stage
 from protocol.messages import BatchHeader
 from rewards.ledger import row_of
@@ -31,6 +31,7 @@ from swarm.rounds.agreement import Agreement, Proposed
 from swarm.rounds.checked import CheckedBatch, CheckedContribution
 from swarm.rounds.inbox import CONTRIBUTION, Inbox
 from swarm.rounds.machine import Phase, RoundState
+from swarm.rounds.outcomes import round_opened
 from swarm.rounds.timing import Activity
 from swarm.rounds.work import Bench, Keep, Work
 
@@ -131,9 +132,8 @@ class RoundPlay:
 
     def _open(self) -> tuple[RoundState, list[machine.Action]]:
         bench, base, view = self._bench, self._inbox.base, self._view
-        members = tuple(member.peer for member in view.members)
         posters = poster_order(base.seed, base.round, view.members)
-        opened = RoundOpened(base.round, base.seed, members, base.cohort, view.opened_at, view.closes_at)
+        opened = round_opened(base, view, bench.run.task.num_levels)
         bench.events.append(Progress("waiting for the last checks") if self._is_closing else opened)
         kept = bench.journal.read(base.round, CONTRIBUTION)
         me, rules, now = bench.signer.peer, bench.run.time, bench.now()

@@ -244,6 +244,7 @@ class Work:
             profile=bench.profile,
             commitments=named,
             contested=contested_in(self._step.material.void),
+            level=base.level,
         )
         envelope = self._seal(CONTRIBUTION, encode(contribution))
         if self._keep is not None and named != Commitments():

@@ -45,6 +45,7 @@ from swarm.settings.sections import (
     TrlSettings,
     WalletSettings,
 )
+from swarm.settings.times import times_of
 from swarm.settings.whole_numbers import scaled
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -74,9 +75,12 @@ class Settings(Section):
     trl: TrlSettings = TrlSettings()
     observe: ObserveSettings = ObserveSettings()
 
-    def to_run_spec(self, *, chain_id: int, model: ContentId, task: TaskSpec, lora_rank: int = 0) -> RunSpec:
+    def to_run_spec(
+        self, *, chain_id: int, model: ContentId, task: TaskSpec, lora_rank: int = 0, times: TimeRules | None = None
+    ) -> RunSpec:
         """The rules of a run that this configuration founds. ``model``: content id of its genesis state, which
-        adapters of ``lora_rank`` make up, or with 0 all weights."""
+        adapters of ``lora_rank`` make up, or with 0 all weights. ``times``: in the place of ``time``, where the model's
+        speed decided; without them ``auto`` is what is enough for a small model."""
         game = self.game.model_dump()
         learn = self.learn.model_dump(exclude={"lora_rank"})
         return RunSpec(
@@ -91,7 +95,7 @@ class Settings(Section):
                 **{f"{name}_nano": scaled(f"learn.{name}", value, 9) for name, value in learn.items()},
                 lora_rank=lora_rank,
             ),
-            time=TimeRules(**self.time.model_dump()),
+            time=times or times_of(self.time),
             audit=AuditRules(**self.audit.model_dump()),
             economics=EconomyRules(**self.economics.model_dump()),
             seed=self.run.seed,

@@ -125,6 +125,11 @@ class Home:
         return self.root / "host"
 
     @property
+    def times_file(self) -> Path:
+        """The times of runs that were founded here, where the model's speed decided them."""
+        return self.host / "times.json"
+
+    @property
     def questions(self) -> Path:
         return self.root / "questions"
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from protocol.run import TOLERANCE_CHECKED
+from protocol.run import MAX_LEVELS, TOLERANCE_CHECKED
 
 
 def _number(value: Any) -> Any:
@@ -81,6 +81,24 @@ class GameSettings(Section):
     """Up to so many thousandths of a stage's token limit count as short; from there to the limit less and less."""
     skip_even: bool = False
     """Leave groups that are all right or all wrong out of the training step's means, too (as DAPO does)."""
+    follow_level: bool = True
+    """Of a task with levels, ask questions of one that follows what the peers can do; no: of all levels at once."""
+    lowest_level: Count = Field(1, ge=1, le=MAX_LEVELS)
+    """The level that a run begins with, and the easiest that it goes back to."""
+    highest_level: Count = Field(0, ge=0, le=MAX_LEVELS)
+    """The hardest level that is asked; 0: the task's last."""
+    level_up_milli: Count = Field(800, ge=1, le=1000)
+    """A level up when most peers got at least so many thousandths of their answers right."""
+    level_down_milli: Count = Field(200, ge=0, le=999)
+    """A level down when most peers got at most so many thousandths of their answers right."""
+
+    @model_validator(mode="after")
+    def _levels_are_in_order(self) -> GameSettings:
+        if self.level_down_milli >= self.level_up_milli:
+            raise ValueError("level_down_milli must be below level_up_milli")
+        if 0 < self.highest_level < self.lowest_level:
+            raise ValueError("highest_level must be 0 or at least lowest_level")
+        return self
 
 
 class LearnSettings(Section):
@@ -112,20 +130,35 @@ class LearnSettings(Section):
         return self
 
 
+AUTO_TIMES = {"stage_s": 60, "contribute_s": 60, "round_s": 300}
+"""What ``auto`` is at least, and for small models."""
+
+
+def least_round_s(stage_s: int, contribute_s: int, poster_s: int) -> int:
+    """Seconds that a round's stages, contributions and first poster take at most."""
+    return 3 * stage_s + contribute_s + poster_s
+
+
 class TimeSettings(Section):
-    stage_s: Count = Field(60, ge=1, le=86_400)
-    """A stage waits this long for the cohort's work."""
-    contribute_s: Count = Field(60, ge=1, le=86_400)
-    """How long signed contributions are waited for."""
+    """``auto``: by how long the model's work takes on the founder's machine, and at least what a small model gets."""
+
+    stage_s: Literal["auto"] | Annotated[Count, Field(ge=1, le=86_400)] = "auto"
+    """A stage waits so many seconds for the cohort's work; auto: three times what it takes here, 60 at least."""
+    contribute_s: Literal["auto"] | Annotated[Count, Field(ge=1, le=86_400)] = "auto"
+    """How long signed contributions are waited for; auto: three times what a training step takes here, 60 at least."""
     poster_s: Count = Field(10, ge=1, le=3600)
     """How long a drawn poster may be silent before the next one takes over."""
-    round_s: Count = Field(300, ge=1, le=604_800)
-    """After this long anybody may open the next round."""
+    round_s: Literal["auto"] | Annotated[Count, Field(ge=1, le=604_800)] = "auto"
+    """After this long anybody may open the next round; auto: long enough for all of it, 300 at least."""
 
     @model_validator(mode="after")
     def _a_round_holds_its_stages(self) -> TimeSettings:
-        least = 3 * self.stage_s + self.contribute_s + self.poster_s
-        if self.round_s < least:
+        stage_s, contribute_s = (
+            given if isinstance(given, int) else AUTO_TIMES[name]
+            for name, given in (("stage_s", self.stage_s), ("contribute_s", self.contribute_s))
+        )
+        least = least_round_s(stage_s, contribute_s, self.poster_s)
+        if isinstance(self.round_s, int) and self.round_s < least:
             raise ValueError(f"round_s must be at least 3 * stage_s + contribute_s + poster_s = {least}")
         return self
 

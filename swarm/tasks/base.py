@@ -37,8 +37,9 @@ class Task(Protocol):
         """How many held-out questions there are; ``None`` where there are always more."""
         ...
 
-    def questions(self, seed: int, count: int, *, held_out: bool = False) -> tuple[Question, ...]:
-        """``count`` distinct questions, the same for everyone with the same seed."""
+    def questions(self, seed: int, count: int, *, held_out: bool = False, level: int = 0) -> tuple[Question, ...]:
+        """``count`` distinct questions, the same for everyone with the same seed. ``level``: from 1 to
+        ``TaskSpec.num_levels``, or 0 for questions of all levels."""
         ...
 
     def score(self, question: Question, answer: str) -> int:

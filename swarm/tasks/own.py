@@ -13,7 +13,7 @@ from swarm.judges.judged import judge_version, open_judge
 from swarm.judges.math_pool import MathPool
 from swarm.judges.tests_of_code import read_tests
 from swarm.tasks.base import Question, is_held_out
-from swarm.tasks.questions import Rows, unpack
+from swarm.tasks.questions import Rows, row_levels, unpack
 
 CHECKS = {
     "exact": "the same text",
@@ -54,10 +54,12 @@ class OwnTask:
         self._check = data.check
         self._judge = open_judge(data)
         self._id = content_id_of(spec)
-        self._sides: dict[bool, list[tuple[str, str]]] = {False: [], True: []}
-        for row in rows:
-            self._sides[is_held_out(row[0], spec.held_out_one_in)].append(row)
-        if not self._sides[True]:
+        self._sides: dict[tuple[bool, int], list[tuple[str, str]]] = {}
+        for row, level in zip(rows, row_levels(data), strict=True):
+            held_out = is_held_out(row[0], spec.held_out_one_in)
+            for group in {0, level}:  # 0: all levels
+                self._sides.setdefault((held_out, group), []).append(row)
+        if not self._side(True, 0):
             raise ConfigError(
                 f"None of the {len(rows)} questions of task {spec.name!r} is held out.",
                 "Nothing was started: nobody could tell what the swarm learns.",
@@ -74,20 +76,21 @@ class OwnTask:
 
     @property
     def num_held_out(self) -> int:
-        return len(self._sides[True])
+        return len(self._side(True, 0))
 
-    def questions(self, seed: int, count: int, *, held_out: bool = False) -> tuple[Question, ...]:
+    def questions(self, seed: int, count: int, *, held_out: bool = False, level: int = 0) -> tuple[Question, ...]:
         """``count`` different questions of one side of the split: the first ``count`` of an order that ``seed`` gives.
 
         Raises ``ConfigError`` when the set has too few.
         """
-        rows = self._sides[held_out]
+        rows = self._side(held_out, level)
         if count > len(rows):
             raise ConfigError(
-                f"Task {self.name!r} has {len(rows)} {'held-out' if held_out else 'training'} questions; "
-                f"{count} are asked at once.",
+                f"Task {self.name!r} has {len(rows)} {'held-out' if held_out else 'training'} questions"
+                f"{f' of level {level}' if level else ''}; {count} are asked at once.",
                 "",
-                "Write more questions, or ask for fewer (game.num_questions, observe.num_eval_questions).",
+                "Write more questions, or ask for fewer (game.num_questions, observe.num_eval_questions)"
+                f"{', or make fewer levels' if level else ''}.",
             )
         return tuple(self._question(*rows[number]) for number in _first_of_shuffle(self._id, seed, len(rows), count))
 
@@ -101,6 +104,9 @@ class OwnTask:
         """End what its judge keeps running."""
         if self._judge is not None:
             self._judge.close()
+
+    def _side(self, held_out: bool, level: int) -> list[tuple[str, str]]:
+        return self._sides.get((held_out, level), [])
 
     def _question(self, text: str, truth: str) -> Question:
         return Question(text=text, truth=truth, family=self.name)

@@ -7,7 +7,8 @@ read from, JSON lines or Parquet, is that person's affair: it is normalised once
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import repeat
 
 from protocol.codec import BLOB_CAP, content_id, decode, encode
 from protocol.errors import BadRecord
@@ -23,16 +24,19 @@ QUESTION_CAP = 2000
 ROWS_CAP = 1_000_000
 
 
-def normalised(pairs: Iterable[tuple[str, str]], check: str = "exact") -> tuple[Rows, int]:
-    """What of ``pairs`` can be asked, and how many cannot: empty or too long, or a question that was there before.
+def tidy(text: str) -> str:
+    """Text as a set has it: in Unicode's NFC, so that one question has one hash, and without white space around it."""
+    return unicodedata.normalize("NFC", text).strip()
 
-    Text is brought to Unicode's NFC, so that one question has one hash, and white space around it goes.
-    """
+
+def normalised(pairs: Iterable[tuple[str, str]], check: str = "exact") -> tuple[Rows, int]:
+    """What of ``pairs`` can be asked, made tidy, and how many cannot: empty or too long, or a question that was there
+    before."""
     kept: dict[str, str] = {}
     cap = answer_cap(check)
     num_left_out = 0
     for question, answer in pairs:
-        question, answer = (unicodedata.normalize("NFC", text).strip() for text in (question, answer))
+        question, answer = tidy(question), tidy(answer)
         is_fit = 0 < len(question) <= QUESTION_CAP and 0 < len(answer) <= cap and question not in kept
         if is_fit and len(kept) < ROWS_CAP:
             kept[question] = answer
@@ -41,12 +45,16 @@ def normalised(pairs: Iterable[tuple[str, str]], check: str = "exact") -> tuple[
     return tuple(kept.items()), num_left_out
 
 
-def pack(rows: Rows, check: str, limit_s: int = 0, memory_mb: int = 0) -> tuple[QuestionSet, bytes]:
-    """The set and its blob. Raises ``BadRecord('oversized')`` for more than a peer fetches."""
+def pack(
+    rows: Rows, check: str, limit_s: int = 0, memory_mb: int = 0, levels: tuple[int, ...] = ()
+) -> tuple[QuestionSet, bytes]:
+    """The set and its blob. ``levels``: how many of ``rows`` each level has, from easy to hard.
+
+    Raises ``BadRecord('oversized')`` for more than a peer fetches."""
     blob = encode(rows)
     if len(blob) > BLOB_CAP:
         raise BadRecord("oversized", f"The questions take {len(blob)} bytes; at most {BLOB_CAP} can be shared.")
-    return QuestionSet(content_id(blob), len(blob), len(rows), check, limit_s, memory_mb), blob
+    return QuestionSet(content_id(blob), len(blob), len(rows), check, limit_s, memory_mb, levels), blob
 
 
 def unpack(blob: bytes, data: QuestionSet) -> Rows:
@@ -59,4 +67,12 @@ def unpack(blob: bytes, data: QuestionSet) -> Rows:
         raise BadRecord("malformed", f"The question set holds {len(rows)} questions, not {data.rows}.")
     if normalised(rows, data.check) != (rows, 0):
         raise BadRecord("malformed", "The question set holds questions that are empty, too long or there twice.")
+    if data.levels and (sum(data.levels) != len(rows) or 0 in data.levels):
+        raise BadRecord("malformed", f"Its levels do not share out its {len(rows)} questions.")
     return rows
+
+
+def row_levels(data: QuestionSet) -> Iterator[int]:
+    """The level of each row, in order."""
+    for level, count in enumerate(data.levels or (data.rows,), start=1):
+        yield from repeat(level, count)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -34,7 +34,7 @@ class Source(msgspec.Struct, frozen=True):
     """Where questions are: ``file``, or ``hub`` (a data set's name there, with its ``config``), and its ``split``.
 
     ``question`` and ``answer`` name columns. ``answer_after``: of an answer, only what follows the last of these counts
-    (GSM8K has ``####`` before the result).
+    (GSM8K has ``####`` before the result). ``level``: the column that says how hard a question is.
     """
 
     file: str = ""
@@ -44,10 +44,19 @@ class Source(msgspec.Struct, frozen=True):
     question: str = "question"
     answer: str = "answer"
     answer_after: str = ""
+    level: str = ""
 
 
-def read(source: Source, folder: Path) -> Iterator[tuple[str, str]]:
-    """(question, answer) pairs of a source; a relative ``file`` lies in ``folder``.
+class Item(NamedTuple):
+    """A question as its source has it. ``level``: what is written in that column; empty without one."""
+
+    question: str
+    answer: str
+    level: str = ""
+
+
+def read(source: Source, folder: Path) -> Iterator[Item]:
+    """The questions of a source; a relative ``file`` lies in ``folder``.
 
     Raises ``ConfigError``: no such file or format, damaged, too large, with a line that is, without these columns, or a
     hub that cannot be reached.
@@ -58,7 +67,9 @@ def read(source: Source, folder: Path) -> Iterator[tuple[str, str]]:
                 raise ConfigError(
                     f"{_name(source)} has more than {SOURCE_CAP} rows.", _NOTHING, "Choose some of them for the file."
                 )
-            yield _text(row, source.question, source), _result(_text(row, source.answer, source), source.answer_after)
+            answer = _result(_text(row, source.answer, source), source.answer_after)
+            level = _text(row, source.level, source) if source.level else ""
+            yield Item(_text(row, source.question, source), answer, level)
     except ConfigError:
         raise
     except OSError as error:
@@ -87,8 +98,9 @@ def _rows(source: Source, folder: Path) -> Iterable[Mapping[str, Any]]:
             raise ConfigError(f"There is no {path}.", _NOTHING, "Correct `file` in the task file.")
         _require_sane(path)
         where: dict[str, Any] = {"path": kind, "data_files": str(path), "split": "train"}
+        columns = filter(None, (source.question, source.answer, source.level))
         if kind == "csv":  # as written: 07.50 is not 7.5, and NA is a word
-            where |= {"converters": {source.question: str, source.answer: str}, "na_filter": False}
+            where |= {"converters": dict.fromkeys(columns, str), "na_filter": False}
     else:
         os.environ.setdefault("HF_HUB_DOWNLOAD_TIMEOUT", "20")
         where = {"path": source.hub, "name": source.config or None, "split": source.split}
@@ -136,12 +148,12 @@ def _text(row: Mapping[str, Any], column: str, source: Source) -> str:
         raise ConfigError(
             f"Column {column!r} of {_name(source)} holds something that is neither text nor a number.",
             _NOTHING,
-            "Name columns of plain text with `question` and `answer` in the task file.",
+            "Name columns of plain text with `question`, `answer` and `level` in the task file.",
         )
     raise ConfigError(
         f"{_name(source)} has no column {column!r}; its columns are {', '.join(map(str, row))[:200]}.",
         _NOTHING,
-        "Name them with `question` and `answer` in the task file.",
+        "Name them with `question`, `answer` and `level` in the task file.",
     )
 
 

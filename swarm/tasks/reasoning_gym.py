@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import decimal
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version as installed_version
 from typing import Any
 
@@ -45,12 +45,17 @@ class ReasoningGymTask:
             raise ConfigError(f"held_out_one_in is {spec.held_out_one_in}.", "", "Set it to 2 or more. " + _FIX_TASK)
         if not spec.families or any(not 1 <= family.weight <= 1_000_000 for family in spec.families):
             raise ConfigError("A task needs families, each with a weight from 1 to 1000000.", "", _FIX_TASK)
-        if len({family.family for family in spec.families}) < len(spec.families):
-            raise ConfigError("A family is listed twice in the task.", "", "Merge its entries. " + _FIX_TASK)
+        if len({(family.family, family.level) for family in spec.families}) < len(spec.families):
+            raise ConfigError("A family is listed twice in a level of the task.", "", "Merge its entries. " + _FIX_TASK)
+        empty = set(range(1, spec.num_levels + 1)) - {family.level for family in spec.families}
+        if empty:
+            raise ConfigError(
+                f"The task has no family of level {min(empty)}.", "", "Number levels from 1. " + _FIX_TASK
+            )
         self.spec = spec
         self._id = content_id_of(spec)
-        self._parameters = {family.family: _parameters(family) for family in spec.families}
-        self._generators: dict[str, Callable[[int], Item]] = {}
+        self._parameters = [_parameters(family) for family in spec.families]
+        self._generators: dict[int, Callable[[int], Item]] = {}
 
     @property
     def name(self) -> str:
@@ -64,20 +69,22 @@ class ReasoningGymTask:
     def num_held_out(self) -> None:
         return None
 
-    def questions(self, seed: int, count: int, *, held_out: bool = False) -> tuple[Question, ...]:
+    def questions(self, seed: int, count: int, *, held_out: bool = False, level: int = 0) -> tuple[Question, ...]:
         """``count`` distinct questions of one side of the split. Raises ``ConfigError`` when the task has too few."""
+        entries = [number for number, family in enumerate(self.spec.families) if level in (0, family.level)]
         found: dict[str, Question] = {}
         for attempt in range(_ATTEMPTS_PER_QUESTION * self.spec.held_out_one_in * max(count, 10)):
             if len(found) >= count:
                 break
-            question = self._draw(seed, attempt)
+            question = self._draw(entries, seed, attempt)
             if question is None or question.text in found:
                 continue
             if is_held_out(question.text, self.spec.held_out_one_in) == held_out:
                 found[question.text] = question
         if len(found) < count:
             raise ConfigError(
-                f"Task {self.name!r} has fewer than {count} distinct {'held-out ' if held_out else ''}questions.",
+                f"Task {self.name!r} has fewer than {count} distinct {'held-out ' if held_out else ''}questions"
+                f"{f' of level {level}' if level else ''}.",
                 "",
                 "Widen its parameters, or ask for fewer questions.",
             )
@@ -88,33 +95,36 @@ class ReasoningGymTask:
         kind, _, payload = question.payload.partition(" ")
         return verify(kind, answer, question.truth, payload)
 
-    def _draw(self, seed: int, attempt: int) -> Question | None:
-        family = self._family(int.from_bytes(derive_bytes("family", self._id, seed, attempt)[:8], "big"))
+    def _draw(self, entries: Sequence[int], seed: int, attempt: int) -> Question | None:
+        ticket = int.from_bytes(derive_bytes("family", self._id, seed, attempt)[:8], "big")
+        entry = self._entry(entries, ticket)
+        family = self.spec.families[entry].family
         try:
             with decimal.localcontext():  # one generator changes the thread's decimal precision
-                item = self._generator(family)(derive_seed("question", self._id, seed, attempt))
+                item = self._generator(entry)(derive_seed("question", self._id, seed, attempt))
         except ArithmeticError:  # a generator that divides by zero does so for everyone: that index has no question
             return None
         row, text = FAMILIES[family], str(item["question"]).strip()
         if len(text) > QUESTION_CAP:
             return None
-        payload = f"{row.verifier(item)} {row.payload(item, self._parameters[family])}".strip()
+        payload = f"{row.verifier(item)} {row.payload(item, self._parameters[entry])}".strip()
         question = Question(text=text, truth=row.truth(item), family=family, payload=payload)
         # Some generators give up and name a wrong example; who asks must know at least one right answer.
         return question if self.score(question, question.truth) == FULL else None
 
-    def _family(self, number: int) -> str:
-        ticket = number % sum(family.weight for family in self.spec.families)
-        for family in self.spec.families:
-            ticket -= family.weight
+    def _entry(self, entries: Sequence[int], number: int) -> int:
+        """Which of the spec's families a question comes from, by their weights."""
+        ticket = number % sum(self.spec.families[entry].weight for entry in entries)
+        for entry in entries:
+            ticket -= self.spec.families[entry].weight
             if ticket < 0:
-                return family.family
+                return entry
         raise AssertionError("weights are positive")
 
-    def _generator(self, family: str) -> Callable[[int], Item]:
-        if family not in self._generators:
-            self._generators[family] = _build(family, self._parameters[family])
-        return self._generators[family]
+    def _generator(self, entry: int) -> Callable[[int], Item]:
+        if entry not in self._generators:
+            self._generators[entry] = _build(self.spec.families[entry].family, self._parameters[entry])
+        return self._generators[entry]
 
 
 def _parameters(family: FamilySpec) -> dict[str, Any]:

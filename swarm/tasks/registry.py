@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import yaml
 
 from protocol.errors import BadRecord, ConfigError
-from protocol.run import RUNNING_CHECKS, FamilySpec, TaskSpec
+from protocol.run import MAX_LEVELS, RUNNING_CHECKS, FamilySpec, TaskSpec
 from swarm.judges.judged import answer_cap
 from swarm.tasks.base import Task
+from swarm.tasks.levels import arrange, read_scale
 from swarm.tasks.own import CHECKS, OwnTask, first_unjudgeable, own_version
 from swarm.tasks.questions import normalised, pack
 from swarm.tasks.reading import KINDS, Source, read
@@ -27,10 +28,10 @@ TASKS_DIRECTORY = Path(__file__).resolve().parents[2] / "configs" / "tasks"
 _FILE_CAP = 64 * 1024
 _NOTHING = "Nothing was started."
 _TASK_KEYS = {"name", "held_out_one_in"}
-_DATA_KEYS = {"check", "limit_s", "memory_mb", *Source.__struct_fields__}
+_DATA_KEYS = {"check", "limit_s", "memory_mb", "levels", *Source.__struct_fields__}
 _LIMITS = {"limit_s": 60, "memory_mb": 4096}
 _DEFAULTS = {"math": {"limit_s": 3}, "code": {"limit_s": 2, "memory_mb": 256}}
-_FAMILY_KEYS = {"family", "weight", "parameters"}
+_FAMILY_KEYS = {"family", "weight", "parameters", "level"}
 
 
 def task_names(directory: Path = TASKS_DIRECTORY) -> tuple[str, ...]:
@@ -107,7 +108,7 @@ def _parse(content: Any, path: Path) -> LoadedTask:
 
 def _with_data(name: str, held_out_one_in: int, content: Any, path: Path) -> LoadedTask:
     data = _mapping(content, _DATA_KEYS, set(), f"{path}, data")
-    words = {key: _typed(data, key, str, path) for key in data if key not in _LIMITS}
+    words = {key: _typed(data, key, str, path) for key in data if key not in {*_LIMITS, "levels"}}
     check = words.pop("check", "exact")
     limits = {key: _limit({**_DEFAULTS.get(check, {}), **data}, key, path) for key in _LIMITS}
     if any(limits.values()) and check not in RUNNING_CHECKS:
@@ -120,7 +121,14 @@ def _with_data(name: str, held_out_one_in: int, content: Any, path: Path) -> Loa
     if check not in CHECKS:
         kinds = "; ".join(f"{kind}: {meaning}" for kind, meaning in CHECKS.items())
         raise ConfigError(f"{path}: there is no check {check!r}.", _NOTHING, f"Use one of these: {kinds}.")
-    rows, num_left_out = normalised(read(source, path.parent), check)
+    if "levels" in data and not source.level:
+        raise ConfigError(f"{path}: levels are read from a column.", _NOTHING, "Name it with `level`.")
+    scale, items = read_scale(data.get("levels"), str(path)), read(source, path.parent)
+    sizes: tuple[int, ...] = ()
+    if source.level:
+        rows, num_left_out, sizes = arrange(items, scale, check, str(path))
+    else:
+        rows, num_left_out = normalised(((item.question, item.answer) for item in items), check)
     if not rows:
         raise ConfigError(
             f"{source.file or source.hub} holds no question that can be asked ({num_left_out} are empty or too long).",
@@ -136,7 +144,7 @@ def _with_data(name: str, held_out_one_in: int, content: Any, path: Path) -> Loa
             "Use another `check`, or `answer_after` for what stands before the result.",
         )
     try:
-        question_set, blob = pack(rows, check, **limits)
+        question_set, blob = pack(rows, check, **limits, levels=sizes)
     except BadRecord as error:
         raise ConfigError(f"{path}: {error.what}", _NOTHING, "Leave some questions out.") from error
     spec = TaskSpec(name, own_version(check), (), held_out_one_in, question_set)
@@ -153,9 +161,12 @@ def _family(entry: Any, path: Path) -> FamilySpec:
         text = json.dumps(parameters, sort_keys=True, separators=(",", ":"))
     except (TypeError, ValueError) as error:
         raise _wrong(path, "parameters", "plain numbers, words and lists") from error
+    level = _typed({"level": 1, **family}, "level", int, path)
+    if not 1 <= level <= MAX_LEVELS:
+        raise _wrong(path, "level", f"a whole number from 1 to {MAX_LEVELS}")
     return FamilySpec(
         family=_typed(family, "family", str, path), weight=_typed({"weight": 1, **family}, "weight", int, path),
-        parameters=text,
+        parameters=text, level=level,
     )  # fmt: skip
 
 

@@ -83,12 +83,12 @@ def test_a_claimed_size_or_depth_that_is_not_there_costs_nothing(raw):
 
 
 def test_the_bytes_of_a_table_are_these_for_ever():
-    raw = b"\x83\xa3run\xd9@" + b"cd" * 32 + b"\xa5round\x07\xa4rows\x91"
+    raw = b"\x84\xa3run\xd9@" + b"cd" * 32 + b"\xa5round\x07\xa4rows\x91"
     raw += b"\x8b\xa4peer\xa6QmPeer\xadmicro_credits\xce\x00\x16\xe3\x60\xa6rounds\x03\xa5state\xd9@" + b"ab" * 32
     raw += b"\xa7pending\x90\xaestanding_milli\xcd\x01\xf4\xaalast_round\x00\xadaudits_passed\x00"
-    raw += b"\xadaudits_failed\x00\xablate_rounds\x00\xb3audit_micro_credits\x00"
+    raw += b"\xadaudits_failed\x00\xablate_rounds\x00\xb3audit_micro_credits\x00\xaadifficulty\xc0"
     assert codec.encode(TABLE) == raw
-    assert codec.content_id_of(TABLE) == "4f2ae6c12393e2c48cbd406859264c7842356c61c8732255478582ff30a4a6cf"
+    assert codec.content_id_of(TABLE) == "5b81fc27c4cd219d812741a8dbdf67f196f569f1a6bae6f72d08a4de5006e4cf"
 
 
 def test_the_content_id_of_bytes_is_their_sha256():

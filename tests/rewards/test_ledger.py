@@ -132,7 +132,7 @@ def test_roots_and_hashes_of_a_small_ledger_never_change(players, run):
     assert result.previous_credits_root == ZERO_ROOT
     assert (result.round, result.total_micro_credits) == (1, 0)
     assert (
-        result.data_hash == content_id_of(table) == "2d5697313c7e9077a060d9434cd601b2359d568bc8666d47ec5c99689e43b645"
+        result.data_hash == content_id_of(table) == "72c8973065559423d59a79fe2934273839e19fdbbc6fb6bcf00b3244ade133a5"
     )
     assert result.credits_root == "72322c625784d9abaed1bb24debe9f07ac273f55a4bad00e808c4036cd953f01"
     assert result.contributions_root == "10835aba3f617a6a62731c3f5f2e4bff460a67e09a0cf23466b436963ca91885"

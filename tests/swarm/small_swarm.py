@@ -87,7 +87,7 @@ class Doubling:
 
     name, version, num_held_out = "doubling", "1", None
 
-    def questions(self, seed: int, count: int, *, held_out: bool = False) -> tuple[Question, ...]:
+    def questions(self, seed: int, count: int, *, held_out: bool = False, level: int = 0) -> tuple[Question, ...]:
         first = seed % 1000
         return tuple(Question(f"2 * {first + n} = ?", str(2 * (first + n)), "doubling") for n in range(count))
 

@@ -40,7 +40,8 @@ class RoundPanel(Panel[Snapshot]):
             idle = "Reading the event logs…" if self.reading else "Waiting for the first peer to start…"
             return rows(*self._busy(self.host_progress, idle, width))
         me = shown.status
-        self.caption(f"Round {me.round}" if me.round else "Round", self._last(shown))
+        level = f" · level {shown.level} of {shown.num_levels}" if shown.level else ""
+        self.caption(f"Round {me.round}{level}" if me.round else "Round", self._last(shown))
         if me.progress is not None and me.phase not in STEPS:
             return rows(*self._busy(me.progress, "", width))
         return rows(self._steps(shown, width), self._time(shown, width))

@@ -72,3 +72,20 @@ async def test_a_set_that_is_not_what_the_run_says_is_not_kept(tmp_path) -> None
     with pytest.raises(ConfigError, match="64 questions, not 65"):
         await open_run_task(run_with(wrong), QuestionFiles(tmp_path / "ann"), ann, [at(HOST.peer)])
     assert not (tmp_path / "ann").exists()
+
+
+@pytest.mark.parametrize(
+    ("levels", "too_few"), [((), False), ((32, 32), False), ((62, 2), True), ((1,) * 31 + (33,), True)]
+)
+async def test_a_strangers_run_with_a_level_that_cannot_be_asked_is_refused_at_once(tmp_path, levels, too_few) -> None:
+    network = MemoryNetwork(RUN, check_signature, now=now)
+    host, ann = network.join(HOST.peer), network.join(ANN.peer)
+    host.offer(BLOB)
+    joining = open_run_task(
+        run_with(msgspec.structs.replace(DATA, levels=levels)), QuestionFiles(tmp_path), ann, [at(HOST.peer)]
+    )
+    if too_few:
+        with pytest.raises(ConfigError, match=r"training questions of level \d+; 3 are asked at once"):
+            await joining
+    else:
+        await joining

@@ -35,8 +35,9 @@ class Onlooker:
         self.store = Store(self.engine)
         self.queries = Queries(self.engine, now)
         self.transport = swarm.network.join(options.pop("peer", ONLOOKER))
+        task = options.pop("task", None) or Doubling()
         self.indexer = Indexer(
-            swarm.run, Doubling(), source, self.transport, self.store, now,
+            swarm.run, task, source, self.transport, self.store, now,
             set_members=self.transport.set_members, **options,
         )  # fmt: skip
 

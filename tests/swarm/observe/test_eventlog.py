@@ -20,6 +20,7 @@ from protocol.events import (
     Said,
     Serving,
     StepSkipped,
+    TimesChosen,
     Trained,
     WitnessDoubted,
 )
@@ -55,6 +56,7 @@ def test_every_kind_of_event_survives_the_log(tmp_path):
         Serving("http://127.0.0.1:9464"),
         Restarted("ended with signal SIGKILL", 2),
         MemoryPlanned("m", "RAM", 3, 4, 1, 2, {"weights": 1}),
+        TimesChosen(60, 60, 300, 1.5, 9.5, 3),
         MemoryMeasured("RAM", 3, 3, True),
         MemoryShrunk("sampling", 32.0),
         StepSkipped(1, "OutOfMemory", "It did not fit."),

@@ -16,6 +16,10 @@ STAGES = ("answer", "critique", "decide")
         (e.Registered(address(0), ""), "already registered with wallet 0x2fd0…c7b567"),
         (e.RoundOpened(4, content(1), (ME,), (ME,), 0, 1), "round 4: open, 1 member"),
         (
+            e.RoundOpened(4, content(1), (ME,), (ME,), 0, 1, 2, 5),
+            "round 4: open, 1 member, questions of level 2 of 5",
+        ),
+        (
             e.StageEnded(4, "answer", Outcome.COMPLETE, (OTHER,), (), 0.26),
             "round 4: answer done, heard 1 peer, waited 0.3 s",
         ),

@@ -4,7 +4,7 @@ import time
 import msgspec
 import pytest
 
-from protocol.events import ContributionSigned, HeldBack, Outcome, Problem, Stopped
+from protocol.events import ContributionSigned, HeldBack, Outcome, Problem, RoundOpened, Stopped
 from protocol.ids import ContentId
 from swarm.observe import queries
 from swarm.observe.eventlog import EventLog
@@ -85,6 +85,14 @@ def test_rounds_show_outcome_and_where_the_time_went(busy_home):
     assert [one.round for one in queries.rounds(busy_home)] == list(ALL_ROUNDS)
     assert [one.round for one in queries.rounds(busy_home, 3)] == [10, 11, 12]
     assert queries.rounds(busy_home, 0) == ()
+
+
+def test_rounds_say_how_hard_their_questions_were_where_there_are_levels(tmp_path):
+    with EventLog(tmp_path / "peers" / "a" / "events.jsonl") as log:
+        log.append(RoundOpened(1, ContentId("ab" * 32), (), (), START_AT, START_AT + 60, 2, 5))
+        log.append(RoundOpened(2, ContentId("ab" * 32), (), (), START_AT, START_AT + 60))
+    first, second = queries.rounds(tmp_path)
+    assert [(one.level, one.num_levels) for one in (first, second)] == [(2, 5), (0, 0)]
 
 
 def test_the_worst_outcome_of_the_local_peers_counts(tmp_path):

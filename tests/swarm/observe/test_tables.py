@@ -1,6 +1,7 @@
 import io
 import re
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -33,6 +34,14 @@ def test_the_tables_say_what_the_queries_know(tmp_path):
     credits = shown(tables.credits_table(queries.credits(tmp_path)))
     assert "8.91916" in credits
     assert playback.address(0) in credits
+
+
+def test_rounds_have_a_column_for_levels_where_their_task_has_any(tmp_path):
+    playback.write(tmp_path, num_rounds=2)
+    plain, levelled = queries.rounds(tmp_path, 2)
+    levelled = msgspec.structs.replace(levelled, level=2, num_levels=5)
+    assert "2 of 5" in shown(tables.rounds_table((plain, levelled)))
+    assert "level" not in shown(tables.rounds_table((plain,)))
 
 
 @pytest.mark.parametrize("render", [tables.status_table, tables.peers_table])

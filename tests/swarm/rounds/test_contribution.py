@@ -63,6 +63,7 @@ def test_the_root_is_over_every_rollout_in_order():
     [
         ({"run": GENESIS}, "wrong_run"),
         ({"round": 3}, "wrong_round"),
+        ({"level": 2}, "wrong_round"),
         ({"peer": PeerId("QmB")}, "wrong_owner"),
         ({"batches": ()}, "wrong_rollouts"),
         ({"batches": tuple(content_id_of(one) for one in BATCHES[::-1])}, "wrong_rollouts"),

@@ -14,7 +14,7 @@ class Sums:
     def __init__(self):
         self.asked = []
 
-    def questions(self, seed, count, *, held_out=False):
+    def questions(self, seed, count, *, held_out=False, level=0):
         self.asked.append((seed, held_out))
         return tuple(Question(f"{n} + 1 = ?", str(n + 1), "sums") for n in range(count))
 
