@@ -36,7 +36,6 @@ CONTRIBUTION = "contribution"
 DERIVING_S = 0.5
 """How long one look at the records waits for what contributions must name; then it comes with a later look."""
 
-
 Rejected = Callable[[BadRecord, PeerId, str], None]
 """Called once per dropped record with the reason, who signed it, and the record's kind."""
 

@@ -26,7 +26,7 @@ SHAPES = {
     },
     "rounds": {
         "round", "outcome", "opened_at", "ended_at", "num_members", "num_settled", "micro_credits", "settled",
-        "num_rejected", "time", "peers",
+        "num_rejected", "time", "peers", "level", "num_levels",
     },
     "peers": {
         "peer", "nickname", "local", "running", "phase", "round", "last_seen_at", "seen_by", "mean_score_milli",

@@ -34,6 +34,8 @@ class Stage:
                 model=ZERO_ROOT,
                 economics=ECONOMICS,
                 audit=SimpleNamespace(engine="exact"),
+                game=None,
+                task=SimpleNamespace(num_levels=1),
             ),
             transport=self,
             now=lambda: 0.0,
