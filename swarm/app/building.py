@@ -35,6 +35,7 @@ from swarm.audit.commitments import Clerk
 from swarm.audit.shelf import Shelf
 from swarm.dht.counted import CountedTransport, Tally
 from swarm.disputes.archive import Archive
+from swarm.disputes.evidence import Evidence
 from swarm.disputes.ordering import Examiner, Orders
 from swarm.disputes.player import Disputes
 from swarm.member.checkpoint import Checkpoints
@@ -183,6 +184,7 @@ async def _build_node(
         settler,
         troubles,
         exam,
+        Evidence(run_home.evidence),
         eval_every=chosen.observe.eval_every,
         claim_every=chosen.chain.claim_every,
         set_members=transport.set_members,
