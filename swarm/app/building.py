@@ -102,6 +102,7 @@ async def _build_node(
     from swarm.dht.libp2p import Libp2pSettings, start_libp2p
 
     token = await find()
+    token.run.require_liable_stake()
     run, contracts = token.run, chain_access.contracts_of(token)
     looks.know(run)
     if engine_of(chosen, run) != chosen.audit.engine:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from protocol.errors import ConfigError
 from protocol.ids import ContentId
@@ -25,6 +25,7 @@ from protocol.run import (
     RunSpec,
     TaskSpec,
     TimeRules,
+    least_unbonding_s,
 )
 from swarm.settings.home import Home
 from swarm.settings.layers import Layers, peers_layers, read_layers
@@ -73,6 +74,21 @@ class Settings(Section):
     engine: EngineSettings = EngineSettings()
     trl: TrlSettings = TrlSettings()
     observe: ObserveSettings = ObserveSettings()
+
+    @field_validator("economics")
+    @classmethod
+    def _stake_outlasts_the_checks(cls, economics: EconomySettings, info: ValidationInfo) -> EconomySettings:
+        time, audit = info.data.get("time"), info.data.get("audit")
+        if time is None or audit is None:
+            return economics  # what is wrong with these is told
+        rules = EconomyRules(**economics.model_dump())
+        least_s = least_unbonding_s(TimeRules(**time.model_dump()), AuditRules(**audit.model_dump()), rules)
+        if economics.unbonding_s < least_s:
+            raise ValueError(
+                f"unbonding_s must be at least (2 + patience_rounds) * round_s + move_s + challenge_s + answer_s"
+                f" + dispute_s = {least_s}"
+            )
+        return economics
 
     def to_run_spec(self, *, chain_id: int, model: ContentId, task: TaskSpec, lora_rank: int = 0) -> RunSpec:
         """The rules of a run that this configuration founds. ``model``: content id of its genesis state, which
