@@ -79,6 +79,27 @@ class DisputeNotPossible(Event, frozen=True):
     why: str
 
 
+class EquivocationFound(Event, frozen=True):
+    """``peer`` signed two different contributions for ``round``, and this peer holds both. It, or another member, shows
+    them to the contract."""
+
+    round: int
+    peer: PeerId
+    first: ContentId
+    second: ContentId
+
+
+class EquivocationEnded(Event, frozen=True):
+    """This peer has nothing more to do with that. ``why`` nobody shows it any more; empty: it was proven to the
+    contract, by a transaction of this peer's where ``by_me``, and ``slashed_micro`` was taken, as far as known here."""
+
+    round: int
+    peer: PeerId
+    slashed_micro: int
+    by_me: bool
+    why: str = ""
+
+
 class WitnessDoubted(Event, frozen=True):
     """``by`` says that ``judge`` made up what it found in ``peer``'s contribution of ``round``. The attestors look."""
 

@@ -17,6 +17,8 @@ from protocol.event_disputes import DisputeDecided as DisputeDecided
 from protocol.event_disputes import DisputeMove as DisputeMove
 from protocol.event_disputes import DisputeNotPossible as DisputeNotPossible
 from protocol.event_disputes import DisputeOpened as DisputeOpened
+from protocol.event_disputes import EquivocationEnded as EquivocationEnded
+from protocol.event_disputes import EquivocationFound as EquivocationFound
 from protocol.event_disputes import WitnessDoubted as WitnessDoubted
 from protocol.event_money import Claimed as Claimed
 from protocol.event_money import CreditsChanged as CreditsChanged
@@ -366,6 +368,7 @@ AnyEvent = (
     | CreditsChanged | Claimed | Evaluated | PeerSeen | Problem | Recovered | Stopped | Serving | Restarted
     | MemoryPlanned | MemoryMeasured | MemoryShrunk | StepSkipped | NetworkUsed | ContributionPublished
     | ResultProposed | AttestationSeen | StakeChanged | WitnessDoubted | TimesChosen
+    | EquivocationFound | EquivocationEnded
 )  # fmt: skip
 """The tagged union that a log line decodes to."""
 

@@ -223,6 +223,18 @@ class EconomyRules(WireStruct, frozen=True):
     tolerated_cap_milli: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 250
 
 
+def least_unbonding_s(time: TimeRules, audit: AuditRules, economics: EconomyRules) -> int:
+    """How long withdrawn stake must stay liable, at least, so that no lie outlives it (seconds).
+
+    A peer may ask for its stake back in the round of its lie. That is checked in the next round, and an accusation may
+    wait for ``patience_rounds`` more. Whoever accuses does the work again first, for which it gets the time of a move;
+    and what was put off becomes a game until the pay unlocks. An open game, or request for data, holds the stake itself
+    for as long as it lasts, so ``trace_s`` is not in it.
+    """
+    checked_s = (2 + audit.patience_rounds) * time.round_s
+    return checked_s + economics.move_s + economics.challenge_s + economics.answer_s + economics.dispute_s
+
+
 class RunSpec(WireStruct, frozen=True):
     """Everything a round depends on. ``model``: content id of the genesis state; ``seed``: the run's own salt."""
 
@@ -241,6 +253,17 @@ class RunSpec(WireStruct, frozen=True):
     @property
     def id(self) -> ContentId:
         return content_id_of(self)
+
+    def require_liable_stake(self) -> None:
+        """Raise ``ConfigError`` where a peer's stake can be gone before a lie of that peer is found."""
+        least_s, given_s = least_unbonding_s(self.time, self.audit, self.economics), self.economics.unbonding_s
+        if given_s < least_s:
+            raise ConfigError(
+                f"In the run {self.name!r} stake that is asked back is liable for {given_s} s, and a lie may be found"
+                f" up to {least_s} s later: liars would keep theirs.",
+                "Nothing was started.",
+                "Join a run whose economics.unbonding_s is at least that long, or found one with `swarm host`.",
+            )
 
 
 class RunContracts(WireStruct, frozen=True):

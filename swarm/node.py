@@ -23,8 +23,10 @@ from rewards.pending import pending_in
 from swarm.audit.auditing import Audits
 from swarm.audit.casework import Casework
 from swarm.audit.summons import Summons
+from swarm.disputes.equivocation import Equivocations
+from swarm.disputes.evidence import Evidence
 from swarm.disputes.player import Disputes
-from swarm.member.duties import CLAIMS, DISPUTES, EPOCHS, REQUESTS, Duty, kept_up
+from swarm.member.duties import CLAIMS, DISPUTES, EPOCHS, EVIDENCE, REQUESTS, Duty, kept_up
 from swarm.member.entering import close_signed_elsewhere, register, require_state, take_up_state
 from swarm.member.membership import Membership
 from swarm.member.opening import look_up_table, views_of_round
@@ -56,7 +58,6 @@ UNSENT_TIMEOUT_S = 120.0
 FORGOTTEN_S = 5.0
 """A chain that shows a round which it had left for so long is not just late: it lost its last blocks."""
 
-
 SetMembers = Callable[[list[PeerId], Mapping[PeerId, Address], int], None]
 """Tells the network who the members of a round are, and which account signs for each of them."""
 
@@ -77,6 +78,7 @@ class Node:
         settler: Settler,
         troubles: Troubles,
         exam: Exam,
+        evidence: Evidence,
         *,
         eval_every: int,
         claim_every: int,
@@ -100,6 +102,7 @@ class Node:
         self._membership = Membership(bench, chain, settler, self._book, troubles)
         self._payday = Payday(bench, chain, settler, self._book, troubles, claim_every=claim_every)
         self._summons = Summons(bench, chain, chain.requests, settler, troubles)
+        self._equivocations = Equivocations(bench, chain, outbox, settler, troubles, evidence)
         self._archive: dict[int, Inbox] = {}
         self._played = 0
 
@@ -114,6 +117,7 @@ class Node:
             Duty(*EPOCHS, self._epochs.watch),
             Duty(*CLAIMS, self._payday.watch),
             Duty(*REQUESTS, self._summons.watch),
+            Duty(*EVIDENCE, self._equivocations.watch),
             *([Duty(*DISPUTES, self._disputes.watch)] if self._disputes is not None else []),
         ]
         try:
@@ -146,6 +150,7 @@ class Node:
         await self._close_out(last)
         if self._disputes is not None:
             await self._disputes.finish()
+        await self._equivocations.leave()
         await self._settler.drain(timeout_s=20.0, unsent_timeout_s=UNSENT_TIMEOUT_S)
         await self._summons.leave()
         await self._payday.claim_last()
@@ -261,6 +266,7 @@ class Node:
             bench.now,
             is_replayable=bench.genesis is not None,
         )
+        self._equivocations.attend(view, inbox)
         due = is_final or bool(self._eval_every and (self._played + 1) % self._eval_every == 0)
         exam = (lambda: self._evaluate(view.round)) if due and not is_closing else None
         play = RoundPlay(

@@ -35,6 +35,7 @@ from swarm.audit.commitments import Clerk
 from swarm.audit.shelf import Shelf
 from swarm.dht.counted import CountedTransport, Tally
 from swarm.disputes.archive import Archive
+from swarm.disputes.evidence import Evidence
 from swarm.disputes.ordering import Examiner, Orders
 from swarm.disputes.player import Disputes
 from swarm.member.checkpoint import Checkpoints
@@ -101,6 +102,7 @@ async def _build_node(
     from swarm.dht.libp2p import Libp2pSettings, start_libp2p
 
     token = await find()
+    token.run.require_liable_stake()
     run, contracts = token.run, chain_access.contracts_of(token)
     looks.know(run)
     if engine_of(chosen, run) != chosen.audit.engine:
@@ -183,6 +185,7 @@ async def _build_node(
         settler,
         troubles,
         exam,
+        Evidence(run_home.evidence),
         eval_every=chosen.observe.eval_every,
         claim_every=chosen.chain.claim_every,
         set_members=transport.set_members,

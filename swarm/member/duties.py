@@ -3,6 +3,7 @@
     epochs      payouts are begun, wrong ones challenged, right ones affirmed
     claims      credits become tokens
     requests    data that somebody asks for on the chain is shown: who stays silent loses its stake
+    evidence    who signed two contributions for one round is shown to the contract: else it keeps its stake
     disputes    both sides' moves are made in time: who misses a deadline loses
 
 Each of these watches runs until it is cancelled. One that fails (a full disk, a defect) harms neither the rounds nor
@@ -39,6 +40,7 @@ class Duty(NamedTuple):
 EPOCHS = "epochs", "Payouts may begin later, and this peer challenges no wrong one meanwhile."
 CLAIMS = "claims", "Your credits are on the chain, and are not claimed meanwhile."
 REQUESTS = "requests for data", "Whoever leaves a request unanswered until its deadline loses its stake."
+EVIDENCE = "evidence", "Who signs two contributions for one round keeps its stake if no other peer shows them."
 DISPUTES = "disputes", "Whoever misses a deadline in a game loses it, and its stake or bond with it."
 
 

@@ -168,12 +168,20 @@ def _problem(event: e.Problem) -> str:
     return "problem: " + " ".join(plain(part, 300) for part in (event.what, event.so_what, event.next_step) if part)
 
 
+def _equivocation_ended(event: e.EquivocationEnded) -> str:
+    head = f"round {event.round}: the two contributions of {name_of(event.peer)}"
+    if event.why:
+        return f"{head} are not shown to the contract: {plain(event.why, 300)}"
+    taken = f"its stake of {credits_text(event.slashed_micro)} tokens" if event.slashed_micro else "its stake"
+    return f"{head} were shown to the contract by {'this peer' if event.by_me else 'another one'}: {taken} is taken"
+
+
 _KINDS: dict[type, str] = {
     **dict.fromkeys((e.Problem, e.Recovered, e.RecordRejected, e.AttestationRefused, e.Struck), "problem"),
     **dict.fromkeys(
         (e.TransactionSent, e.RoundSettled, e.CreditsChanged, e.Claimed, e.Registered, e.StakeChanged), "chain"
     ),
-    **dict.fromkeys((e.Audited, e.VerdictSeen, e.WitnessDoubted), "check"),
+    **dict.fromkeys((e.Audited, e.VerdictSeen, e.WitnessDoubted, e.EquivocationFound, e.EquivocationEnded), "check"),
     **dict.fromkeys((e.DisputeOpened, e.DisputeMove, e.DisputeDecided, e.DisputeNotPossible), "check"),
     **dict.fromkeys((e.RoundOpened, e.RoundEnded, e.Trained, e.Evaluated, e.StageEnded, e.QuestionPlayed), "round"),
 }
@@ -233,6 +241,10 @@ _WORDS: dict[type, Callable[[Any], str | None]] = {
         f"round {event.round}: {name_of(event.by)} says that {name_of(event.judge)} never checked the contribution of"
         f" {name_of(event.peer)}; the attestors look"
     ),
+    e.EquivocationFound: lambda event: (
+        f"round {event.round}: {name_of(event.peer)} signed two contributions; both are kept, to take its stake"
+    ),
+    e.EquivocationEnded: _equivocation_ended,
     e.Struck: lambda event: (
         f"round {event.round}: the contribution of {name_of(event.peer)} is struck:"
         f" {credits_text(event.micro_credits)} credits are not paid, and its step is undone"

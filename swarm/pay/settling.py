@@ -33,6 +33,7 @@ LOST_RACES = frozenset(
         "EpochNotOpen",
         "TooEarly",
         "TooLate",
+        "AlreadyProven",
     }
 )
 """Refusals that only mean that somebody else was quicker, or that it is too early: ``NotAMember`` is said to a poster

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from msgspec.structs import replace
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from protocol.errors import ConfigError
 from protocol.ids import ContentId
@@ -25,6 +26,7 @@ from protocol.run import (
     RunSpec,
     TaskSpec,
     TimeRules,
+    least_unbonding_s,
 )
 from swarm.settings.home import Home
 from swarm.settings.layers import Layers, peers_layers, read_layers
@@ -75,12 +77,33 @@ class Settings(Section):
     trl: TrlSettings = TrlSettings()
     observe: ObserveSettings = ObserveSettings()
 
+    @field_validator("economics")
+    @classmethod
+    def _stake_outlasts_the_checks(cls, economics: EconomySettings, info: ValidationInfo) -> EconomySettings:
+        time, audit = info.data.get("time"), info.data.get("audit")
+        if time is None or audit is None:
+            return economics  # what is wrong with these is told
+        rules = EconomyRules(**economics.model_dump())
+        least_s = least_unbonding_s(times_of(time), AuditRules(**audit.model_dump()), rules)
+        if economics.unbonding_s < least_s:
+            raise ValueError(
+                f"unbonding_s must be at least (2 + patience_rounds) * round_s + move_s + challenge_s + answer_s"
+                f" + dispute_s = {least_s}"
+            )
+        return economics
+
     def to_run_spec(
         self, *, chain_id: int, model: ContentId, task: TaskSpec, lora_rank: int = 0, times: TimeRules | None = None
     ) -> RunSpec:
         """The rules of a run that this configuration founds. ``model``: content id of its genesis state, which
         adapters of ``lora_rank`` make up, or with 0 all weights. ``times``: in the place of ``time``, where the model's
-        speed decided; without them ``auto`` is what is enough for a small model."""
+        speed decided; without them ``auto`` is what is enough for a small model. Where such times make rounds longer
+        than ``economics.unbonding_s`` was set for, stakes stay liable accordingly longer."""
+        time, audit = times or times_of(self.time), AuditRules(**self.audit.model_dump())
+        economics = EconomyRules(**self.economics.model_dump())
+        if times is not None:
+            least_s = least_unbonding_s(times, audit, economics)
+            economics = replace(economics, unbonding_s=max(economics.unbonding_s, least_s))
         game = self.game.model_dump()
         learn = self.learn.model_dump(exclude={"lora_rank"})
         return RunSpec(
@@ -95,9 +118,9 @@ class Settings(Section):
                 **{f"{name}_nano": scaled(f"learn.{name}", value, 9) for name, value in learn.items()},
                 lora_rank=lora_rank,
             ),
-            time=times or times_of(self.time),
-            audit=AuditRules(**self.audit.model_dump()),
-            economics=EconomyRules(**self.economics.model_dump()),
+            time=time,
+            audit=audit,
+            economics=economics,
             seed=self.run.seed,
         )
 

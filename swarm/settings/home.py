@@ -97,6 +97,11 @@ class RunHome:
         return self.root / "disputes"
 
     @property
+    def evidence(self) -> Path:
+        """Who signed two contributions for one round, and both of them."""
+        return self.root / "evidence"
+
+    @property
     def outbox_file(self) -> Path:
         return self.root / "outbox.log"
 

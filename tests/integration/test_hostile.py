@@ -28,8 +28,9 @@ QUICK = {
     "SWARM_TIME__POSTER_S": "2",
     "SWARM_TIME__ROUND_S": "60",
 }
-NAMES = ("broken_records", "different_contributions", "flood")
-"""A misdeed a round. Whoever passed on four broken records is ignored from then on, so the flood comes last."""
+NAMES = ("broken_records", "different_answers", "flood")
+"""A misdeed a round, none of which costs the membership. Whoever passed on four broken records is ignored from then on,
+so the flood comes last."""
 
 REASONS = {MISDEEDS[name].reason for name in NAMES} | {"oversized", "wrong_signature"}
 

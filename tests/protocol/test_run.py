@@ -23,6 +23,7 @@ from protocol.run import (
     TaskSpec,
     TimeRules,
     format_token,
+    least_unbonding_s,
     parse_token,
 )
 
@@ -46,6 +47,19 @@ TOKEN = JoinToken(SPEC, CONTRACTS, ("/ip4/127.0.0.1/tcp/4001/p2p/QmA",), ("http:
 
 def packed(raw: bytes) -> str:
     return "swarm1-" + base64.urlsafe_b64encode(zlib.compress(raw)).decode().rstrip("=")
+
+
+def test_stake_is_liable_until_a_lie_of_the_last_round_is_found():
+    assert least_unbonding_s(SPEC.time, SPEC.audit, SPEC.economics) == 5 * 300 + 30 + 3 * 60
+
+    def of(unbonding_s: int) -> RunSpec:
+        return msgspec.structs.replace(
+            SPEC, economics=msgspec.structs.replace(SPEC.economics, unbonding_s=unbonding_s)
+        )
+
+    of(1710).require_liable_stake()
+    with pytest.raises(ConfigError, match="liable for 1709 s, and a lie may be found up to 1710 s later"):
+        of(1709).require_liable_stake()
 
 
 def test_a_run_has_this_id_for_ever():

@@ -194,8 +194,8 @@ def main() -> None:
         at_hand.append(signer)
         return await build(chosen, name, find, signer, *rest)
 
-    async def start_hostile(settings: Any, *, run: ContentId, verify: Any, on_rejected: Any = None) -> Transport:
-        inner = await start(settings, run=run, verify=verify, on_rejected=on_rejected)
+    async def start_hostile(settings: Any, *, run: ContentId, verify: Any, **told: Any) -> Transport:
+        inner = await start(settings, run=run, verify=verify, **told)
         contracts = verify.__closure__[0].cell_contents
         return HostileTransport(inner, at_hand[0], contracts, misdeed_of)
 

@@ -16,7 +16,7 @@ from chain.rules import rules_of
 from identity.envelope import verify
 from identity.keyfile import create_key
 from identity.signer import Signer
-from protocol.events import Event, RecordRejected, RoundSettled
+from protocol.events import EquivocationEnded, Event, RecordRejected, RoundSettled
 from protocol.ids import Address, PeerId
 from protocol.run import AuditRules, EconomyRules, FamilySpec, GameRules, LearnRules, RunSpec, TaskSpec, TimeRules
 from rewards.outbox import Outbox
@@ -25,6 +25,7 @@ from swarm.audit.shelf import Shelf
 from swarm.dht.blobs import BlobLimits
 from swarm.dht.memory import MemoryNetwork, MemoryTransport
 from swarm.disputes.archive import Archive
+from swarm.disputes.evidence import Evidence
 from swarm.disputes.player import Disputes
 from swarm.member.checkpoint import Checkpoints
 from swarm.node import Node
@@ -224,6 +225,7 @@ class Seat:
             settler,
             troubles,
             Exam(task, swarm.run.id, 4, 120),
+            Evidence(run_home.evidence),
             eval_every=0,
             claim_every=0,
             set_members=self.transport.set_members,
@@ -235,6 +237,11 @@ class Seat:
     def paid_for_verdicts(self, peer: PeerId) -> int:
         """Micro-credits that ``peer`` got for what it checked, as far as this peer was told."""
         return sum(event.paid_for_verdicts.get(peer, 0) for event in self.told(RoundSettled))
+
+    @property
+    def reward_micro(self) -> int:
+        """Millionths of a token that this peer got for what it showed of others that contradicted themselves."""
+        return sum(event.slashed_micro // 2 for event in self.told(EquivocationEnded) if event.by_me)
 
     def told(self, kind: type[Kind]) -> list[Kind]:
         """Events of one kind that this peer has written so far."""

@@ -19,6 +19,8 @@ from protocol.events import (
     ContributionSigned,
     DataAnswered,
     DataAsked,
+    EquivocationEnded,
+    EquivocationFound,
     Event,
     Held,
     Outcome,
@@ -28,6 +30,7 @@ from protocol.events import (
     RoundSettled,
     Struck,
     Trained,
+    TransactionSent,
     VerdictSeen,
 )
 from protocol.ids import PeerId
@@ -76,7 +79,7 @@ def check_the_honest_lost_nothing(swarm: SmallSwarm, honest: Sequence[Seat], num
         assert set(outcomes) <= {Outcome.COMPLETE, Outcome.PARTIAL}
         earned = sum(event.micro_credits[seat.peer] for event in seat.told(RoundSettled) if event.contributions)
         assert earned > 0
-        assert tokens(swarm, seat) == earned + seat.paid_for_verdicts(seat.peer)
+        assert tokens(swarm, seat) == earned + seat.paid_for_verdicts(seat.peer) + seat.reward_micro
         assert seat.peer not in struck
         wrongly = [event for event in seat.told(Audited) if event.finding is not Finding.MATCH]
         assert not {event.peer for event in wrongly} & {one.peer for one in honest}, wrongly
@@ -175,7 +178,7 @@ async def test_a_step_from_another_state_than_the_last_included_one_is_rejected(
         assert [eve.peer in event.micro_credits for event in honest[0].told(RoundSettled)] == [True, False, False]
 
 
-async def test_two_contributions_to_one_round_are_paid_neither(tmp_path: Path) -> None:
+async def test_two_contributions_to_one_round_are_paid_neither_and_cost_the_stake_once(tmp_path: Path) -> None:
     async with small_swarm(tmp_path, 4, **QUICK) as swarm:
         *honest, eve = swarm.seats
         misdeed = {1: MISDEEDS["different_contributions"]}
@@ -183,6 +186,17 @@ async def test_two_contributions_to_one_round_are_paid_neither(tmp_path: Path) -
         await play(swarm, [*(seat.node() for seat in honest), eve_node], 1)
         check_the_honest_lost_nothing(swarm, honest, 1)
         assert paid_to(eve, honest[0]) == 0
+        stake_micro = swarm.run.economics.min_stake_micro
+        at_stake = [swarm.world.vault.deposit(seat.peer).active_micro for seat in (*honest, eve)]
+        assert at_stake == [stake_micro] * 3 + [0]
+        assert sorted(seat.reward_micro for seat in honest) == [0, 0, stake_micro // 2], "the other half is burned"
+        assert [(one.round, one.peer) for seat in honest for one in seat.told(EquivocationFound)] == [(1, eve.peer)] * 3
+        ended = [one for seat in honest for one in seat.told(EquivocationEnded)]
+        assert [(one.peer, one.why) for one in ended] == [(eve.peer, "")] * 3
+        assert [one.slashed_micro for one in ended if one.by_me] == [stake_micro]
+        sent = [one for seat in honest for one in seat.told(TransactionSent) if one.purpose == "accuse"]
+        assert len(sent) == 1
+        assert swarm.world.record(eve.peer).barred_until > 0
 
 
 async def test_a_contribution_of_another_engine_than_the_runs_is_rejected(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_a_dry_run_shows_gas_and_fee_and_unlocks_nothing(told, town, command, mo
         order(told, town, "stake", "20")
     if command == ["withdraw"]:
         order(told, town, "unstake", "5")
-        town.world.pass_time(31)
+        town.world.pass_time(town.spec.economics.unbonding_s + 1)
     signed, transactions = list(town.signed), town.world.transactions
     Home(town.home).peer("1").wallet_file.with_name("wallet.password").unlink()  # nobody could unlock it
     code, body, err = order(told, town, *command, "--dry-run")

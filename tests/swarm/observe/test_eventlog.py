@@ -8,6 +8,8 @@ from protocol.events import (
     EVENT_TYPES,
     DataAnswered,
     DataAsked,
+    EquivocationEnded,
+    EquivocationFound,
     HeldBack,
     MemoryMeasured,
     MemoryPlanned,
@@ -65,6 +67,8 @@ def test_every_kind_of_event_survives_the_log(tmp_path):
         DataAsked(2, peer, 0, 7),
         DataAnswered(2, peer, content, shown=True),
         WitnessDoubted(2, peer, content, peer, peer),
+        EquivocationFound(2, peer, content, content),
+        EquivocationEnded(2, peer, 25_000_000, True),
     ]
     with EventLog(tmp_path / "log") as log:
         for event in events:

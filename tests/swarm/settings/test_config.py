@@ -161,6 +161,33 @@ def test_a_round_too_short_for_its_stages_says_how_long_it_must_be(tmp_path):
     assert "at least 3 * stage_s + contribute_s + poster_s = 370" in error.what
 
 
+@pytest.mark.parametrize(
+    ("section", "least_s"),
+    [
+        ("economics: {unbonding_s: 2115}", 2116),  # 5 rounds of 300 s, a move of 600, 4 + 8 + 4
+        ("time: {round_s: 1000}", 5616),
+        ("audit: {patience_rounds: 16}", 6016),
+        ("economics: {move_s: 3000}", 4516),
+        ("economics: {dispute_s: 2000}", 4112),
+    ],
+)
+def test_stake_that_could_leave_before_its_peers_lie_is_found_is_refused(tmp_path, section, least_s):
+    file = written(tmp_path / "mine.yaml", section)
+    error = refused("local", file)
+    assert "unbonding_s must be at least (2 + patience_rounds) * round_s + move_s" in error.what
+    assert f"= {least_s}" in error.what
+    assert str(file) in error.what or "round_s" in section or "patience" in section
+    enough = load_settings("local", file, overrides={"economics.unbonding_s": least_s})
+    enough.to_run_spec(chain_id=31337, model=GENESIS, task=TASK).require_liable_stake()
+
+
+@pytest.mark.parametrize("file", [None, *sorted((REPOSITORY / "configs").glob("*.yaml"))], ids=str)
+@pytest.mark.parametrize("profile", ["local", "join"])
+def test_runs_of_the_shipped_settings_can_be_joined(profile, file):
+    spec = load_settings(profile, file).to_run_spec(chain_id=31337, model=GENESIS, task=TASK)
+    spec.require_liable_stake()
+
+
 NO_CONFIGURATION = {
     "cut off": "run: [seed",
     "a section twice": "run: {seed: 1}\nrun: {seed: 2}",
