@@ -121,9 +121,12 @@ async def build_host(chosen: Settings) -> Host:
     return Host(partial(start_chain, port=_port(chain.url)), chain, gate, parts, token, lock)
 
 
+MAY_DIFFER = ("round_s", "poster_s", "start_members", "unbonding_s")
+
+
 def require_same_economics(host: Path, spec: RunSpec) -> None:
     """Found no run on a private chain whose runs have other economics: the faucet and everybody's stake were made for
-    those, and whoever gives the command means to go on with what is there.
+    those, and whoever gives the command means to go on with what is there. Times may differ, ``unbonding_s`` with them.
 
     Raises ``ConfigError`` when every run that was founded here has other economics than ``spec``."""
     founded = [read_file(file, RunDeployment) for file in sorted(host.glob("deployment-*.json"))]
@@ -132,7 +135,7 @@ def require_same_economics(host: Path, spec: RunSpec) -> None:
     for deployment in founded:
         if deployment is None:
             continue
-        free = {name: getattr(deployment.rules, name) for name in ("round_s", "poster_s", "start_members")}
+        free = {name: getattr(deployment.rules, name) for name in MAY_DIFFER}
         mine = msgspec.structs.replace(wanted, **free)
         different = [name for name in mine.__struct_fields__ if getattr(mine, name) != getattr(deployment.rules, name)]
         if not different:

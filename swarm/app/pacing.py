@@ -20,7 +20,7 @@ from protocol.codec import content_id_of, encode
 from protocol.errors import ConfigError
 from protocol.event import Event
 from protocol.events import Progress, TimesChosen
-from protocol.run import RunSpec, TimeRules
+from protocol.run import RunSpec, TimeRules, least_unbonding_s
 from swarm.failures import from_json
 from swarm.observe.lines import words
 from swarm.policy.pace import MARGIN, Need, Speed, asked, is_light, need
@@ -75,7 +75,15 @@ def with_times(
             margin=MARGIN,
         )
     )
-    return msgspec.structs.replace(spec, time=choice.times)
+    return _with(spec, choice.times)
+
+
+def _with(spec: RunSpec, times: TimeRules) -> RunSpec:
+    """The rules with these times: where rounds are longer than ``unbonding_s`` was set for, stakes stay liable as long
+    as a lie of such a round takes to be found."""
+    least_s = least_unbonding_s(times, spec.audit, spec.economics)
+    economics = msgspec.structs.replace(spec.economics, unbonding_s=max(spec.economics.unbonding_s, least_s))
+    return msgspec.structs.replace(spec, time=times, economics=economics)
 
 
 def told(event: Event) -> str | None:

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from msgspec.structs import replace
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from protocol.errors import ConfigError
@@ -25,7 +24,6 @@ from protocol.run import (
     LearnRules,
     RunSpec,
     TaskSpec,
-    TimeRules,
     least_unbonding_s,
 )
 from swarm.settings.home import Home
@@ -92,18 +90,10 @@ class Settings(Section):
             )
         return economics
 
-    def to_run_spec(
-        self, *, chain_id: int, model: ContentId, task: TaskSpec, lora_rank: int = 0, times: TimeRules | None = None
-    ) -> RunSpec:
+    def to_run_spec(self, *, chain_id: int, model: ContentId, task: TaskSpec, lora_rank: int = 0) -> RunSpec:
         """The rules of a run that this configuration founds. ``model``: content id of its genesis state, which
-        adapters of ``lora_rank`` make up, or with 0 all weights. ``times``: in the place of ``time``, where the model's
-        speed decided; without them ``auto`` is what is enough for a small model. Where such times make rounds longer
-        than ``economics.unbonding_s`` was set for, stakes stay liable accordingly longer."""
-        time, audit = times or times_of(self.time), AuditRules(**self.audit.model_dump())
-        economics = EconomyRules(**self.economics.model_dump())
-        if times is not None:
-            least_s = least_unbonding_s(times, audit, economics)
-            economics = replace(economics, unbonding_s=max(economics.unbonding_s, least_s))
+        adapters of ``lora_rank`` make up, or with 0 all weights. A time that is left open (``auto``) is what is enough
+        for a small model."""
         game = self.game.model_dump()
         learn = self.learn.model_dump(exclude={"lora_rank"})
         return RunSpec(
@@ -118,9 +108,9 @@ class Settings(Section):
                 **{f"{name}_nano": scaled(f"learn.{name}", value, 9) for name, value in learn.items()},
                 lora_rank=lora_rank,
             ),
-            time=time,
-            audit=audit,
-            economics=economics,
+            time=times_of(self.time),
+            audit=AuditRules(**self.audit.model_dump()),
+            economics=EconomyRules(**self.economics.model_dump()),
             seed=self.run.seed,
         )
 

@@ -7,7 +7,7 @@ import pytest
 
 from protocol.errors import ConfigError, OutOfMemory
 from protocol.events import Progress, TimesChosen
-from protocol.run import TimeRules
+from protocol.run import TimeRules, least_unbonding_s
 from swarm.app import pacing
 from swarm.app.pacing import crowding, measured, told, with_times
 from swarm.failures import to_json
@@ -50,6 +50,15 @@ def test_they_are_chosen_once_and_the_same_command_finds_the_same_run(tmp_path, 
     assert [type(event) for event in trials.said] == [Progress, TimesChosen, TimesChosen]
     with_more_peers = trials.times(tmp_path, run__min_peers=5)
     assert with_more_peers.id == first.id, "how many it waits for is no rule of a run"
+
+
+def test_stake_stays_liable_as_long_as_lies_of_such_rounds_take_to_be_found(tmp_path, one_core):
+    set_to = load_settings("local", overrides={"home": tmp_path}).economics.unbonding_s
+    slow = Trials(SLOW).times(tmp_path)
+    slow.require_liable_stake()
+    least_s = least_unbonding_s(slow.time, slow.audit, slow.economics)
+    assert slow.economics.unbonding_s == least_s > set_to
+    assert Trials().times(tmp_path, num_params=630_000).economics.unbonding_s == set_to
 
 
 def test_other_rules_are_measured_for_themselves(tmp_path, one_core):
