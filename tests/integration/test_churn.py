@@ -30,7 +30,7 @@ from swarm.settings.joining import read_join_file
 from tests.integration.conftest import Start
 from tests.integration.history import PAID, check_history, paid, plays_on
 from tests.integration.onchain import token_balances
-from tests.integration.processes import Command, Family, PeerLog, must_live, wait_until
+from tests.integration.processes import PATIENCE_S, Command, Family, PeerLog, must_live, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -84,7 +84,7 @@ def kill_in(moment: str, log: PeerLog) -> int:
         ("answer", 0),
         pytest.param("critique", 1, marks=pytest.mark.slow),
         pytest.param("decide", 2, marks=pytest.mark.slow),
-        ("train", 0),
+        pytest.param("train", 0, marks=pytest.mark.slow),
         ("contribute", 1),
     ],
 )
@@ -156,7 +156,7 @@ def test_peers_from_other_homes_join_late_and_play_the_next_round(
     }
     commands = [start("run", *how, "--rounds", "1", "--home", str(place)) for place, how in ways.items()]
     for command, place in zip(commands, ways, strict=True):
-        assert command.wait() == 0, command.told()
+        assert command.wait(2 * PATIENCE_S) == 0, command.told()
         late = PeerLog(place, "1")
         peer = late.last(PeerStarted).peer
         assert late.last(RoundEnded).outcome in PAID

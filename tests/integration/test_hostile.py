@@ -28,7 +28,7 @@ QUICK = {
     "SWARM_TIME__POSTER_S": "2",
     "SWARM_TIME__ROUND_S": "60",
 }
-NAMES = ("broken_records", "different_answers", "flood")
+NAMES = ("broken_records", "flood")
 """A misdeed a round, none of which costs the membership. Whoever passed on four broken records is ignored from then on,
 so the flood comes last."""
 
