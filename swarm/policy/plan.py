@@ -35,6 +35,10 @@ as it arrived, and the replica that does the step again (12 each)."""
 PASS_BYTES = 96 << 20
 """About what one forward and backward pass keeps (see ``tokens_per_pass``)."""
 
+SMALL_PASSES = 2 * PASS_BYTES
+"""What passes of a small model hold at least: groups come shortest first, and what allocators keep of a shorter pass is
+of little use for the next one."""
+
 LEAST_TOKENS, WHOLE_GROUP_TOKENS = 128, 512
 """Tokens of a pass where these take more: in any case, and where their logits are small beside what layers keep."""
 
@@ -177,7 +181,7 @@ def demand(size: ModelSize, work: Workload) -> Demand:
         training=trained * (TRAINED + (WEIGHT if rank else 0)),
         checking=trained * CHECKED if is_exact else 0,
         drawing=work.cache + logits,
-        one_pass=max(PASS_BYTES, one_pass),
+        one_pass=max(SMALL_PASSES, one_pass),
     )
 
 
