@@ -146,25 +146,24 @@ def test_a_host_killed_in_the_middle_comes_back_where_it_was(
     assert read_join_file(home / "join.yaml") == token
 
 
-def test_peers_from_other_homes_join_late_and_play_the_next_round(
-    token: JoinToken, logs: list[PeerLog], start: Start, tmp_path_factory: pytest.TempPathFactory
+@pytest.mark.parametrize("way", ["address", pytest.param("token", marks=pytest.mark.slow)])
+def test_a_peer_from_another_home_joins_late_and_plays_the_next_round(
+    token: JoinToken, logs: list[PeerLog], start: Start, tmp_path_factory: pytest.TempPathFactory, way: str
 ) -> None:
-    by_token, by_address = (tmp_path_factory.mktemp("late") for _ in range(2))
-    ways = {
-        by_token: ("--join", format_token(token)),
-        by_address: ("--join", token.bootnodes[0], "--rpc", token.rpc[0]),
-    }
-    commands = [start("run", *how, "--rounds", "1", "--home", str(place)) for place, how in ways.items()]
-    for command, place in zip(commands, ways, strict=True):
-        assert command.wait(2 * PATIENCE_S) == 0, command.told()
-        late = PeerLog(place, "1")
-        peer = late.last(PeerStarted).peer
-        assert late.last(RoundEnded).outcome in PAID
-        assert late.last(RoundEnded).round == late.last(RoundOpened).round
-        joined = [event.round for event in logs[0].all(RoundOpened) if peer in event.members]
-        assert late.last(RoundEnded).round == min(joined)
-        assert sum(event.amount_wei for event in late.all(Claimed)) == paid([late], peer) * WEI_PER_MICRO > 0
-        logs.append(late)
+    """By the address of the bootnode; other tests join by token."""
+    place = tmp_path_factory.mktemp("late")
+    by_address = ("--join", token.bootnodes[0], "--rpc", token.rpc[0])
+    how = by_address if way == "address" else ("--join", format_token(token))
+    command = start("run", *how, "--rounds", "1", "--home", str(place))
+    assert command.wait(2 * PATIENCE_S) == 0, command.told()
+    late = PeerLog(place, "1")
+    peer = late.last(PeerStarted).peer
+    assert late.last(RoundEnded).outcome in PAID
+    assert late.last(RoundEnded).round == late.last(RoundOpened).round
+    joined = [event.round for event in logs[0].all(RoundOpened) if peer in event.members]
+    assert late.last(RoundEnded).round == min(joined)
+    assert sum(event.amount_wei for event in late.all(Claimed)) == paid([late], peer) * WEI_PER_MICRO > 0
+    logs.append(late)
 
 
 def test_after_all_this_every_credit_is_paid_once(

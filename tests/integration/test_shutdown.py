@@ -89,6 +89,7 @@ def test_a_killed_dashboard_is_shown_again_and_q_ends_everything_well(
     wait_until(family.is_gone, f"every process has ended: {family.members()}", GONE_S)
 
 
+@pytest.mark.slow  # what the terminal sends differs, what the launcher does is what q and SIGTERM do
 def test_ctrl_c_in_a_terminal_ends_everything(home: Path, logs: list[PeerLog], family: Family) -> None:
     before = [log.now() for log in logs]
     terminal = Terminal(command_line([*LOCAL, "--no-tui", "--home", str(home)]), environment(family, {}))
