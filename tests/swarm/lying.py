@@ -177,20 +177,29 @@ class LyingEngine(ExactEngine):
         return Lie(self) if is_honest or turn >= len(self.lies) else self.lies[turn](self)
 
 
+def deal(change: Callable[[Any], Any]) -> None:
+    """Every hand from now on has the evidence that ``change`` makes of the right one."""
+    from swarm.disputes import hand
+
+    honest = hand.Dealing.go_on
+
+    def go_on(self: hand.Dealing, *given: Any, **how: Any) -> hand.Hand | None:
+        dealt = honest(self, *given, **how)
+        return None if dealt is None else hand.Hand(change(dealt.evidence))
+
+    hand.Dealing.go_on = go_on  # type: ignore[method-assign]
+
+
 def forge_traces() -> None:
     """Defend whatever was claimed: the trace is the right one, but its results are those of the contribution."""
-    from swarm.disputes import hand
     from tests.swarm.disputes.arena import ending_as_claimed
     from verde.bisect.challenger import Evidence
 
-    honest = hand.Dealing._dealt
+    def forged(evidence: Evidence) -> Evidence:
+        trace = ending_as_claimed(evidence.trace, evidence)
+        return Evidence(trace, evidence.sources, evidence.before, evidence.after)
 
-    def dealt(self: hand.Dealing, trace: Any) -> hand.Hand:
-        evidence = honest(self, trace).evidence
-        forged = ending_as_claimed(evidence.trace, evidence)
-        return hand.Hand(Evidence(forged, evidence.sources, evidence.before, evidence.after))
-
-    hand.Dealing._dealt = dealt  # type: ignore[method-assign]
+    deal(forged)
 
 
 def keep_silent() -> None:
@@ -208,26 +217,23 @@ def accuse_everybody() -> None:
     import swarm.audit.auditing as auditing
     from protocol.messages import Difference
     from swarm.audit.replay import Replayed
-    from swarm.disputes import hand, player
+    from swarm.disputes import accusing
     from verde.bisect.challenger import Evidence
     from verde.witness import Yield
 
     def replay(*_: object, **__: object) -> Replayed:
         return Replayed(2, Difference("I do not like it."), Yield())
 
-    honest = hand.Dealing._dealt
-
-    def dealt(self: hand.Dealing, trace: Any) -> hand.Hand:
-        evidence = honest(self, trace).evidence
+    def forged(evidence: Evidence) -> Evidence:
         number = len(evidence.trace.program.nodes) - 1
         value = evidence.trace.value(number).copy()
         value.reshape(-1).view("uint32")[0] ^= 1
-        forged = evidence.trace.with_output(number, value)
-        return hand.Hand(Evidence(forged, evidence.sources, evidence.before, evidence.after))
+        trace = evidence.trace.with_output(number, value)
+        return Evidence(trace, evidence.sources, evidence.before, evidence.after)
 
     auditing.replay = replay  # type: ignore[assignment]
-    player.ends_otherwise = lambda *_: True  # type: ignore[assignment]
-    hand.Dealing._dealt = dealt  # type: ignore[method-assign]
+    accusing.ends_otherwise = lambda *_: True  # type: ignore[assignment]
+    deal(forged)
 
 
 MANNERS: dict[str, Callable[[], None]] = {
