@@ -153,6 +153,14 @@ abstract contract Bench {
         return _sign(secret, registry.registrationDigest(player.peerId, signer, wallet, nonce));
     }
 
+    /// @dev From now on the account of `secret` signs for the peer, in the place of its first one.
+    function _signFrom(Player memory player, uint256 secret) internal {
+        address signer = vm.addr(secret);
+        Signature memory proof = _registration(player, secret, signer, player.wallet, 1);
+        vm.prank(player.wallet);
+        registry.rotateSigner(player.peerKey, signer, 1, proof.r, proof.vs);
+    }
+
     function _stake(Player memory player, uint256 amountWei) internal {
         token.transfer(player.wallet, amountWei);
         vm.startPrank(player.wallet);

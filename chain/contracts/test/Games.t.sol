@@ -252,9 +252,7 @@ contract GamesTest is GameBench {
     /// @dev Of no member is a game opened, and of no account that does not sign for the peer in that round.
     function test_aFormerAccountsWorkCannotBeDisputed() public {
         Player memory ada = players[0];
-        Signature memory proof = _registration(ada, 4711, vm.addr(4711), ada.wallet, 1);
-        vm.prank(ada.wallet);
-        registry.rotateSigner(ada.peerKey, vm.addr(4711), 1, proof.r, proof.vs);
+        _signFrom(ada, 4711);
         clock.refresh(ada.peerKey);
         _advance();
         Work memory work = _work();

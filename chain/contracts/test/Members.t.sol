@@ -89,9 +89,7 @@ contract MembersTest is Bench {
     function test_aRotatedSignerCountsFromTheNextRoundOn() public {
         Player memory ada = players[0];
         address signer = vm.addr(4711);
-        Signature memory proof = _registration(ada, 4711, signer, ada.wallet, 1);
-        vm.prank(ada.wallet);
-        registry.rotateSigner(ada.peerKey, signer, 1, proof.r, proof.vs);
+        _signFrom(ada, 4711);
         _equal(clock.weightOfSigner(ada.signer, 2), 2);
         clock.refresh(ada.peerKey);
         _equal(clock.weightOfSigner(ada.signer, 1), 2);
@@ -113,9 +111,7 @@ contract MembersTest is Bench {
     function test_whoseKeyWasChangedStillPostsInTheSameRound() public {
         Player memory ada = players[0];
         address signer = vm.addr(4711);
-        Signature memory proof = _registration(ada, 4711, signer, ada.wallet, 1);
-        vm.prank(ada.wallet);
-        registry.rotateSigner(ada.peerKey, signer, 1, proof.r, proof.vs);
+        _signFrom(ada, 4711);
         clock.refresh(ada.peerKey);
         uint256[] memory lines = _lines(3, CREDIT);
         bytes32 root = _root(players, lines);

@@ -202,9 +202,7 @@ contract RequestsTest is RequestsBench {
 
     function test_whoStoleAFormerAccountCannotHaveThePeerAsked() public {
         Player memory ada = players[0];
-        Signature memory proof = _registration(ada, 4711, vm.addr(4711), ada.wallet, 1);
-        vm.prank(ada.wallet);
-        registry.rotateSigner(ada.peerKey, vm.addr(4711), 1, proof.r, proof.vs);
+        _signFrom(ada, 4711);
         clock.refresh(ada.peerKey);
         _advance();
         _cannotAsk(DataRequests.NotSignedByPeer.selector, ada, 2, contribution, _rollout(0));

@@ -76,9 +76,7 @@ contract StandingTest is Bench {
     function test_aRotationDoesNotWashItOff() public {
         Player memory ada = players[0];
         Signature memory one = _record(ada.secret, RUN_ID, 1, keccak256("one"));
-        Signature memory proof = _registration(ada, 4711, vm.addr(4711), ada.wallet, 1);
-        vm.prank(ada.wallet);
-        registry.rotateSigner(ada.peerKey, vm.addr(4711), 1, proof.r, proof.vs);
+        _signFrom(ada, 4711);
         clock.refresh(ada.peerKey);
         _advance();
         Signature memory two = _record(ada.secret, RUN_ID, 1, keccak256("two"));
@@ -91,9 +89,7 @@ contract StandingTest is Bench {
     /// for one that is paid.
     function test_aFormerAccountHarmsNobodyInLaterRounds() public {
         Player memory ada = players[0];
-        Signature memory proof = _registration(ada, 4711, vm.addr(4711), ada.wallet, 1);
-        vm.prank(ada.wallet);
-        registry.rotateSigner(ada.peerKey, vm.addr(4711), 1, proof.r, proof.vs);
+        _signFrom(ada, 4711);
         clock.refresh(ada.peerKey);
         _advance();
         (bytes32 a, bytes32 b) = (keccak256("one"), keccak256("two"));
