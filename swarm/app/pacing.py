@@ -49,13 +49,14 @@ class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def with_times(
     chosen: Settings, spec: RunSpec, num_params: int, say: Callable[[Event], object], measure: Measure
 ) -> RunSpec:
-    """``spec`` with the times that these settings leave open, chosen now or earlier. ``num_params``: of the model.
+    """``spec``, which these settings found, with the times that they leave open, chosen now or earlier.
+    ``num_params``: of the model.
 
     Raises ``ConfigError`` where the model cannot be measured here, or what it takes does not fit."""
     here = chosen.run.min_peers if chosen.network.host in _LOOPBACK else 1
     work = asked(spec.game, spec.learn.num_external, chosen.run.min_peers)
     if not is_open(chosen.time) or is_light(num_params, work):
-        return msgspec.structs.replace(spec, time=times_of(chosen.time))
+        return spec
     file, key = Home(chosen.home).times_file, _key(chosen, spec)
     known = _read(file)
     if key not in known:
@@ -124,7 +125,7 @@ def measured(chosen: Settings, spec: RunSpec) -> Speed:
 
 def _key(chosen: Settings, spec: RunSpec) -> str:
     """Names what the times were chosen for: all other rules, and the times that were set."""
-    return content_id_of((msgspec.structs.replace(spec, time=times_of(chosen.time)), chosen.time.model_dump_json()))
+    return content_id_of((spec, chosen.time.model_dump_json()))
 
 
 def _read(file: Path) -> dict[str, Choice]:
