@@ -176,6 +176,11 @@ class PeerRecord(msgspec.Struct, frozen=True):
     weight: int = 0
     nonce: int = 1
 
+    @property
+    def liable_micro(self) -> int:
+        """All that a court could take now: stake that is on its way out is liable until it has left."""
+        return self.stake_micro + self.exiting_micro
+
 
 class EpochState(StrEnum):
     """An epoch is open to challenges, challenged, final (it will be or is paid), or void (undone)."""

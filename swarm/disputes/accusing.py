@@ -148,7 +148,7 @@ class Accusations:
                 self._drop(suit, f"round {suit.round} is paid, so that no game about it can be opened any more")
                 continue
             accused = await self._chain.peer(suit.peer)
-            stake_micro = accused.stake_micro + accused.exiting_micro if accused is not None else 0
+            stake_micro = accused.liable_micro if accused is not None else 0
             is_last_chance = epochs.covered_round > suit.round or is_leaving
             what = plan.opening(games, suit, self._bench.signer.wallet, stake_micro, is_last_chance=is_last_chance)
             if what is Opening.NOW:

@@ -148,7 +148,7 @@ class Equivocations:
             return
         intent = one.accusation
         accused = await self._chain.peer(one.peer)
-        stake_micro = accused.stake_micro + accused.exiting_micro if accused is not None else 0
+        stake_micro = accused.liable_micro if accused is not None else 0
         try:
             is_decided = not (await self._chain.estimate(intent)).gas
         except ChainError as error:

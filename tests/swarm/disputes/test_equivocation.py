@@ -149,7 +149,7 @@ def in_turn(found: list[House], view: Any) -> list[House]:
 async def stake_of(bench: Bench, player: Player) -> int:
     record = await bench.chain(ADA).peer(player.peer)
     assert record is not None
-    return record.stake_micro + record.exiting_micro
+    return record.liable_micro
 
 
 async def test_one_accuses_the_stake_is_taken_once_and_the_others_pay_nothing(chains: Bench, tmp_path: Path) -> None:
