@@ -34,6 +34,7 @@ from swarm.policy.plan import KEPT_ACTIVATIONS, tokens_per_pass
 from swarm.policy.recompute import recomputed
 from swarm.policy.state import adopt_parts, require_numbers
 from swarm.policy.sums import digest_of, whole_sums
+from verde.numerics import memory
 from verde.numerics.adamw import Rates, binary32, clip_factor, update
 from verde.numerics.backend import route
 from verde.numerics.decoder import Decoder, decoder_of
@@ -42,6 +43,7 @@ from verde.numerics.mode import exact
 from verde.numerics.place import deferred
 from verde.numerics.portable.probe import require_exact
 from verde.numerics.subnormals import ieee_subnormals
+from verde.numerics.threads import torch_on_one_thread
 from verde.program.computation import Computation
 
 _NANO = 10**9
@@ -144,9 +146,9 @@ class ExactEngine(ModelEngine):
     def _draw(self, prompts: Sequence[Ids], seeds: Sequence[int], sampling: Sampling) -> list[Drawn]:
         decoder = self._current_decoder()
         if decoder is not None:
-            with ieee_subnormals(), deferred():
+            with _computing(), deferred():
                 return exact_draw.draw_rows(decoder, self._vocabulary, prompts, seeds, sampling, self._room)
-        with exact(self._loaded.model):
+        with _computing(), exact(self._loaded.model):
             room = self._room.max_cache_bytes
             return exact_any.draw_rows(self._loaded, self._vocabulary, prompts, seeds, sampling, room)
 
@@ -155,14 +157,14 @@ class ExactEngine(ModelEngine):
     ) -> list[Drawn]:
         decoder = self._current_decoder()
         if decoder is not None:
-            with ieee_subnormals(), deferred():
+            with _computing(), deferred():
                 return exact_draw.redraw_rows(decoder, self._vocabulary, prompts, seeds, claimed, sampling, self._room)
-        with exact(self._loaded.model):
+        with _computing(), exact(self._loaded.model):
             room = self._room.max_cache_bytes
             return exact_any.redraw_rows(self._loaded, self._vocabulary, prompts, seeds, claimed, sampling, room)
 
     def _log_probs(self, samples: Sequence[Sample]) -> torch.Tensor:
-        with exact(self._loaded.model):
+        with _computing(), exact(self._loaded.model):
             return completion_log_probs(self._loaded, samples, self._temperature)
 
     def _train(self, samples: Sequence[Sample], seed: int) -> StepReport:
@@ -173,7 +175,7 @@ class ExactEngine(ModelEngine):
             sums.extend(whole_sums(gradients))
             return exact_adamw(state, gradients, rules)
 
-        with exact(*self._models()), self._spared(samples):
+        with _computing(), exact(*self._models()), self._spared(samples):
             report = train(
                 self._state,
                 self._policy(self._loaded),
@@ -218,6 +220,16 @@ class ExactEngine(ModelEngine):
             forget_slices()  # of the training pass: both at once would not fit beside a large model
             self._decoder = decoder_of(self._loaded.model, self._vocabulary.size)
         return self._decoder
+
+
+@contextmanager
+def _computing() -> Iterator[None]:
+    """A stage's arithmetic: all cores are our kernels', and afterwards its memory is everybody's."""
+    try:
+        with ieee_subnormals(), torch_on_one_thread():
+            yield
+    finally:
+        memory.release()
 
 
 def exact_adamw(state: TrainState, gradients: Sequence[torch.Tensor], rules: LearnRules) -> float:

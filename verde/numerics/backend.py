@@ -27,7 +27,7 @@ from verde.numerics.kernels import epilogue, few
 from verde.numerics.kernels.rows import whole_rows_kernel
 from verde.numerics.kernels.significands import significands_kernel, significands_of_columns_kernel
 from verde.numerics.slices import Quantised, powers_of_two, refuse_bad
-from verde.numerics.threads import run_rows
+from verde.numerics.threads import run_rows, run_torch
 
 # Bytes lie in -128 … 127 (the high ones in -127 … 127), so twice this many products of a middle term fit 32 bits.
 MAX_INT8_LENGTH = 1 << 16
@@ -183,16 +183,38 @@ def _products(
     start, stop, length = piece.start, piece.stop, a.length
     a_high, b_high = a.part(rows, start, stop), b.part(columns, start, stop)
     a_low, b_low = a.part(rows, length + start, length + stop), b.part(columns, length + start, length + stop)
-    torch._int_mm(a_high, b_high.T, out=hh)
-    torch._int_mm(a_low, b_low.T, out=ll)
+    cost = _products_cost(a_high, b_high)
+    run_torch(_multiply_bytes, len(hh), a_high, b_high.T, hh, cost=cost)
+    run_torch(_multiply_bytes, len(hh), a_low, b_low.T, ll, cost=cost)
     if stop - start == length and a.copies == 3:
-        torch._int_mm(a.part(rows, length, 3 * length), b.part(columns, 0, 2 * length).T, out=mid)
+        both = (a.part(rows, length, 3 * length), b.part(columns, 0, 2 * length).T)
+        run_torch(_multiply_bytes, len(hh), *both, mid, cost=2 * cost)
     elif stop - start == length and b.copies == 3:
-        torch._int_mm(a.part(rows, 0, 2 * length), b.part(columns, length, 3 * length).T, out=mid)
+        both = (a.part(rows, 0, 2 * length), b.part(columns, length, 3 * length).T)
+        run_torch(_multiply_bytes, len(hh), *both, mid, cost=2 * cost)
     else:
         other = _scratch("other", (hh.shape[0], hh.shape[1]), torch.int32)
-        torch._int_mm(a_high, b_low.T, out=mid)
-        mid += torch._int_mm(a_low, b_high.T, out=other)
+        run_torch(_multiply_bytes, len(hh), a_high, b_low.T, mid, cost=cost)
+        run_torch(_multiply_bytes, len(hh), a_low, b_high.T, other, cost=cost)
+        mid += other
+
+
+def _products_cost(left: torch.Tensor, right: torch.Tensor) -> int:
+    """Of a row of ``left`` by all rows of ``right``: some 32 products take as long as moving an element."""
+    return right.shape[0] * left.shape[1] // 32
+
+
+def _multiply_bytes(start: int, stop: int, left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> None:
+    torch._int_mm(left[start:stop], right, out=out[start:stop])
+
+
+def _add_doubles(
+    start: int, stop: int, left: torch.Tensor, right: torch.Tensor, total: torch.Tensor, is_first: bool
+) -> None:
+    if is_first:
+        torch.mm(left[start:stop], right, out=total[start:stop])
+    else:
+        total[start:stop].addmm_(left[start:stop], right)
 
 
 def _contract_fp64(a: Quantised, b: Quantised, rows: slice, columns: slice, tail: tuple[object, ...]) -> None:
@@ -201,10 +223,7 @@ def _contract_fp64(a: Quantised, b: Quantised, rows: slice, columns: slice, tail
     for piece in _blocks(a.length, _FP64_BLOCK_LENGTH):
         left = _significands("left", a, rows, piece)
         right = _significands("right", b, columns, piece)
-        if piece.start == 0:
-            torch.mm(left, right.T, out=total)
-        else:
-            total.addmm_(left, right.T)
+        run_torch(_add_doubles, shape[0], left, right.T, total, piece.start == 0, cost=_products_cost(left, right))
     run_rows(epilogue.finish_kernel, shape[0], total.numpy(), *tail, cost=3 * shape[1])
 
 
@@ -237,7 +256,8 @@ def _contract_floats(a: Quantised, b: Quantised, bias_C: np.ndarray, out_RC: np.
         scale_R = powers_of_two(exponents, -30)
         for columns in _blocks(b.rows, max(256, _FP64_BLOCK_ELEMENTS // height // 64 * 64)):
             total = _scratch("total", (height, columns.stop - columns.start), torch.float64)
-            torch.mm(left, _right(b, columns, exponents_C).T, out=total)
+            right = _right(b, columns, exponents_C)
+            run_torch(_add_doubles, height, left, right.T, total, True, cost=_products_cost(left, right))
             tail = (scale_R, powers_of_two(exponents_C, 0), bias_C, rows.start, columns.start, out_RC, bad_R)
             run_rows(epilogue.finish_kernel, height, total.numpy(), *tail, cost=3 * total.shape[1])
 

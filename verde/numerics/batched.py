@@ -17,7 +17,7 @@ from protocol.errors import NumericsError
 from verde.numerics import memory
 from verde.numerics.kernels.exponent import NOT_FINITE
 from verde.numerics.kernels.rows import round_products_kernel, whole_columns_kernel, whole_rows_kernel
-from verde.numerics.threads import run_rows
+from verde.numerics.threads import run_rows, run_torch
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,16 @@ def product(
 
     K must be at least 2: shorter contractions are not quantised. Raises ``NumericsError`` where a result overflows.
     """
-    total = torch.bmm(left_PRK, right_PKC)
+    height, width = left_PRK.shape[1], right_PKC.shape[2]
+    total = torch.empty(len(left_PRK), height, width, dtype=torch.float64)
+    run_torch(_multiply, len(total), left_PRK, right_PKC, total, cost=height * width * left_PRK.shape[2] // 8)
     out, bad = memory.empty(*total.shape), np.zeros(len(total), np.bool_)
     arrays = (total.numpy(), left_exponents.numpy(), right_exponents.numpy(), out.numpy(), bad)
-    run_rows(round_products_kernel, len(total), *arrays, cost=2 * total.shape[1] * total.shape[2])
+    run_rows(round_products_kernel, len(total), *arrays, cost=2 * height * width)
     if bad.any():
         raise NumericsError("matrix product", f"a result of shape {list(out.shape)}")
     return out
+
+
+def _multiply(start: int, stop: int, left_PRK: torch.Tensor, right_PKC: torch.Tensor, total_PRC: torch.Tensor) -> None:
+    torch.bmm(left_PRK[start:stop], right_PKC[start:stop], out=total_PRC[start:stop])

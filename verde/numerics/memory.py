@@ -17,25 +17,32 @@ import torch
 # Smaller blocks stay with the C library anyway.
 _LEAST_BYTES = 1 << 20
 
-# So much memory waits for the next tensor at most; what exceeds it goes back to the system, oldest first.
-_MOST_WAITING = 64 << 20
+# Too little to be missed elsewhere: ``release`` leaves it, and so much may wait in any case.
+_SPARE = 64 << 20
 
 _ALIGNMENT = 64
 
 _lock = threading.RLock()
 _waiting: OrderedDict[int, np.ndarray] = OrderedDict()
+_in_use = _most_in_use = 0
 
 
 def empty(*shape: int) -> torch.Tensor:
     """A contiguous float32 tensor with arbitrary contents, in recycled memory when it is large.
 
-    Its storage cannot be resized. The memory is free again when the last tensor that views it is gone.
+    Its storage cannot be resized. The memory waits for another tensor when the last that views it is gone. With what
+    waits there is never much more of it than tensors used at one time since ``release``.
     """
+    global _in_use, _most_in_use
     needed = 4 * prod(shape)
     if needed < _LEAST_BYTES:
         return torch.empty(shape)
     size = needed + _ALIGNMENT
-    block = _taken(size)
+    with _lock:
+        block = _taken(size)
+        _in_use += size if block is None else block.nbytes
+        _most_in_use = max(_most_in_use, _in_use)
+        _keep(_most_in_use + _SPARE - _in_use)
     if block is None:
         block = np.empty(size, np.uint8)
     # A view of its own: torch keeps it as long as any tensor uses the storage, and its death is the sign.
@@ -51,25 +58,32 @@ def waiting_bytes() -> int:
         return sum(block.nbytes for block in _waiting.values())
 
 
-def release() -> None:
-    """Give all waiting memory back to the system."""
+def release(leave: int = _SPARE) -> None:
+    """Give memory back to the system but for ``leave`` bytes: for whoever is done with computing for a while."""
+    global _most_in_use
     with _lock:
-        _waiting.clear()
+        _keep(leave)
+        _most_in_use = _in_use + waiting_bytes()
+
+
+def _keep(most: int) -> None:
+    """Of what waits so many bytes at most; the oldest goes first."""
+    total = waiting_bytes()
+    while total > most:
+        _, oldest = _waiting.popitem(last=False)
+        total -= oldest.nbytes
 
 
 def _taken(size: int) -> np.ndarray | None:
     """A waiting block that is at most an eighth too large, the youngest first."""
-    with _lock:
-        for name in reversed(_waiting):
-            if size <= _waiting[name].nbytes <= size + size // 8:
-                return _waiting.pop(name)
+    for name in reversed(_waiting):
+        if size <= _waiting[name].nbytes <= size + size // 8:
+            return _waiting.pop(name)
     return None
 
 
 def _give_back(block: np.ndarray) -> None:
+    global _in_use
     with _lock:
+        _in_use -= block.nbytes
         _waiting[id(block)] = block
-        total = waiting_bytes()
-        while total > _MOST_WAITING:
-            _, oldest = _waiting.popitem(last=False)
-            total -= oldest.nbytes

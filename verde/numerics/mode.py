@@ -27,6 +27,7 @@ from verde.numerics.fused import cross_entropy, fusing
 from verde.numerics.place import deferred
 from verde.numerics.rope import settle_tables
 from verde.numerics.subnormals import ieee_subnormals
+from verde.numerics.threads import torch_on_one_thread
 from verde.numerics.weights import settle_weights
 
 ATTENTION_NAME = "exact"
@@ -77,7 +78,7 @@ def exact(*models: nn.Module, fused: bool = True) -> Iterator[None]:
     ``models`` (Hugging Face causal language models in float32, on CPU or CUDA) are made ready: their rotary tables and
     subnormal weights are replaced in place, for good; their attention is ours until the block ends. ``fused`` computes
     known layers by one kernel each instead of one per aten operator; the bits are the same. May be nested. A program's
-    ``torch.set_flush_denormal`` is set aside.
+    ``torch.set_flush_denormal`` is set aside, and torch's threads rest while ours use the cores it was given.
 
     Raises ``NotReproducible`` for weights that are not float32 on CPU or CUDA, for tables that exact/1 does not define,
     and for models whose attention does not go through transformers' registry; inside the block, for each operator that
@@ -100,7 +101,13 @@ def exact(*models: nn.Module, fused: bool = True) -> Iterator[None]:
         _active.depth = 1
         try:
             # One thread for backward too: what this block says holds for the thread that entered it.
-            with deferred(), torch.autograd.set_multithreading_enabled(False), _Functions(), _Dispatch():
+            with (
+                torch_on_one_thread(),
+                deferred(),
+                torch.autograd.set_multithreading_enabled(False),
+                _Functions(),
+                _Dispatch(),
+            ):
                 yield
         finally:
             _active.depth = 0

@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import threading
 from _thread import allocate_lock
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -20,6 +21,43 @@ from verde.numerics.subnormals import start_thread
 
 # Below this many elements of work a kernel is done before a second thread has woken up.
 _WORTH_A_THREAD = 1 << 17
+
+# What torch was given before the first block of ``torch_on_one_thread`` began, and how many blocks are open.
+_given, _open_blocks = 1, 0
+_count_lock = allocate_lock()
+_here = threading.local()
+
+
+def num_threads() -> int:
+    """How many threads kernels may use: what torch was given, also inside of ``torch_on_one_thread``."""
+    return _given if getattr(_here, "depth", 0) else torch.get_num_threads()
+
+
+@contextmanager
+def torch_on_one_thread() -> Iterator[None]:
+    """In this block torch's own operators stay on the calling thread, and the cores are left to ``run_rows``.
+
+    The threads that torch wakes for an operator (OpenMP's) go on spinning for milliseconds when it is done: between the
+    operators of a small model they take as much of a core as the model does. May be nested, and several threads may be
+    in a block at once. ``torch.set_num_threads`` from elsewhere is overwritten when a block ends.
+    """
+    global _given, _open_blocks
+    depth = getattr(_here, "depth", 0)
+    if not depth:
+        with _count_lock:
+            if not _open_blocks:
+                _given = torch.get_num_threads()
+            _open_blocks += 1
+        torch.set_num_threads(1)
+    _here.depth = depth + 1
+    try:
+        yield
+    finally:
+        _here.depth = depth
+        if not depth:
+            with _count_lock:
+                _open_blocks -= 1
+            torch.set_num_threads(_given)
 
 
 class _Worker:
@@ -35,6 +73,9 @@ class _Worker:
         self._task: tuple[Callable[..., Any], int, int, tuple[Any, ...]] | None = None
         self._failure: BaseException | None = None
         threading.Thread(target=self._serve, name="exact", daemon=True).start()
+        self._done.acquire()
+        # The worker's own setting became everybody's default, too.
+        torch.set_num_threads(torch.get_num_threads())
 
     def begin(self, kernel: Callable[..., Any], start: int, stop: int, args: tuple[Any, ...]) -> None:
         self._task = (kernel, start, stop, args)
@@ -48,6 +89,8 @@ class _Worker:
 
     def _serve(self) -> None:
         start_thread()
+        torch.set_num_threads(1)
+        self._done.release()
         while True:
             self._go.acquire()
             task, self._task = self._task, None
@@ -72,7 +115,7 @@ def run_rows(kernel: Callable[..., Any], num_rows: int, *args: Any, cost: int = 
     ``cost`` is about how many elements one row reads and writes; little work stays in the calling thread. The kernel
     must not depend on how rows are grouped. The first exception of a range is raised here, after all have ended.
     """
-    parts = min(torch.get_num_threads(), num_rows, 1 + num_rows * cost // _WORTH_A_THREAD)
+    parts = min(num_threads(), num_rows, 1 + num_rows * cost // _WORTH_A_THREAD)
     if parts <= 1:
         if num_rows:
             kernel(0, num_rows, *args)
@@ -94,6 +137,12 @@ def run_rows(kernel: Callable[..., Any], num_rows: int, *args: Any, cost: int = 
                 failures.append(failure)
     if failures:
         raise failures[0]
+
+
+def run_torch(work: Callable[..., Any], num_rows: int, *args: Any, cost: int) -> None:
+    """``run_rows`` of a function that calls torch's operators: each stays on the thread that calls it."""
+    with torch_on_one_thread():
+        run_rows(work, num_rows, *args, cost=cost)
 
 
 def _taken() -> _Worker:

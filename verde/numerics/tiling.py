@@ -5,12 +5,11 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-import torch
 
 from verde.numerics.kernels.packing import LEFT_LANES, PIECE, RECORD, exponents_of_rows_kernel
 from verde.numerics.kernels.tiles import MAX_PIECES, multiply_kernel
 from verde.numerics.slices import Quantised
-from verde.numerics.threads import run_rows
+from verde.numerics.threads import num_threads, run_rows
 
 # Bytes of a packed left block, which is read once per right tile and should stay in a cache.
 _BLOCK_BYTES = 3 << 19
@@ -39,7 +38,7 @@ def contract(a: Quantised, b: Quantised, bias_C: np.ndarray, out_RC: np.ndarray,
     """``backend.contract`` by the tile kernel: ``a`` is packed block by block as it is used, ``b`` once and kept."""
     right = b.packed
     arrays, from_planes = a.arrays()
-    rows, tiles, threads = a.rows, right.words.shape[0], torch.get_num_threads()
+    rows, tiles, threads = a.rows, right.words.shape[0], num_threads()
     pieces = -(-a.length // PIECE)
     fits = min(_MOST_HEIGHT, _BLOCK_BYTES // RECORD // pieces * LEFT_LANES)
     in_slabs = fits < min(_LEAST_HEIGHT, rows)

@@ -11,9 +11,9 @@ from verde.numerics import memory
 @pytest.fixture(autouse=True)
 def _nothing_waits():
     gc.collect()
-    memory.release()
+    memory.release(0)
     yield
-    memory.release()
+    memory.release(0)
 
 
 def test_a_dead_tensors_memory_is_used_again():
@@ -61,11 +61,26 @@ def test_small_and_unlike_tensors_are_not_mixed_up():
     assert memory.waiting_bytes() >= 1 << 24
 
 
-def test_only_so_much_memory_waits(monkeypatch):
-    monkeypatch.setattr(memory, "_MOST_WAITING", 10 << 20)
+def test_what_waits_makes_it_little_more_than_was_in_use_at_one_time(monkeypatch):
+    monkeypatch.setattr(memory, "_SPARE", 0)
     tensors = [memory.empty(1024, 1024) for _ in range(4)]
-    last = tensors[3].data_ptr()
+    most, last = 4 * ((4 << 20) + 64), tensors[3].data_ptr()
     for _ in range(4):
         tensors.pop(0)
-    assert memory.waiting_bytes() <= 10 << 20
-    assert memory.empty(1024, 1024).data_ptr() == last
+    assert memory.waiting_bytes() == most
+    youngest = memory.empty(1024, 1024)
+    assert youngest.data_ptr() == last
+    larger = memory.empty(2, 1024, 1024)
+    assert memory.waiting_bytes() == (4 << 20) + 64
+    assert youngest.numel() + larger.numel() == 3 << 20
+
+
+def test_release_leaves_what_it_is_told_to_and_what_waits_does_not_grow_from_there(monkeypatch):
+    monkeypatch.setattr(memory, "_SPARE", 0)
+    tensors = [memory.empty(1024, 1024) for _ in range(4)]
+    tensors.clear()
+    memory.release(10 << 20)
+    assert memory.waiting_bytes() == 2 * ((4 << 20) + 64)
+    kept = memory.empty(1 << 19)
+    assert memory.waiting_bytes() == (4 << 20) + 64
+    assert kept.numel() == 1 << 19

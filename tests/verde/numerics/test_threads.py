@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from verde.numerics.threads import run_rows
+from verde.numerics.threads import num_threads, run_rows, run_torch, torch_on_one_thread
 
 
 @pytest.fixture(params=[1, 2, 3, 5])
@@ -83,3 +83,53 @@ def test_a_thread_that_met_an_error_works_again_and_keeps_nothing():
         assert seen() is None
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_threads")
+def test_torch_rests_in_a_block_and_gets_its_threads_back():
+    given = torch.get_num_threads()
+
+    def fails() -> None:
+        with torch_on_one_thread():
+            with torch_on_one_thread():
+                assert (torch.get_num_threads(), num_threads()) == (1, given)
+            assert (torch.get_num_threads(), num_threads()) == (1, given)
+            raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        fails()
+    assert (torch.get_num_threads(), num_threads()) == (given, given)
+
+
+@pytest.mark.usefixtures("_threads")
+def test_ranges_are_split_in_a_block_as_outside_and_torch_works_alone_in_each():
+    seen = []
+    run_torch(lambda start, stop: seen.append((start, stop, torch.get_num_threads())), 30, cost=1 << 20)
+    parts = torch.get_num_threads()
+    assert sorted(seen) == [(30 * part // parts, 30 * (part + 1) // parts, 1) for part in range(parts)]
+
+
+@pytest.mark.usefixtures("_threads")
+def test_of_blocks_that_overlap_none_leaves_torch_on_one_thread():
+    given = torch.get_num_threads()
+    both, first_left = threading.Barrier(2), threading.Event()
+
+    def first() -> tuple[int, int]:
+        with torch_on_one_thread():
+            both.wait(10)
+            count = num_threads()
+        first_left.set()
+        return count, torch.get_num_threads()
+
+    def second() -> tuple[int, int]:
+        with torch_on_one_thread():
+            both.wait(10)
+            first_left.wait(10)
+            count = num_threads()
+        return count, torch.get_num_threads()
+
+    with ThreadPoolExecutor(2) as executor:
+        found = [executor.submit(first), executor.submit(second)]
+        assert [future.result() for future in found] == [(given, given)] * 2
+    with ThreadPoolExecutor(1) as later:
+        assert later.submit(torch.get_num_threads).result() == given
