@@ -172,6 +172,8 @@ class Web3Chain:
                 self._rpc.request("eth_estimateGas", call), price_wei(self._rpc.request, self._fees)
             )
         except RpcRefused as refused:
+            if await self._is_done(intent):  # by somebody else, since it was looked at
+                return Cost(0, 0)
             raise contract_error(refused) from refused
         return Cost(quantity(gas), quantity(gas) * price)
 

@@ -7,7 +7,7 @@ from eth_hash.auto import keccak
 from web3 import AsyncHTTPProvider, AsyncWeb3
 
 from chain.abi import artifact, function
-from chain.base import WEI_PER_MICRO, Advance, Enrol, Stake
+from chain.base import WEI_PER_MICRO, Advance, Cost, Enrol, Intent, Stake
 from chain.deploy import SUPPLY_WEI
 from chain.keys import peer_key
 from chain.rpc import Rpc
@@ -183,6 +183,22 @@ async def test_a_wallet_without_gas_money_is_served_by_the_faucet(anvil: AnvilBe
     assert (await chain.balance(newcomer.wallet)).gas_wei == 0
     await chain.send(newcomer.registration(anvil.contracts))
     assert (await chain.balance(newcomer.wallet)).gas_wei > 0
+
+
+async def test_what_somebody_does_between_the_look_and_the_estimate_costs_nothing(
+    anvil: AnvilBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await anvil.join(ADA)
+    chain, registration, looks = anvil.chain(ADA), ADA.registration(anvil.contracts), list[bool]()
+    is_done = chain._is_done
+
+    async def late(intent: Intent) -> bool:
+        looks.append(bool(looks) and await is_done(intent))
+        return looks[-1]
+
+    monkeypatch.setattr(chain, "_is_done", late)
+    assert await chain.estimate(registration) == Cost(0, 0)
+    assert looks == [False, True]
 
 
 async def test_an_estimate_asks_no_faucet_and_refuses_as_the_contract_does(anvil: AnvilBench) -> None:
