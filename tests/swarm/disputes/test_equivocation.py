@@ -17,6 +17,7 @@ from chain.devchain import DevChain
 from chain.keys import sign_digest
 from chain.typed_data import record_digest
 from protocol.codec import content_id
+from protocol.errors import ChainError
 from protocol.events import EquivocationEnded, EquivocationFound, Problem, TransactionSent
 from protocol.messages import WIRE_VERSION, Envelope
 from rewards.outbox import Outbox
@@ -257,6 +258,28 @@ async def test_a_race_that_is_lost_in_the_middle_of_sending_is_nobodys_trouble(f
     assert first.outbox.pending == ()
     await other.look()
     assert [one.by_me for one in other.told(EquivocationEnded)] == [True]
+
+
+async def test_a_conviction_that_no_block_has_taken_yet_is_waited_for(fake: FakeBench, tmp_path: Path) -> None:
+    """A node tries what it is asked on top of transactions that wait; its views do not know of them."""
+    records = contradiction(fake, EVE, round=2)
+    first, other, _ = in_turn(houses(fake, tmp_path, records), fake.world.view())
+    await other.attend([EVE])
+    estimating = other.chain.estimate
+
+    async def on_top_of_what_waits(intent: Any) -> Any:
+        raise ChainError("This was proven before.", "", "", reason="AlreadyProven")
+
+    other.chain.estimate = on_top_of_what_waits
+    for _ in range(2):
+        await other.look(after_s=9 * POSTER_S)
+    assert (other.told(EquivocationEnded, Problem), len(other.evidence.open())) == ([], 1)
+    other.chain.estimate = estimating
+    await first.attend([EVE])
+    await first.look()
+    await other.look()
+    assert other.told(EquivocationEnded) == [EquivocationEnded(2, EVE.peer, 0, False)]
+    assert other.told(TransactionSent) == []
 
 
 async def test_nothing_is_sent_when_the_stake_is_gone_or_the_round_is_paid(
