@@ -48,7 +48,7 @@ BLOCK_GAS_LIMIT = hex(10**9)
 DISPUTES = (3600, 600, 5 * MICRO)
 """Seconds for a trace and for each later move, and the bond."""
 
-TIMES = (EPOCH_ROUNDS, 100, 100, 1000, 100)
+TIMES = (EPOCH_ROUNDS, 100, 100, 1100, 100)
 RULES = (ROUND_S, NUM_PEERS, 10, QUORUM, POSTER_S, *TIMES, 10, 10 * MICRO, MICRO, 10**6 * MICRO, *DISPUTES)
 
 

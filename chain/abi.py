@@ -58,8 +58,9 @@ class Function(msgspec.Struct, frozen=True):
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One event of a contract: the first topic, and names and ABI types of what is indexed and what is not."""
+    """One event of a contract: first topic (``0x`` hex), and names and ABI types of what is indexed and what is not."""
 
+    name: str
     topic: str
     indexed: tuple[tuple[str, str], ...]
     data: tuple[tuple[str, str], ...]
@@ -97,13 +98,20 @@ def function(contract: str, name: str) -> Function:
 
 
 @cache
+def events(contract: str) -> dict[str, Event]:
+    """All events of a contract by their first topic."""
+    found = {}
+    for entry in (e for e in artifact(contract)["abi"] if e["type"] == "event"):
+        name, fields = entry["name"], [(p["name"], _type(p), p["indexed"]) for p in entry["inputs"]]
+        topic = "0x" + keccak(f"{name}({','.join(kind for _, kind, _ in fields)})".encode()).hex()
+        indexed, data = (tuple((n, kind) for n, kind, is_in in fields if is_in is wanted) for wanted in (True, False))
+        found[topic] = Event(name, topic, indexed, data)
+    return found
+
+
 def event(contract: str, name: str) -> Event:
-    """An event by name."""
-    entry = next(e for e in artifact(contract)["abi"] if e["type"] == "event" and e["name"] == name)
-    fields = [(p["name"], _type(p), p["indexed"]) for p in entry["inputs"]]
-    topic = "0x" + keccak(f"{name}({','.join(kind for _, kind, _ in fields)})".encode()).hex()
-    indexed, data = (tuple((n, kind) for n, kind, is_in in fields if is_in is wanted) for wanted in (True, False))
-    return Event(topic, indexed, data)
+    """An event by name; the contracts overload none."""
+    return next(one for one in events(contract).values() if one.name == name)
 
 
 @cache

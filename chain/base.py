@@ -45,6 +45,7 @@ from chain.intents import (
     VoidEpoch,
     Withdraw,
 )
+from chain.reports import Reports
 from chain.requests import Requests
 from protocol.ids import ZERO_ROOT as ZERO_ROOT
 from protocol.ids import Address, ContentId, PeerId
@@ -271,6 +272,11 @@ class Chain(Protocol):
     @property
     def requests(self) -> Requests:
         """The run's requests for withheld data."""
+        ...
+
+    @property
+    def reports(self) -> Reports:
+        """The run's reports of peers that signed two contributions for one round."""
         ...
 
     async def clock(self) -> ClockView:

@@ -61,7 +61,10 @@ async def offer(request: Request, policy: FeePolicy) -> Offer:
 
 
 async def price_wei(request: Request, policy: FeePolicy) -> int:
-    """What a unit of gas would cost now: base fee and tip, or the gas price; whether or not it is allowed."""
+    """What a unit of gas takes in the next block: base fee and tip, or the gas price; whether or not it is allowed.
+
+    The one price that people are told. ``offer`` is above it, so that a transaction still gets in when the base fee has
+    doubled; a block takes no more than its own base fee and the tip, whatever was offered."""
     base_fee_wei, tip_wei = await _market(request)
     if base_fee_wei is None:
         return quantity(await request("eth_gasPrice"))

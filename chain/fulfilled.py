@@ -52,8 +52,9 @@ from chain.typed_data import round_result_hash
 from protocol.errors import ChainError
 from protocol.ids import Address, ContentId, PeerId
 
-SAID_BY_REFUSAL = {"LineNotNewer": RecordReputation}
-"""Refusals that say that it is done already, where no view does."""
+SAID_BY_REFUSAL = {"LineNotNewer": RecordReputation, "AlreadyProven": Accuse}
+"""Refusals that say that it is done already, where no view does, or none does yet: a node tries a transaction on top of
+those that no block has taken, and views know of blocks alone."""
 
 
 async def is_done(reader: Reader, at: Contracts, wallet: Address, intent: Intent) -> bool:

@@ -1,16 +1,19 @@
 """Why this module exists: what happened on a chain is asked for in ranges of blocks, and names peers by their keys.
 
-A range that an endpoint finds too large is asked for in halves. A key's peer never changes, so it is read once.
+A range that an endpoint finds too large is asked for in halves. What never changes is read once: a key's peer, and the
+time of a block.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from chain.abi import function
+from eth_abi.exceptions import DecodingError
+
+from chain.abi import Event, function
 from chain.base import Contracts
 from chain.reader import Reader, foreign_contract
-from chain.rpc import Rpc, RpcRefused, quantity
+from chain.rpc import Rpc, RpcRefused, field, quantity
 from protocol.errors import BadRecord
 from protocol.ids import Address, PeerId, peer_id_from_bytes
 
@@ -37,6 +40,30 @@ async def _logs_between(rpc: Rpc, contract: Address, topics: list[Any], first: i
     if not isinstance(found, list):
         raise foreign_contract(contract)
     return found
+
+
+def read_log(contract: Address, kind: Event, log: Any) -> dict[str, Any]:
+    """What a raw log of ``contract`` says, by name. ``ChainError('ForeignContract')``: it is not of ``kind``."""
+    try:
+        return kind.read(field(log, "topics"), field(log, "data"))
+    except (DecodingError, ValueError, TypeError) as error:
+        raise foreign_contract(contract) from error
+
+
+class BlockTimes:
+    """When the blocks of logs were made, unix seconds."""
+
+    def __init__(self, rpc: Rpc) -> None:
+        self._rpc = rpc
+        self._times: dict[tuple[int, str], int] = {}
+
+    async def of(self, log: Any) -> int:
+        """Of the block that ``log`` is in."""
+        key = quantity(field(log, "blockNumber")), str(field(log, "blockHash"))
+        if key not in self._times:
+            header = await self._rpc.request("eth_getBlockByHash", key[1], False)
+            self._times[key] = quantity(field(header, "timestamp"))
+        return self._times[key]
 
 
 class PeerNames:

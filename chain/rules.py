@@ -22,7 +22,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     epoch_rounds: int = 1
     challenge_s: int = 4
     dispute_s: int = 4
-    unbonding_s: int = 30
+    unbonding_s: int = 300
     answer_s: int = 8
     barred_rounds: int = 10
     min_stake_micro: int = 10_000_000

@@ -37,6 +37,7 @@ from chain.sender import Sender, contract_error
 from chain.transactions import Call, approval, stake_with_permit, transaction
 from chain.typed_data import permit_digest
 from chain.web3_games import Web3Games
+from chain.web3_reports import Web3Reports
 from chain.web3_requests import Web3Requests
 from protocol.errors import ChainError
 from protocol.ids import Address, PeerId
@@ -96,6 +97,7 @@ class Web3Chain:
         self._reader = Reader(self._rpc, contracts)
         self._games = Web3Games(self._rpc, contracts)
         self._requests = Web3Requests(self._rpc, contracts)
+        self._reports = Web3Reports(self._rpc, contracts)
 
     @property
     def contracts(self) -> Contracts:
@@ -114,6 +116,11 @@ class Web3Chain:
     def requests(self) -> Web3Requests:
         """The run's requests for data."""
         return self._requests
+
+    @property
+    def reports(self) -> Web3Reports:
+        """The run's reports of peers that signed twice."""
+        return self._reports
 
     async def connect(self) -> None:
         """Reach an endpoint and check that it is the right chain with our contracts.
@@ -165,6 +172,8 @@ class Web3Chain:
                 self._rpc.request("eth_estimateGas", call), price_wei(self._rpc.request, self._fees)
             )
         except RpcRefused as refused:
+            if await self._is_done(intent):  # by somebody else, since it was looked at
+                return Cost(0, 0)
             raise contract_error(refused) from refused
         return Cost(quantity(gas), quantity(gas) * price)
 

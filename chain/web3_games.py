@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from eth_abi.exceptions import DecodingError
 from msgspec.structs import replace
 
 from chain.abi import Event, event, function
@@ -21,7 +20,7 @@ from chain.games import (
     MoveName,
     MoveRecord,
 )
-from chain.past_events import PeerNames, logs_since
+from chain.past_events import BlockTimes, PeerNames, logs_since, read_log
 from chain.reader import PHASES, Reader, address, foreign_contract
 from chain.rpc import Rpc, field, gather, quantity
 from protocol.ids import Address, ContentId
@@ -45,7 +44,7 @@ class Web3Games:
         )
         self._terms: GameTerms | None = None
         self._peers = PeerNames(self._reader, contracts)
-        self._times: dict[tuple[int, str], int] = {}
+        self._times = BlockTimes(rpc)
         self._sent: dict[str, tuple[int, Address, bytes]] = {}
         self._begins: dict[ContentId, int] = {}
 
@@ -106,7 +105,7 @@ class Web3Games:
             winner=GameSide.CHALLENGER if said["challengerWon"] else GameSide.DEFENDER,
             by_clock=said["byClock"],
             slashed_micro=said["slashedWei"] // WEI_PER_MICRO,
-            ended_at=await self._time(log),
+            ended_at=await self._times.of(log),
             ended_block=quantity(field(log, "blockNumber")),
         )
 
@@ -133,7 +132,7 @@ class Web3Games:
             shown=said["shown"],
             phase=phase,
             deadline=said["deadline"],
-            at_s=await self._time(log) if is_last else said["deadline"] - terms.move_s,
+            at_s=await self._times.of(log) if is_last else said["deadline"] - terms.move_s,
             block=quantity(field(log, "blockNumber")),
             gas=gas,
             sender=sender,
@@ -153,21 +152,11 @@ class Web3Games:
             self._sent[hash] = quantity(field(receipt, "gasUsed")), address(str(field(sent, "from"))), call
         return self._sent[hash]
 
-    async def _time(self, log: Any) -> int:
-        key = quantity(field(log, "blockNumber")), str(field(log, "blockHash"))
-        if key not in self._times:
-            header = await self._rpc.request("eth_getBlockByHash", key[1], False)
-            self._times[key] = quantity(field(header, "timestamp"))
-        return self._times[key]
-
     async def _read(self, view: Any) -> Any:
         return await self._reader.read(self._contracts.disputes, view)
 
     def _said(self, kind: Event, log: Any) -> dict[str, Any]:
-        try:
-            return kind.read(field(log, "topics"), field(log, "data"))
-        except (DecodingError, ValueError, TypeError) as error:
-            raise foreign_contract(self._contracts.disputes) from error
+        return read_log(self._contracts.disputes, kind, log)
 
     async def _logs(self, topics: list[Any], first: int) -> list[Any]:
         return await logs_since(self._rpc, self._contracts.disputes, topics, first)

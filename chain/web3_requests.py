@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from eth_abi.exceptions import DecodingError
-
 from chain.abi import event, function
 from chain.base import Contracts
-from chain.past_events import PeerNames, logs_since
+from chain.past_events import PeerNames, logs_since, read_log
 from chain.reader import Reader, address, foreign_contract
 from chain.requests import DataPart, RequestRecord, RequestStage
 from chain.rpc import Rpc, field, quantity
@@ -39,10 +37,10 @@ class Web3Requests:
         return self._answer_s
 
     async def _record(self, log: Any) -> RequestRecord:
+        said = read_log(self._at, self._asked, log)
         try:
-            said = self._asked.read(field(log, "topics"), field(log, "data"))
             part = DataPart(said["part"])
-        except (DecodingError, ValueError, TypeError) as error:
+        except ValueError as error:
             raise foreign_contract(self._at) from error
         request = ContentId(said["id"].hex())
         return RequestRecord(

@@ -100,6 +100,23 @@ class EquivocationEnded(Event, frozen=True):
     why: str = ""
 
 
+class EquivocationProven(Event, frozen=True):
+    """``reporter`` showed the contract that ``peer`` signed both ``first`` and ``second`` for ``round``, in
+    ``transaction``: every peer of the run tells that, whether it held both or not. ``slashed_micro`` was taken, of
+    which ``award_micro`` went to the reporter; the rest was burned. ``proven_at``: time of the block, unix seconds."""
+
+    round: int
+    peer: PeerId
+    reporter: Address
+    first: ContentId
+    second: ContentId
+    slashed_micro: int
+    award_micro: int
+    transaction: str
+    block: int
+    proven_at: float
+
+
 class WitnessDoubted(Event, frozen=True):
     """``by`` says that ``judge`` made up what it found in ``peer``'s contribution of ``round``. The attestors look."""
 

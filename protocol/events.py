@@ -19,6 +19,7 @@ from protocol.event_disputes import DisputeNotPossible as DisputeNotPossible
 from protocol.event_disputes import DisputeOpened as DisputeOpened
 from protocol.event_disputes import EquivocationEnded as EquivocationEnded
 from protocol.event_disputes import EquivocationFound as EquivocationFound
+from protocol.event_disputes import EquivocationProven as EquivocationProven
 from protocol.event_disputes import WitnessDoubted as WitnessDoubted
 from protocol.event_money import Claimed as Claimed
 from protocol.event_money import CreditsChanged as CreditsChanged
@@ -368,7 +369,7 @@ AnyEvent = (
     | CreditsChanged | Claimed | Evaluated | PeerSeen | Problem | Recovered | Stopped | Serving | Restarted
     | MemoryPlanned | MemoryMeasured | MemoryShrunk | StepSkipped | NetworkUsed | ContributionPublished
     | ResultProposed | AttestationSeen | StakeChanged | WitnessDoubted | TimesChosen
-    | EquivocationFound | EquivocationEnded
+    | EquivocationFound | EquivocationEnded | EquivocationProven
 )  # fmt: skip
 """The tagged union that a log line decodes to."""
 

@@ -151,6 +151,8 @@ class Node:
         if self._disputes is not None:
             await self._disputes.finish()
         await self._equivocations.leave()
+        if self._disputes is not None:
+            await self._disputes.hear()
         await self._settler.drain(timeout_s=20.0, unsent_timeout_s=UNSENT_TIMEOUT_S)
         await self._summons.leave()
         await self._payday.claim_last()

@@ -220,8 +220,10 @@ contract RunFactory {
         _requireWithin(rules.traceS, 1, 365 days, "traceS");
         _requireWithin(rules.moveS, 1, 365 days, "moveS");
         _requireWithin(rules.disputeBondMicro, 1, type(uint64).max, "disputeBondMicro");
-        // Who leaves stays liable until everything that was signed before is decided.
-        uint256 decidedAfter = uint256(rules.challengeS) + rules.answerS + rules.disputeS;
+        // Who leaves stays liable until everything that was signed before is decided: checked a round later, done again in
+        // the time of a move, paid or disputed after that. Rounds that an accusation may wait are a rule of the members.
+        uint256 decidedAfter =
+            2 * uint256(rules.roundS) + rules.moveS + rules.challengeS + rules.answerS + rules.disputeS;
         _requireWithin(rules.unbondingS, decidedAfter, 3650 days, "unbondingS");
     }
 

@@ -10,6 +10,7 @@ from chain.fake.ground import Ground, is_proved, refuse
 from chain.fake.registry import Registry
 from chain.fake.roster import Roster
 from chain.keys import peer_key
+from chain.reports import EquivocationReport
 from chain.typed_data import record_digest
 from protocol.ids import Address, ContentId, PeerId
 
@@ -38,7 +39,7 @@ class Vault:
         self._registry = registry
         self._roster = roster
         self._deposits: dict[PeerId, Deposit] = {}
-        self._offences: set[tuple[PeerId, int]] = set()
+        self._offences: dict[tuple[PeerId, int], EquivocationReport] = {}
         self._recorded_in: dict[PeerId, int] = {}
 
     def deposit(self, peer: PeerId) -> Deposit:
@@ -117,7 +118,11 @@ class Vault:
     def is_convicted(self, peer: PeerId, round: int) -> bool:
         return (peer, round) in self._offences
 
-    def accuse(self, wallet: Address, intent: Accuse, paid_round: int) -> None:
+    async def equivocations(self, since_block: int = 0) -> tuple[EquivocationReport, ...]:
+        """``chain.reports.Reports``."""
+        return tuple(report for report in self._offences.values() if report.block >= since_block)
+
+    def accuse(self, wallet: Address, intent: Accuse, paid_round: int, transaction: str) -> None:
         key = peer_key(intent.peer)
         if intent.kind != ACCUSABLE:
             refuse("KindNotAccusable")
@@ -133,8 +138,17 @@ class Vault:
         ):
             digest = record_digest(self._ground.contracts, self._ground.run, intent.kind, intent.round, content)
             self._roster.require_signed(intent.peer, intent.round, digest, signature)
-        self._offences.add((intent.peer, intent.round))
-        self.take_all(intent.peer, wallet)
+        self._offences[intent.peer, intent.round] = EquivocationReport(
+            peer=intent.peer,
+            round=intent.round,
+            reporter=wallet,
+            first=intent.content_a,
+            second=intent.content_b,
+            slashed_micro=self.take_all(intent.peer, wallet),
+            transaction=transaction,
+            block=self._ground.block + 1,
+            at=self._ground.now,
+        )
         self._roster.eject(intent.peer, self._roster.round + self._ground.rules.barred_rounds)
 
     # --- standing ----------------------------------------------------------------------------------------------------

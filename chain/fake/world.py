@@ -60,6 +60,7 @@ from chain.fake.results import Results
 from chain.fake.roster import Roster
 from chain.fake.vault import Vault
 from chain.keys import checksum_address
+from chain.reports import Reports
 from chain.requests import DataPart, Requests, request_id
 from chain.rules import Rules
 from protocol.errors import ChainUnreachable
@@ -228,6 +229,8 @@ class FakeWorld:
 
     def apply(self, wallet: Address, intent: Intent) -> Receipt:
         """Mine ``intent``. Raises ``ChainError`` with the contracts' reason."""
+        kind = type(intent).__name__
+        transaction = "0x" + keccak(f"{self.transactions + 1} {kind}".encode()).hex()
         match intent:
             case Register():
                 self.registry.register(wallet, intent)
@@ -262,7 +265,7 @@ class FakeWorld:
             case RecordReputation():
                 self.vault.record(intent, self.results.settled_round, self.results.credits_root)
             case Accuse():
-                self.vault.accuse(wallet, intent, self.escrow.paid_round)
+                self.vault.accuse(wallet, intent, self.escrow.paid_round, transaction)
             case OpenEpoch():
                 self.escrow.open()
             case Challenge(epoch=epoch):
@@ -289,8 +292,7 @@ class FakeWorld:
                 self.requests.expire(intent)
         self.ground.block += 1
         self.transactions += 1
-        kind = type(intent).__name__
-        return Receipt("0x" + keccak(f"{self.transactions} {kind}".encode()).hex(), _gas(intent), self.ground.block)
+        return Receipt(transaction, _gas(intent), self.ground.block)
 
     def _epoch_is(self, epoch: int, *states: EpochState) -> bool:
         newest = self.escrow.epochs().newest
@@ -317,6 +319,11 @@ class FakeChain:
     def requests(self) -> Requests:
         """The run's requests for data."""
         return self._world.requests
+
+    @property
+    def reports(self) -> Reports:
+        """The run's reports of peers that signed twice."""
+        return self._world.vault
 
     async def clock(self) -> ClockView:
         await self._reach()

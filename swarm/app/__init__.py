@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +80,7 @@ def local(
     """A private swarm on this machine; returns the exit code."""
     from swarm.app.memory import memory_plan, with_model
     from swarm.observe.lines import words
+    from swarm.observe.notes import Note
     from swarm.observe.summary import summary
     from swarm.processes.boarding import Board
     from swarm.processes.launcher import Launcher, lines_through, show_dashboard
@@ -95,11 +95,14 @@ def local(
     save_resolved(chosen)
     board = Board.of(home) if leaderboard else None
     launcher = Launcher(home, num_peers, num_rounds, started_at, host_options, peer_options, board=board)
-    say = launcher.notes.append if json_logs else partial(print, file=sys.stderr, flush=True)
-    if planned is not None:
-        say(f"Each peer {words(planned)}.")
+    said = [f"Each peer {words(planned)}."] if planned is not None else []
     if board is not None:
-        say(f"Leaderboard: {board.address}")
+        said.append(f"Leaderboard: {board.address}")
+    for text in said:
+        if json_logs:
+            launcher.notes.append(Note(text))
+        else:
+            print(text, file=sys.stderr, flush=True)
     telling = telling_of(chosen, json_logs, started_at)
     show = show_dashboard if tui and not json_logs and sys.stdout.isatty() else lines_through(telling)
     code = run_until_signal(lambda: launcher.run(show))

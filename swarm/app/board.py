@@ -66,7 +66,7 @@ async def serve(
 
     async def keep_indexing() -> None:
         while True:  # a host that is away for hours must not end the index for good
-            indexer = Child("indexer", command, log_file, lambda text: print(text, file=sys.stderr, flush=True))
+            indexer = Child("indexer", command, log_file, lambda note: print(note.text, file=sys.stderr, flush=True))
             try:
                 await indexer.supervise()
             finally:

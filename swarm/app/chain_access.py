@@ -105,7 +105,7 @@ async def _connected(
     chain: Web3Chain = (
         Web3Chain(endpoints, contracts, account.secret, num_attempts=num_attempts, wallet_log=log, fees=fees_of(chosen))
         if isinstance(account, Wallet)
-        else LookingChain(endpoints, contracts, account, num_attempts=num_attempts)
+        else LookingChain(endpoints, contracts, account, num_attempts=num_attempts, fees=fees_of(chosen))
     )
     try:
         await chain.connect()

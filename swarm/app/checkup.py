@@ -87,7 +87,7 @@ async def examine_for(
 
     ``dials``: bootnodes, by a daemon of its own; ``computes``: half a minute of arithmetic."""
     from swarm.app.addresses import announced_addresses
-    from swarm.app.chain_access import contracts_of, open_chain
+    from swarm.app.chain_access import contracts_of, fees_of, open_chain
     from swarm.doctor.look_chain import RealChain
     from swarm.doctor.look_identity import RealIdentity
     from swarm.doctor.look_machine import RealMachine
@@ -113,7 +113,9 @@ async def examine_for(
         RealMachine(home.root.parent.parent, chosen.engine.device, model_of(chosen, token)),
         identity,
         network,
-        RealChain(chosen.chain.rpc, lambda one, account: open_chain(chosen, one, account, num_attempts=1)),
+        RealChain(
+            chosen.chain.rpc, lambda one, account: open_chain(chosen, one, account, num_attempts=1), fees_of(chosen)
+        ),
         token,
         batch_of(chosen, token),
         no_token=no_token,

@@ -108,9 +108,18 @@ class Teller:
 class LookingChain(Web3Chain):
     """A run's chain as an account without its key: it looks and estimates."""
 
-    def __init__(self, urls: Sequence[str], contracts: Contracts, address: Address, *, num_attempts: int = 4) -> None:
-        super().__init__(urls, contracts, Onlooker(address), num_attempts=num_attempts)  # type: ignore[arg-type]
-        self._teller = Teller(urls, contracts.chain_id, Onlooker(address))
+    def __init__(
+        self,
+        urls: Sequence[str],
+        contracts: Contracts,
+        address: Address,
+        *,
+        num_attempts: int = 4,
+        fees: FeePolicy | None = None,
+    ) -> None:
+        account: Any = Onlooker(address)
+        super().__init__(urls, contracts, account, num_attempts=num_attempts, fees=fees)
+        self._teller = Teller(urls, contracts.chain_id, account, fees)
 
     async def estimate(self, intent: Intent) -> Cost:
         """As ``Chain.estimate``; a stake, which carries a signed permit, and a dispute, whose bond is approved

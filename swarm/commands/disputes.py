@@ -22,7 +22,7 @@ def disputes(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Disputes on the chain: parties, phase, moves with their gas, and why each ended as it did."""
+    """Disputes on the chain: parties, phase, moves with their gas, why each ended; and who signed twice."""
     from swarm import app as root
 
     root.disputes(home, which, as_json)

@@ -3,6 +3,7 @@
     disputes/work/000012/<content>.dossier     own contributions, and those that this peer accuses
     disputes/states/000012/<root>.blobs        the states that they begin and end in
     disputes/suits/<content>-<subject>.json    what this peer accuses, and how far that went
+    disputes/told.json, reported.json          what of games, and which reports, its events have told
 
 Files appear in one step. States that lie on the shelf already are linked, not copied.
 """
@@ -47,6 +48,7 @@ class Archive:
         self._work = directory / "work"
         self._suits = directory / "suits"
         self._told = directory / "told.json"
+        self._reported = directory / "reported.json"
         self._states = Shelf(directory / "states")
 
     def keep(self, dossier: Dossier, states: dict[ContentId, StateParts], shelf: Shelf | None = None) -> None:
@@ -112,3 +114,14 @@ class Archive:
     def tell(self, told: dict[ContentId, int]) -> None:
         """Remember that."""
         write_atomically(self._told, msgspec.json.encode(told))
+
+    def reported(self) -> set[str]:
+        """Names of the reports that were told."""
+        try:
+            return msgspec.json.decode(self._reported.read_bytes(), type=set[str])
+        except (OSError, msgspec.MsgspecError):
+            return set()
+
+    def report(self, told: set[str]) -> None:
+        """Remember that."""
+        write_atomically(self._reported, msgspec.json.encode(sorted(told)))

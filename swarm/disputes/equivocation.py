@@ -43,6 +43,9 @@ MIN_EVERY_S, MAX_EVERY_S = 0.5, 10.0
 
 PROVEN = "proven"
 
+IN_NO_BLOCK_YET = "AlreadyProven"
+"""What is said of a peer whose conviction a node has taken, and no block: a later look will tell."""
+
 
 def turn_of(me: PeerId, accused: PeerId, view: ClockView) -> int:
     """How many of the round's other members come before ``me`` in the order in which they accuse ``accused``."""
@@ -154,7 +157,8 @@ class Equivocations:
         except ChainError as error:
             if not is_final(error):
                 raise
-            self._end(one, error.what)
+            if error.reason != IN_NO_BLOCK_YET:
+                self._end(one, error.what)
             return
         if is_decided:
             self._end(one, PROVEN)

@@ -2,7 +2,8 @@
 
     evidence/000012-<peer>.json    both signed contributions, whose turn it is to show them, and how it ended
 
-Files appear in one step. The contract judges what is in them (``Equivocation.sol``); nobody has to believe this peer.
+Files appear in one step, and before anything is done with what they say. They are read once, when the process begins:
+one peer's process alone writes them. The contract judges them (``Equivocation.sol``); nobody has to believe this peer.
 """
 
 from __future__ import annotations
@@ -52,29 +53,37 @@ class Contradiction(msgspec.Struct, frozen=True):
 
 
 class Evidence:
-    """The contradictions that one peer knows of in one run."""
+    """The contradictions that one peer knows of in one run. A damaged file counts as none, and is written anew when the
+    same contradiction is found again."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._oldest = 0
+        self._known: dict[tuple[int, PeerId], Contradiction] = {}
+        for path in directory.glob("*.json"):
+            with contextlib.suppress(OSError, msgspec.MsgspecError):
+                one = msgspec.json.decode(path.read_bytes(), type=Contradiction)
+                self._known[one.round, one.peer] = one
 
     def knows(self, round_number: int, peer: PeerId) -> bool:
         """Whether this one was noted, ended or not."""
-        return self._path(round_number, peer).exists()
+        return (round_number, peer) in self._known
 
     def enter(self, one: Contradiction) -> None:
-        """Write it down, or how it goes on; on disk when this returns."""
+        """Write it down, or how it goes on; on disk when this returns, and not known when it raises."""
         write_atomically(self._path(one.round, one.peer), msgspec.json.encode(one))
+        self._known[one.round, one.peer] = one
 
     def open(self) -> list[Contradiction]:
-        """Those that have not ended, oldest round first. A damaged file counts as none."""
-        found = []
-        for path in sorted(self._directory.glob("*.json")):
-            with contextlib.suppress(OSError, msgspec.MsgspecError):
-                found.append(msgspec.json.decode(path.read_bytes(), type=Contradiction))
-        return [one for one in found if not one.ended]
+        """Those that have not ended, oldest round first."""
+        return [one for _, one in sorted(self._known.items()) if not one.ended]
 
     def forget_old(self, round_number: int) -> None:
         """Drop what belongs to rounds before this one."""
+        if round_number <= self._oldest:
+            return
+        self._oldest = round_number
+        self._known = {key: one for key, one in self._known.items() if one.round >= round_number}
         for path in self._directory.glob("[0-9]*.json"):
             if int(path.name.partition("-")[0]) < round_number:
                 path.unlink(missing_ok=True)

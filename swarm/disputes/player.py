@@ -27,6 +27,7 @@ from swarm.disputes.dealer import Dealer
 from swarm.disputes.dossier import Dossier
 from swarm.disputes.ordering import Examiner, Orders
 from swarm.disputes.plan import Due
+from swarm.disputes.reported import Reported
 from swarm.observe.troubles import Troubles
 from swarm.pay.settling import Settler
 from swarm.policy.base import StateParts
@@ -68,6 +69,7 @@ class Disputes:
         self._outbox = outbox
         self._settler = settler
         self._troubles = troubles
+        self._reported = Reported(chain.reports, archive, bench.events)
         self._told = archive.told()
         self._moves: dict[ContentId, tuple[MoveRecord, ...]] = {}
         self._acting: dict[str, asyncio.Task[None]] = {}
@@ -116,6 +118,13 @@ class Disputes:
             await self.tend()
             await asyncio.sleep(MIN_EVERY_S)
 
+    async def hear(self) -> None:
+        """Tell of peers that were proven to have signed twice. A chain that is away is told, never raised."""
+        try:
+            await self._reported.tell((await self._chain.clock()).block)
+        except ChainError as error:
+            self._troubles.report(error)
+
     async def close(self) -> None:
         """Give up what is under way; it is begun again by the next process."""
         for task in self._acting.values():
@@ -132,6 +141,7 @@ class Disputes:
             self._refuted = {content: self._refuted.get(content, self._bench.now()) for content in lost}
             for record in self._seen:
                 await self._look(record, view.block_at)
+            await self._reported.tell(view.block)
             due = await self.accusations.due(self._seen, epochs, is_leaving=self._is_leaving)
         except ChainError as error:
             self._troubles.report(error)

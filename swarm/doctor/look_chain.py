@@ -11,7 +11,7 @@ from chain.abi import function
 from chain.base import Chain
 from chain.deploy import has_code
 from chain.endpoints import Endpoint, NotAnswering, RpcRefused
-from chain.fees import MIN_TIP_WEI
+from chain.fees import FeePolicy, price_wei
 from chain.reader import read_view
 from chain.rpc import Rpc, field, quantity
 from protocol.errors import ChainError, SwarmError
@@ -28,11 +28,13 @@ _NOBODY = Address("0x" + 40 * "0")
 
 
 class RealChain:
-    """``ChainProbe`` over JSON-RPC. ``endpoints``: those of the settings, instead of the token's."""
+    """``ChainProbe`` over JSON-RPC. ``endpoints``: those of the settings, instead of the token's; ``fees``: the most
+    that this peer would offer, which its tip counts in the price with."""
 
-    def __init__(self, endpoints: Sequence[str], open_chain: OpenChain) -> None:
+    def __init__(self, endpoints: Sequence[str], open_chain: OpenChain, fees: FeePolicy) -> None:
         self._endpoints = tuple(endpoints)
         self._open_chain = open_chain
+        self._fees = fees
 
     async def look(self, token: JoinToken, identity: IdentityFacts) -> ChainFacts:
         urls = self._endpoints or token.rpc
@@ -58,10 +60,9 @@ class RealChain:
         try:
             names = RunContracts.__struct_fields__
             codes = [(name, await has_code(rpc, getattr(token.contracts, name))) for name in names]
-            header = await rpc.request("eth_getBlockByNumber", "latest", False)
             found: dict[str, Any] = {
                 "codes": tuple(codes),
-                "gas_price_wei": quantity(field(header, "baseFeePerGas")) + MIN_TIP_WEI,
+                "gas_price_wei": await price_wei(rpc.request, self._fees),
                 "has_faucet": await _has_faucet(rpc),
             }
             if dict(codes)["registry"]:

@@ -15,6 +15,7 @@ from protocol import events as e
 from protocol.events import LoggedEvent
 from swarm.observe.eventlog import START, Position, read_from
 from swarm.observe.lines import line
+from swarm.observe.notes import Note
 from swarm.observe.stores import EVENTS
 from swarm.observe.text import plain
 
@@ -141,9 +142,9 @@ class Printer:
                 num_lines += 1
         return num_lines
 
-    def note(self, text: str) -> None:
+    def note(self, note: Note) -> None:
         """Print a line of the program itself, between those of the peers."""
-        print_line(self._console, text)
+        print_line(self._console, note.text)
 
     def __enter__(self) -> Printer:
         self._progress.__enter__()

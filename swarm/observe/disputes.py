@@ -3,6 +3,7 @@
     events  ->  two tables of the read-model (``fold``)  ->  ``DisputeView``s (``disputes``)  ->  tables for people
 
 Games are the chain's, so every local peer that was there has the same ones; the one that heard most of a game counts.
+Beside them stand the peers that signed twice, of whom there is no game (``swarm.observe.equivocations``).
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from rich.text import Text
 
 from protocol.errors import ConfigError
 from protocol.events import DisputeDecided, DisputeMove, DisputeOpened
+from swarm.observe.equivocations import EquivocationView, equivocations_of, facts
 from swarm.observe.store import Store
 from swarm.observe.stores import Stores
 from swarm.observe.tables import FittingTable
 from swarm.observe.text import credits_text, name_of, plain, short_id
 from swarm.observe.views import View
+
+GAME = "game"
 
 
 class MoveView(View, frozen=True):
@@ -43,7 +47,8 @@ class MoveView(View, frozen=True):
 
 
 class DisputeView(View, frozen=True):
-    """A game. ``winner`` and ``why`` are empty until it is over; ``side``: the local peer's, empty: it looks on."""
+    """A game. ``winner`` and ``why`` are empty until it is over; ``side``: the local peer's, empty: it looks on.
+    ``kind`` is ``game``."""
 
     game: str
     round: int
@@ -66,30 +71,37 @@ class DisputeView(View, frozen=True):
     slashed_micro: int
     gas: int
     moves: tuple[MoveView, ...]
+    kind: str = GAME
 
 
-def disputes(home: Path, which: str = "") -> tuple[DisputeView, ...]:
-    """All games that a local peer has heard of, oldest first; ``which``: only those whose id begins so.
+def disputes(home: Path, which: str = "") -> tuple[DisputeView | EquivocationView, ...]:
+    """All games that a local peer has heard of, and all that was proven of peers that signed twice, oldest first;
+    ``which``: only those whose id begins so.
 
     Raises ``ConfigError`` when something is asked for that is not there.
     """
+    wanted = which.removeprefix("0x").lower()
     best: dict[str, DisputeView] = {}
+    proven: dict[tuple[int, str], EquivocationView] = {}
     with Stores(home) as stores:
         for store in stores.peers.values():
+            for one in equivocations_of(store):
+                if one.id.startswith(wanted) and (one.side or (one.round, one.peer) not in proven):
+                    proven[one.round, one.peer] = one
             for row in store.rows("SELECT * FROM disputes ORDER BY opened_at"):
-                if not row["game"].startswith(which.removeprefix("0x").lower()):
+                if not row["game"].startswith(wanted):
                     continue
                 moves = store.rows("SELECT * FROM dispute_moves WHERE game = ? ORDER BY number", row["game"])
                 view, known = _view(row, moves), best.get(row["game"])
                 if known is None or _knowledge(view) > _knowledge(known):
                     best[row["game"]] = view
-    if which and not best:
+    if which and not best and not proven:
         raise ConfigError(
             f"No dispute whose id begins with {plain(which, 70)!r} was seen by a peer of {home}.",
             "Nothing was changed.",
             "`swarm disputes` lists those that were.",
         )
-    return tuple(sorted(best.values(), key=lambda one: (one.opened_at, one.game)))
+    return tuple(sorted((*best.values(), *proven.values()), key=_when))
 
 
 def games_of(store: Store) -> tuple[DisputeView, ...]:
@@ -101,31 +113,42 @@ def games_of(store: Store) -> tuple[DisputeView, ...]:
     return tuple(_view(row, moves.get(row["game"], ())) for row in games)
 
 
-def disputes_table(found: Sequence[DisputeView], now: float, *, whole: bool) -> RenderableType:
-    """A line a game; ``whole``: with every move."""
+def disputes_table(
+    found: Sequence[DisputeView | EquivocationView], now: float, *, whole: bool
+) -> RenderableType:
+    """A line a game, and one for each peer that signed twice; ``whole``: with every move, and with both signed ids.
+
+    ``taken``: of the accused peer's stake; ``paid``: to who was right, half of the other side's stake or bond."""
     if not found:
         return Text("No dispute was seen by a peer of this home.")
     table = FittingTable(
-        "dispute", ">round", "accused", "about", "challenger", "state", ">moves", ">gas", ">taken", "you",
-        spare=("challenger", "gas", "you", "moves"),
+        "dispute", "kind", ">round", "accused", "about", "accuser", "state", ">moves", ">gas", ">taken", ">paid", "you",
+        spare=("paid", "gas", "moves", "you", "accuser", "kind"),
     )  # fmt: skip
     for one in found:
-        table.add_row(
-            *(
-                Text(str(cell))
-                for cell in (
-                    one.game[:10], one.round, one.nickname, one.subject, short_id(one.challenger), _state(one, now),
-                    len(one.moves), f"{one.gas:,}", credits_text(one.slashed_micro), one.side or "–",
-                )
-            )
-        )  # fmt: skip
+        table.add_row(*(Text(str(cell)) for cell in _cells(one, now)))
     parts: list[RenderableType] = [table]
     for one in found if whole else ():
         parts += [Text(), *_whole(one)]
     return Group(*parts)
 
 
-def _whole(one: DisputeView) -> list[Text]:
+def _cells(one: DisputeView | EquivocationView, now: float) -> tuple[object, ...]:
+    taken, you = credits_text(one.slashed_micro), one.side or "–"
+    if isinstance(one, EquivocationView):
+        about, paid = "two contributions", credits_text(one.award_micro)
+        who = one.round, one.nickname, about, short_id(one.reporter)
+        return one.id[:10], one.kind, *who, "proven", "–", "–", taken, paid, you
+    who = one.round, one.nickname, one.subject, short_id(one.challenger)
+    award_micro = (one.slashed_micro if one.winner == "challenger" else one.bond_micro) // 2
+    paid = credits_text(award_micro) if one.winner else "–"
+    return one.game[:10], one.kind, *who, _state(one, now), len(one.moves), f"{one.gas:,}", taken, paid, you
+
+
+def _whole(one: DisputeView | EquivocationView) -> list[Text]:
+    if isinstance(one, EquivocationView):
+        heading, *rest = facts(one)
+        return [Text(heading, "bold"), *map(Text, rest)]
     lines = [
         Text(f"Dispute {one.game}", "bold"),
         Text(f"{one.subject} of {one.nickname} in round {one.round}, contribution {one.content}"),
@@ -144,6 +167,10 @@ def _state(one: DisputeView, now: float) -> str:
     if one.winner:
         return "proven false" if one.winner == "challenger" else "stands"
     return f"waits for {one.phase}, {max(0, round(one.deadline_at - now))} s left"
+
+
+def _when(one: DisputeView | EquivocationView) -> tuple[float, str]:
+    return (one.proven_at, one.id) if isinstance(one, EquivocationView) else (one.opened_at, one.game)
 
 
 def _knowledge(view: DisputeView) -> tuple[bool, int, bool]:

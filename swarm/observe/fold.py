@@ -367,6 +367,7 @@ _HANDLERS: dict[type, Callable[[sqlite3.Connection, LoggedEvent, Any], None]] = 
     e.DisputeOpened: fold_disputes.opened,
     e.DisputeMove: fold_disputes.moved,
     e.DisputeDecided: fold_disputes.decided,
+    e.EquivocationProven: fold_disputes.proven,
     e.RecordRejected: _rejected,
     e.Attested: _attested,
     e.AttestationRefused: _attestation_refused,

@@ -6,7 +6,9 @@ import sqlite3
 
 import msgspec
 
-from protocol.events import DisputeDecided, DisputeMove, DisputeOpened, LoggedEvent
+from protocol.events import DisputeDecided, DisputeMove, DisputeOpened, EquivocationProven, LoggedEvent
+
+_INT64 = 2**63 - 1
 
 
 def opened(db: sqlite3.Connection, logged: LoggedEvent, event: DisputeOpened) -> None:
@@ -31,4 +33,12 @@ def decided(db: sqlite3.Connection, logged: LoggedEvent, event: DisputeDecided) 
     db.execute(
         "UPDATE disputes SET decided = ?, decided_at = ? WHERE game = ?",
         (msgspec.json.encode(event), logged.at, event.game),
+    )
+
+
+def proven(db: sqlite3.Connection, _logged: LoggedEvent, event: EquivocationProven) -> None:
+    """Fold. A chain that lost its last blocks may have taken it again, from another reporter: the last one counts."""
+    db.execute(
+        "REPLACE INTO equivocations VALUES (?, ?, ?)",
+        (min(event.round, _INT64), event.peer, msgspec.json.encode(event)),
     )

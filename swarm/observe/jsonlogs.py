@@ -25,6 +25,7 @@ from protocol.errors import SwarmError
 from protocol.events import LoggedEvent
 from swarm.observe.console import Follower
 from swarm.observe.lines import line
+from swarm.observe.notes import Note
 from swarm.observe.text import plain
 
 LIBRARIES = (
@@ -192,9 +193,9 @@ class JsonPrinter:
         """What must not be said, as soon as it is known."""
         self._logs.hide(secrets)
 
-    def note(self, text: str) -> None:
-        """Something that the program itself has to say."""
-        self._logs.logger.warning(text)
+    def note(self, note: Note) -> None:
+        """Something that the program itself has to say: at level ``warning`` where it is trouble, else at ``info``."""
+        (self._logs.logger.warning if note.is_trouble else self._logs.logger.info)(note.text)
 
     def __enter__(self) -> JsonPrinter:
         return self

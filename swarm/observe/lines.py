@@ -181,7 +181,8 @@ _KINDS: dict[type, str] = {
     **dict.fromkeys(
         (e.TransactionSent, e.RoundSettled, e.CreditsChanged, e.Claimed, e.Registered, e.StakeChanged), "chain"
     ),
-    **dict.fromkeys((e.Audited, e.VerdictSeen, e.WitnessDoubted, e.EquivocationFound, e.EquivocationEnded), "check"),
+    **dict.fromkeys((e.Audited, e.VerdictSeen, e.WitnessDoubted), "check"),
+    **dict.fromkeys((e.EquivocationFound, e.EquivocationEnded, e.EquivocationProven), "check"),
     **dict.fromkeys((e.DisputeOpened, e.DisputeMove, e.DisputeDecided, e.DisputeNotPossible), "check"),
     **dict.fromkeys((e.RoundOpened, e.RoundEnded, e.Trained, e.Evaluated, e.StageEnded, e.QuestionPlayed), "round"),
 }
@@ -245,6 +246,11 @@ _WORDS: dict[type, Callable[[Any], str | None]] = {
         f"round {event.round}: {name_of(event.peer)} signed two contributions; both are kept, to take its stake"
     ),
     e.EquivocationEnded: _equivocation_ended,
+    e.EquivocationProven: lambda event: (
+        f"round {event.round}: {short_id(event.reporter)} proved on the chain that {name_of(event.peer)} signed two"
+        f" contributions: {credits_text(event.slashed_micro)} tokens of stake are taken,"
+        f" {credits_text(event.award_micro)} of them for the reporter ({short_id(event.transaction)})"
+    ),
     e.Struck: lambda event: (
         f"round {event.round}: the contribution of {name_of(event.peer)} is struck:"
         f" {credits_text(event.micro_credits)} credits are not paid, and its step is undone"

@@ -6,7 +6,7 @@ Units: ``at`` unix seconds, ``_s`` seconds, ``micro`` millionths of a credit, ``
 ``wei`` decimal text (larger than SQLite's integers).
 """
 
-VERSION = 9
+VERSION = 10
 
 TABLES = """
 CREATE TABLE log (
@@ -147,6 +147,10 @@ CREATE TABLE disputes (
 
 CREATE TABLE dispute_moves (
     game TEXT, number INTEGER, move BLOB NOT NULL, at REAL NOT NULL, PRIMARY KEY (game, number)
+) WITHOUT ROWID;
+
+CREATE TABLE equivocations (
+    round INTEGER, peer TEXT, proven BLOB NOT NULL, PRIMARY KEY (round, peer)
 ) WITHOUT ROWID;
 
 CREATE TABLE questions (seq INTEGER PRIMARY KEY, round INTEGER NOT NULL, played BLOB NOT NULL);

@@ -25,7 +25,7 @@ _TABLES = (
     "log", "self", "progress", "rounds", "stages", "batches", "contributions", "attestations", "settlements",
     "settled", "credits", "audits", "struck", "rejections", "claims", "transactions", "evaluations", "peers_seen",
     "problems", "questions", "restarts", "shrunk", "skipped", "network_ops", "proposals", "attestors", "disputes",
-    "dispute_moves", "lines", "paid",
+    "dispute_moves", "equivocations", "lines", "paid",
 )  # fmt: skip
 
 

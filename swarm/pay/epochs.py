@@ -40,8 +40,8 @@ def is_time(epochs: EpochsView, view: ClockView, rules: EconomyRules) -> bool:
 
 
 def is_due(epochs: EpochsView, view: ClockView, rules: EconomyRules) -> bool:
-    """Whether the next epoch can be opened now: it is time, something is recorded that no epoch covers, and the newest
-    one is decided."""
+    """Whether the contract opens the next epoch now (``Epochs.openEpoch``): it is time, something is recorded that no
+    epoch covers, and the newest one is decided."""
     is_undecided = epochs.newest is not None and epochs.newest.state in (EpochState.OPEN, EpochState.CHALLENGED)
     return is_time(epochs, view, rules) and view.settled_round > epochs.covered_round and not is_undecided
 

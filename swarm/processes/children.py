@@ -22,6 +22,7 @@ from protocol.errors import SwarmError
 from protocol.events import Restarted
 from swarm.failures import from_json
 from swarm.observe.health import Condition, Health
+from swarm.observe.notes import Note
 
 FINAL_EXIT_CODES = frozenset({0, 2, 3})
 """Exit codes that starting again cannot change: done, configuration, identity."""
@@ -52,7 +53,7 @@ _TAIL_BYTES = 32 * 1024
 
 
 class Child:
-    """One supervised process. ``on_event`` hears a line in words per restart; ``before_restart`` tidies up after it.
+    """One supervised process. ``on_event`` hears of restarts and stalls; ``before_restart`` tidies up after an end.
 
     A command that ends its output with its error as JSON (``--json``) is understood: see ``error``. ``look`` (blocking,
     called on a thread) says how it is. ``gives_up``: whether a child that fails again and again is left alone; if not,
@@ -64,7 +65,7 @@ class Child:
         name: str,
         command: Sequence[str],
         log_file: Path,
-        on_event: Callable[[str], None],
+        on_event: Callable[[Note], None],
         before_restart: Callable[[], None] = lambda: None,
         *,
         look: Callable[[], Health] | None = None,
@@ -111,7 +112,7 @@ class Child:
             num_restarts += 1
             why = self._stalled_for or f"ended with {describe_exit(code)}{f' ({words})' if words else ''}"
             self._restarted = Restarted(why, num_restarts)
-            self._on_event(f"{self.name} {why}; starting it again in {pause_s:g} s.")
+            self._trouble(f"{why}; starting it again in {pause_s:g} s.")
             self._before_restart()
             await asyncio.sleep(pause_s)
             if self._stopping:
@@ -141,21 +142,24 @@ class Child:
                 found, unseen = await asyncio.to_thread(look), ""
             except Exception as error:  # a log that cannot be read now says nothing about its peer
                 if not unseen:
-                    self._on_event(f"{self.name} cannot be looked at: {error}")
+                    self._trouble(f"cannot be looked at: {error}")
                 unseen = str(error) or type(error).__name__
                 continue
             if found.condition not in UNWELL:
                 if told:
-                    self._on_event(f"{self.name} gets on again.")
+                    self._on_event(Note(f"{self.name} gets on again."))
                 told = ""
             elif found.elsewhere and found.condition is Condition.STALLED:
                 if not told:
-                    self._on_event(f"{self.name} is stalled, and starting it again would not help: {found.why}")
+                    self._trouble(f"is stalled, and starting it again would not help: {found.why}")
                 told = found.why
             else:
                 self._stalled_for = f"is {found.condition}: {found.why.rstrip('.')}"
                 await self._end()
                 return
+
+    def _trouble(self, what: str) -> None:
+        self._on_event(Note(f"{self.name} {what}", is_trouble=True))
 
     async def _end(self) -> None:
         process = self._process

@@ -14,6 +14,7 @@ import termios
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from swarm.observe.notes import Note
 from swarm.processes.children import describe_exit
 
 MAX_FAILURES = 3
@@ -36,7 +37,7 @@ class Foreground:
         self._command = command
         self._environment = environment
 
-    async def show(self, on_event: Callable[[str], None]) -> bool:
+    async def show(self, on_event: Callable[[Note], None]) -> bool:
         """Run it until the person quits (True), or until it died too often (False). Cancelling ends it in order."""
         num_failures = 0
         while num_failures < MAX_FAILURES:
@@ -45,7 +46,7 @@ class Foreground:
             if code == 0:
                 return True
             num_failures = 1 if time.monotonic() - started_at > STEADY_S else num_failures + 1
-            on_event(f"The dashboard ended with {describe_exit(code)}; the swarm goes on.")
+            on_event(Note(f"The dashboard ended with {describe_exit(code)}; the swarm goes on.", is_trouble=True))
         return False
 
     async def _run_once(self) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from swarm.observe.notes import Note
 from swarm.processes.children import Child, describe_exit
 from swarm.processes.guardian import start_guardian
 from swarm.processes.launcher import SWARM
@@ -33,7 +34,7 @@ class Keeper:
     ) -> None:
         self.home = home
         self.started_at = started_at
-        self.notes: list[str] = []
+        self.notes: list[Note] = []
         rounds = ("--rounds", str(num_rounds), "--since", str(started_at)) if num_rounds else ()
         self._peers = [
             Child(
@@ -67,5 +68,5 @@ class Keeper:
         if code != 0:
             error = child.error()
             words = f": {error.what} {error.next_step}" if error is not None else f". Its log is {child.log_file}."
-            self.notes.append(f"{child.name} ended for good with {describe_exit(code)}{words}")
+            self.notes.append(Note(f"{child.name} ended for good with {describe_exit(code)}{words}", is_trouble=True))
         return code if code >= 0 else 128 - code

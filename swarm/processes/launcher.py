@@ -15,6 +15,7 @@ from typing import Any
 from protocol.errors import SwarmError
 from swarm.failures import CUT_SHORT
 from swarm.observe.health import Health
+from swarm.observe.notes import Note
 from swarm.processes.boarding import Board
 from swarm.processes.children import Child, describe_exit
 from swarm.processes.foreground import Foreground
@@ -51,7 +52,7 @@ class Launcher:
         self._program = program
         self.started_at = started_at
         self.names = [str(number) for number in range(1, num_peers + 1)]
-        self.notes: list[str] = []
+        self.notes: list[Note] = []
         rounds = ("--rounds", str(num_rounds), "--since", str(started_at)) if num_rounds else ()
         join = ("--wait", str(JOIN_WAIT_S), "--fresh-since", str(started_at))
         self._host = self._child("host", home.host / "host.log", ["host", *host_options], self._forget_host)
@@ -108,7 +109,8 @@ class Launcher:
                 return
             words = self._page.error()
             why = f": {words.what}" if words is not None else "."
-            self.notes.append(f"The leaderboard has ended{why} The swarm goes on. Its log is {self._page.log_file}.")
+            told = f"The leaderboard has ended{why} The swarm goes on. Its log is {self._page.log_file}."
+            self.notes.append(Note(told, is_trouble=True))
 
     def _forget_host(self) -> None:
         """A peer that starts while the host is away waits for the new join file instead of dialling nobody."""

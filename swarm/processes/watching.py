@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from swarm.observe.console import Printer
+from swarm.observe.notes import Note
 
 LINES_EVERY_S = 0.2
 
@@ -18,7 +19,7 @@ class Telling(Protocol):
 
     def poll(self) -> int: ...
 
-    def note(self, text: str) -> None: ...
+    def note(self, note: Note) -> None: ...
 
     def __enter__(self) -> Self: ...
 
@@ -26,7 +27,7 @@ class Telling(Protocol):
 
 
 async def print_events(
-    home: Path, since: float, notes: list[str], telling: Telling | None = None, *, only: str | None = None
+    home: Path, since: float, notes: list[Note], telling: Telling | None = None, *, only: str | None = None
 ) -> None:
     """One readable line on stderr per event under ``home`` (of one peer: ``only``) from ``since`` (unix seconds) on,
     until cancelled; or what ``telling`` makes of it.
@@ -34,14 +35,18 @@ async def print_events(
     Takes from ``notes`` what the program itself has to say. What is new at the end is still printed.
     """
     with telling or Printer(home, since=since, only=only) as printer:
+
+        def tell() -> None:
+            printer.poll()
+            while notes:
+                printer.note(notes.pop(0))
+
         try:
             while True:
-                printer.poll()
-                while notes:
-                    printer.note(notes.pop(0))
+                tell()
                 await asyncio.sleep(LINES_EVERY_S)
         finally:
-            printer.poll()
+            tell()
 
 
 @asynccontextmanager

@@ -7,13 +7,13 @@ from eth_hash.auto import keccak
 from web3 import AsyncHTTPProvider, AsyncWeb3
 
 from chain.abi import artifact, function
-from chain.base import WEI_PER_MICRO, Advance, Enrol, Stake
+from chain.base import WEI_PER_MICRO, Accuse, Advance, Cost, Enrol, Intent, Stake
 from chain.deploy import SUPPLY_WEI
-from chain.keys import peer_key
+from chain.keys import peer_key, sign_digest
 from chain.rpc import Rpc
 from chain.sender import Sender
 from chain.sortition import POSTER, QUORUM, is_drawn, ticket
-from chain.typed_data import registration_digest, round_result_digest, round_result_hash
+from chain.typed_data import record_digest, registration_digest, round_result_digest, round_result_hash
 from protocol.errors import ChainError
 from protocol.ids import peer_id_bytes
 from protocol.messages import RoundResult
@@ -183,6 +183,43 @@ async def test_a_wallet_without_gas_money_is_served_by_the_faucet(anvil: AnvilBe
     assert (await chain.balance(newcomer.wallet)).gas_wei == 0
     await chain.send(newcomer.registration(anvil.contracts))
     assert (await chain.balance(newcomer.wallet)).gas_wei > 0
+
+
+async def test_what_somebody_does_between_the_look_and_the_estimate_costs_nothing(
+    anvil: AnvilBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await anvil.join(ADA)
+    chain, registration, looks = anvil.chain(ADA), ADA.registration(anvil.contracts), list[bool]()
+    is_done = chain._is_done
+
+    async def late(intent: Intent) -> bool:
+        looks.append(bool(looks) and await is_done(intent))
+        return looks[-1]
+
+    monkeypatch.setattr(chain, "_is_done", late)
+    assert await chain.estimate(registration) == Cost(0, 0)
+    assert looks == [False, True]
+
+
+async def test_who_shows_what_another_one_has_shown_is_done_though_no_view_says_so_yet(
+    anvil: AnvilBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await anvil.join(ADA, BEN, CYD)
+    contents = content("one"), content("other")
+    digests = [record_digest(anvil.contracts, anvil.run, "contribution", 1, one) for one in contents]
+    first, second = (sign_digest(CYD.secret, digest) for digest in digests)
+    accusation = Accuse(CYD.peer, "contribution", 1, contents[0], first, contents[1], second)
+    assert (await anvil.chain(ADA).send(accusation)).transaction
+    late = anvil.chain(BEN)
+
+    async def not_yet(intent: Intent) -> bool:
+        return False
+
+    monkeypatch.setattr(late, "_is_done", not_yet)
+    assert (await late.send(accusation)).transaction == ""
+    with pytest.raises(ChainError) as caught:
+        await late.estimate(accusation)
+    assert caught.value.reason == "AlreadyProven"
 
 
 async def test_an_estimate_asks_no_faucet_and_refuses_as_the_contract_does(anvil: AnvilBench) -> None:

@@ -19,6 +19,7 @@ from chain.base import (
     VoidEpoch,
 )
 from protocol.messages import RoundResult
+from swarm.pay.epochs import is_due
 from tests.chain.conftest import RULES, Bench
 from tests.chain.players import (
     FIRST_EPOCH,
@@ -147,21 +148,35 @@ async def test_one_false_line_spoils_a_claim_for_many_and_nobody_is_paid(bench: 
     assert await bench.chain(ADA).claimed([ADA.peer, BEN.peer]) == (0, 0)
 
 
+async def due(bench: Bench) -> bool:
+    """What peers and commands take for the contract's answer to ``OpenEpoch``."""
+    chain = bench.chain(ADA)
+    return is_due(await chain.epochs(), await chain.clock(), RULES)  # type: ignore[arg-type]  # the numbers are the same
+
+
 async def test_an_epoch_is_opened_when_enough_was_recorded_and_the_one_before_is_decided(bench: Bench) -> None:
+    """And that is when it is taken to be due."""
     await bench.join(ADA, BEN, CYD)
     chain = bench.chain(ADA)
     empty = await chain.epochs()
     assert (empty.newest, empty.claimable, empty.covered_round) == (None, None, 0)
+    assert await refused(chain.send(OpenEpoch(1))) == "EpochNotDue"
+    assert not await due(bench)
     await play(bench, {ADA: 1}, rounds=1)
     assert await refused(chain.send(OpenEpoch(1))) == "EpochNotDue"
+    assert not await due(bench)
     await play(bench, {ADA: 2}, rounds=1, first=2)
+    assert await due(bench)
     await bench.chain(DAN).send(OpenEpoch(2))
+    assert not await due(bench)
     newest = (await chain.epochs()).newest
     assert newest is not None
     assert newest.state is EpochState.OPEN
     await play(bench, {ADA: 3}, first=3)
     assert await refused(chain.send(OpenEpoch(4))) == "EpochUndecided"
+    assert not await due(bench)
     await bench.pass_time(RULES.challenge_s)
+    assert await due(bench)
     await bench.give_tokens(BEN, RULES.bond_micro)
     assert (await bench.chain(BEN).send(Challenge(FIRST_EPOCH))).transaction == "", "it is final already"
     await chain.send(OpenEpoch(4))
@@ -205,6 +220,7 @@ async def test_a_challenged_epoch_that_nobody_affirms_is_undone_with_its_results
     await chain.send(OpenEpoch(4))
     await ben.send(Challenge(FIRST_EPOCH + 1))
     assert await refused(ben.send(VoidEpoch(FIRST_EPOCH + 1))) == "TooEarly"
+    assert not await due(bench)
     await bench.pass_time(RULES.answer_s)
     assert (await ben.send(VoidEpoch(FIRST_EPOCH + 1))).transaction
     assert (await ben.send(VoidEpoch(FIRST_EPOCH + 1))).transaction == ""
@@ -212,8 +228,11 @@ async def test_a_challenged_epoch_that_nobody_affirms_is_undone_with_its_results
     view = await chain.clock()
     assert (view.settled_round, view.credits_root, view.data_hash) == (2, first.credits_root, first.data_hash)
     assert (await chain.epochs()).covered_round == 2
+    assert not await due(bench), "the rounds are over, and none of them has a result any more"
     again = result(view.round, content("the right credits"), 2, previous=first.credits_root)
     await chain.send(settle(bench.contracts, again, ADA, BEN))
+    assert await due(bench)
+    assert (await chain.send(OpenEpoch(view.round))).transaction
 
 
 async def test_no_more_is_credited_than_the_run_has(bench: Bench) -> None:

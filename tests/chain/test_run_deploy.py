@@ -76,7 +76,7 @@ async def test_other_rules_for_the_same_run_are_refused(dev_chain: DevChain, tmp
         {"quorum_size": 0},
         {"epoch_rounds": 0},
         {"round_emission_micro": 0},
-        {"unbonding_s": RULES.challenge_s},
+        {"unbonding_s": 2 * RULES.round_s + RULES.move_s + RULES.challenge_s + RULES.answer_s + RULES.dispute_s - 1},
     ],
 )
 async def test_senseless_rules_make_no_run(dev_chain: DevChain, tmp_path: Path, change: dict[str, int]) -> None:

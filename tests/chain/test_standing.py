@@ -210,6 +210,23 @@ async def test_two_contributions_for_one_round_cost_the_whole_stake(bench: Bench
 
 
 @pytest.mark.asyncio
+async def test_who_reported_whom_and_what_it_brought_is_told_to_everybody(bench: Bench) -> None:
+    await bench.join(ADA, BEN, CYD)
+    chain, one, other = bench.chain(ADA), content("one"), content("other")
+    assert await chain.reports.equivocations() == ()
+    digests = [record_digest(bench.contracts, bench.run, "contribution", 1, content) for content in (one, other)]
+    first, second = (sign_digest(CYD.secret, digest) for digest in digests)
+    done = await chain.send(Accuse(CYD.peer, "contribution", 1, one, first, other, second))
+    (report,) = await bench.chain(BEN).reports.equivocations()
+    assert (report.peer, report.round, report.reporter) == (CYD.peer, 1, ADA.wallet)
+    assert (report.first, report.second, report.slashed_micro, report.award_micro) == (one, other, UNIT, UNIT // 2)
+    assert (report.transaction, report.block) == (done.transaction, done.block)
+    assert 0 <= (await chain.clock()).block_at - report.at <= RULES.round_s
+    assert await chain.reports.equivocations(report.block) == (report,)
+    assert await chain.reports.equivocations(report.block + 1) == ()
+
+
+@pytest.mark.asyncio
 async def test_a_signing_account_is_rotated_by_the_owner(bench: Bench) -> None:
     await bench.join(ADA, BEN, CYD)
     chain, fresh = bench.chain(ADA), Player("fresh")

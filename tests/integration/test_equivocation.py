@@ -9,8 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from protocol.events import EquivocationEnded, EquivocationFound, PeerStarted, Restarted, RoundOpened, TransactionSent
+from protocol.events import (
+    EquivocationEnded,
+    EquivocationFound,
+    EquivocationProven,
+    PeerStarted,
+    Restarted,
+    RoundOpened,
+    TransactionSent,
+)
 from protocol.run import format_token
+from swarm.observe.disputes import disputes
 from swarm.settings.joining import read_join_file
 from tests.integration.conftest import Start
 from tests.integration.onchain import stakes, token_balances
@@ -42,7 +51,7 @@ def test_who_signs_two_contributions_loses_its_stake_to_one_of_the_others(
 
     def all_know() -> bool:
         assert hostile.poll() is None, (tmp_path / "told").read_text()[-3000:]
-        return all(log.all(EquivocationEnded) for log in logs)
+        return all(log.all(EquivocationEnded) and log.all(EquivocationProven) for log in logs)
 
     wait_until(all_know, "the end of it, in every log", 240)
     hostile.kill()
@@ -58,6 +67,14 @@ def test_who_signs_two_contributions_loses_its_stake_to_one_of_the_others(
     assert [event.peer for log in logs for event in log.all(EquivocationFound)] == [eve] * 3
     sent = [event for log in logs for event in log.all(TransactionSent) if event.purpose == "accuse"]
     assert len(sent) == 1
+    (by,) = (log.last(PeerStarted).address for log in logs if log.last(EquivocationEnded).by_me)
+    proven = [event for log in logs for event in log.all(EquivocationProven)]
+    assert [(event.peer, event.reporter.lower(), event.slashed_micro, event.award_micro) for event in proven] == [
+        (eve, by.lower(), STAKE, STAKE // 2)
+    ] * 3
+    assert {event.transaction for event in proven} == {sent[0].transaction}
+    (row,) = disputes(home)
+    assert (row.kind, row.peer, row.reporter, row.side) == ("equivocation", eve, proven[0].reporter, "reporter")
     wallets = {log.last(PeerStarted).address: log.last(EquivocationEnded).by_me for log in logs}
     got = token_balances(home, wallets)
     assert {wallet: wei >= STAKE // 2 * MICRO_WEI for wallet, wei in got.items()} == wallets, "no pay comes near to it"

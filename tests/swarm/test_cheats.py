@@ -21,6 +21,7 @@ from protocol.events import (
     DataAsked,
     EquivocationEnded,
     EquivocationFound,
+    EquivocationProven,
     Event,
     Held,
     Outcome,
@@ -196,6 +197,11 @@ async def test_two_contributions_to_one_round_are_paid_neither_and_cost_the_stak
         assert [one.slashed_micro for one in ended if one.by_me] == [stake_micro]
         sent = [one for seat in honest for one in seat.told(TransactionSent) if one.purpose == "accuse"]
         assert len(sent) == 1
+        (winner,) = (seat for seat in honest if seat.reward_micro)
+        told = [one for seat in honest for one in seat.told(EquivocationProven)]
+        assert [(one.peer, one.round, one.reporter) for one in told] == [(eve.peer, 1, winner.wallet)] * 3
+        assert {(one.slashed_micro, one.award_micro) for one in told} == {(stake_micro, stake_micro // 2)}
+        assert {one.transaction for one in told} == {sent[0].transaction}
         assert swarm.world.record(eve.peer).barred_until > 0
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from protocol.events import Problem, Recovered
 from swarm.observe.eventlog import EventLog
+from tests.swarm.observe import disputed, playback
 from tests.swarm.observe.playback import START_AT
 from tests.swarm.observe.quarrel import game_id
 from tests.tui import stage
@@ -162,6 +163,27 @@ async def test_the_keys_of_wallet_disputes_and_logs(tmp_path):
         assert "started as" in text_of(app)
         await press(pilot, "end")
         assert "No RPC endpoint answers" in text_of(app)
+
+
+@pytest.mark.asyncio
+async def test_who_signed_twice_stands_below_the_games_with_what_it_cost(tmp_path):
+    now = stage.home(tmp_path, "degraded")
+    reporter = playback.address(0)  # this peer's wallet
+    with EventLog(tmp_path / "peers" / "peer-1" / "events.jsonl", now=lambda: now) as log:
+        log.append(disputed.proven(reporter=reporter))
+    app = stage.dashboard(tmp_path, now)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await stage.settled(pilot)
+        await press(pilot, "6", "down", "down")
+        told = text_of(app)
+        assert "proven by both signatures, 25.00 taken" in told
+        assert "you reported it" in told
+        assert "Equivocation 5e5e5e5e: two contributions for round 6" in told
+        assert f"reporter {reporter}" in told
+        assert "25 tokens of stake taken: 12.5 to the reporter, 12.5 burned" in told
+        assert f"transaction 0x{'5e' * 32}" in told
+        await press(pilot, "up")
+        assert "the challenger wins: the contract has computed it" in text_of(app)
 
 
 @pytest.mark.asyncio

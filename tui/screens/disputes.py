@@ -9,10 +9,12 @@ from textual import on
 from textual.widget import Widget
 
 from swarm.observe.disputes import DisputeView, games_of
+from swarm.observe.equivocations import EquivocationView, equivocations_of
 from swarm.observe.store import Store
 from tui.feed import Gather
 from tui.screens.base import Seen, SwarmScreen, Words
 from tui.widgets.bisection import picture
+from tui.widgets.equivocation import equivocation_line, equivocation_picture
 from tui.widgets.listing import Listing
 from tui.widgets.quarrel import game_head, game_line
 
@@ -23,6 +25,7 @@ WORDS: Words = (
         ("defender", "who signed the work, and has a stake"),
         ("bond, stake", "what each side risks: the loser's is taken, and the winner gets a part"),
         ("turn", "whose move is waited for, and how long it has: who misses a deadline has lost"),
+        ("two contributions", "no game: a peer signed two for one round, and a reporter showed both to the contract"),
     )),
     ("The picture", (
         ("a bar", "what was still searched, all of it; bright: the part in which the two traces first differ"),
@@ -42,17 +45,17 @@ WORDS: Words = (
 
 @dataclass(frozen=True)
 class Games:
-    """All games that a peer's log knows."""
+    """All games that a peer's log knows, and the peers that were proven to have signed twice."""
 
-    games: tuple[DisputeView, ...]
+    games: tuple[DisputeView | EquivocationView, ...]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """All games."""
+    """All games, and after them who signed twice."""
 
     def __call__(self, stores: Mapping[str, Store], name: str) -> Games:
-        return Games(games_of(stores[name]))
+        return Games((*games_of(stores[name]), *equivocations_of(stores[name])))
 
 
 class DisputesScreen(SwarmScreen):
@@ -62,7 +65,7 @@ class DisputesScreen(SwarmScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._games: tuple[DisputeView, ...] = ()
+        self._games: tuple[DisputeView | EquivocationView, ...] = ()
         self._drawn: tuple[object, ...] = ()
         self._now = 0.0
 
@@ -98,14 +101,22 @@ class DisputesScreen(SwarmScreen):
     def _draw(self) -> None:
         listing, drawing = self.query_one("#games", Listing), self.query_one("#picture", Listing)
         width = listing.size.width
-        lines = [game_line(one, width, self._now) for one in self._games]
+        lines = [
+            equivocation_line(one, width) if isinstance(one, EquivocationView) else game_line(one, width, self._now)
+            for one in self._games
+        ]
         listing.show_lines(lines, game_head(width) if lines else None)
         listing.caption(f"Disputes {len(lines)}" if lines else "Disputes")
         game = self._games[listing.cursor] if listing.cursor < len(self._games) else None
+        width = max(20, drawing.size.width - 1)
         drawn = (game, drawing.size.width)
         if drawn != self._drawn or game is None:
             if self._drawn[:1] != drawn[:1]:
                 drawing.follow()
             self._drawn = drawn
+            if isinstance(game, EquivocationView):
+                drawing.caption(f"Equivocation {game.id[:8]}: two contributions for round {game.round}")
+                drawing.show_lines(equivocation_picture(game, width))
+                return
             drawing.caption(f"Dispute {game.game[:8]}: {game.subject} of round {game.round}" if game else "The search")
-            drawing.show_lines(picture(game, max(20, drawing.size.width - 1)))
+            drawing.show_lines(picture(game, width))

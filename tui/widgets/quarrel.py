@@ -8,7 +8,8 @@ from swarm.observe.disputes import DisputeView
 from swarm.observe.text import credits_short, seconds_text, short_id
 from tui.widgets.panel import ends, fit, row
 
-_NUMBER, _ABOUT, _PARTIES, _SHORT_ID = 10, 52, 32, 8
+NUMBER, ABOUT, PARTIES, SHORT_ID = 10, 52, 32, 8
+"""Cells of a line's columns."""
 
 
 _TURNS = {"trace": "defender", "reveal": "defender", "chunk": "defender", "parts": "defender", "pick": "challenger",
@@ -23,8 +24,8 @@ def turn_of(game: DisputeView) -> str:
 
 def game_head(width: int) -> Content:
     """The names of the columns."""
-    parties = "challenger against defender".ljust(_PARTIES) if width >= 110 else ""
-    line = " game".ljust(_NUMBER) + "about".ljust(_ABOUT) + parties
+    parties = "challenger against defender".ljust(PARTIES) if width >= 110 else ""
+    line = " game".ljust(NUMBER) + "about".ljust(ABOUT) + parties
     return fit(ends(row((line, "$faint")), row(("state ", "$faint")), width), width)
 
 
@@ -32,15 +33,15 @@ def game_line(game: DisputeView, width: int, now: float) -> Content:
     """One dispute."""
     about = f"{game.nickname}, round {game.round}, {game.subject}"
     parts = [
-        fit(row((f" {game.game[:_SHORT_ID]}", "bold $primary")), _NUMBER - 1), row(" "),
-        fit(row((about, "$foreground")), _ABOUT - 1), row(" "),
+        fit(row((f" {game.game[:SHORT_ID]}", "bold $primary")), NUMBER - 1), row(" "),
+        fit(row((about, "$foreground")), ABOUT - 1), row(" "),
     ]  # fmt: skip
     if width >= 110:
         sides = [
             ("you" if game.side == side else short_id(address), "bold $accent" if game.side == side else "$foreground")
             for side, address in (("challenger", game.challenger), ("defender", game.defender))
         ]
-        parts.append(fit(row(sides[0], (" against ", "$faint"), sides[1]), _PARTIES))
+        parts.append(fit(row(sides[0], (" against ", "$faint"), sides[1]), PARTIES))
     return ends(row(*parts), row(state(game, now), " "), width)
 
 

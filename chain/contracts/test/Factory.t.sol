@@ -74,7 +74,7 @@ contract FactoryTest is Bench {
             if (i == 9) rules.roundEmissionMicro = 0;
             if (i == 10) budget = 0;
             if (i == 11) budget = 1 << 64;
-            if (i == 12) rules.unbondingS = 2199; // less than challenge, answer and dispute take
+            if (i == 12) rules.unbondingS = 2499; // one less than two rounds, a move, challenge, answer and dispute take
             if (i == 13) rules.roundS = type(uint64).max;
             if (i == 14) rules.minStakeMicro = 1 << 64;
             if (i == 15) rules.disputeS = type(uint64).max;
@@ -88,6 +88,24 @@ contract FactoryTest is Bench {
             if (i == 23) rules.moveS = 366 days;
             _refused(RunFactory.ParameterOutOfRange.selector);
             factory.createRun(keccak256("other"), 0, 0, name, rules, budget);
+        }
+    }
+
+    function test_stakeIsLiableForTwoRoundsAMoveAndThePayoutAtLeast() public {
+        Rules memory rules = _rules();
+        rules.unbondingS = 2 * rules.roundS + rules.moveS + rules.challengeS + rules.answerS + rules.disputeS;
+        _equal(rules.unbondingS, 2500);
+        _createRun(keccak256("just enough"), rules);
+        (rules.roundS, rules.unbondingS) = (365 days, 3650 days);
+        (rules.moveS, rules.challengeS, rules.answerS, rules.disputeS) = (365 days, 365 days, 365 days, 365 days);
+        _createRun(keccak256("as long as can be"), rules);
+        for (uint256 i = 0; i < 2; ++i) {
+            rules = _rules();
+            rules.unbondingS = 2500;
+            if (i == 0) ++rules.roundS;
+            if (i == 1) ++rules.moveS;
+            _refused(RunFactory.ParameterOutOfRange.selector);
+            factory.createRun(keccak256("other"), 0, 0, "", rules, BUDGET_MICRO);
         }
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,28 +14,30 @@ import pytest_asyncio
 
 from chain.base import Accuse, Advance, Unstake, Withdraw
 from chain.devchain import DevChain
-from chain.keys import sign_digest
-from chain.typed_data import record_digest
 from protocol.codec import content_id
+from protocol.errors import ChainError
 from protocol.events import EquivocationEnded, EquivocationFound, Problem, TransactionSent
-from protocol.messages import WIRE_VERSION, Envelope
-from rewards.outbox import Outbox
-from swarm.dht.transport import RecordKey
-from swarm.disputes.equivocation import Equivocations, turn_of, waits_s
-from swarm.disputes.evidence import Contradiction, Evidence
-from swarm.observe.eventlog import EventLog, read
-from swarm.observe.troubles import Troubles
-from swarm.pay.settling import Settler
+from swarm.disputes.equivocation import waits_s
 from tests.chain.conftest import RULES, AnvilBench, Bench, FakeBench, dev_chain, maybe_dev_chain
 from tests.chain.players import Player
+from tests.swarm.disputes.houses import (
+    ADA,
+    EVE,
+    HONEST,
+    POSTER_S,
+    STAKE,
+    House,
+    Records,
+    contradiction,
+    houses,
+    in_round_two,
+    in_turn,
+    signed,
+    stake_of,
+)
 
 pytestmark = pytest.mark.asyncio
 __all__ = ["dev_chain", "maybe_dev_chain"]  # fixtures
-
-ADA, BEN, CYD, EVE = (Player(name) for name in ("ada", "ben", "cyd", "eve"))
-HONEST = (ADA, BEN, CYD)
-STAKE = RULES.min_stake_micro
-POSTER_S = 10
 
 
 @pytest_asyncio.fixture
@@ -55,101 +57,7 @@ async def chains(maybe_dev_chain: DevChain | None, tmp_path: Path) -> AsyncItera
 @pytest_asyncio.fixture
 async def fake() -> FakeBench:
     """The same on the fake chain alone, by now in round 2, of which all four are members."""
-    found = FakeBench()
-    await found.join(*HONEST, EVE)
-    found.world.roster.open_next()
-    found.world.pass_time(1, blocks=3)
-    return found
-
-
-class Records:
-    """What the network has of the round, and how often it was asked."""
-
-    def __init__(self) -> None:
-        self.signed: dict[tuple[str, int], dict[Any, tuple[Envelope, ...]]] = {}
-        self.asked = 0
-
-    async def collect_all(self, key: RecordKey) -> dict[Any, tuple[Envelope, ...]]:
-        self.asked += 1
-        return self.signed.get((key.kind, key.round), {})
-
-
-class House:
-    """What a member has of its own. Made anew in the same folder it is the same peer, started again."""
-
-    def __init__(self, bench: Bench, player: Player, folder: Path, records: Records) -> None:
-        self.bench, self.player, self.folder, self.records = bench, player, folder, records
-        self.now = 1000.0
-        self.log = EventLog(folder / "events.jsonl")
-        self.outbox = Outbox(folder / "outbox.log")
-        self.chain: Any = bench.chain(player)
-        self.evidence = Evidence(folder / "evidence")
-        own = SimpleNamespace(
-            signer=SimpleNamespace(peer=player.peer, wallet=player.wallet),
-            run=SimpleNamespace(id=bench.run, time=SimpleNamespace(poster_s=POSTER_S)),
-            transport=records,
-            events=self.log,
-            now=lambda: self.now,
-        )
-        troubles = Troubles(self.log)
-        settler = Settler(self.chain, self.outbox, player.wallet, self.log, troubles)
-        self.equivocations = Equivocations(
-            own,
-            self.chain,
-            self.outbox,
-            settler,
-            troubles,
-            self.evidence,  # type: ignore[arg-type]
-        )
-
-    async def attend(self, contradicting: Sequence[Player]) -> None:
-        inbox: Any = SimpleNamespace(contradicting={player.peer for player in contradicting})
-        self.equivocations.attend(await self.chain.clock(), inbox)
-
-    async def look(self, *, after_s: float = 0.0) -> None:
-        self.now += after_s
-        await self.equivocations.tend()
-
-    async def rests(self) -> int:
-        """Tokens in its wallet, in millionths."""
-        return int((await self.chain.balance(self.player.wallet)).token_wei // 10**12)
-
-    def told(self, *kinds: type) -> list[Any]:
-        return [logged.event for logged in read(self.log.path).events if isinstance(logged.event, kinds)]
-
-
-def signed(
-    bench: Bench, of: Player, payload: bytes, *, round: int, kind: str = "contribution", by: Any = None
-) -> Envelope:
-    digest = record_digest(bench.contracts, bench.run, kind, round, content_id(payload))
-    return Envelope(
-        version=WIRE_VERSION, run=bench.run, kind=kind, round=round, peer=of.peer, payload=payload,
-        signature=sign_digest((by or of).secret, digest), delegation=None,
-    )  # fmt: skip
-
-
-def contradiction(bench: Bench, of: Player, *, round: int, kind: str = "contribution") -> Records:
-    """Two records of ``of``, and one of everybody else."""
-    records = Records()
-    twice = tuple(signed(bench, of, payload, round=round, kind=kind) for payload in (b"one", b"other"))
-    once = {player.peer: (signed(bench, player, b"mine", round=round),) for player in HONEST}
-    records.signed[kind, round] = {of.peer: twice} | once
-    return records
-
-
-def houses(bench: Bench, folder: Path, records: Records) -> list[House]:
-    return [House(bench, player, folder / player.peer, records) for player in HONEST]
-
-
-def in_turn(found: list[House], view: Any) -> list[House]:
-    """In the order in which they accuse."""
-    return sorted(found, key=lambda house: turn_of(house.player.peer, EVE.peer, view))
-
-
-async def stake_of(bench: Bench, player: Player) -> int:
-    record = await bench.chain(ADA).peer(player.peer)
-    assert record is not None
-    return record.liable_micro
+    return await in_round_two()
 
 
 async def test_one_accuses_the_stake_is_taken_once_and_the_others_pay_nothing(chains: Bench, tmp_path: Path) -> None:
@@ -257,6 +165,28 @@ async def test_a_race_that_is_lost_in_the_middle_of_sending_is_nobodys_trouble(f
     assert first.outbox.pending == ()
     await other.look()
     assert [one.by_me for one in other.told(EquivocationEnded)] == [True]
+
+
+async def test_a_conviction_that_no_block_has_taken_yet_is_waited_for(fake: FakeBench, tmp_path: Path) -> None:
+    """A node tries what it is asked on top of transactions that wait; its views do not know of them."""
+    records = contradiction(fake, EVE, round=2)
+    first, other, _ = in_turn(houses(fake, tmp_path, records), fake.world.view())
+    await other.attend([EVE])
+    estimating = other.chain.estimate
+
+    async def on_top_of_what_waits(intent: Any) -> Any:
+        raise ChainError("This was proven before.", "", "", reason="AlreadyProven")
+
+    other.chain.estimate = on_top_of_what_waits
+    for _ in range(2):
+        await other.look(after_s=9 * POSTER_S)
+    assert (other.told(EquivocationEnded, Problem), len(other.evidence.open())) == ([], 1)
+    other.chain.estimate = estimating
+    await first.attend([EVE])
+    await first.look()
+    await other.look()
+    assert other.told(EquivocationEnded) == [EquivocationEnded(2, EVE.peer, 0, False)]
+    assert other.told(TransactionSent) == []
 
 
 async def test_nothing_is_sent_when_the_stake_is_gone_or_the_round_is_paid(
@@ -376,21 +306,6 @@ async def test_who_leaves_stays_until_it_is_decided(
     await second.equivocations.leave()
     assert await stake_of(fake, EVE) == 0
     assert POSTER_S <= sum(waited) < 2 * POSTER_S
-
-
-async def test_evidence_is_kept_until_the_round_is_paid_and_a_damaged_file_harms_nothing(tmp_path: Path) -> None:
-    bench = FakeBench()
-    evidence = Evidence(tmp_path)
-    assert evidence.open() == []
-    (records,) = contradiction(bench, EVE, round=7).signed.values()
-    one = Contradiction(7, EVE.peer, *records[EVE.peer], 3, 5.0)
-    evidence.enter(one)
-    (tmp_path / "000008-broken.json").write_bytes(b"{")
-    assert evidence.open() == [one]
-    evidence.enter(msgspec.structs.replace(one, ended="proven"))
-    assert (evidence.open(), evidence.knows(7, EVE.peer)) == ([], True)
-    evidence.forget_old(8)
-    assert not evidence.knows(7, EVE.peer)
 
 
 async def test_each_turn_admits_twice_as_many() -> None:

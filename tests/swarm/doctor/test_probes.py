@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from chain.fees import GWEI, FeePolicy
 from identity.fence import FILE, Restored, write_restored
 from identity.keyfile import create_key
 from identity.lock import IdentityLock
@@ -17,11 +18,14 @@ from identity.signing_keys import make_signing_key
 from identity.wallet import create_wallet
 from protocol.messages import WIRE_VERSION
 from protocol.run import JoinToken, RunContracts
+from swarm.app.pricing import Teller
+from swarm.app.unlocking import Onlooker
 from swarm.dht import overlay
 from swarm.doctor.checks_identity import check_identity
 from swarm.doctor.checks_network import check_network
+from swarm.doctor.facts import IdentityFacts
 from swarm.doctor.findings import Finding
-from swarm.doctor.look_chain import ask_endpoint
+from swarm.doctor.look_chain import RealChain, ask_endpoint
 from swarm.doctor.look_identity import RealIdentity
 from swarm.doctor.look_machine import RealMachine, read_model
 from swarm.doctor.look_network import RealNetwork
@@ -168,6 +172,31 @@ async def test_endpoints_are_asked_one_by_one_and_their_keys_are_not_shown():
         assert "my-secret-key" not in str(refused)
     gone = await ask_endpoint(node.url)
     assert gone.problem
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("answers", "price"),
+    [
+        ({"eth_feeHistory": {"baseFeePerGas": [hex(7 * GWEI)], "reward": [[hex(3 * GWEI)]]}}, 9 * GWEI),
+        ({"eth_feeHistory": {"baseFeePerGas": ["0x0"], "reward": []}, "eth_gasPrice": hex(5 * GWEI)}, 5 * GWEI),
+    ],
+)
+async def test_a_wallet_is_measured_by_the_price_that_people_are_told_also_where_there_is_no_base_fee(answers, price):
+    contracts = RunContracts(*["0x" + "11" * 20] * len(RunContracts.__struct_fields__))
+    fees = FeePolicy(max_tip_wei=2 * GWEI)
+    known = {name: lambda *_, answer=answer: answer for name, answer in answers.items()}
+    block = {"number": "0x10", "timestamp": "0x64", "hash": "0x" + "00" * 32}  # as without a base fee
+    async with StubNode(
+        eth_chainId=lambda: "0x7a69", eth_getBlockByNumber=lambda *_: block, eth_getCode=lambda *_: "0x", **known
+    ) as node:
+        token = JoinToken(spec_for(chain_id=31337), contracts, (), (node.url,), "tiny")
+        probe = RealChain((), lambda *_: pytest.fail("no contract is there"), fees)
+        facts = await probe.look(token, IdentityFacts("1", exists=False))
+        teller = Teller([node.url], 31337, Onlooker(contracts.vault), fees)
+        assert (await teller.cost(10)).fee_wei == 10 * price
+        await teller.close()
+    assert (facts.problem, facts.gas_price_wei) == ("", price)
 
 
 @pytest.mark.integration

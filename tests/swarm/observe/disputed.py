@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from protocol.codec import content_id
-from protocol.events import DisputeDecided, DisputeMove, DisputeNotPossible, DisputeOpened
+from protocol.events import DisputeDecided, DisputeMove, DisputeNotPossible, DisputeOpened, EquivocationProven
 from protocol.ids import Address
 from tests.swarm.observe.playback import peer_id
 
@@ -28,6 +28,14 @@ def move(game, number, name, phase, first, count, gas):
 def decided(game, side=""):
     why = "The contribution is proven false: element 3 of node 700: the contract computes 1.0."
     return DisputeDecided(game, 4, peer_id(7), WORK, "challenger", why, False, 3, 330, 25 * 10**6, side)
+
+
+def proven(transaction="0x" + "5e" * 32, reporter=ANN, round=6, slashed_micro=25_000_000):
+    """Peer 9 signed twice."""
+    return EquivocationProven(
+        round, peer_id(9), reporter, content_id(b"one"), content_id(b"other"), slashed_micro, slashed_micro // 2,
+        transaction, 77, 1_700_000_000.0,
+    )  # fmt: skip
 
 
 EVENTS = [

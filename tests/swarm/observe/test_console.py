@@ -5,6 +5,7 @@ from rich.console import Console
 from protocol.events import Progress, Recovered
 from swarm.observe.console import Follower, Printer, ProgressDisplay
 from swarm.observe.eventlog import EventLog
+from swarm.observe.notes import Note
 from tests.swarm.observe import playback
 from tests.swarm.observe.playback import START_AT
 
@@ -70,6 +71,6 @@ def test_a_printer_mixes_the_programs_own_notes_with_what_the_peers_wrote(tmp_pa
     console, out = plain_console()
     with Printer(tmp_path, console=console) as printer:
         printer.poll()
-        printer.note("peer 1 is started again")
+        printer.note(Note("peer 1 is started again"))
     assert out.getvalue().splitlines()[-1] == "peer 1 is started again"
     assert "vital-fair-snail: round 1: complete" in out.getvalue()

@@ -2,12 +2,17 @@
 
 import json
 
+import msgspec
 import pytest
 
+from identity.names import nickname
+from protocol.codec import content_id
 from protocol.errors import ConfigError
+from protocol.events import PeerStarted
 from swarm.observe.disputes import disputes, disputes_table
 from swarm.observe.eventlog import EventLog
 from tests.swarm.observe import disputed
+from tests.swarm.observe.playback import peer_id
 
 
 @pytest.fixture
@@ -68,3 +73,81 @@ def test_a_home_without_games_says_so(tmp_path, capsys):
 
     Console().print(disputes_table((), 0.0, whole=False))
     assert "No dispute was seen" in capsys.readouterr().out
+
+
+# --- peers that signed twice: no game, and a row ----------------------------------------------------------------------
+
+
+def told_by(home, name, *events, address=disputed.EVE):
+    """A peer of the home with this wallet that tells these."""
+    with EventLog(home / "peers" / name / "events.jsonl", lambda: 2500.0) as log:
+        log.append(PeerStarted(name, peer_id(int(name)), address, "home", "m", "native", "1", 1))
+        for event in events:
+            log.append(event)
+
+
+def test_a_peer_that_signed_twice_has_a_row_beside_the_games(home):
+    told_by(home, "3", disputed.proven())
+    *games, row = disputes(home)
+    assert [one.kind for one in games] == ["game", "game"]
+    assert (row.kind, row.round, row.peer, row.nickname) == ("equivocation", 6, peer_id(9), nickname(peer_id(9)))
+    assert (row.reporter, row.side, row.slashed_micro, row.award_micro) == (disputed.ANN, "", 25_000_000, 12_500_000)
+    assert (row.transaction, row.block, row.proven_at) == ("0x" + "5e" * 32, 77, 1_700_000_000.0)
+    for which in ("5e5e", "0x5E5E"):
+        assert disputes(home, which) == (row,)
+
+
+def test_a_local_peer_that_reported_or_was_accused_is_told_so_whoever_else_looked_on(home):
+    told_by(home, "3", disputed.proven())
+    told_by(home, "4", disputed.proven(), address=disputed.ANN.upper().replace("X", "x", 1))
+    told_by(home, "5", disputed.proven())
+    assert [one.side for one in disputes(home) if one.kind == "equivocation"] == ["reporter"]
+    told_by(home, "9", disputed.proven(round=7))
+    assert [one.side for one in disputes(home) if one.kind == "equivocation"] == ["reporter", "accused"]
+
+
+def test_a_report_that_a_chain_took_again_in_other_blocks_is_one_row_and_the_last_one(home):
+    told_by(home, "3", disputed.proven(), disputed.proven("0x" + "6f" * 32, disputed.EVE))
+    assert [one.transaction[:6] for one in disputes(home) if one.kind == "equivocation"] == ["0x6f6f"]
+
+
+def test_people_read_who_reported_whom_what_was_taken_and_paid_and_where_it_stands(home, capsys, monkeypatch):
+    from swarm.app import disputes as show
+
+    monkeypatch.setenv("COLUMNS", "200")
+    told_by(home, "3", disputed.proven())
+    show(home, "", False)
+    lines = capsys.readouterr().out.splitlines()
+    (row,) = (line for line in lines if "equivocation" in line)
+    cells = row.split()
+    assert cells[:4] == ["5e5e5e5e5e", "equivocation", "6", nickname(peer_id(9))]
+    assert cells[-5:] == ["–", "–", "25", "12.5", "–"]
+    assert "two contributions" in row
+    assert "proven" in row
+    (game,) = (line for line in lines if line.split()[:1] == [disputed.OVER[:10]])
+    assert game.split()[-3:] == ["25", "12.5", "challenger"]
+    show(home, "5e5e", False)
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"({peer_id(9)}) signed two contributions for round 6" in told
+    assert f"reporter {disputed.ANN}" in told
+    assert "25 tokens of stake taken: 12.5 to the reporter, 12.5 burned" in told
+    assert f"transaction 0x{'5e' * 32} in block 77, 2023-11-14 22:13:20 UTC" in told
+    show(home, "5e5e", True)
+    (one,) = json.loads(capsys.readouterr().out)["disputes"]
+    assert one == {
+        "kind": "equivocation", "round": 6, "peer": peer_id(9), "nickname": nickname(peer_id(9)),
+        "reporter": disputed.ANN, "side": "", "first": content_id(b"one"), "second": content_id(b"other"),
+        "slashed_micro": 25_000_000, "award_micro": 12_500_000, "transaction": "0x" + "5e" * 32, "block": 77,
+        "proven_at": 1_700_000_000.0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [2**64 - 1, 2**200])
+def test_numbers_that_no_honest_endpoint_tells_break_nothing(home, capsys, number):
+    from swarm.app import disputes as show
+
+    event = msgspec.structs.replace(disputed.proven(), round=number, block=number, proven_at=float(number))
+    told_by(home, "3", msgspec.structs.replace(event, transaction="\x1b[31mevil"))
+    show(home, "", False)
+    show(home, "evil", False)
+    assert "\x1b[31m" not in capsys.readouterr().out

@@ -69,6 +69,7 @@ def test_every_kind_of_event_survives_the_log(tmp_path):
         WitnessDoubted(2, peer, content, peer, peer),
         EquivocationFound(2, peer, content, content),
         EquivocationEnded(2, peer, 25_000_000, True),
+        disputed.proven(),
     ]
     with EventLog(tmp_path / "log") as log:
         for event in events:

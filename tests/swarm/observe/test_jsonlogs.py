@@ -14,6 +14,7 @@ from protocol import events as e
 from protocol.errors import NetworkError
 from swarm.observe.eventlog import EventLog
 from swarm.observe.jsonlogs import HIDDEN, JsonLogs, JsonPrinter, redacted
+from swarm.observe.notes import Note
 from tests.swarm.observe import playback
 
 
@@ -54,6 +55,17 @@ def test_the_time_is_the_events_own(logs, tmp_path):
     (told,) = written()
     assert told["timestamp"] == "2026-09-21T14:13:20.250Z"
     assert (told["level"], told["event"]) == ("warning", "problem: Nobody answers.")
+
+
+def test_a_note_of_the_program_is_a_warning_only_where_something_went_wrong(logs, tmp_path):
+    made, written = logs
+    printer = JsonPrinter(made, tmp_path)
+    printer.note(Note("Leaderboard: http://127.0.0.1:8844/"))
+    printer.note(Note("peer 1 ended with exit code 9; starting it again in 0.5 s.", is_trouble=True))
+    printer.note(Note("peer 1 gets on again."))
+    assert [(one["level"], one["event"][:12]) for one in written()] == [
+        ("info", "Leaderboard:"), ("warning", "peer 1 ended"), ("info", "peer 1 gets "),
+    ]  # fmt: skip
 
 
 def test_what_libraries_say_comes_in_the_same_form_with_the_round_it_was_said_in(logs):

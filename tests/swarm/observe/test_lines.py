@@ -52,6 +52,11 @@ STAGES = ("answer", "critique", "decide")
         (e.Problem("NetworkError", "What.", "So what.", "Next."), "problem: What. So what. Next."),
         (e.Recovered("NetworkError"), "over: NetworkError"),
         (
+            e.EquivocationProven(4, OTHER, address(0), content(1), content(2), 3 * 10**6, 10**6, content(3), 7, 1.0),
+            "round 4: 0x2fd0…c7b567 proved on the chain that limber-steady-seal signed two contributions: 3 tokens of"
+            f" stake are taken, 1 of them for the reporter ({content(3)[:4]}…{content(3)[-6:]})",
+        ),
+        (
             e.Serving("http://127.0.0.1:9464"),
             "metrics at http://127.0.0.1:9464/metrics, health at http://127.0.0.1:9464/healthz",
         ),

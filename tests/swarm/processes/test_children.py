@@ -10,6 +10,7 @@ import pytest
 from protocol.errors import ChainError, NetworkError
 from protocol.events import Restarted
 from swarm.observe.health import WELL, Condition, Health
+from swarm.observe.notes import Note
 from swarm.processes import children
 from swarm.processes.children import MAX_RESTARTS, MAX_SAME_FAILURES, RESTARTED, Child, describe_exit
 
@@ -20,10 +21,14 @@ def _short_pauses(monkeypatch):
 
 
 def child_of(tmp_path, program, **options):
+    """The child, and what it tells: of trouble, in words; of anything else, as the note that it is."""
     told = []
-    return Child(
-        "peer 1", [sys.executable, "-S", "-c", program], tmp_path / "logs" / "child.log", told.append, **options
-    ), told
+
+    def hear(note):
+        told.append(note.text if note.is_trouble else note)
+
+    command = [sys.executable, "-S", "-c", program]
+    return Child("peer 1", command, tmp_path / "logs" / "child.log", hear, **options), told
 
 
 def failing(code, what="'it broke'"):
@@ -218,7 +223,7 @@ async def test_a_stall_whose_cause_is_elsewhere_is_told_once_and_waited_for(tmp_
     await supervising
     assert told == [
         "peer 1 is stalled, and starting it again would not help: No progress for 3 s. Last known: training.",
-        "peer 1 gets on again.",
+        Note("peer 1 gets on again."),
     ]
     assert child.log_file.read_text().count("lives") == 1
 

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from swarm.observe.notes import Note
 from swarm.processes import foreground
 from swarm.processes.foreground import MAX_FAILURES, Foreground
 
@@ -26,7 +27,7 @@ async def test_one_that_dies_is_shown_again_until_it_died_too_often_in_a_row():
     told = []
     dying = program("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     assert await Foreground(dying).show(told.append) is False
-    assert told == ["The dashboard ended with signal SIGKILL; the swarm goes on."] * MAX_FAILURES
+    assert told == [Note("The dashboard ended with signal SIGKILL; the swarm goes on.", is_trouble=True)] * MAX_FAILURES
 
 
 @pytest.mark.asyncio
@@ -51,7 +52,7 @@ async def test_cancelling_ends_it_whether_it_listens_or_not(tmp_path, monkeypatc
         f"import os, pathlib, signal, time; {'signal.signal(15, signal.SIG_IGN);' if deaf else ''}"
         f"pathlib.Path({str(ready)!r}).write_text(str(os.getpid())); time.sleep(600)"
     )
-    showing = asyncio.ensure_future(Foreground(program(code)).show(lambda text: None))
+    showing = asyncio.ensure_future(Foreground(program(code)).show(lambda note: None))
     async with asyncio.timeout(60):
         while not (ready.exists() and ready.read_text()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)

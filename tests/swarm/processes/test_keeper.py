@@ -64,6 +64,12 @@ async def test_one_that_dies_comes_back_and_one_that_cannot_play_ends_alone(keep
 
 
 @pytest.mark.asyncio
+async def test_why_the_last_one_ended_is_told_though_nothing_comes_after_it(keep, capsys):
+    assert await keep({"1": REFUSED}).run() == 3
+    assert "peer 1 ended for good with exit code 3: No key. Restore it." in capsys.readouterr().err
+
+
+@pytest.mark.asyncio
 async def test_stopping_it_stops_everybody(keep):
     keeper = keep({"1": "time.sleep(600)", "2": "time.sleep(600)"})
     running = asyncio.ensure_future(keeper.run())

@@ -185,7 +185,7 @@ async def test_while_a_host_is_away_nobody_is_sent_to_its_old_address(launch):
 
     assert await launcher.run(until_third) == 0
     assert (launcher.home.root / "seen").read_text().split() == ["False", "False", "False"]
-    assert [note.split(" ended")[0] for note in launcher.notes] == ["host", "host"]
+    assert [note.text.split(" ended")[0] for note in launcher.notes] == ["host", "host"]
 
 
 @pytest.mark.asyncio
@@ -204,7 +204,8 @@ async def test_a_leaderboard_that_dies_is_started_again_and_ends_no_swarm(launch
         {"page": "sys.exit(2)", "peer-1": "time.sleep(0.5)", "peer-2": "time.sleep(0.5)"}, num_rounds=3, board=page
     )
     assert await launcher.run(look_on) == 0
-    assert any("The leaderboard has ended" in note and "The swarm goes on" in note for note in launcher.notes)
+    said = [note.text for note in launcher.notes if note.is_trouble]
+    assert any("The leaderboard has ended" in text and "The swarm goes on" in text for text in said)
 
 
 @pytest.mark.asyncio

@@ -4,23 +4,25 @@ import pytest
 
 from protocol.events import Progress
 from swarm.observe.eventlog import EventLog
+from swarm.observe.notes import Note
 from swarm.processes import watching
 from swarm.processes.watching import events_printed, print_events
 
 
 @pytest.mark.asyncio
 async def test_events_and_notes_are_lines_on_stderr(tmp_path, capsys):
-    notes = ["host ended; starting it again"]
+    notes = [Note("host ended; starting it again", is_trouble=True)]
     printing = asyncio.ensure_future(print_events(tmp_path, 0.0, notes))
     await asyncio.sleep(0)
     with EventLog(tmp_path / "peers" / "1" / "events.jsonl") as log:
         log.append(Progress("loading the model"))
+    notes.append(Note("host gets on again"))
     printing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await printing
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == "host ended; starting it again\n1: loading the model\n"
+    assert err == "host ended; starting it again\n1: loading the model\nhost gets on again\n"
     assert notes == []
 
 
