@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import shutil
 import threading
 import time
@@ -65,9 +66,9 @@ class _Worker:
 
 class Team:
     """``num_processes`` workers of one engine, started once, by ``start`` or the first ``step``. One caller at a time.
-    ``life``: what each does.
 
-    ``job.folder`` is set here. They end by ``close``, when nobody holds the team any more, and when the peer ends.
+    They end by ``close``, when nobody holds the team any more, and when the peer ends. ``job.folder`` and ``job.peer``
+    are set here; ``life``: what a worker does.
     """
 
     def __init__(self, job: Job, life: Callable[[Job, int, Connection], None] = work) -> None:
@@ -86,7 +87,7 @@ class Team:
         if self._workers:
             return
         self._folder = Path(mkdtemp(prefix="swarm-trl-"))
-        job = replace(self._job, folder=self._folder)
+        job = replace(self._job, folder=self._folder, peer=os.getpid())
         spawn = multiprocessing.get_context("spawn")
         for rank in range(job.num_processes):
             ours, theirs = spawn.Pipe()

@@ -11,6 +11,7 @@ word. It watches whose child it is, and ends when its peer does, however that go
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import torch
 
@@ -41,7 +42,8 @@ _LONGER = 4
 @dataclass(frozen=True)
 class Job:
     """What a worker is started for. ``model``: directory or hub name; ``device``: ``cpu`` or ``cuda`` (then rank r has
-    card r); ``folder``: where the processes find each other (no port is opened but on the loopback interface)."""
+    card r); ``folder``: where the processes find each other (no port is opened but on the loopback interface);
+    ``peer``: the process that starts them."""
 
     model: str
     rules: LearnRules
@@ -51,6 +53,7 @@ class Job:
     num_processes: int
     patience_s: float
     folder: Path = Path()
+    peer: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,12 +89,12 @@ def errors_of(folder: Path, rank: int) -> Path:
 
 def work(job: Job, rank: int, peer: Connection) -> None:
     """The worker's whole life."""
-    _stay_with(os.getppid())
+    _stay_with(job)
     _be_quiet(errors_of(job.folder, rank))
     try:
         _serve(job, rank, peer)
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # the peer has gone, or wants no more
+        _leave(job)  # the peer has gone
     except BaseException as error:
         from swarm.policy.memory import ran_out
 
@@ -178,15 +181,21 @@ def _step(engine: TrlEngine, task: Task, rank: int, peer: Connection) -> StepRep
     return engine.learn(task.samples, task.seed, share=share, on_pass=lambda: peer.send(Alive()))
 
 
-def _stay_with(parent: int) -> None:
-    """End when the peer ends, also by kill -9; other children of it may hold the pipe's end, so that is not asked."""
+def _stay_with(job: Job) -> None:
+    """End when the peer ends, also by kill -9, also if it has ended by now; other children of it may hold the pipe's
+    end, so that is not asked."""
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == job.peer:
             time.sleep(_LOOK_S)
-        os._exit(0)
+        _leave(job)
 
     threading.Thread(target=watch, name="stay-with-peer", daemon=True).start()
+
+
+def _leave(job: Job) -> NoReturn:
+    shutil.rmtree(job.folder, ignore_errors=True)
+    os._exit(0)
 
 
 def _be_quiet(errors: Path) -> None:
