@@ -82,6 +82,8 @@ def test_two_processes_take_the_step_that_one_takes_and_one_that_hangs_leaves_th
     assert moved(alone, model) > 5e-3, "or the comparison would say nothing"
 
     before, workers = together.state_hash(), together._team.pids
+    sockets = [socket for pid in workers for socket in psutil.Process(pid).net_connections("inet")]
+    assert {socket.laddr.ip for socket in sockets} <= {"127.0.0.1", "::1"}
     os.kill(workers[1], signal.SIGSTOP)
     together.options = dataclasses.replace(TWO, patience_s=1.0)
     asked_at = time.monotonic()
