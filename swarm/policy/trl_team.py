@@ -106,7 +106,7 @@ class Team:
         self.start()
         held = tensors_of(state)
         arrived = [torch.empty(tensor.shape, dtype=tensor.dtype) for tensor in held]
-        task = Task(tuple(samples), seed, state.step, options)
+        task = Task(tuple(samples), seed, state.step, state.base, options)
         words: Queue[tuple[int, _Word]] = Queue()
         talks = [
             threading.Thread(

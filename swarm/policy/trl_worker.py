@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import torch
 
+from protocol.ids import ContentId
 from protocol.run import LearnRules
 from swarm.grpo.adamw import TrainState
 from swarm.grpo.step import Sample
@@ -58,11 +59,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Task:
-    """One step: samples as ids, in the same order for all; ``step``: of the state that goes with it."""
+    """One step: samples as ids, in the same order for all; ``step`` and ``base``: of the state that goes with it."""
 
     samples: tuple[Sample, ...]
     seed: int
     step: int
+    base: ContentId
     options: TrlOptions
 
 
@@ -140,7 +142,11 @@ def _serve(job: Job, rank: int, peer: Connection) -> None:
     os.environ |= {"GLOO_SOCKET_IFNAME": loopback, "NCCL_SOCKET_IFNAME": loopback}
     on_gpu = job.device == "cuda"
     if on_gpu:
+        from accelerate.utils.environment import check_cuda_p2p_ib_support
+
         torch.cuda.set_device(rank)
+        if not check_cuda_p2p_ib_support():  # as accelerate's own launcher does for cards that cannot
+            os.environ |= {"NCCL_P2P_DISABLE": "1", "NCCL_IB_DISABLE": "1"}
     distributed.init_process_group(
         "nccl" if on_gpu else "gloo",
         init_method=(job.folder / "meeting").as_uri(),
@@ -170,6 +176,8 @@ def _step(engine: TrlEngine, task: Task, rank: int, peer: Connection) -> StepRep
     from swarm.policy.handed_in import Share
 
     peer.send(Alive())
+    if engine.state.base != task.base:
+        raise ValueError("the model's files have changed since the peer loaded them")
     held = tensors_of(engine.state)
     if rank == 0:
         receive_tensors(peer, held)
