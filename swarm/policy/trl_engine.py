@@ -8,10 +8,11 @@ Several processes, on GPUs one for each, can take a step together (``swarm.polic
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from protocol.errors import ConfigError
+from protocol.errors import ConfigError, StepFailed
 from protocol.run import LearnRules
 from swarm.grpo.adamw import TrainState
 from swarm.grpo.step import Sample, require_learnable
@@ -130,7 +131,8 @@ class TrlEngine(NativeEngine):
 
     def _draw(self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int], sampling: Sampling) -> list[Drawn]:
         if self._team is not None:
-            self._team.start()  # they are ready by the time that there is something to learn
+            with suppress(StepFailed):  # the step will try again, and tell
+                self._team.start()  # they are ready by the time that there is something to learn
         if not self.options.use_vllm:
             return super()._draw(prompts, seeds, sampling)
         if self._vllm is None:

@@ -11,6 +11,7 @@ import contextlib
 import multiprocessing
 import os
 import shutil
+import signal
 import threading
 import time
 import weakref
@@ -83,19 +84,29 @@ class Team:
         return [worker.process.pid or 0 for worker in self._workers]
 
     def start(self) -> None:
-        """Start the workers where they are not running; does not wait until they are ready."""
-        if self._workers:
+        """Start the workers where they are not running, all anew where one of them has ended meanwhile; does not wait
+        until they are ready. Raises ``StepFailed`` where the system starts no more processes."""
+        if self._workers and all(worker.process.is_alive() for worker in self._workers):
             return
+        self.close()
         self._folder = Path(mkdtemp(prefix="swarm-trl-"))
+        self._closing = weakref.finalize(self, _end, self._workers, self._folder)
         job = replace(self._job, folder=self._folder, peer=os.getpid())
         spawn = multiprocessing.get_context("spawn")
-        for rank in range(job.num_processes):
-            ours, theirs = spawn.Pipe()
-            process = spawn.Process(target=self._life, args=(job, rank, theirs), name=f"trl-{rank}", daemon=True)
-            process.start()
-            theirs.close()
-            self._workers.append(_Worker(process, ours))
-        self._closing = weakref.finalize(self, _end, list(self._workers), self._folder)
+        try:
+            for rank in range(job.num_processes):
+                ours, theirs = spawn.Pipe()
+                process = spawn.Process(target=self._life, args=(job, rank, theirs), name=f"trl-{rank}", daemon=True)
+                process.start()
+                theirs.close()
+                self._workers.append(_Worker(process, ours))
+        except OSError as error:
+            self.close()
+            raise StepFailed(
+                f"The processes of the training step cannot be started ({error}).",
+                _SKIPPED,
+                "Look at this machine's limits of processes and memory, or set trl.processes to 1.",
+            ) from error
 
     def step(self, state: TrainState, samples: Sequence[Sample], seed: int, options: TrlOptions) -> StepReport:
         """One round's updates of ``state`` in place, or an error and ``state`` as it was.
@@ -209,12 +220,12 @@ class Team:
         )
 
     def _last_words(self, rank: int) -> str:
-        if self._folder is None:
-            return ""
-        with contextlib.suppress(OSError):
-            lines = errors_of(self._folder, rank).read_text(errors="replace").strip().splitlines()
-            return lines[-1][:200] if lines else ""
-        return ""
+        """The end of what a worker wrote about its death: nothing where it was killed and could not."""
+        lines: list[str] = []
+        if self._folder is not None and self._workers[rank].process.exitcode != -signal.SIGKILL:
+            with contextlib.suppress(OSError):
+                lines = errors_of(self._folder, rank).read_text(errors="replace").strip().splitlines()
+        return lines[-1][:200] if lines else ""
 
 
 def _how(exit_code: int | None) -> str:

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import msgspec
@@ -97,20 +99,25 @@ def test_two_processes_take_the_step_that_one_takes_and_one_that_hangs_leaves_th
 
 
 @pytest.mark.slow
-def test_after_a_process_was_killed_the_next_step_is_taken_by_new_ones(pair):
-    alone, together = pair()
+def test_a_process_that_is_killed_costs_the_step_it_was_in_and_no_other(pair):
+    alone, together = pair(one=TrlOptions(batch_size=1), two=TrlOptions(batch_size=1, processes=2))
     samples = rollouts(alone)
     together.step(samples, 1)
     before, workers = together.state_hash(), together._team.pids
-    os.kill(workers[1], signal.SIGKILL)
-    with pytest.raises(StepFailed, match="Process 1 of 2 of the training step was killed by signal 9"):
+    threading.Timer(0.1, os.kill, (workers[1], signal.SIGKILL)).start()
+    with pytest.raises(StepFailed) as caught:
         together.step(samples, 2)
+    assert caught.value.what == "Process 1 of 2 of the training step was killed by signal 9."
     assert together.state_hash() == before
     assert gone(workers)
-    for seed in (1, 2):
-        alone.step(samples, seed)
     together.step(samples, 2)
-    assert_alike(alone, together)
+    newer = together._team.pids
+    os.kill(newer[0], signal.SIGKILL)  # while there is nothing to do
+    assert wait_until(lambda: gone(newer[:1]), timeout_s=10)
+    together.step(samples, 3)
+    for seed in (1, 2, 3):
+        alone.step(samples, seed)
+    assert_alike(alone, together, atol=5e-4)
 
 
 @pytest.mark.slow
@@ -225,6 +232,19 @@ def test_more_processes_than_gpus_are_refused_before_anything_is_loaded(monkeypa
             TrlEngine.with_options(TrlOptions(processes=3)).open("/no/such/model", RULES, device=device)
     with pytest.raises(ConfigError, match="cannot share a device of the kind mps"):
         require_processes(2, "mps")
+
+
+def test_a_machine_that_starts_no_more_processes_costs_the_step_and_not_what_is_drawn(pair, monkeypatch):
+    alone, together = pair()
+
+    def refused(process):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(SpawnProcess, "start", refused)
+    assert rollouts(together) == rollouts(alone)
+    with pytest.raises(StepFailed, match=r"cannot be started .*Resource temporarily unavailable"):
+        together.step(rollouts(alone), 1)
+    assert together.state_hash() == alone.state_hash()
 
 
 def test_a_model_without_a_name_is_not_learnt_by_one_process_instead(model):
