@@ -128,7 +128,7 @@ def receive_tensors(peer: Connection, into: Sequence[torch.Tensor]) -> None:
 
 
 def _bytes_of(tensor: torch.Tensor) -> memoryview:
-    return memoryview(tensor.view(-1).view(torch.uint8).numpy())
+    return tensor.view(-1).view(torch.uint8).numpy().data
 
 
 def _serve(job: Job, rank: int, peer: Connection) -> None:

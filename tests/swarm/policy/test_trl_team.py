@@ -152,6 +152,18 @@ def test_adapters_and_a_kl_term_are_shared_by_processes_alike(pair):
     assert_alike(alone, together, atol=5e-4)
 
 
+@pytest.mark.gpu
+def test_two_gpus_take_the_step_that_one_takes(model):
+    if torch.cuda.device_count() < 2:
+        pytest.skip("This machine has fewer than two GPUs.")
+    alone, together = (TrlEngine.with_options(options).open(model, RULES, device="cuda") for options in (ONE, TWO))
+    samples = rollouts(alone)[:-1]
+    ours, theirs = alone.step(samples, 5), together.step(samples, 5)
+    together.close()
+    assert theirs.grad_norm == pytest.approx(ours.grad_norm, rel=1e-2)
+    assert_alike(alone, together, atol=1e-3)
+
+
 @pytest.mark.slow
 def test_fewer_samples_than_processes_are_enough(pair):
     rules = msgspec.structs.replace(RULES, beta_nano=100_000_000)
