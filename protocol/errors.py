@@ -12,6 +12,7 @@
     |- NotReproducible              exit 2  a model needs an operator without exact arithmetic
     |- NumericsError                exit 1  a computation ended in NaN or infinity
     |- OutOfMemory                  exit 1  this machine's memory does not hold what is to be computed
+    |- StepFailed                   exit 1  a process that takes training steps ended, hung or failed
     `- BadRecord                    (never fatal) bytes from the network that break a rule
 
 Each error says what happened, what it means for the user's credits, and what to do next. ``str(error)`` is those
@@ -111,6 +112,11 @@ class NumericsError(SwarmError):
 class OutOfMemory(SwarmError):
     """Memory ran out. While sampling less is computed at once; a training step that does not fit is skipped with its
     round. It ends a peer only where nothing is left to do without."""
+
+
+class StepFailed(SwarmError):
+    """A process that took part in a training step ended, hung or failed; the state is the one before. A running peer
+    skips the round and tries again in the next."""
 
 
 class BadRecord(SwarmError):

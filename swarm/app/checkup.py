@@ -135,6 +135,7 @@ def batch_of(chosen: Settings, token: JoinToken | None) -> Batch:
     """What a round asks of the memory, by the run's rules, or those of the settings where no run is named."""
     audit = token.run.audit if token is not None else chosen.audit
     game = token.run.game if token is not None else chosen.game
+    own = audit.engine if chosen.engine.kind == "run" else chosen.engine.kind
     return Batch(
         sequence=longest_sequence(game.answer_tokens, game.critique_tokens, game.decide_tokens),
         completion=max(game.answer_tokens, game.critique_tokens, game.decide_tokens),
@@ -142,6 +143,7 @@ def batch_of(chosen: Settings, token: JoinToken | None) -> Batch:
         engine=audit.engine,
         num_holders=audit.num_holders,
         lora_rank=token.run.learn.lora_rank if token is not None else _rank_of(chosen),
+        processes=chosen.trl.processes if own == "trl" else 1,
     )
 
 

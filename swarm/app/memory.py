@@ -52,8 +52,9 @@ def memory_plan(chosen: Settings, token: JoinToken | None, *, num_peers: int = 1
     found = plan.plan(size, work, free)
     if not found.fits:
         share = "" if num_peers == 1 else f" for each of {num_peers} peers"
+        team = f" with its {work.processes} processes" if work.processes > 1 else ""
         raise OutOfMemory(
-            f"{model.name} takes about {found.demand.peak / 1e9:.1f} GB of {place};"
+            f"{model.name} takes about {found.demand.total / 1e9:.1f} GB of {place}{team};"
             f" {free / 1e9:.1f} GB are free{share}.",
             "Nothing was started; credits are not touched.",
             f"{would_fit(size, work, free)} Or close other programs, or run fewer peers here.",

@@ -19,10 +19,10 @@ LEAST_DISK = GIB
 
 
 def memory_needed(model: ModelFacts, batch: Batch) -> int | None:
-    """Bytes that a peer with this model takes at its worst moment, by ``swarm.policy.plan``; ``None`` when the model's
-    size is not known."""
+    """Bytes that a peer with this model, and its processes, take at the worst moment, by ``swarm.policy.plan``;
+    ``None`` when the model's size is not known."""
     size = size_of(model)
-    return None if size is None else plan.demand(size, work_of(batch)).peak
+    return None if size is None else plan.demand(size, work_of(batch)).total
 
 
 def work_of(batch: Batch, *, on_gpu: bool = False) -> plan.Workload:
@@ -33,6 +33,7 @@ def work_of(batch: Batch, *, on_gpu: bool = False) -> plan.Workload:
         sequence=batch.sequence,
         completion=batch.completion,
         prompts=batch.prompts,
+        processes=batch.processes,
         on_gpu=on_gpu,
     )
 
@@ -114,7 +115,7 @@ def _memory(machine: MachineFacts, model: ModelFacts, batch: Batch) -> Finding:
         return skipped("memory", f"{_size(free)} {place} free; the model's size is not known.")
     work = work_of(batch, on_gpu=on_gpu)
     found = plan.plan(size, work, free)
-    said = f"about {_size(found.demand.peak)} of {place} for {model.name}, {_size(free)} free"
+    said = f"about {_size(found.demand.total)} of {place} for {model.name}, {_size(free)} free"
     if not found.fits:
         return fail(
             "memory",
@@ -123,7 +124,7 @@ def _memory(machine: MachineFacts, model: ModelFacts, batch: Batch) -> Finding:
         )
     if found.cache < work.cache:
         return warn("memory", f"Needs {said}, in smaller batches: that is slower.", "Close other programs.")
-    if found.demand.peak > 0.8 * free:
+    if found.demand.total > 0.8 * free:
         return warn("memory", f"Needs {said}: that is tight.", "Close other programs, or take a smaller model.")
     return ok("memory", f"needs {said}")
 

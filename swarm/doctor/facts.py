@@ -151,7 +151,8 @@ class ChainFacts(Facts, frozen=True):
 class Batch(Facts, frozen=True):
     """What the estimates depend on: the engine, and the rank of the adapters that are trained (0: all weights;
     ``None``: as the model's size suggests). In tokens: the longest ``sequence`` of prompt and completion, about, and
-    the longest ``completion``; ``prompts``: how many are drawn from at once."""
+    the longest ``completion``; ``prompts``: how many are drawn from at once. ``processes``: that take a training step
+    together."""
 
     engine: str
     num_holders: int
@@ -159,6 +160,7 @@ class Batch(Facts, frozen=True):
     sequence: int = 512
     completion: int = 72
     prompts: int = 32
+    processes: int = 1
 
 
 class MachineProbe(Protocol):

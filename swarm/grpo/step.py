@@ -76,10 +76,7 @@ def train(
     because their gradient is exactly zero. ``reference`` (the KL anchor) is needed when ``rules.beta_nano`` > 0.
     Raises ``ValueError`` without samples, for advantages that are not finite, or without a needed reference.
     """
-    if not samples:
-        raise ValueError("A training step needs at least one sample.")
-    if not all(abs(sample.advantage) < float("inf") for sample in samples):
-        raise ValueError("Advantages must be finite numbers.")
+    require_learnable(samples)
     loss = loss_rules(rules, aggregation)
     if loss.beta > 0 and reference is None:
         raise ValueError("A KL penalty (beta > 0) needs a reference policy.")
@@ -98,6 +95,14 @@ def train(
         num_tokens=sum(len(sample.tokens) for sample in samples),
         num_updates=len(updates),
     )
+
+
+def require_learnable(samples: Sequence[Sample]) -> None:
+    """Raises ``ValueError`` without samples, and for advantages that are not finite."""
+    if not samples:
+        raise ValueError("A training step needs at least one sample.")
+    if not all(abs(sample.advantage) < float("inf") for sample in samples):
+        raise ValueError("Advantages must be finite numbers.")
 
 
 def shares(samples: Sequence[Sample], num_updates: int, seed: int) -> list[list[Sample]]:

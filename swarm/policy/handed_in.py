@@ -4,6 +4,8 @@ The trainer is TRL's own: loss, gradient accumulation, clipping, optimiser loop,
 it would draw completions and score them, it takes what it is given: the swarm's rollouts, own and shared, with the
 advantages that the swarm's rules give. Shares of a round's groups are those of ``swarm.grpo.step``.
 
+Where several processes share a step, each makes the micro-batches of its own share; ``accelerate`` averages gradients.
+
 Shapes: B samples of a micro-batch, P prompt columns (padded on the left), T completion positions (padded on the right).
 """
 
@@ -11,10 +13,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from datasets import Dataset
@@ -24,7 +26,7 @@ from trl import GRPOConfig, GRPOTrainer
 from protocol.run import LearnRules
 from swarm.grpo.adamw import TrainState, adam_rules
 from swarm.grpo.loss import loss_rules
-from swarm.grpo.step import LogProbs, Sample, shares
+from swarm.grpo.step import LogProbs, Sample, require_learnable, shares
 from swarm.policy.base import StepReport
 from swarm.policy.load import LoadedModel
 from swarm.policy.trl_options import TrlOptions
@@ -35,19 +37,32 @@ _BY_TOKENS = frozenset({"dapo", "cispo", "vespo"})
 """Losses that TRL divides by the update's tokens: there a sample without advantage needs no forward pass."""
 
 
-class HandedIn(GRPOTrainer):  # type: ignore[misc]
-    """``GRPOTrainer`` over ready-made micro-batches, in their order."""
+class Share(NamedTuple):
+    """Which of the ``of`` processes that take a step together this one is, from 0."""
 
-    def __init__(self, batches: Sequence[Batch], **options: Any) -> None:
+    rank: int = 0
+    of: int = 1
+
+
+ALONE = Share()
+
+Row = tuple[Sample, bool]
+"""A sample, and whether it counts: what does not only fills a place and weighs nothing."""
+
+
+class HandedIn(GRPOTrainer):  # type: ignore[misc]
+    """``GRPOTrainer`` over this process's ready-made micro-batches, in their order. ``on_pass``: told before each."""
+
+    def __init__(self, batches: Sequence[Batch], on_pass: Callable[[], object], **options: Any) -> None:
         super().__init__(**options)
-        self._batches = batches
+        self._batches, self._on_pass = batches, on_pass
 
     def get_train_dataloader(self) -> Any:
-        """The micro-batches; several processes of ``accelerate`` share them."""
-        loader = torch.utils.data.DataLoader(_Listed(self._batches), batch_size=None, shuffle=False)
-        return self.accelerator.prepare_data_loader(loader, device_placement=True)
+        """The micro-batches: they are shared out already, so ``accelerate`` must not do it again."""
+        return torch.utils.data.DataLoader(_Listed(self._batches), batch_size=None, shuffle=False)
 
     def _prepare_inputs(self, generation_batch: Batch) -> Batch:
+        self._on_pass()
         return {name: value.to(self.accelerator.device) for name, value in generation_batch.items()}
 
 
@@ -73,17 +88,28 @@ def train(
     *,
     temperature: float,
     reference: LogProbs | None = None,
+    share: Share = ALONE,
+    on_pass: Callable[[], object] = lambda: None,
 ) -> StepReport:
     """One round's updates of ``state`` in place by TRL; arguments as for ``swarm.grpo.step.train``.
 
+    Several processes call it with the same state, samples and seed, each with its own ``share``, in a process group of
+    that size; each ends in the same state. ``on_pass`` is told before each forward pass.
+
     TRL's log-probabilities are over all rows of the model's last layer, also those that the tokenizer does not use.
     """
-    if not samples:
-        raise ValueError("A training step needs at least one sample.")
-    if not all(math.isfinite(sample.advantage) for sample in samples):
-        raise ValueError("Advantages must be finite numbers.")
+    require_learnable(samples)
     updates = shares(samples, max(1, rules.num_updates), seed)
-    batches, per_update = _batches(loaded, log_probs, reference, updates, rules, options)
+
+    def told(policy: LogProbs) -> LogProbs:
+        def asked(part: Sequence[Sample]) -> torch.Tensor:
+            on_pass()
+            return policy(part)
+
+        return asked
+
+    anchor = None if reference is None else told(reference)
+    batches, per_update = _batches(loaded, told(log_probs), anchor, updates, rules, options, share)
     optimiser = _optimiser_of(state, rules)
     original = loaded.model.__dict__.get("forward")
     config, generation = loaded.model.config, loaded.model.generation_config
@@ -92,6 +118,7 @@ def train(
         warnings.simplefilter("ignore")
         trainer = HandedIn(
             batches,
+            on_pass,
             model=loaded.model,
             reward_funcs=[_unused],
             args=_arguments(loaded, Path(folder), rules, options, len(updates), per_update, temperature),
@@ -124,16 +151,21 @@ def _batches(
     updates: Sequence[Sequence[Sample]],
     rules: LearnRules,
     options: TrlOptions,
+    share: Share,
 ) -> tuple[list[Batch], int]:
-    """All micro-batches in order, and how many an update has: the same number for each, as TRL wants it."""
+    """The share's micro-batches in order, and how many an update has: the same number for each, as TRL wants it.
+
+    The n-th micro-batches of all shares have equally many rows, because TRL gathers a number per row for its records.
+    """
     beta = loss_rules(rules).beta
     counted = [_needed(update, options, beta) for update in updates]
-    per_update = max(math.ceil(len(update) / options.batch_size) for update in counted)
+    per_update = max(math.ceil(len(update) / (options.batch_size * share.of)) for update in counted)
     batches: list[Batch] = []
     for number, (update, needed) in enumerate(zip(updates, counted, strict=True)):
         num_tokens = sum(len(sample.tokens) for sample in update)
-        for part in _split(needed, per_update):
-            batch = _padded(part, loaded, options)
+        for rows in _split(_shared_out(needed, share), per_update):
+            part = [sample for sample, _ in rows]
+            batch = _padded(rows, loaded, options)
             batch["num_items_in_batch"] = torch.tensor(num_tokens)
             with torch.no_grad():
                 if number:  # the first update is taken on the policy itself
@@ -153,16 +185,22 @@ def _needed(update: Sequence[Sample], options: TrlOptions, beta: float) -> list[
     return sorted(needed, key=lambda sample: (len(sample.prompt) + len(sample.tokens), sample.prompt))
 
 
-def _split(samples: list[Sample], count: int) -> Iterator[list[Sample]]:
-    """``count`` consecutive parts whose sizes differ by one at most; missing ones come twice, weightless."""
+def _shared_out(samples: Sequence[Sample], share: Share) -> list[Row]:
+    """Every ``of``-th sample, so that shares are alike in length, and as many rows in each share."""
+    rows = [(sample, True) for sample in samples[share.rank :: share.of]]
+    return rows + [(samples[0], False)] * (math.ceil(len(samples) / share.of) - len(rows))
+
+
+def _split(rows: list[Row], count: int) -> Iterator[list[Row]]:
+    """``count`` consecutive parts whose sizes differ by one at most; an empty one gets a row without weight."""
     for number in range(count):
-        part = samples[len(samples) * number // count : len(samples) * (number + 1) // count]
-        yield part or [Sample(samples[0].prompt, samples[0].tokens, 0.0)]
+        part = rows[len(rows) * number // count : len(rows) * (number + 1) // count]
+        yield part or [(rows[0][0], False)]
 
 
-def _padded(part: Sequence[Sample], loaded: LoadedModel, options: TrlOptions) -> Batch:
-    width = max(len(sample.prompt) for sample in part)
-    length = max(len(sample.tokens) for sample in part)
+def _padded(part: Sequence[Row], loaded: LoadedModel, options: TrlOptions) -> Batch:
+    width = max(len(sample.prompt) for sample, _ in part)
+    length = max(len(sample.tokens) for sample, _ in part)
     ends = set(loaded.end_ids)
     batch = {
         name: torch.zeros((len(part), size), dtype=torch.long)
@@ -173,14 +211,14 @@ def _padded(part: Sequence[Sample], loaded: LoadedModel, options: TrlOptions) ->
             ("completion_mask", length),
         )
     }
-    for row, sample in enumerate(part):
+    for row, (sample, counts) in enumerate(part):
         start, end = width - len(sample.prompt), len(sample.tokens)
         batch["prompt_ids"][row, start:] = torch.tensor(sample.prompt)
         batch["prompt_mask"][row, start:] = 1
         batch["completion_ids"][row, :end] = torch.tensor(sample.tokens)
-        is_cut = sample.tokens[-1] not in ends
-        batch["completion_mask"][row, :end] = 0 if options.mask_truncated_completions and is_cut else 1
-    batch["advantages"] = torch.tensor([sample.advantage for sample in part], dtype=torch.float32)
+        is_masked = options.mask_truncated_completions and sample.tokens[-1] not in ends
+        batch["completion_mask"][row, :end] = 1 if counts and not is_masked else 0
+    batch["advantages"] = torch.tensor([sample.advantage for sample, _ in part], dtype=torch.float32)
     return batch
 
 
@@ -194,7 +232,7 @@ def _arguments(
     temperature: float,
 ) -> GRPOConfig:
     loss, adam = loss_rules(rules), adam_rules(rules)
-    return GRPOConfig(
+    arguments = GRPOConfig(
         output_dir=str(folder),
         use_cpu=loaded.device.type == "cpu",
         bf16=options.bf16,
@@ -216,6 +254,9 @@ def _arguments(
         beta=0.0,
         **options.of_trainer(),
     )
+    if loaded.device.type == "cuda":
+        arguments._n_gpu = 1  # else one process would cut its micro-batches over all cards (nn.DataParallel)
+    return arguments
 
 
 def _unused(completions: Sequence[Any], **_: Any) -> list[float]:

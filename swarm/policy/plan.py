@@ -28,6 +28,9 @@ ONE_WAY_ABOVE = 1 << 25
 TRAINED = 12
 """Per trained parameter: its gradient and both moments of AdamW."""
 
+HANDED_OVER = 20
+"""Per trained parameter, where other processes take the step: both moments, and the state as it comes back (12)."""
+
 CHECKED = 36
 """Per trained parameter, where work is checked: the run's first state as it is shipped, the state that is checked
 as it arrived, and the replica that does the step again (12 each)."""
@@ -79,7 +82,8 @@ class Workload(msgspec.Struct, frozen=True):
     """What a round asks: engine, adapters (0: all weights; ``None``: by size), lengths in tokens, rows at a time.
 
     ``sequence``: the longest prompt with its completion; ``completion``: the longest completion; ``prompts``: distinct
-    prompts that are drawn from at once; ``cache``: bytes of keys and values."""
+    prompts that are drawn from at once; ``cache``: bytes of keys and values; ``processes``: that take a training step
+    together (1: the peer itself)."""
 
     engine: str = "exact"
     lora_rank: int | None = None
@@ -88,10 +92,14 @@ class Workload(msgspec.Struct, frozen=True):
     prompts: int = 32
     cache: int = CACHE
     on_gpu: bool = False
+    processes: int = 1
 
 
 class Demand(msgspec.Struct, frozen=True):
-    """The parts of a peak, in bytes. They do not all come at one time: ``peak`` is the worst moment."""
+    """The parts of a peak, in bytes. They do not all come at one time: ``peak`` is the worst moment.
+
+    ``workers``: what processes of its own take beside the peer where its engine computes; not in ``peak``, which is
+    what the peer's own process is measured by, but in ``total``."""
 
     libraries: int
     weights: int
@@ -102,6 +110,12 @@ class Demand(msgspec.Struct, frozen=True):
     checking: int
     drawing: int
     one_pass: int
+    workers: int = 0
+
+    @property
+    def total(self) -> int:
+        """The peer's peak, and its workers."""
+        return self.peak + self.workers
 
     @property
     def peak(self) -> int:
@@ -125,7 +139,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     @property
     def fits(self) -> bool:
-        return self.demand.peak <= self.free
+        return self.demand.total <= self.free
 
 
 def tokens_per_pass(bytes_per_token: int, vocabulary: int) -> int:
@@ -172,16 +186,24 @@ def demand(size: ModelSize, work: Workload) -> Demand:
     head = size.vocabulary * size.hidden
     one_way = head if head >= ONE_WAY_ABOVE else 0
     logits = 4 * size.vocabulary * (DRAWN_LOGITS * max(1, work.prompts))
+    libraries = GPU_CONTEXT if work.on_gpu else LIBRARIES
+    weights = size.num_params * WEIGHT
+    adapters = WEIGHT if rank else 0
+    one_pass = max(SMALL_PASSES, one_pass)
+    is_handed_over = work.processes > 1
+    each = weights + trained * (TRAINED + adapters) + one_pass
+    num_here = 1 if work.on_gpu else work.processes  # each has its card; the peer is on the first
     return Demand(
-        libraries=GPU_CONTEXT if work.on_gpu else LIBRARIES,
-        weights=size.num_params * WEIGHT,
+        libraries=libraries,
+        weights=weights,
         loading=0 if work.on_gpu else size.stored,
         slices_drawing=size.num_params * SLICES if is_exact else 0,
         slices_training=(2 * size.num_params - one_way) * SLICES if is_exact else 0,
-        training=trained * (TRAINED + (WEIGHT if rank else 0)),
+        training=trained * ((HANDED_OVER if is_handed_over else TRAINED) + adapters),
         checking=trained * CHECKED if is_exact else 0,
         drawing=work.cache + logits,
-        one_pass=max(SMALL_PASSES, one_pass),
+        one_pass=0 if is_handed_over else one_pass,
+        workers=num_here * (libraries + each + each * UNRETURNED // 100) if is_handed_over else 0,
     )
 
 
@@ -203,11 +225,11 @@ def plan(size: ModelSize, work: Workload, free: int) -> Plan:
 
 def largest_fitting(size: ModelSize, work: Workload, free: int) -> int:
     """About how many parameters a model like this one could have to fit ``free``, trained through adapters; 0: none."""
-    adapters = msgspec.structs.replace(work, lora_rank=work.lora_rank or LORA_RANK, cache=LEAST_CACHE)
+    with_adapters = msgspec.structs.replace(work, lora_rank=work.lora_rank or LORA_RANK, cache=LEAST_CACHE)
     low, high = 0, 1 << 40
     while high - low > max(1, low // 100):
         middle = (low + high) // 2
-        if demand(_scaled(size, middle), adapters).peak <= free:
+        if demand(_scaled(size, middle), with_adapters).total <= free:
             low = middle
         else:
             high = middle

@@ -13,13 +13,16 @@ from typing import Any, Literal, get_args
 LossType = Literal["grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo", "luspo", "vespo"]
 LOSS_TYPES: tuple[str, ...] = get_args(LossType)
 
-_OURS = frozenset({"batch_size", "use_vllm", "bf16", "gradient_checkpointing", "vllm_memory"})
+_OURS = frozenset(
+    {"batch_size", "processes", "patience_s", "use_vllm", "bf16", "gradient_checkpointing", "vllm_memory"}
+)
 
 
 @dataclass(frozen=True)
 class TrlOptions:
-    """Options of the trl engine. ``batch_size``: samples of one forward and backward pass. ``use_vllm``: draw by vLLM,
-    which may take ``vllm_memory`` (a share) of the GPU."""
+    """Options of the trl engine. ``batch_size``: samples of one forward and backward pass of one of the ``processes``
+    that take a step together; ``patience_s``: how long they may show no progress. ``use_vllm``: draw by vLLM, which may
+    take ``vllm_memory`` (a share) of the GPU."""
 
     loss_type: LossType = "dapo"
     importance_sampling_level: Literal["token", "sequence"] = "token"
@@ -31,6 +34,8 @@ class TrlOptions:
     sapo_temperature_pos: float = 1.0
     sapo_temperature_neg: float = 1.05
     batch_size: int = 16
+    processes: int = 1
+    patience_s: float = 300.0
     bf16: bool = False
     gradient_checkpointing: bool = False
     use_vllm: bool = False

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from chain.base import Advance, Chain, ClockView
 from chain.sortition import poster_order
 from protocol.codec import decode
-from protocol.errors import BadRecord, ChainUnreachable, ConfigError, NetworkError, OutOfMemory
+from protocol.errors import BadRecord, ChainUnreachable, ConfigError, NetworkError, OutOfMemory, StepFailed
 from protocol.events import BatchSeen, ContributionSeen, Outcome, Progress, StageEnded, StageStarted
 from protocol.ids import STAGES, ContentId, PeerId, Stage
 from protocol.messages import BatchHeader
@@ -188,11 +188,12 @@ class RoundPlay:
         self._bench.events.append(Progress("training"))
         try:
             await self._work.train()
-        except OutOfMemory as error:
+        except (OutOfMemory, StepFailed) as error:
             self._troubles.report(error)
             await self._persist(self._oversight.say_goodbye)
             return [machine.GaveUp()]
-        self._troubles.over(OutOfMemory)
+        for kind in (OutOfMemory, StepFailed):
+            self._troubles.over(kind)
         return [machine.Trained()]
 
     async def _wait_for(self, header: BatchHeader) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from chain.base import Contracts
 from identity.signer import Signer
 from protocol.codec import content_id, decode, encode
-from protocol.errors import BadRecord, IdentityError, OutOfMemory
+from protocol.errors import BadRecord, IdentityError, OutOfMemory, StepFailed
 from protocol.events import BatchProduced, ContributionPublished, ContributionSigned, StepSkipped, Trained
 from protocol.ids import STAGES, ContentId, Stage
 from protocol.messages import BatchHeader, BlobRef, Contribution, Envelope
@@ -145,7 +145,8 @@ class Work:
     async def train(self) -> None:
         """One GRPO step on own and shared rollouts; the new state is on disk when this returns.
 
-        Raises ``OutOfMemory`` when it does not fit this machine; then the state is the one before, and that is told.
+        Raises ``OutOfMemory`` when it does not fit this machine, and ``StepFailed`` when a process of it was lost; then
+        the state is the one before, and that is told.
         """
         bench, base = self._bench, self._inbox.base
         me = bench.signer.peer
@@ -193,11 +194,11 @@ class Work:
         bench.events.append(told)
 
     async def _step_or_undo(self, samples: Sequence[TrainSample], seed: int) -> StepReport:
-        """The engine's step, or its ``OutOfMemory`` with the state before in the engine again."""
+        """The engine's step, or its ``OutOfMemory`` or ``StepFailed`` with the state before in the engine again."""
         bench = self._bench
         try:
             return await bench.room.call(bench.engine.step, samples, seed)
-        except OutOfMemory as error:
+        except (OutOfMemory, StepFailed) as error:
             bench.events.append(StepSkipped(self._inbox.base.round, type(error).__name__, error.what))
             await bench.room.call(bench.checkpoints.restore, bench.engine, self._state_before)
             raise

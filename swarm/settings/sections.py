@@ -332,7 +332,12 @@ class TrlSettings(Section):
     sapo_temperature_neg: Real = Field(1.05, gt=0, le=1000)
     """The same where it is not."""
     batch_size: Count = Field(16, ge=1, le=4096)
-    """Completions of one forward and backward pass."""
+    """Completions of one forward and backward pass (of each process)."""
+    processes: Count = Field(1, ge=1, le=64)
+    """Processes that take a training step together, on GPUs one for each card, cuda:0 first. Above 1, each is a process
+    of its own beside the peer, with the model in its memory once more."""
+    patience_s: Real = Field(300.0, ge=5, le=86_400)
+    """Seconds in which such processes show no progress (a micro-batch) before the step is given up."""
     bf16: bool = False
     """Train in mixed precision (a GPU, or a CPU that has it)."""
     gradient_checkpointing: bool = False

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from protocol.events import Audited, PeerStarted, RoundSettled
+from protocol.events import Audited, PeerStarted, RoundSettled, StepSkipped
 from protocol.messages import Finding
 from tests.integration.conftest import Start
 from tests.integration.processes import PeerLog
@@ -17,10 +17,11 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 def test_an_exact_swarm_pays_a_trl_peer_less_and_finds_it_honest(start: Start, home: Path) -> None:
     own = home / "peers" / "3" / "config.yaml"
     own.parent.mkdir(parents=True)
-    own.write_text("engine: {kind: trl}\n")
+    own.write_text("engine: {kind: trl}\ntrl: {processes: 2}\n")
     settings = {"SWARM_AUDIT__TOLERATED": "trl", "SWARM_GAME__NUM_QUESTIONS": "8"}
     start("local", "--rounds", "2", "--no-tui", "--json", **settings).result(900)
     logs = {name: PeerLog(home, name) for name in ("1", "2", "3")}
+    assert not logs["3"].all(StepSkipped)
     started = {name: log.all(PeerStarted)[0] for name, log in logs.items()}
     assert {name: event.engine for name, event in started.items()} == {"1": "exact", "2": "exact", "3": "trl"}
     audits = [event for log in logs.values() for event in log.all(Audited)]

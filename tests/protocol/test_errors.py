@@ -17,6 +17,7 @@ EXIT_CODES = {
     "NotReproducible": 2,
     "NumericsError": 1,
     "OutOfMemory": 1,
+    "StepFailed": 1,
     "BadRecord": 1,
 }
 

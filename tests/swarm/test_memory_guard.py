@@ -1,4 +1,4 @@
-"""A peer whose training step does not fit skips the round with its reason; nobody waits, and it plays the next."""
+"""A peer whose training step does not fit, or fails, skips the round with its reason; nobody waits for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from protocol.errors import OutOfMemory
+from protocol.errors import OutOfMemory, StepFailed, SwarmError
 from protocol.events import (
     ContributionSigned,
     Outcome,
@@ -27,10 +27,10 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.virtual_time]
 
 
 class Cramped:
-    """An engine whose first ``times`` calls of ``method`` find no memory; a step leaves the state half changed."""
+    """An engine whose first ``times`` calls of ``method`` fail; a step leaves the state half changed."""
 
-    def __init__(self, inner: Any, method: str, times: int) -> None:
-        self._inner, self._method, self._left = inner, method, times
+    def __init__(self, inner: Any, method: str, times: int, error: type[SwarmError] = OutOfMemory) -> None:
+        self._inner, self._method, self._left, self._error = inner, method, times, error
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
@@ -41,22 +41,27 @@ class Cramped:
             self._left -= 1
             if name == "step":
                 found(*arguments)
-            raise OutOfMemory("The training step does not fit.", "s", "n")
+            raise self._error("The training step does not fit.", "s", "n")
 
         return cramped
 
 
-async def test_the_round_is_skipped_with_its_reason_and_the_next_one_is_played(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [OutOfMemory, StepFailed])
+async def test_the_round_is_skipped_with_its_reason_and_the_next_one_is_played(
+    error: type[SwarmError], tmp_path: Path
+) -> None:
     async with small_swarm(tmp_path, 3, contribute_s=20, round_s=60) as swarm:
         ann, bob, eve = swarm.seats
         async with asyncio.timeout(200):
             await asyncio.gather(
-                ann.node().run(2), bob.node().run(2), eve.node(engine=lambda it: Cramped(it, "step", 1)).run(2)
+                ann.node().run(2),
+                bob.node().run(2),
+                eve.node(engine=lambda it: Cramped(it, "step", 1, error)).run(2),
             )
         (skipped,) = eve.told(StepSkipped)
-        assert (skipped.round, skipped.reason, skipped.what) == (1, "OutOfMemory", "The training step does not fit.")
-        assert [event.error for event in eve.told(Problem)] == ["OutOfMemory"]
-        assert [event.error for event in eve.told(Recovered)] == ["OutOfMemory"]
+        assert (skipped.round, skipped.reason, skipped.what) == (1, error.__name__, "The training step does not fit.")
+        assert [event.error for event in eve.told(Problem)] == [error.__name__]
+        assert [event.error for event in eve.told(Recovered)] == [error.__name__]
         assert [event.outcome for event in eve.told(RoundEnded)] == [Outcome.SKIPPED, Outcome.COMPLETE]
         assert [event.round for event in eve.told(ContributionSigned)] == [2]
         assert eve.told(Trained)[0].state_before == swarm.run.model, "the half changed state was undone"

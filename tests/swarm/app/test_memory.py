@@ -43,6 +43,16 @@ def test_what_cannot_fit_is_an_error_that_says_which_size_would(monkeypatch, tmp
     assert "Nothing was started" in caught.value.so_what
 
 
+def test_processes_that_take_steps_are_planned_for_a_trl_peer_alone(monkeypatch):
+    here(monkeypatch, 2 * GB)
+    four = {"trl.processes": 4, "audit.tolerated": "trl"}
+    with pytest.raises(OutOfMemory, match=r"tiny takes about \d\.\d GB of RAM with its 4 processes; 2\.0 GB are free"):
+        memory_plan(load_settings("local", overrides={**four, "engine.kind": "trl"}), None)
+    exact = memory_plan(load_settings("local", overrides=four), None)
+    assert exact is not None
+    assert exact.parts["workers"] == 0
+
+
 def test_a_private_swarm_does_not_start_where_its_peers_together_do_not_fit(monkeypatch, tmp_path, capfd):
     here(monkeypatch, int(1.2 * GB))
     code = execute(["local", "--peers", "3", "--home", str(tmp_path), "--no-tui"])

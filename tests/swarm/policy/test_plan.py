@@ -44,6 +44,7 @@ works = st.builds(
     completion=st.integers(1, 4096),
     prompts=st.integers(1, 512),
     on_gpu=st.booleans(),
+    processes=st.integers(1, 8),
 )
 
 
@@ -56,6 +57,20 @@ def test_the_parts_of_a_small_model_trained_whole_add_up():
     assert found.peak == LIBRARIES + worst + worst * 10 // 100
     exact = demand(TINY, Workload(engine="exact", lora_rank=0, prompts=1))
     assert (exact.slices_training, exact.checking) == (12_000_000, 108_000_000)
+
+
+def test_processes_of_a_step_take_libraries_weights_and_training_each_beside_the_peer():
+    alone = demand(TINY, Workload(engine="trl", lora_rank=0))
+    three = demand(TINY, Workload(engine="trl", lora_rank=0, processes=3))
+    each = 12_000_000 + 36_000_000 + alone.one_pass
+    assert (alone.workers, three.workers) == (0, 3 * (LIBRARIES + each + each // 10))
+    assert (three.training, three.one_pass) == (60_000_000, 0), "the peer hands its step over"
+    assert three.total == three.peak + three.workers
+    fits = Workload(engine="trl", lora_rank=0, processes=3, cache=LEAST_CACHE)
+    assert plan(TINY, fits, demand(TINY, fits).total).fits
+    assert not plan(TINY, fits, demand(TINY, fits).total - 1).fits
+    on_cards = demand(TINY, Workload(engine="trl", lora_rank=0, processes=3, on_gpu=True))
+    assert on_cards.workers == on_cards.libraries + each + each // 10, "one shares the peer's card"
 
 
 def test_a_model_of_270m_parameters_with_adapters_is_planned_below_three_and_a_half_gigabytes():
@@ -93,7 +108,7 @@ def test_too_little_memory_makes_batches_smaller_before_it_is_an_error():
 @given(size=sizes, work=works, free=st.integers(0, 1 << 42))
 def test_a_plan_that_fits_is_within_what_is_free(size, work, free):
     found = plan(size, work, free)
-    assert found.fits == (found.demand.peak <= free)
+    assert found.fits == (found.demand.total <= free)
     assert LEAST_CACHE <= found.cache <= CACHE
     assert found.place == ("VRAM" if work.on_gpu else "RAM")
 
