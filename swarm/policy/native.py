@@ -14,11 +14,11 @@ from protocol.run import LearnRules
 from swarm.grpo.step import Sample, train
 from swarm.policy.base import Sampling, StateParts, StepReport
 from swarm.policy.engine import ModelEngine
+from swarm.policy.frozen_head import has_frozen_head, longest_pass, plain_log_probs
 from swarm.policy.generate import Drawn, Limits, generate
 from swarm.policy.load import LoadedModel
 from swarm.policy.lora import copy_of
-from swarm.policy.packing import native_log_probs, pass_bytes_per_token
-from swarm.policy.plan import tokens_per_pass
+from swarm.policy.packing import layer_bytes_per_token, pass_bytes_per_token
 from swarm.policy.state import SMALLEST_NORMAL, adopt_parts, require_numbers
 
 
@@ -38,16 +38,14 @@ class NativeEngine(ModelEngine):
         reference: LoadedModel | None = None,
     ) -> None:
         super().__init__(loaded, rules, temperature=temperature, limits=limits, reference=reference)
-        per_token = pass_bytes_per_token(loaded)
-        self._tokens_per_pass = max(
-            tokens_per_pass(per_token, loaded.vocab_size), self._limits.max_pass_bytes // per_token
-        )
+        per_token = layer_bytes_per_token(loaded) if has_frozen_head(loaded) else pass_bytes_per_token(loaded)
+        self._tokens_per_pass = max(longest_pass(loaded), self._limits.max_pass_bytes // per_token)
 
     def _draw(self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int], sampling: Sampling) -> list[Drawn]:
         return generate(self._loaded, prompts, seeds, sampling, self._limits)
 
     def _log_probs(self, samples: Sequence[Sample]) -> torch.Tensor:
-        return native_log_probs(self._loaded, samples, self._temperature)
+        return plain_log_probs(self._loaded, samples, self._temperature)
 
     def _train(self, samples: Sequence[Sample], seed: int) -> StepReport:
         reference = self._reference
@@ -57,9 +55,7 @@ class NativeEngine(ModelEngine):
             samples,
             self._rules,
             seed,
-            reference=None
-            if reference is None
-            else lambda batch: native_log_probs(reference, batch, self._temperature),
+            reference=None if reference is None else lambda batch: plain_log_probs(reference, batch, self._temperature),
             num_tokens_per_pass=self._tokens_per_pass,
         )
         self._settle()

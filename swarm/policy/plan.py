@@ -45,6 +45,18 @@ LEAST_TOKENS, WHOLE_GROUP_TOKENS = 128, 512
 GROUP_LOGIT_WORDS = 1 << 24
 """Logits that a pass of ``WHOLE_GROUP_TOKENS`` may have; with larger vocabularies it has fewer tokens."""
 
+HEADS_APART = frozenset({"gemma3_text", "llama", "mistral", "qwen2", "qwen3"})
+"""Model types (of ``config.json``) whose logits are their last hidden rows times a matrix, and nothing more."""
+
+FROZEN_HEAD_TOKENS = 768
+"""Tokens of a pass where that matrix is not trained: its logits come and go a block of rows at a time."""
+
+LOGIT_BLOCK_ROWS, LOGIT_BLOCK_WORDS = 256, 1 << 25
+"""Rows of such a block at least, and its logits where that is more rows (``verde.numerics.head``)."""
+
+LOGIT_BYTES = 8
+"""A logit of a block, with its gradient and what the product with that takes."""
+
 KEPT_ACTIVATIONS = 384 << 20
 """Where layers would keep more in a pass of exact arithmetic, they keep their inputs and are computed twice."""
 
@@ -65,7 +77,8 @@ TOLERANCE = 0.20
 
 
 class ModelSize(msgspec.Struct, frozen=True):
-    """A model's shape. ``stored``: bytes of its files that are read and widened, not mapped (0 for float32)."""
+    """A model's shape. ``stored``: bytes of its files that are read and widened, not mapped (0 for float32).
+    ``family``: its ``model_type``."""
 
     num_params: int
     num_layers: int
@@ -73,6 +86,7 @@ class ModelSize(msgspec.Struct, frozen=True):
     feed_forward: int
     vocabulary: int
     stored: int = 0
+    family: str = ""
 
 
 class Workload(msgspec.Struct, frozen=True):
@@ -128,15 +142,18 @@ class Plan(msgspec.Struct, frozen=True):
         return self.demand.peak <= self.free
 
 
-def tokens_per_pass(bytes_per_token: int, vocabulary: int) -> int:
+def tokens_per_pass(bytes_per_token: int, vocabulary: int, *, is_head_frozen: bool = False) -> int:
     """Tokens of one forward and backward pass of a training step, of which each keeps so many bytes.
 
     It cuts a step into micro-batches, so it belongs to the profile ``exact/1``: no machine's memory enters. A prompt is
     computed again in every pass that its group is cut into, gradients of all weights are added up once per pass, and
     short passes wait for the interpreter: so a pass is long enough for a group of answers wherever that costs little
-    memory (layers of large models are computed twice; logits are what is left).
+    memory (layers of large models are computed twice; logits are what is left, unless ``is_head_frozen``: the matrix
+    that makes them is not trained, and the model is one of ``HEADS_APART``).
     """
     group = min(WHOLE_GROUP_TOKENS, GROUP_LOGIT_WORDS // max(1, vocabulary))
+    if is_head_frozen:
+        group = FROZEN_HEAD_TOKENS
     return max(LEAST_TOKENS, group, PASS_BYTES // max(1, bytes_per_token))
 
 
@@ -162,13 +179,18 @@ def demand(size: ModelSize, work: Workload) -> Demand:
     trained = num_trained(size, rank)
     per_layer = 4 * (24 * size.hidden + 8 * size.feed_forward)
     per_token = size.num_layers * per_layer + 16 * size.vocabulary
-    tokens = tokens_per_pass(per_token, size.vocabulary)
+    is_apart = bool(rank) and size.family in HEADS_APART
+    tokens = tokens_per_pass(per_token, size.vocabulary, is_head_frozen=is_apart)
     # A pass is never cut inside a sequence; logits are kept of completions only.
     sequence = max(tokens, work.sequence)
     layers = sequence * size.num_layers * per_layer
     if is_exact and layers > KEPT_ACTIVATIONS:
         layers = sequence * (per_layer + 8 * size.num_layers * size.hidden)
-    one_pass = layers + max(work.completion, tokens // 2) * 16 * size.vocabulary
+    rows, per_logit = max(work.completion, tokens // 2), 16
+    if is_apart:
+        rows = min(max(work.completion, tokens), max(LOGIT_BLOCK_ROWS, LOGIT_BLOCK_WORDS // max(1, size.vocabulary)))
+        per_logit = LOGIT_BYTES
+    one_pass = layers + rows * per_logit * size.vocabulary
     head = size.vocabulary * size.hidden
     one_way = head if head >= ONE_WAY_ABOVE else 0
     logits = 4 * size.vocabulary * (DRAWN_LOGITS * max(1, work.prompts))
@@ -229,4 +251,5 @@ def _scaled(size: ModelSize, num_params: int) -> ModelSize:
         feed_forward=max(1, int(size.feed_forward * ratio)),
         vocabulary=size.vocabulary,
         stored=2 * num_params,
+        family=size.family,
     )
