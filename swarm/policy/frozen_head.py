@@ -25,11 +25,8 @@ from swarm.policy.packing import (
     native_log_probs,
     pass_bytes_per_token,
 )
-from swarm.policy.plan import HEADS_APART, tokens_per_pass
+from swarm.policy.plan import HEADS_APART, NATIVE_LOGIT_WORDS, tokens_per_pass
 from verde.numerics.head import Head, chosen_log_probs
-
-BLOCK_WORDS = 1 << 24
-"""Logits at a time, in torch's own arithmetic."""
 
 
 def has_frozen_head(loaded: LoadedModel) -> bool:
@@ -90,7 +87,7 @@ class _Chosen(torch.autograd.Function):
     ) -> torch.Tensor:
         chosen_N = hidden_NH.new_empty(len(hidden_NH))
         slopes_NH = torch.empty_like(hidden_NH) if ctx.needs_input_grad[0] else None
-        size = max(1, BLOCK_WORDS // len(weight_VH))
+        size = max(1, NATIVE_LOGIT_WORDS // len(weight_VH))
         for start in range(0, len(hidden_NH), size):
             rows = slice(start, start + size)
             z_BV = torch.nn.functional.linear(hidden_NH[rows], weight_VH)

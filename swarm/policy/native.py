@@ -7,6 +7,7 @@ machines may differ in the last bits. ``profile`` says so in every contribution.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 
@@ -18,7 +19,9 @@ from swarm.policy.frozen_head import has_frozen_head, longest_pass, plain_log_pr
 from swarm.policy.generate import Drawn, Limits, generate
 from swarm.policy.load import LoadedModel
 from swarm.policy.lora import copy_of
-from swarm.policy.packing import layer_bytes_per_token, pass_bytes_per_token
+from swarm.policy.packing import pass_bytes_per_token
+from swarm.policy.plan import SHORT_TOKENS, tokens_per_pass
+from swarm.policy.recompute import recomputed
 from swarm.policy.state import SMALLEST_NORMAL, adopt_parts, require_numbers
 
 
@@ -38,8 +41,10 @@ class NativeEngine(ModelEngine):
         reference: LoadedModel | None = None,
     ) -> None:
         super().__init__(loaded, rules, temperature=temperature, limits=limits, reference=reference)
-        per_token = layer_bytes_per_token(loaded) if has_frozen_head(loaded) else pass_bytes_per_token(loaded)
-        self._tokens_per_pass = max(longest_pass(loaded), self._limits.max_pass_bytes // per_token)
+        per_token = pass_bytes_per_token(loaded)
+        short = max(tokens_per_pass(per_token, loaded.vocab_size), self._limits.max_pass_bytes // per_token)
+        self._is_long = short < SHORT_TOKENS and loaded.plain_attention and has_frozen_head(loaded)
+        self._tokens_per_pass = longest_pass(loaded) if self._is_long else short
 
     def _draw(self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int], sampling: Sampling) -> list[Drawn]:
         return generate(self._loaded, prompts, seeds, sampling, self._limits)
@@ -49,15 +54,18 @@ class NativeEngine(ModelEngine):
 
     def _train(self, samples: Sequence[Sample], seed: int) -> StepReport:
         reference = self._reference
-        report = train(
-            self._state,
-            self._log_probs,
-            samples,
-            self._rules,
-            seed,
-            reference=None if reference is None else lambda batch: plain_log_probs(reference, batch, self._temperature),
-            num_tokens_per_pass=self._tokens_per_pass,
-        )
+        with recomputed(self._loaded.model) if self._is_long else nullcontext():
+            report = train(
+                self._state,
+                self._log_probs,
+                samples,
+                self._rules,
+                seed,
+                reference=None
+                if reference is None
+                else lambda batch: plain_log_probs(reference, batch, self._temperature),
+                num_tokens_per_pass=self._tokens_per_pass,
+            )
         self._settle()
         return report
 

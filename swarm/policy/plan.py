@@ -48,14 +48,24 @@ GROUP_LOGIT_WORDS = 1 << 24
 HEADS_APART = frozenset({"gemma3_text", "llama", "mistral", "qwen2", "qwen3"})
 """Model types (of ``config.json``) whose logits are their last hidden rows times a matrix, and nothing more."""
 
+SLIDING = frozenset({"gemma3_text"})
+"""Those of them whose prompts are not shared by a group's answers (``swarm.policy.packing``)."""
+
 FROZEN_HEAD_TOKENS = 768
 """Tokens of a pass where that matrix is not trained: its logits come and go a block of rows at a time."""
 
-LOGIT_BLOCK_ROWS, LOGIT_BLOCK_WORDS = 256, 1 << 25
-"""Rows of such a block at least, and its logits where that is more rows (``verde.numerics.head``)."""
+LOGIT_BLOCK_ROWS, LOGIT_BLOCK_WORDS = 160, 1 << 24
+"""Rows of such a block at most, or its logits where that is more rows (``verde.numerics.head``)."""
 
-LOGIT_BYTES = 8
-"""A logit of a block, with its gradient and what the product with that takes."""
+LOGIT_BYTES = 7
+"""A logit of a block, in whose place its gradient comes, and the bytes of the product with that."""
+
+NATIVE_LOGIT_WORDS, NATIVE_LOGIT_BYTES = 1 << 23, 12
+"""Logits of a block in torch's own arithmetic, and bytes of one with its gradient."""
+
+SHORT_TOKENS = 256
+"""Where logits would cut the native engine's passes into shorter ones than this, a group's prompt would be computed for
+every few answers: then its passes are long, and its layers computed twice, which takes less time and memory."""
 
 KEPT_ACTIVATIONS = 384 << 20
 """Where layers would keep more in a pass of exact arithmetic, they keep their inputs and are computed twice."""
@@ -180,20 +190,25 @@ def demand(size: ModelSize, work: Workload) -> Demand:
     per_layer = 4 * (24 * size.hidden + 8 * size.feed_forward)
     per_token = size.num_layers * per_layer + 16 * size.vocabulary
     is_apart = bool(rank) and size.family in HEADS_APART
-    tokens = tokens_per_pass(per_token, size.vocabulary, is_head_frozen=is_apart)
+    short = tokens_per_pass(per_token, size.vocabulary)
+    is_long = is_apart and (is_exact or (short < SHORT_TOKENS and size.family not in SLIDING))
+    tokens = tokens_per_pass(per_token, size.vocabulary, is_head_frozen=is_long)
     # A pass is never cut inside a sequence; logits are kept of completions only.
     sequence = max(tokens, work.sequence)
     layers = sequence * size.num_layers * per_layer
-    if is_exact and layers > KEPT_ACTIVATIONS:
+    is_twice = layers > KEPT_ACTIVATIONS if is_exact else is_long
+    if is_twice:
         layers = sequence * (per_layer + 8 * size.num_layers * size.hidden)
-    rows, per_logit = max(work.completion, tokens // 2), 16
-    if is_apart:
-        rows = min(max(work.completion, tokens), max(LOGIT_BLOCK_ROWS, LOGIT_BLOCK_WORDS // max(1, size.vocabulary)))
-        per_logit = LOGIT_BYTES
-    one_pass = layers + rows * per_logit * size.vocabulary
+    logits = max(work.completion, tokens // 2) * 16 * size.vocabulary
+    if is_apart and is_exact:
+        block = max(LOGIT_BLOCK_ROWS, LOGIT_BLOCK_WORDS // max(1, size.vocabulary))
+        logits = min(max(work.completion, tokens), block) * LOGIT_BYTES * size.vocabulary
+    elif is_apart:
+        logits = NATIVE_LOGIT_BYTES * max(NATIVE_LOGIT_WORDS, size.vocabulary)
+    one_pass = layers + logits
     head = size.vocabulary * size.hidden
     one_way = head if head >= ONE_WAY_ABOVE else 0
-    logits = 4 * size.vocabulary * (DRAWN_LOGITS * max(1, work.prompts))
+    drawn = 4 * size.vocabulary * (DRAWN_LOGITS * max(1, work.prompts))
     return Demand(
         libraries=GPU_CONTEXT if work.on_gpu else LIBRARIES,
         weights=size.num_params * WEIGHT,
@@ -202,7 +217,7 @@ def demand(size: ModelSize, work: Workload) -> Demand:
         slices_training=(2 * size.num_params - one_way) * SLICES if is_exact else 0,
         training=trained * (TRAINED + (WEIGHT if rank else 0)),
         checking=trained * CHECKED if is_exact else 0,
-        drawing=work.cache + logits,
+        drawing=work.cache + drawn,
         one_pass=max(SMALL_PASSES, one_pass),
     )
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -23,8 +24,8 @@ from verde.numerics.aten_scatter import scatter_sum
 from verde.numerics.aten_table import number
 from verde.numerics.place import computing, on_host
 
-BLOCK_ROWS, BLOCK_WORDS = 256, 1 << 25
-"""A block has so many rows, or so many logits where that is more rows."""
+BLOCK_ROWS, BLOCK_WORDS = 160, 1 << 24
+"""A block has at most so many rows, or so many logits where that is more rows."""
 
 _THIN = 32
 """Rows whose logits are copied at a time where not all of the output matrix' rows are words."""
@@ -43,7 +44,7 @@ class Head:
 
     @property
     def rows(self) -> int:
-        """Rows of a block."""
+        """Rows of a block at most."""
         return self.block or max(BLOCK_ROWS, BLOCK_WORDS // len(self.weight_VK))
 
 
@@ -64,13 +65,17 @@ class _Pass:
 
     def __init__(self, x_UK: torch.Tensor, head: Head) -> None:
         self.head, self.x_UK = head, x_UK
-        self.blocks = [slice(start, min(start + head.rows, len(x_UK))) for start in range(0, len(x_UK), head.rows)]
-        shape = (min(head.rows, len(x_UK)), len(head.weight_VK))
-        self._buffer_BV = memory.empty(*shape) if on_host(x_UK) else x_UK.new_empty(shape)
+        count = -(-len(x_UK) // head.rows)
+        bounds = [len(x_UK) * number // max(1, count) for number in range(count + 1)]
+        self.blocks = [slice(start, stop) for start, stop in pairwise(bounds)]
+        self._buffer_BV: torch.Tensor | None = None
         self._held: slice | None = None
 
     def logits(self, block: slice) -> torch.Tensor:
         """[B, V] of a block, not divided by the temperature; computed unless they still lie there."""
+        if self._buffer_BV is None:
+            shape = (min(self.head.rows, len(self.x_UK)), len(self.head.weight_VK))
+            self._buffer_BV = memory.empty(*shape) if on_host(self.x_UK) else self.x_UK.new_empty(shape)
         z_BV = self._buffer_BV[: block.stop - block.start]
         if self._held != block:
             gemm.linear(self.x_UK[block], self.head.weight_VK, out=z_BV)
@@ -82,9 +87,13 @@ class _Pass:
         """Whether products are logits: each row of the output matrix is a word, and the temperature 1."""
         return self.head.num_words == len(self.head.weight_VK) and self.head.temperature == 1
 
-    def spent(self) -> None:
-        """What lies in the buffer is no longer the logits."""
+    def spend(self) -> None:
+        """What lies in the memory is no longer the logits."""
         self._held = None
+
+    def give_back(self) -> None:
+        """Let go of the memory: whoever still holds the graph need not hold that."""
+        self._held = self._buffer_BV = None
 
     def thin(self, z_BV: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
         """Rows of a block, and their logits in contiguous memory: that of the block itself where it can be."""
@@ -139,7 +148,7 @@ class _ChosenLogProbs(torch.autograd.Function):
             dhidden_MK = gradient.new_zeros((ctx.num_rows, weight_VK.shape[1]))
             for block in reversed(work.blocks):
                 z_BV = work.logits(block)
-                work.spent()
+                work.spend()
                 mine = _inside(at_P, block)
                 at, token = at_P[mine], token_P[mine]
                 share = elementwise.exp(elementwise.sub(work.scaled(z_BV[at - block.start, token]), normaliser_U[at]))
@@ -154,6 +163,7 @@ class _ChosenLogProbs(torch.autograd.Function):
                 z_BV[at - block.start, token] = chosen
                 dx_BK = gemm.multiply(gemm.quantise_rows(z_BV), gemm.columns_of_weight(weight_VK))
                 dhidden_MK[row_U[block]] = dx_BK
+            work.give_back()
             return dhidden_MK, None, None, None
 
 

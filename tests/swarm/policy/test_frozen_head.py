@@ -14,13 +14,16 @@ from swarm.policy import plan
 from swarm.policy.engine import trainable
 from swarm.policy.exact import ExactEngine
 from swarm.policy.frozen_head import exact_log_probs, has_frozen_head, longest_pass, plain_log_probs
+from swarm.policy.generate import Limits
 from swarm.policy.load import LoadedModel, load_model
 from swarm.policy.lora import open_model
 from swarm.policy.native import NativeEngine
 from swarm.policy.packing import completion_log_probs, native_log_probs, pass_bytes_per_token
 from swarm.policy.plan import FROZEN_HEAD_TOKENS, HEADS_APART, tokens_per_pass
+from swarm.policy.recompute import layers_of
 from tests.swarm.policy.conftest import make_model_directory
 from tests.swarm.policy.test_lora import RULES, learn
+from tests.swarm.policy.test_lora import _rules as rules_with
 from verde.numerics import exact, head
 
 SIZES = {
@@ -94,12 +97,30 @@ def test_a_pass_by_blocks_has_the_bits_of_all_logits_at_once(loaded, samples, ro
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_native_log_probs_and_gradients_agree_but_for_rounding(loaded, samples, temperature, monkeypatch):
-    monkeypatch.setattr("swarm.policy.frozen_head.BLOCK_WORDS", 5 * SIZES["vocab_size"])
+    monkeypatch.setattr("swarm.policy.frozen_head.NATIVE_LOGIT_WORDS", 5 * SIZES["vocab_size"])
     mine = passed(plain_log_probs, loaded, samples, temperature)
     whole = passed(native_log_probs, loaded, samples, temperature)
     torch.testing.assert_close(mine[0], whole[0], atol=2e-5, rtol=1e-5)
     for one, other in zip(mine[1:], whole[1:], strict=True):
         assert (one - other).norm() <= 1e-4 * other.norm()
+
+
+def test_the_native_engine_has_long_passes_and_computes_layers_twice_where_its_passes_would_be_short(
+    model_directory, monkeypatch
+):
+    monkeypatch.setattr("swarm.policy.plan.PASS_BYTES", 1)
+    usual = NativeEngine.open(model_directory, RULES, limits=Limits(max_pass_bytes=1))
+    report = learn(usual)
+    monkeypatch.setattr("swarm.policy.plan.GROUP_LOGIT_WORDS", 1)
+    long = NativeEngine.open(model_directory, RULES, limits=Limits(max_pass_bytes=1))
+    layer_type = type(layers_of(long._loaded.model)[0])
+    calls, forward = [], layer_type.forward
+    monkeypatch.setattr(layer_type, "forward", lambda self, *a, **k: (calls.append(1), forward(self, *a, **k))[1])
+    full = NativeEngine.open(model_directory, rules_with(lora_rank=0), limits=Limits(max_pass_bytes=1))
+    found = learn(long)
+    assert (usual._tokens_per_pass, long._tokens_per_pass, full._tokens_per_pass) == (512, FROZEN_HEAD_TOKENS, 128)
+    assert (found.loss, found.grad_norm) == pytest.approx((report.loss, report.grad_norm), rel=1e-4, abs=1e-5)
+    assert calls
 
 
 @pytest.mark.parametrize("engine_type", [ExactEngine, NativeEngine])

@@ -92,7 +92,7 @@ def test_logits_of_a_long_pass_take_no_more_than_those_of_a_short_one_where_the_
     qwen = ModelSize(494_000_000, 24, 896, 4864, 151_936, family="qwen2")
     work = Workload(sequence=1024, completion=512)
     layer = 4 * (24 * 896 + 8 * 4864)
-    assert demand(qwen, work).one_pass == 1024 * (layer + 8 * 24 * 896) + 256 * LOGIT_BYTES * 151_936
+    assert demand(qwen, work).one_pass == 1024 * (layer + 8 * 24 * 896) + 160 * LOGIT_BYTES * 151_936
     unknown = msgspec.structs.replace(qwen, family="gpt2")
     assert demand(unknown, work).one_pass == 1024 * (layer + 8 * 24 * 896) + 512 * 16 * 151_936
     trained = msgspec.structs.replace(work, lora_rank=0)
