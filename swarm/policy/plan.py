@@ -187,9 +187,28 @@ def demand(size: ModelSize, work: Workload) -> Demand:
     is_exact = work.engine == "exact"
     rank = adapters_of(size, work.lora_rank)
     trained = num_trained(size, rank)
+    head = size.vocabulary * size.hidden
+    one_way = head if head >= ONE_WAY_ABOVE else 0
+    drawn = 4 * size.vocabulary * (DRAWN_LOGITS * max(1, work.prompts))
+    return Demand(
+        libraries=GPU_CONTEXT if work.on_gpu else LIBRARIES,
+        weights=size.num_params * WEIGHT,
+        loading=0 if work.on_gpu else size.stored,
+        slices_drawing=size.num_params * SLICES if is_exact else 0,
+        slices_training=(2 * size.num_params - one_way) * SLICES if is_exact else 0,
+        training=trained * (TRAINED + (WEIGHT if rank else 0)),
+        checking=trained * CHECKED if is_exact else 0,
+        drawing=work.cache + drawn,
+        one_pass=max(SMALL_PASSES, _one_pass(size, work, is_frozen=bool(rank))),
+    )
+
+
+def _one_pass(size: ModelSize, work: Workload, *, is_frozen: bool) -> int:
+    """Activations and logits of a pass; ``is_frozen``: adapters are trained."""
+    is_exact = work.engine == "exact"
     per_layer = 4 * (24 * size.hidden + 8 * size.feed_forward)
     per_token = size.num_layers * per_layer + 16 * size.vocabulary
-    is_apart = bool(rank) and size.family in HEADS_APART
+    is_apart = is_frozen and size.family in HEADS_APART
     short = tokens_per_pass(per_token, size.vocabulary)
     is_long = is_apart and (is_exact or (short < SHORT_TOKENS and size.family not in SLIDING))
     tokens = tokens_per_pass(per_token, size.vocabulary, is_head_frozen=is_long)
@@ -205,21 +224,7 @@ def demand(size: ModelSize, work: Workload) -> Demand:
         logits = min(max(work.completion, tokens), block) * LOGIT_BYTES * size.vocabulary
     elif is_apart:
         logits = NATIVE_LOGIT_BYTES * max(NATIVE_LOGIT_WORDS, size.vocabulary)
-    one_pass = layers + logits
-    head = size.vocabulary * size.hidden
-    one_way = head if head >= ONE_WAY_ABOVE else 0
-    drawn = 4 * size.vocabulary * (DRAWN_LOGITS * max(1, work.prompts))
-    return Demand(
-        libraries=GPU_CONTEXT if work.on_gpu else LIBRARIES,
-        weights=size.num_params * WEIGHT,
-        loading=0 if work.on_gpu else size.stored,
-        slices_drawing=size.num_params * SLICES if is_exact else 0,
-        slices_training=(2 * size.num_params - one_way) * SLICES if is_exact else 0,
-        training=trained * (TRAINED + (WEIGHT if rank else 0)),
-        checking=trained * CHECKED if is_exact else 0,
-        drawing=work.cache + drawn,
-        one_pass=max(SMALL_PASSES, one_pass),
-    )
+    return layers + logits
 
 
 def plan(size: ModelSize, work: Workload, free: int) -> Plan:
