@@ -5,8 +5,8 @@ training steps on groups of random answers: once with the logits of a pass all a
 once by blocks of logits, with long ones (``swarm.policy.frozen_head``). Each way has a process of its own, in turns.
 Layers are computed twice in exact arithmetic, as they are in the whole model.
 
-Reported: seconds of a step (medians; of cores, too), the peak of resident memory in it and by how much that exceeds what
-was there before. The last line is one JSON object.
+Reported: seconds of a step (medians; of cores, too), the peak of resident memory in it and by how much that exceeds
+what was there before. The last line is one JSON object.
 """
 
 from __future__ import annotations
