@@ -3,7 +3,7 @@
 A model in the shape of a published one, with as many layers as are asked for, its whole vocabulary and adapters, takes
 training steps on groups of random answers: once with the logits of a pass all at once, and so with short passes, and
 once by blocks of logits, with long ones (``swarm.policy.frozen_head``). Each way has a process of its own, in turns.
-Layers are computed twice in exact arithmetic, as they are in the whole model.
+Whether layers are computed twice in exact arithmetic is decided as for the whole model.
 
 Reported: seconds of a step (medians; of cores, too), the peak of resident memory in it and by how much that exceeds
 what was there before. The last line is one JSON object.
@@ -27,6 +27,9 @@ from models import shapes
 WORDS = {"llama": 49_152, "qwen2": 151_665, "qwen3": 151_669, "gemma3": 262_144}
 """Tokens of the published tokenizers; embeddings have more rows."""
 
+LAYERS = {"llama": 30, "qwen2": 24, "qwen3": 28, "gemma3": 18}
+"""Layers of the published models."""
+
 WAYS = ("at_once", "by_blocks")
 
 
@@ -48,8 +51,9 @@ def measure(folder: str, shape: str, engine: str, way: str, load: tuple[int, int
     if way == "at_once":
         for module in ("swarm.policy.frozen_head", "swarm.policy.native"):
             mock.patch(f"{module}.has_frozen_head", return_value=False).start()
-    mock.patch("swarm.policy.exact.KEPT_ACTIVATIONS", 0).start()
     loaded, _ = open_model(folder, lora_rank=8)
+    share = loaded.model.config.num_hidden_layers / LAYERS[shape]
+    mock.patch("swarm.policy.exact.KEPT_ACTIVATIONS", share * exact.KEPT_ACTIVATIONS).start()
     opened = kind(dataclasses.replace(loaded, vocab_size=WORDS[shape]), rules)
     prompts, samples, new_tokens = load
     draw = random.Random(1)

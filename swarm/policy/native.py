@@ -19,7 +19,7 @@ from swarm.policy.frozen_head import has_frozen_head, longest_pass, plain_log_pr
 from swarm.policy.generate import Drawn, Limits, generate
 from swarm.policy.load import LoadedModel
 from swarm.policy.lora import copy_of
-from swarm.policy.packing import pass_bytes_per_token
+from swarm.policy.packing import native_log_probs, pass_bytes_per_token
 from swarm.policy.plan import SHORT_TOKENS, tokens_per_pass
 from swarm.policy.recompute import recomputed
 from swarm.policy.state import SMALLEST_NORMAL, adopt_parts, require_numbers
@@ -54,6 +54,8 @@ class NativeEngine(ModelEngine):
 
     def _train(self, samples: Sequence[Sample], seed: int) -> StepReport:
         reference = self._reference
+        # Both policies by the same operations, so that they are equal where their weights are.
+        by_reference = plain_log_probs if has_frozen_head(self._loaded) else native_log_probs
         with recomputed(self._loaded.model) if self._is_long else nullcontext():
             report = train(
                 self._state,
@@ -63,7 +65,7 @@ class NativeEngine(ModelEngine):
                 seed,
                 reference=None
                 if reference is None
-                else lambda batch: plain_log_probs(reference, batch, self._temperature),
+                else lambda batch: by_reference(reference, batch, self._temperature),
                 num_tokens_per_pass=self._tokens_per_pass,
             )
         self._settle()

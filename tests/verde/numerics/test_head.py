@@ -101,6 +101,24 @@ def test_what_is_not_recorded_keeps_nothing_and_has_the_same_bits():
     assert torch.equal(chosen_N, at_once(71, 1.0)[0])
 
 
+def test_without_tokens_there_is_nothing_and_no_gradient():
+    hidden_MK, weight_VK, _ = inputs()
+    hidden_MK.requires_grad_()
+    chosen_N = chosen_log_probs(hidden_MK, Head(weight_VK, 71), ROW_N[:0], TOKEN_N[:0])
+    chosen_N.sum().backward()
+    assert (len(chosen_N), hidden_MK.grad.shape) == (0, hidden_MK.shape)
+    assert not hidden_MK.grad.any()
+
+
+def test_the_way_back_can_be_gone_twice():
+    hidden_MK, weight_VK, gradient_N = inputs()
+    hidden_MK.requires_grad_()
+    chosen_N = chosen_log_probs(hidden_MK, Head(weight_VK, 71, 0.7, 3), ROW_N, TOKEN_N)
+    first, again = (torch.autograd.grad(chosen_N, hidden_MK, gradient_N, retain_graph=True)[0] for _ in range(2))
+    assert torch.equal(first, again)
+    assert torch.equal(first, at_once(71, 0.7)[1])
+
+
 def test_tokens_that_are_no_words_and_numbers_that_are_none_are_refused():
     hidden_MK, weight_VK, _ = inputs()
     for token in (-1, 71):
