@@ -44,6 +44,7 @@ def measure(folder: str, shape: str, engine: str, way: str, load: tuple[int, int
     from swarm.policy import exact, native
     from swarm.policy.base import ChatMessage, TrainSample
     from swarm.policy.lora import open_model
+    from swarm.policy.plan import KEPT_ACTIVATIONS
 
     torch.set_num_threads(threads)
     rules = LearnRules(0, 1, 1000, 200_000_000, 280_000_000, 4 * 10**9, 0, 0, 10**9, lora_rank=8)
@@ -53,7 +54,7 @@ def measure(folder: str, shape: str, engine: str, way: str, load: tuple[int, int
             mock.patch(f"{module}.has_frozen_head", return_value=False).start()
     loaded, _ = open_model(folder, lora_rank=8)
     share = loaded.model.config.num_hidden_layers / LAYERS[shape]
-    mock.patch("swarm.policy.exact.KEPT_ACTIVATIONS", share * exact.KEPT_ACTIVATIONS).start()
+    mock.patch("swarm.policy.exact.KEPT_ACTIVATIONS", share * KEPT_ACTIVATIONS).start()
     opened = kind(dataclasses.replace(loaded, vocab_size=WORDS[shape]), rules)
     prompts, samples, new_tokens = load
     draw = random.Random(1)

@@ -169,4 +169,5 @@ class _ChosenLogProbs(torch.autograd.Function):
 
 def _inside(at_N: torch.Tensor, block: slice) -> torch.Tensor:
     """Which of the rows lie in a block."""
-    return ((at_N >= block.start) & (at_N < block.stop)).nonzero()[:, 0]
+    inside_N: torch.Tensor = (at_N >= block.start) & (at_N < block.stop)
+    return inside_N.nonzero()[:, 0]
