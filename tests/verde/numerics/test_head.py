@@ -28,8 +28,8 @@ def inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     hidden_MK = torch.randn(ROWS, FEATURES, generator=draw)
     weight_VK = torch.randn(HEIGHT, FEATURES, generator=draw)
     gradient_N = torch.randn(len(ROW_N), generator=draw)
-    # SUM keeps what is lost where one after the other is rounded.
-    gradient_N[:4] = torch.tensor([1.0, 0.9 * 2**-24, 0.9 * 2**-24, 0.9 * 2**-24])
+    # SUM keeps the small one, which is lost where they are added one after the other.
+    gradient_N[:4] = torch.tensor([1.0, 2**-28, -1.0, 0.0])
     return hidden_MK, weight_VK, gradient_N
 
 
