@@ -180,7 +180,9 @@ async def _open_to_others(
     return token, gate
 
 
-async def _found(chosen: Settings, spec: RunSpec, chain: DevChain, events: EventLog, log: WalletLog) -> RunDeployment:
+async def _found(
+    chosen: Settings, spec: RunSpec, chain: DevChain, events: EventLog, log: WalletLog
+) -> RunDeployment:
     """The chain's shared contracts, and the run with its budget in escrow; both are made once."""
     home = Home(chosen.home)
     is_new = not (home.host / "chain.json").exists()

@@ -163,6 +163,7 @@ class Summons:
                 await self._settler.deliver(ExpireRequest(request))
             await asyncio.sleep(max(bench.poll_s, MIN_EVERY_S))
 
+
     async def _back_then(self) -> int:
         """A block before which no request that still matters was made."""
         try:
