@@ -43,7 +43,13 @@ def size_of(model: ModelFacts) -> plan.ModelSize | None:
     if model.num_params is None:
         return None
     return plan.ModelSize(
-        model.num_params, model.num_layers, model.hidden, model.feed_forward, model.vocabulary, model.stored
+        num_params=model.num_params,
+        num_layers=model.num_layers,
+        hidden=model.hidden,
+        feed_forward=model.feed_forward,
+        vocabulary=model.vocabulary,
+        stored=model.stored,
+        family=model.family,
     )
 
 

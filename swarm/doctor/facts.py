@@ -29,7 +29,8 @@ class Package(Facts, frozen=True):
 
 class ModelFacts(Facts, frozen=True):
     """The model that is to be trained, read from its files alone. ``problem``: why it cannot be used, in words.
-    ``stored``: bytes of weights that are widened while they are read (0: they are float32 already)."""
+    ``stored``: bytes of weights that are widened while they are read (0: they are float32 already). ``family``: the
+    ``model_type`` of ``config.json``."""
 
     name: str
     problem: str = ""
@@ -40,6 +41,7 @@ class ModelFacts(Facts, frozen=True):
     feed_forward: int = 0
     vocabulary: int = 0
     stored: int = 0
+    family: str = ""
 
 
 class MachineFacts(Facts, frozen=True):

@@ -23,6 +23,8 @@ DISTRIBUTION = "rl-swarm-peer"
 LIBRARIES = ("torch", "transformers", "hivemind", "numba", "web3", "cryptography", "coincurve")
 _PINNED = re.compile(r"([\w.-]+)==([\w.]+)$")
 _HEADER_CAP = 64 * 1024 * 1024
+_GGUF_FAMILIES = {"gemma3": "gemma3_text"}
+"""What an architecture of GGUF is called in a ``config.json``, where that is another name."""
 
 
 class RealMachine:
@@ -79,6 +81,7 @@ def _of_gguf(path: Path) -> ModelFacts:
         hidden=header.number("embedding_length"),
         feed_forward=header.number("feed_forward_length"),
         vocabulary=header.length("tokenizer.ggml.tokens"),
+        family=_GGUF_FAMILIES.get(header.architecture, header.architecture),
     )
 
 
@@ -93,6 +96,7 @@ def _of_directory(name: str, path: Path) -> ModelFacts:
         config = json.loads((path / "config.json").read_bytes())
     except (OSError, ValueError):
         return ModelFacts(name, f"{path} has no readable config.json, so it is not a model directory.")
+    family = str(config.get("model_type", ""))
     config = config.get("text_config") or config
     weights = sorted(path.glob("*.safetensors"))
     if not weights:
@@ -111,6 +115,7 @@ def _of_directory(name: str, path: Path) -> ModelFacts:
         feed_forward=_whole(config.get("intermediate_size") or 4 * hidden),
         vocabulary=_whole(config.get("vocab_size")),
         stored=stored if stored < 3 * num_params else 0,
+        family=family,
     )
 
 

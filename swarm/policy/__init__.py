@@ -9,6 +9,7 @@ fake      an engine without torch, for tests and simulations
 load      a Hugging Face causal language model from a directory or name, or why not; ``base_files`` names its files
 text      prompts to token ids, token ids to text
 generate  the sampling loop; ``sample`` draws one token, ``cache`` holds keys and values
-packing   log-probabilities of given completions, one prompt computed for its whole group
+packing   log-probabilities of given completions, one prompt computed for its whole group; ``frozen_head`` without a
+          tensor of all logits, where the output matrix is not trained
 state     hash, ship, save and load what training changes; ``disk`` replaces files in one step
 """

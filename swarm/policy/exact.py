@@ -25,12 +25,13 @@ from swarm.policy.engine import ModelEngine
 from swarm.policy.exact_check import first_difference, plausible_tokens
 from swarm.policy.exact_draw import Room, Vocabulary
 from swarm.policy.exact_program import ExactPrograms
+from swarm.policy.frozen_head import exact_log_probs, longest_pass
 from swarm.policy.generate import Drawn, Ids, Limits
 from swarm.policy.load import LoadedModel
 from swarm.policy.lora import copy_of
 from swarm.policy.memory import give_back
-from swarm.policy.packing import completion_log_probs, layer_bytes_per_token, pass_bytes_per_token
-from swarm.policy.plan import KEPT_ACTIVATIONS, tokens_per_pass
+from swarm.policy.packing import layer_bytes_per_token
+from swarm.policy.plan import KEPT_ACTIVATIONS
 from swarm.policy.recompute import recomputed
 from swarm.policy.state import adopt_parts, require_numbers
 from swarm.policy.sums import digest_of, whole_sums
@@ -75,7 +76,7 @@ class ExactEngine(ModelEngine):
         super().__init__(loaded, rules, temperature=temperature, limits=limits, reference=reference)
         self._vocabulary = Vocabulary(loaded.vocab_size, loaded.end_ids)
         self._room = Room(self._limits.max_cache_bytes, self._limits.max_pass_bytes)
-        self._tokens_per_pass = tokens_per_pass(pass_bytes_per_token(loaded), loaded.vocab_size)
+        self._tokens_per_pass = longest_pass(loaded)
         self._programs: ExactPrograms | NotBuiltYet
         try:
             self._programs = ExactPrograms.of_model(loaded, rules, temperature, self._tokens_per_pass)
@@ -165,7 +166,7 @@ class ExactEngine(ModelEngine):
 
     def _log_probs(self, samples: Sequence[Sample]) -> torch.Tensor:
         with _computing(), exact(self._loaded.model):
-            return completion_log_probs(self._loaded, samples, self._temperature)
+            return exact_log_probs(self._loaded, samples, self._temperature)
 
     def _train(self, samples: Sequence[Sample], seed: int) -> StepReport:
         self._decoder, self._decoder_version = None, ()  # its slices of the weights would stay beside the pass' own
@@ -207,7 +208,7 @@ class ExactEngine(ModelEngine):
         self._decoder = None  # its slices of the weights are made again when they are needed
 
     def _policy(self, loaded: LoadedModel) -> LogProbs:
-        return lambda samples: completion_log_probs(loaded, samples, self._temperature)
+        return lambda samples: exact_log_probs(loaded, samples, self._temperature)
 
     def _models(self) -> list[torch.nn.Module]:
         return [loaded.model for loaded in (self._loaded, self._reference) if loaded is not None]

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import msgspec
+
 from protocol.run import LearnRules
 from swarm.policy.base import ChatMessage, SampleRequest, Sampling, TrainSample
 from swarm.policy.exact import ExactEngine
@@ -28,7 +30,7 @@ _RULES = LearnRules(
 
 def compile_kernels(name_or_path: str | Path) -> None:
     """Draw, check and learn once with a model, at a temperature as well as without, with many rows and with few (which
-    other kernels multiply). Raises as ``ExactEngine.open``."""
+    other kernels multiply), and learn once through adapters. Raises as ``ExactEngine.open``."""
     for temperature in (1.0, 0.7):
         engine = ExactEngine.open(name_or_path, _RULES, temperature=temperature)
         requests = [
@@ -47,6 +49,8 @@ def compile_kernels(name_or_path: str | Path) -> None:
         ]
         engine.step(samples, 1)
         engine.step(samples[:1], 2)  # alone in its row, where attention is made of matrix products
+    adapters = ExactEngine.open(name_or_path, msgspec.structs.replace(_RULES, lora_rank=2))
+    adapters.step(samples, 1)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ machines may differ in the last bits. ``profile`` says so in every contribution.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 
@@ -14,11 +15,13 @@ from protocol.run import LearnRules
 from swarm.grpo.step import Sample, train
 from swarm.policy.base import Sampling, StateParts, StepReport
 from swarm.policy.engine import ModelEngine
+from swarm.policy.frozen_head import has_frozen_head, longest_pass, plain_log_probs
 from swarm.policy.generate import Drawn, Limits, generate
 from swarm.policy.load import LoadedModel
 from swarm.policy.lora import copy_of
 from swarm.policy.packing import native_log_probs, pass_bytes_per_token
-from swarm.policy.plan import tokens_per_pass
+from swarm.policy.plan import SHORT_TOKENS, tokens_per_pass
+from swarm.policy.recompute import recomputed
 from swarm.policy.state import SMALLEST_NORMAL, adopt_parts, require_numbers
 
 
@@ -39,29 +42,32 @@ class NativeEngine(ModelEngine):
     ) -> None:
         super().__init__(loaded, rules, temperature=temperature, limits=limits, reference=reference)
         per_token = pass_bytes_per_token(loaded)
-        self._tokens_per_pass = max(
-            tokens_per_pass(per_token, loaded.vocab_size), self._limits.max_pass_bytes // per_token
-        )
+        short = max(tokens_per_pass(per_token, loaded.vocab_size), self._limits.max_pass_bytes // per_token)
+        self._is_long = short < SHORT_TOKENS and loaded.plain_attention and has_frozen_head(loaded)
+        self._tokens_per_pass = longest_pass(loaded) if self._is_long else short
 
     def _draw(self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int], sampling: Sampling) -> list[Drawn]:
         return generate(self._loaded, prompts, seeds, sampling, self._limits)
 
     def _log_probs(self, samples: Sequence[Sample]) -> torch.Tensor:
-        return native_log_probs(self._loaded, samples, self._temperature)
+        return plain_log_probs(self._loaded, samples, self._temperature)
 
     def _train(self, samples: Sequence[Sample], seed: int) -> StepReport:
         reference = self._reference
-        report = train(
-            self._state,
-            self._log_probs,
-            samples,
-            self._rules,
-            seed,
-            reference=None
-            if reference is None
-            else lambda batch: native_log_probs(reference, batch, self._temperature),
-            num_tokens_per_pass=self._tokens_per_pass,
-        )
+        # Both policies by the same operations, so that they are equal where their weights are.
+        by_reference = plain_log_probs if has_frozen_head(self._loaded) else native_log_probs
+        with recomputed(self._loaded.model) if self._is_long else nullcontext():
+            report = train(
+                self._state,
+                self._log_probs,
+                samples,
+                self._rules,
+                seed,
+                reference=None
+                if reference is None
+                else lambda batch: by_reference(reference, batch, self._temperature),
+                num_tokens_per_pass=self._tokens_per_pass,
+            )
         self._settle()
         return report
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ def completion_log_probs(loaded: LoadedModel, samples: Sequence[Sample], tempera
     row_N, source_N = layout.row_N.to(device), layout.source_N.to(device)
     chosen_N = logits_RKV[row_N, source_N, layout.token_N.to(device)]
     chosen_N = chosen_N - torch.logsumexp(logits_RKV, dim=-1)[row_N, source_N]
-    return _by_sample(samples, layout, chosen_N)
+    return by_sample(samples, layout, chosen_N)
 
 
 def native_log_probs(loaded: LoadedModel, samples: Sequence[Sample], temperature: float = 1.0) -> torch.Tensor:
@@ -50,7 +51,7 @@ def native_log_probs(loaded: LoadedModel, samples: Sequence[Sample], temperature
     if temperature != 1.0:
         logits_NV = logits_NV / temperature
     chosen_N = -torch.nn.functional.cross_entropy(logits_NV, layout.token_N.to(loaded.device), reduction="none")
-    return _by_sample(samples, layout, chosen_N)
+    return by_sample(samples, layout, chosen_N)
 
 
 def completion_logits(
@@ -64,7 +65,7 @@ def completion_logits(
     return logits_RKV[row_N, source_N], layout.sample_N, layout.offset_N
 
 
-def _by_sample(samples: Sequence[Sample], layout: Layout, chosen_N: torch.Tensor) -> torch.Tensor:
+def by_sample(samples: Sequence[Sample], layout: Layout, chosen_N: torch.Tensor) -> torch.Tensor:
     """[B, T] of what there is per token; 0 elsewhere."""
     length = max(len(sample.tokens) for sample in samples)
     blank_BT: torch.Tensor = chosen_N.new_zeros((len(samples), length))
@@ -74,15 +75,19 @@ def _by_sample(samples: Sequence[Sample], layout: Layout, chosen_N: torch.Tensor
 
 def _logits(loaded: LoadedModel, layout: Layout) -> torch.Tensor:
     """[R, K, V] from the last prompt column on."""
-    device = loaded.device
-    ids_RL = layout.ids_RL.to(device)
-    if loaded.plain_attention:
-        inputs = {"attention_mask": _mask(layout.segment_RL.to(device)), "position_ids": layout.position_RL.to(device)}
-    else:
-        inputs = {"attention_mask": (layout.segment_RL != _PADDING).long().to(device)}
-    num_kept = ids_RL.shape[1] - layout.num_prompt_columns + 1
-    logits_RKV: torch.Tensor = loaded.model(input_ids=ids_RL, use_cache=False, logits_to_keep=num_kept, **inputs).logits
+    num_kept = layout.num_kept
+    logits_RKV: torch.Tensor = loaded.model(**model_inputs(loaded, layout), logits_to_keep=num_kept).logits
     return logits_RKV[:, -num_kept:, : loaded.vocab_size].float()
+
+
+def model_inputs(loaded: LoadedModel, layout: Layout) -> dict[str, Any]:
+    """What the model, or its decoder, is called with."""
+    device = loaded.device
+    inputs: dict[str, Any] = {"input_ids": layout.ids_RL.to(device), "use_cache": False}
+    if not loaded.plain_attention:
+        return {**inputs, "attention_mask": (layout.segment_RL != _PADDING).long().to(device)}
+    mask = _mask(layout.segment_RL.to(device))
+    return {**inputs, "attention_mask": mask, "position_ids": layout.position_RL.to(device)}
 
 
 def pass_bytes_per_token(loaded: LoadedModel) -> int:
@@ -116,6 +121,11 @@ class Layout:
     token_N: torch.Tensor
     sample_N: torch.Tensor
     offset_N: torch.Tensor
+
+    @property
+    def num_kept(self) -> int:
+        """Columns that have logits."""
+        return self.ids_RL.shape[1] - self.num_prompt_columns + 1
 
 
 def _rows(samples: Sequence[Sample], share_prompts: bool) -> list[list[int]]:

@@ -48,6 +48,28 @@ LEAST_TOKENS, WHOLE_GROUP_TOKENS = 128, 512
 GROUP_LOGIT_WORDS = 1 << 24
 """Logits that a pass of ``WHOLE_GROUP_TOKENS`` may have; with larger vocabularies it has fewer tokens."""
 
+HEADS_APART = frozenset({"gemma3_text", "llama", "mistral", "qwen2", "qwen3"})
+"""Model types (of ``config.json``) whose logits are their last hidden rows times a matrix, and nothing more."""
+
+SLIDING = frozenset({"gemma3_text"})
+"""Those of them whose prompts are not shared by a group's answers (``swarm.policy.packing``)."""
+
+FROZEN_HEAD_TOKENS = 768
+"""Tokens of a pass where that matrix is not trained: its logits come and go a block of rows at a time."""
+
+LOGIT_BLOCK_ROWS, LOGIT_BLOCK_WORDS = 160, 1 << 24
+"""Rows of such a block at most, or its logits where that is more rows (``verde.numerics.head``)."""
+
+LOGIT_BYTES = 7
+"""A logit of a block, in whose place its gradient comes, and the bytes of the product with that."""
+
+NATIVE_LOGIT_WORDS, NATIVE_LOGIT_BYTES = 1 << 23, 12
+"""Logits of a block in torch's own arithmetic, and bytes of one with its gradient."""
+
+SHORT_TOKENS = 256
+"""Where logits would cut the native engine's passes into shorter ones than this, a group's prompt would be computed for
+every few answers: then its passes are long, and its layers computed twice, which takes less time and memory."""
+
 KEPT_ACTIVATIONS = 384 << 20
 """Where layers would keep more in a pass of exact arithmetic, they keep their inputs and are computed twice."""
 
@@ -68,7 +90,8 @@ TOLERANCE = 0.20
 
 
 class ModelSize(msgspec.Struct, frozen=True):
-    """A model's shape. ``stored``: bytes of its files that are read and widened, not mapped (0 for float32)."""
+    """A model's shape. ``stored``: bytes of its files that are read and widened, not mapped (0 for float32).
+    ``family``: its ``model_type``."""
 
     num_params: int
     num_layers: int
@@ -76,6 +99,7 @@ class ModelSize(msgspec.Struct, frozen=True):
     feed_forward: int
     vocabulary: int
     stored: int = 0
+    family: str = ""
 
 
 class Workload(msgspec.Struct, frozen=True):
@@ -142,15 +166,18 @@ class Plan(msgspec.Struct, frozen=True):
         return self.demand.total <= self.free
 
 
-def tokens_per_pass(bytes_per_token: int, vocabulary: int) -> int:
+def tokens_per_pass(bytes_per_token: int, vocabulary: int, *, is_head_frozen: bool = False) -> int:
     """Tokens of one forward and backward pass of a training step, of which each keeps so many bytes.
 
     It cuts a step into micro-batches, so it belongs to the profile ``exact/1``: no machine's memory enters. A prompt is
     computed again in every pass that its group is cut into, gradients of all weights are added up once per pass, and
     short passes wait for the interpreter: so a pass is long enough for a group of answers wherever that costs little
-    memory (layers of large models are computed twice; logits are what is left).
+    memory (layers of large models are computed twice; logits are what is left, unless ``is_head_frozen``: the matrix
+    that makes them is not trained, and the model is one of ``HEADS_APART``).
     """
     group = min(WHOLE_GROUP_TOKENS, GROUP_LOGIT_WORDS // max(1, vocabulary))
+    if is_head_frozen:
+        group = FROZEN_HEAD_TOKENS
     return max(LEAST_TOKENS, group, PASS_BYTES // max(1, bytes_per_token))
 
 
@@ -174,22 +201,13 @@ def demand(size: ModelSize, work: Workload) -> Demand:
     is_exact = work.engine == "exact"
     rank = adapters_of(size, work.lora_rank)
     trained = num_trained(size, rank)
-    per_layer = 4 * (24 * size.hidden + 8 * size.feed_forward)
-    per_token = size.num_layers * per_layer + 16 * size.vocabulary
-    tokens = tokens_per_pass(per_token, size.vocabulary)
-    # A pass is never cut inside a sequence; logits are kept of completions only.
-    sequence = max(tokens, work.sequence)
-    layers = sequence * size.num_layers * per_layer
-    if is_exact and layers > KEPT_ACTIVATIONS:
-        layers = sequence * (per_layer + 8 * size.num_layers * size.hidden)
-    one_pass = layers + max(work.completion, tokens // 2) * 16 * size.vocabulary
     head = size.vocabulary * size.hidden
     one_way = head if head >= ONE_WAY_ABOVE else 0
-    logits = 4 * size.vocabulary * (DRAWN_LOGITS * max(1, work.prompts))
+    drawn = 4 * size.vocabulary * (DRAWN_LOGITS * max(1, work.prompts))
     libraries = GPU_CONTEXT if work.on_gpu else LIBRARIES
     weights = size.num_params * WEIGHT
     adapters = WEIGHT if rank else 0
-    one_pass = max(SMALL_PASSES, one_pass)
+    one_pass = max(SMALL_PASSES, _one_pass(size, work, is_frozen=bool(rank)))
     is_handed_over = work.processes > 1
     each = weights + trained * (TRAINED + adapters) + one_pass
     num_here = 1 if work.on_gpu else work.processes  # each has its card; the peer is on the first
@@ -201,10 +219,34 @@ def demand(size: ModelSize, work: Workload) -> Demand:
         slices_training=(2 * size.num_params - one_way) * SLICES if is_exact else 0,
         training=trained * ((HANDED_OVER if is_handed_over else TRAINED) + adapters),
         checking=trained * CHECKED if is_exact else 0,
-        drawing=work.cache + logits,
+        drawing=work.cache + drawn,
         one_pass=0 if is_handed_over else one_pass,
         workers=num_here * (libraries + each + each * UNRETURNED // 100) if is_handed_over else 0,
     )
+
+
+def _one_pass(size: ModelSize, work: Workload, *, is_frozen: bool) -> int:
+    """Activations and logits of a pass; ``is_frozen``: adapters are trained."""
+    is_exact = work.engine == "exact"
+    per_layer = 4 * (24 * size.hidden + 8 * size.feed_forward)
+    per_token = size.num_layers * per_layer + 16 * size.vocabulary
+    is_apart = is_frozen and size.family in HEADS_APART
+    short = tokens_per_pass(per_token, size.vocabulary)
+    is_long = is_apart and (is_exact or (short < SHORT_TOKENS and size.family not in SLIDING))
+    tokens = tokens_per_pass(per_token, size.vocabulary, is_head_frozen=is_long)
+    # A pass is never cut inside a sequence; logits are kept of completions only.
+    sequence = max(tokens, work.sequence)
+    layers = sequence * size.num_layers * per_layer
+    is_twice = layers > KEPT_ACTIVATIONS if is_exact else is_long
+    if is_twice:
+        layers = sequence * (per_layer + 8 * size.num_layers * size.hidden)
+    logits = max(work.completion, tokens // 2) * 16 * size.vocabulary
+    if is_apart and is_exact:
+        block = max(LOGIT_BLOCK_ROWS, LOGIT_BLOCK_WORDS // max(1, size.vocabulary))
+        logits = min(max(work.completion, tokens), block) * LOGIT_BYTES * size.vocabulary
+    elif is_apart:
+        logits = NATIVE_LOGIT_BYTES * max(NATIVE_LOGIT_WORDS, size.vocabulary)
+    return layers + logits
 
 
 def plan(size: ModelSize, work: Workload, free: int) -> Plan:
@@ -251,4 +293,5 @@ def _scaled(size: ModelSize, num_params: int) -> ModelSize:
         feed_forward=max(1, int(size.feed_forward * ratio)),
         vocabulary=size.vocabulary,
         stored=2 * num_params,
+        family=size.family,
     )

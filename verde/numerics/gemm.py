@@ -90,11 +90,16 @@ def bmm(a_BMK: torch.Tensor, b_BKN: torch.Tensor) -> torch.Tensor:
     return out_BMN
 
 
-def linear(x_RK: torch.Tensor, weight_NK: torch.Tensor, bias_N: torch.Tensor | None = None) -> torch.Tensor:
+def linear(
+    x_RK: torch.Tensor,
+    weight_NK: torch.Tensor,
+    bias_N: torch.Tensor | None = None,
+    out: torch.Tensor | None = None,
+) -> torch.Tensor:
     """x · weight^T (+ bias), [R, N]. The weight's slices are kept (see ``rows_of_weight``); no gradient is recorded."""
     if on_host(weight_NK) and weight_NK.is_contiguous() and backend.prefers_floats(len(x_RK)):
-        return multiply(quantise_rows(x_RK), quantise_rows(weight_NK, copies=2), bias_C=bias_N)
-    return multiply(quantise_rows(x_RK), rows_of_weight(weight_NK), bias_C=bias_N)
+        return multiply(quantise_rows(x_RK), quantise_rows(weight_NK, copies=2), out, bias_C=bias_N)
+    return multiply(quantise_rows(x_RK), rows_of_weight(weight_NK), out, bias_C=bias_N)
 
 
 def linear_backward(

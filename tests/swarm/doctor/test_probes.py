@@ -135,6 +135,7 @@ def test_a_models_size_is_read_from_its_files_alone(tmp_path):
     assert tiny.num_params is not None
     config = json.loads((MODELS / "tiny" / "config.json").read_text())
     assert (tiny.hidden, tiny.num_layers) == (config["hidden_size"], config["num_hidden_layers"])
+    assert tiny.family == config["model_type"]
     assert read_model(str(tmp_path / "none")).problem.endswith("does not exist.")
     assert read_model("Nobody/no-model-of-this-name").is_download
     broken = tmp_path / "broken"

@@ -126,7 +126,9 @@ def test_a_file_is_unpacked_once_and_its_tokenizer_kept(file):
 
 def test_the_doctor_reads_its_size_from_the_header(file):
     facts = read_model(str(file))
-    total = sum(parameter.numel() for parameter in load_model(file).model.parameters())
+    model = load_model(file).model
+    total = sum(parameter.numel() for parameter in model.parameters())
+    assert facts.family == model.config.model_type
     assert (facts.problem, facts.num_params, facts.num_layers, facts.hidden) == ("", total, LAYERS, HIDDEN)
 
 

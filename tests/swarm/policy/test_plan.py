@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 
 from swarm.policy.plan import (
     CACHE,
+    FROZEN_HEAD_TOKENS,
+    HEADS_APART,
     KEPT_ACTIVATIONS,
     LEAST_CACHE,
     LIBRARIES,
+    LOGIT_BYTES,
     MB,
     ModelSize,
     Workload,
@@ -35,6 +38,7 @@ sizes = st.builds(
     feed_forward=st.integers(1, 80_000),
     vocabulary=st.integers(1, 300_000),
     stored=st.integers(0, 10**11),
+    family=st.sampled_from(["", "gpt2", *sorted(HEADS_APART)]),
 )
 works = st.builds(
     Workload,
@@ -92,6 +96,22 @@ def test_a_pass_holds_a_group_of_answers_unless_its_logits_are_large():
     assert tokens_per_pass(634_880, 512) == 512
     assert tokens_per_pass(3_919_872, 49_152) == 341
     assert tokens_per_pass(8_230_912, 151_936) == 128
+
+
+def test_a_pass_of_a_model_with_a_frozen_head_holds_a_group_of_answers_for_any_vocabulary():
+    assert tokens_per_pass(8_230_912, 151_936, is_head_frozen=True) == FROZEN_HEAD_TOKENS == 768
+    assert tokens_per_pass(75_776, 512, is_head_frozen=True) == 1328, "the bundled model: by memory, as without"
+
+
+def test_logits_of_a_long_pass_take_no_more_than_those_of_a_short_one_where_the_head_is_frozen():
+    qwen = ModelSize(494_000_000, 24, 896, 4864, 151_936, family="qwen2")
+    work = Workload(sequence=1024, completion=512)
+    layer = 4 * (24 * 896 + 8 * 4864)
+    assert demand(qwen, work).one_pass == 1024 * (layer + 8 * 24 * 896) + 160 * LOGIT_BYTES * 151_936
+    unknown = msgspec.structs.replace(qwen, family="gpt2")
+    assert demand(unknown, work).one_pass == 1024 * (layer + 8 * 24 * 896) + 512 * 16 * 151_936
+    trained = msgspec.structs.replace(work, lora_rank=0)
+    assert demand(qwen, trained).one_pass == demand(unknown, trained).one_pass
 
 
 def test_too_little_memory_makes_batches_smaller_before_it_is_an_error():
