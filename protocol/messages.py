@@ -19,7 +19,7 @@ import msgspec
 
 from protocol.ids import Address, ContentId, PeerId, Stage
 
-WIRE_VERSION = 6
+WIRE_VERSION = 7
 """Part of every envelope and record key; peers of another version are counted as ``wrong_version`` and left alone."""
 
 

@@ -63,7 +63,7 @@ def test_stake_is_liable_until_a_lie_of_the_last_round_is_found():
 
 
 def test_a_run_has_this_id_for_ever():
-    assert SPEC.id == "efd8e3f6c80814e6f4ad8143ded9614506d6ea34c1ac3a1ad44ca08093cb9c51"
+    assert SPEC.id == "bce031d76e880504d4524c61f6de5dc32389ea75c4fae50a5eb0acb466c15db4"
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_token_with_something_that_is_no_address_is_refused():
 
 
 def test_a_token_of_another_wire_version_says_which():
-    run = msgspec.structs.replace(SPEC, wire_version=7)
+    run = msgspec.structs.replace(SPEC, wire_version=8)
     with pytest.raises(ConfigError) as caught:
         parse_token(format_token(msgspec.structs.replace(TOKEN, run=run)))
-    assert caught.value.what == "This swarm speaks wire version 7, this program speaks 6."
+    assert caught.value.what == "This swarm speaks wire version 8, this program speaks 7."
