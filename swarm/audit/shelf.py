@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -28,10 +29,12 @@ class _Place(NamedTuple):
 
 
 class Shelf:
-    """Sets of blobs by name and round."""
+    """Sets of blobs by name and round. Several threads may write at once, also the same set: peers whose steps changed
+    nothing have one state."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._changing = threading.Lock()
         self._places: dict[ContentId, _Place] = {}
         self._open: tuple[str, tuple[bytes, ...]] = ("", ())
         for path in sorted(directory.glob("*/*.blobs")):
@@ -40,13 +43,14 @@ class Shelf:
     def write(self, round_number: int, name: ContentId, blobs: Sequence[bytes]) -> None:
         """Keep a set; on disk when this returns. One that is here already is kept as long as one of this round."""
         path = self._directory / f"{round_number:06d}" / f"{name}.blobs"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        kept = next(self._directory.glob(f"*/{path.name}"), None)
-        if kept is not None:
-            os.replace(kept, path)
-        else:
-            write_file(path, encode(tuple(blobs)))
-        self._enter(path.name, blobs)
+        with self._changing:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            kept = next(self._directory.glob(f"*/{path.name}"), None)
+            if kept is not None:
+                os.replace(kept, path)
+            else:
+                write_file(path, encode(tuple(blobs)))
+            self._enter(path.name, blobs)
 
     def link(self, round_number: int, name: ContentId, other: Shelf) -> bool:
         """Keep a set of another shelf, too, without a copy of it; whether that could be done."""
@@ -79,12 +83,13 @@ class Shelf:
 
     def forget_old(self, round_number: int) -> None:
         """Drop what was written for rounds before this one."""
-        for directory in self._directory.glob("[0-9]*"):
-            if directory.name.isdigit() and int(directory.name) < round_number:
-                gone = {path.name for path in directory.glob("*.blobs")}
-                shutil.rmtree(directory, ignore_errors=True)
-                self._places = {content: place for content, place in self._places.items() if place.name not in gone}
-                self._open = ("", ())
+        with self._changing:
+            for directory in self._directory.glob("[0-9]*"):
+                if directory.name.isdigit() and int(directory.name) < round_number:
+                    gone = {path.name for path in directory.glob("*.blobs")}
+                    shutil.rmtree(directory, ignore_errors=True)
+                    self._places = {content: place for content, place in self._places.items() if place.name not in gone}
+                    self._open = ("", ())
 
     def _enter(self, name: str, blobs: Sequence[bytes]) -> None:
         self._places |= {content_id(blob): _Place(name, number) for number, blob in enumerate(blobs)}

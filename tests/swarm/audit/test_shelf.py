@@ -1,5 +1,8 @@
 """What is kept for others survives restarts, is kept once, and damage misleads nobody."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 from protocol.codec import content_id
 from swarm.audit.shelf import Shelf
 
@@ -26,6 +29,22 @@ def test_what_is_kept_anew_stays_on_disk_once_and_as_long_as_the_newest_round_ne
     assert (shelf.find(content_id(b"old")), shelf.find(content_id(b"other"))) == (b"old", None)
     shelf.forget_old(6)
     assert shelf.find(content_id(b"old")) is None
+
+
+def test_several_threads_may_keep_the_same_set_at_once(tmp_path):
+    shelf, at_once = Shelf(tmp_path), threading.Barrier(4)
+    names = [content_id(b"%d" % number) for number in range(60)]
+
+    def keep() -> None:
+        for name in names:
+            at_once.wait(10)
+            shelf.write(1, name, [b"blob of " + name.encode()])
+
+    with ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(keep) for _ in range(4)]:
+            done.result()
+    assert {path.name for path in tmp_path.glob("*/*")} == {f"{name}.blobs" for name in names}
+    assert all(shelf.blobs(name) == (b"blob of " + name.encode(),) for name in names)
 
 
 def test_a_damaged_or_vanished_set_is_as_good_as_none(tmp_path):
