@@ -32,6 +32,9 @@ HEADER_BYTES = 9
 _FOUND, _UNKNOWN, _BUSY = 0, 1, 2
 _HASH_INLINE_BYTES = 1024 * 1024
 
+_SILENT_STREAMS = 3
+"""A busy daemon drops one of hundreds of streams now and then: what ends before a word is opened so often in all."""
+
 
 @dataclass(frozen=True)
 class BlobLimits:
@@ -51,6 +54,10 @@ class BlobLimits:
     peer_bytes_per_minute: int = 512 * 1024 * 1024
     offered_bytes: int = 256 * 1024 * 1024
     fetched_bytes: int = 32 * 1024 * 1024
+
+
+class _Silent(BadRecord):
+    """A stream ended before its first byte."""
 
 
 class BlobCache:
@@ -209,17 +216,25 @@ class BlobExchange:
             self._fetched.put(key[0].content, task.result())
 
     async def _fetch_from(self, ref: BlobRef, provider: PeerId) -> bytes:
-        patience_s = 0.1
+        patience_s, num_silent = 0.1, 0
         total_s = self._limits.total_s + ref.size / self._limits.least_bytes_per_s
         try:
             async with asyncio.timeout(total_s):
-                while (blob := await self._attempt(ref, provider)) is None:
+                while True:
+                    try:
+                        blob = await self._attempt(ref, provider)
+                    except _Silent:
+                        num_silent += 1
+                        if num_silent >= _SILENT_STREAMS:
+                            raise
+                    else:
+                        if blob is not None:
+                            return blob
                     await asyncio.sleep(patience_s)
                     patience_s = min(2.0, 2 * patience_s)
         except TimeoutError as error:
             what = f"{provider} did not deliver {ref.size} bytes within {total_s:.3g} s."
             raise BadRecord("stalled", what) from error
-        return blob
 
     async def _attempt(self, ref: BlobRef, provider: PeerId) -> bytes | None:
         """One request; ``None`` when the provider is busy."""
@@ -260,13 +275,15 @@ class BlobExchange:
                 async with asyncio.timeout(self._limits.stall_s):
                     chunk = await reader.read(min(self._limits.chunk_bytes, size - len(received)))
                 if not chunk:
-                    raise BadRecord("unavailable", f"{provider} closed the stream after {len(received)} bytes.")
+                    what = f"{provider} closed the stream after {len(received)} bytes."
+                    raise (BadRecord if received else _Silent)("unavailable", what)
                 received += chunk
         except TimeoutError as error:
             what = f"{provider} sent nothing for {self._limits.stall_s:g} s after {len(received)} of {size} bytes."
             raise BadRecord("stalled", what) from error
         except OSError as error:
-            raise BadRecord("unavailable", f"{provider} broke the stream: {error}.") from error
+            what = f"{provider} broke the stream: {error}."
+            raise (BadRecord if received else _Silent)("unavailable", what) from error
         return bytes(received)
 
     async def _has_more(self, reader: asyncio.StreamReader) -> bool:

@@ -221,5 +221,3 @@ async def test_a_piece_that_is_gone_from_disk_is_told_and_a_damaged_record_asks_
     assert question(broken, GENESIS, of_state=True, seed=SEED, me=BEN.peer) is None
     with pytest.raises(Exception, match="not kept here"):
         answer_to(records[0], ada.journal, ada.shelf)
-
-

@@ -131,6 +131,30 @@ async def test_a_provider_that_is_always_busy_is_asked_again_and_then_given_up()
     assert 3 <= wire.num_opened <= 6
 
 
+@pytest.mark.parametrize(("num_silent", "num_opened"), [(0, 1), (2, 3), (3, 3), (9, 3)])
+async def test_a_stream_that_ends_before_a_word_is_opened_again_and_not_for_ever(
+    num_silent: int, num_opened: int
+) -> None:
+    wire = Wire()
+    honest = wire.honest(ANN)
+    honest.offer(BLOB)
+
+    async def drops_some(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if wire.num_opened <= num_silent:
+            writer.close()
+        else:
+            await honest.serve(BOB, reader, writer)
+
+    wire.handlers[ANN] = drops_some
+    if num_silent < num_opened:
+        assert await wire.client().fetch(REF, [ANN]) == BLOB
+    else:
+        with pytest.raises(BadRecord, match="closed|broke") as caught:
+            await wire.client().fetch(REF, [ANN])
+        assert caught.value.reason == "unavailable"
+    assert wire.num_opened == num_opened
+
+
 async def test_an_unknown_provider_is_unavailable() -> None:
     assert await reason_of(Wire()) == "unavailable"
     with pytest.raises(BadRecord, match="Nobody is known"):
