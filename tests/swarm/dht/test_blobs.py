@@ -149,7 +149,7 @@ async def test_a_stream_that_ends_before_a_word_is_opened_again_and_not_for_ever
     if num_silent < num_opened:
         assert await wire.client().fetch(REF, [ANN]) == BLOB
     else:
-        with pytest.raises(BadRecord, match="closed|broke") as caught:
+        with pytest.raises(BadRecord, match=r"closed|broke") as caught:
             await wire.client().fetch(REF, [ANN])
         assert caught.value.reason == "unavailable"
     assert wire.num_opened == num_opened
