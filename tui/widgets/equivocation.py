@@ -7,16 +7,13 @@ from textual.content import Content
 from swarm.observe.equivocations import EquivocationView, facts
 from swarm.observe.text import credits_short, short_id
 from tui.widgets.panel import ends, fit, row
-from tui.widgets.quarrel import ABOUT, NUMBER, PARTIES, SHORT_ID
+from tui.widgets.quarrel import PARTIES, first_columns
 
 
 def equivocation_line(one: EquivocationView, width: int) -> Content:
     """In the columns of a game's line."""
     about = f"{one.nickname}, round {one.round}, two contributions"
-    parts = [
-        fit(row((f" {one.id[:SHORT_ID]}", "bold $primary")), NUMBER - 1), row(" "),
-        fit(row((about, "$foreground")), ABOUT - 1), row(" "),
-    ]  # fmt: skip
+    parts = first_columns(one.id, about)
     if width >= 110:
         is_mine = one.side == "reporter"
         reporter = ("you" if is_mine else short_id(one.reporter), "bold $accent" if is_mine else "$foreground")

@@ -29,13 +29,18 @@ def game_head(width: int) -> Content:
     return fit(ends(row((line, "$faint")), row(("state ", "$faint")), width), width)
 
 
+def first_columns(name: str, about: str) -> list[Content]:
+    """A line's number and what it is about."""
+    return [
+        fit(row((f" {name[:SHORT_ID]}", "bold $primary")), NUMBER - 1), row(" "),
+        fit(row((about, "$foreground")), ABOUT - 1), row(" "),
+    ]  # fmt: skip
+
+
 def game_line(game: DisputeView, width: int, now: float) -> Content:
     """One dispute."""
     about = f"{game.nickname}, round {game.round}, {game.subject}"
-    parts = [
-        fit(row((f" {game.game[:SHORT_ID]}", "bold $primary")), NUMBER - 1), row(" "),
-        fit(row((about, "$foreground")), ABOUT - 1), row(" "),
-    ]  # fmt: skip
+    parts = first_columns(game.game, about)
     if width >= 110:
         sides = [
             ("you" if game.side == side else short_id(address), "bold $accent" if game.side == side else "$foreground")

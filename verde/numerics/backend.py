@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -183,38 +183,35 @@ def _products(
     start, stop, length = piece.start, piece.stop, a.length
     a_high, b_high = a.part(rows, start, stop), b.part(columns, start, stop)
     a_low, b_low = a.part(rows, length + start, length + stop), b.part(columns, length + start, length + stop)
-    cost = _products_cost(a_high, b_high)
-    run_torch(_multiply_bytes, len(hh), a_high, b_high.T, hh, cost=cost)
-    run_torch(_multiply_bytes, len(hh), a_low, b_low.T, ll, cost=cost)
+    _in_ranges(_multiply_bytes, a_high, b_high, hh)
+    _in_ranges(_multiply_bytes, a_low, b_low, ll)
     if stop - start == length and a.copies == 3:
-        both = (a.part(rows, length, 3 * length), b.part(columns, 0, 2 * length).T)
-        run_torch(_multiply_bytes, len(hh), *both, mid, cost=2 * cost)
+        _in_ranges(_multiply_bytes, a.part(rows, length, 3 * length), b.part(columns, 0, 2 * length), mid)
     elif stop - start == length and b.copies == 3:
-        both = (a.part(rows, 0, 2 * length), b.part(columns, length, 3 * length).T)
-        run_torch(_multiply_bytes, len(hh), *both, mid, cost=2 * cost)
+        _in_ranges(_multiply_bytes, a.part(rows, 0, 2 * length), b.part(columns, length, 3 * length), mid)
     else:
         other = _scratch("other", (hh.shape[0], hh.shape[1]), torch.int32)
-        run_torch(_multiply_bytes, len(hh), a_high, b_low.T, mid, cost=cost)
-        run_torch(_multiply_bytes, len(hh), a_low, b_high.T, other, cost=cost)
+        _in_ranges(_multiply_bytes, a_high, b_low, mid)
+        _in_ranges(_multiply_bytes, a_low, b_high, other)
         mid += other
 
 
-def _products_cost(left: torch.Tensor, right: torch.Tensor) -> int:
-    """Of a row of ``left`` by all rows of ``right``: some 32 products take as long as moving an element."""
-    return right.shape[0] * left.shape[1] // 32
+def _in_ranges(work: Callable[..., None], left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> None:
+    """Each row of ``left`` by all rows of ``right``, by a vendor's product for each range of the rows."""
+    # Some 32 products take as long as moving an element.
+    run_torch(work, len(left), left, right.T, out, cost=right.shape[0] * left.shape[1] // 32)
 
 
 def _multiply_bytes(start: int, stop: int, left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> None:
     torch._int_mm(left[start:stop], right, out=out[start:stop])
 
 
-def _add_doubles(
-    start: int, stop: int, left: torch.Tensor, right: torch.Tensor, total: torch.Tensor, is_first: bool
-) -> None:
-    if is_first:
-        torch.mm(left[start:stop], right, out=total[start:stop])
-    else:
-        total[start:stop].addmm_(left[start:stop], right)
+def _multiply_doubles(start: int, stop: int, left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> None:
+    torch.mm(left[start:stop], right, out=out[start:stop])
+
+
+def _add_doubles(start: int, stop: int, left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> None:
+    out[start:stop].addmm_(left[start:stop], right)
 
 
 def _contract_fp64(a: Quantised, b: Quantised, rows: slice, columns: slice, tail: tuple[object, ...]) -> None:
@@ -223,7 +220,7 @@ def _contract_fp64(a: Quantised, b: Quantised, rows: slice, columns: slice, tail
     for piece in _blocks(a.length, _FP64_BLOCK_LENGTH):
         left = _significands("left", a, rows, piece)
         right = _significands("right", b, columns, piece)
-        run_torch(_add_doubles, shape[0], left, right.T, total, piece.start == 0, cost=_products_cost(left, right))
+        _in_ranges(_add_doubles if piece.start else _multiply_doubles, left, right, total)
     run_rows(epilogue.finish_kernel, shape[0], total.numpy(), *tail, cost=3 * shape[1])
 
 
@@ -256,8 +253,7 @@ def _contract_floats(a: Quantised, b: Quantised, bias_C: np.ndarray, out_RC: np.
         scale_R = powers_of_two(exponents, -30)
         for columns in _blocks(b.rows, max(256, _FP64_BLOCK_ELEMENTS // height // 64 * 64)):
             total = _scratch("total", (height, columns.stop - columns.start), torch.float64)
-            right = _right(b, columns, exponents_C)
-            run_torch(_add_doubles, height, left, right.T, total, True, cost=_products_cost(left, right))
+            _in_ranges(_multiply_doubles, left, _right(b, columns, exponents_C), total)
             tail = (scale_R, powers_of_two(exponents_C, 0), bias_C, rows.start, columns.start, out_RC, bad_R)
             run_rows(epilogue.finish_kernel, height, total.numpy(), *tail, cost=3 * total.shape[1])
 

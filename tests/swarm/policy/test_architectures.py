@@ -29,12 +29,17 @@ PROMPTS = [tuple(range(10, 10 + length)) for length in (3, 17, 9)]
 
 
 def make_family(name, folder):
-    """A directory with a small random model of a family, loud enough that its answers vary."""
+    """A directory with a small random model of a family."""
+    return make_random_model(name, folder, **FAMILIES[name][0], **ENDS)
+
+
+def make_random_model(name, folder, **config):
+    """A directory with a random model of a family, loud enough that its answers vary."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     directory = make_model_directory(folder / name)
     torch.manual_seed(1)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(name, **FAMILIES[name][0], **ENDS))
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(name, **config))
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from swarm.grpo.step import Sample
 from swarm.policy import plan
@@ -21,7 +19,7 @@ from swarm.policy.native import NativeEngine
 from swarm.policy.packing import completion_log_probs, native_log_probs, pass_bytes_per_token
 from swarm.policy.plan import FROZEN_HEAD_TOKENS, HEADS_APART, tokens_per_pass
 from swarm.policy.recompute import layers_of
-from tests.swarm.policy.conftest import make_model_directory
+from tests.swarm.policy.test_architectures import make_family, make_random_model
 from tests.swarm.policy.test_lora import RULES, learn
 from tests.swarm.policy.test_lora import _rules as rules_with
 from verde.numerics import exact, head
@@ -40,22 +38,10 @@ SIZES = {
 }
 
 
-def make_family(family: str, folder: Path) -> Path:
-    directory = make_model_directory(folder / family)
-    torch.manual_seed(1)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **SIZES))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.mul_(8)
-    model.save_pretrained(directory)
-    return directory
-
-
 @pytest.fixture(scope="module", params=sorted(HEADS_APART))
 def loaded(request, tmp_path_factory) -> LoadedModel:
     """Adapters whose second matrices are not zero: else the first ones' gradients would all be."""
-    loaded, _ = open_model(make_family(request.param, tmp_path_factory.mktemp("families")), lora_rank=2)
+    loaded, _ = open_model(make_random_model(request.param, tmp_path_factory.mktemp("families"), **SIZES), lora_rank=2)
     draw = torch.Generator().manual_seed(4)
     with torch.no_grad():
         for parameter in trainable(loaded)[1]:
@@ -158,9 +144,7 @@ def test_the_plan_counts_the_blocks_that_are_computed():
 
 
 def test_a_model_that_does_more_to_its_logits_keeps_them(tmp_path):
-    from tests.swarm.policy.test_architectures import make_family as make_other
-
-    assert not has_frozen_head(open_model(make_other("gpt2", tmp_path), lora_rank=2)[0])
-    softcapped, _ = open_model(make_family("gemma3_text", tmp_path), lora_rank=2)
+    assert not has_frozen_head(open_model(make_family("gpt2", tmp_path), lora_rank=2)[0])
+    softcapped, _ = open_model(make_random_model("gemma3_text", tmp_path, **SIZES), lora_rank=2)
     softcapped.model.config.final_logit_softcapping = 30.0
     assert not has_frozen_head(softcapped)
