@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from protocol.errors import ConfigError
-from protocol.events import Audited, RoundSettled, Struck
+from protocol.events import Audited, RoundEnded, RoundSettled, Struck
 from protocol.messages import Finding
 from protocol.run import AuditRules
 from swarm.policy.base import Completion, SampleRequest, Sampling
@@ -64,6 +64,8 @@ async def test_exact_and_tolerated_peers_earn_together_and_find_each_other_hones
         assert 0 < share < 0.5
         paid = earned(trl, exactly[0]) + trl.paid_for_verdicts(trl.peer)
         assert swarm.world.token_wei[trl.wallet] == paid * 10**12
+        waits = [event.wait_s for seat in swarm.seats for event in seat.told(RoundEnded)]
+        assert max(waits) < swarm.run.time.contribute_s, "somebody owes a word about a check by tolerance"
 
 
 async def test_a_tolerated_peer_that_draws_twice_is_struck_and_keeps_its_stake(tmp_path: Path) -> None:
