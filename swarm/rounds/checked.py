@@ -51,3 +51,6 @@ class CheckedContribution(msgspec.Struct, frozen=True):
     contribution: Contribution
     arrived_at: float
     envelope: Envelope
+
+
+Checked = CheckedBatch | CheckedContribution

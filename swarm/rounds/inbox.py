@@ -24,7 +24,7 @@ from swarm.audit.commitments import Commitments, Derived, Material
 from swarm.dht.transport import RecordKey, Transport
 from swarm.game.rescore import batch_cap
 from swarm.game.round_view import Batches, RoundView, stage_prompts, with_batches
-from swarm.rounds.checked import CheckedBatch, CheckedContribution
+from swarm.rounds.checked import Checked, CheckedBatch, CheckedContribution
 from swarm.rounds.contribution import check_contribution, void_of
 from swarm.rounds.parcels import Parcels
 from swarm.rounds.timing import Now
@@ -92,10 +92,10 @@ class Inbox:
         self._dropped: set[ContentId] = set()
         self._closed: set[tuple[str, PeerId]] = set()
 
-    async def poll(self, kinds: Collection[str]) -> list[CheckedBatch | CheckedContribution]:
+    async def poll(self, kinds: Collection[str], deriving_s: float = DERIVING_S) -> list[Checked]:
         """Look for new records of ``kinds``; returns what was checked and accepted since the last call.
 
-        Raises ``NetworkError`` when the network cannot be asked at all.
+        ``deriving_s``: how long to wait for what contributions must name. Raises ``NetworkError`` if none can be asked.
         """
         for kind in {*kinds, *self._lacking}:
             key = RecordKey(self.base.run, kind, self.base.round)
@@ -103,15 +103,15 @@ class Inbox:
                 self._enter(kind, peer, versions)
         stages = [stage for stage in STAGES if stage in kinds or stage in self._lacking]
         self._lacking.clear()
-        accepted: list[CheckedBatch | CheckedContribution] = []
+        accepted: list[Checked] = []
         for stage in STAGES:
             if stage in stages:
                 accepted += await self._check_batches(stage)
         await self._check_contradictions()
         if CONTRIBUTION in kinds:
             accepted += self._check_contributions()
-            if self.is_deriving:
-                await asyncio.wait(self._derived.values(), timeout=DERIVING_S)
+            if self.is_deriving and deriving_s:
+                await asyncio.wait(self._derived.values(), timeout=deriving_s)
                 accepted += self._check_contributions()
         return accepted
 

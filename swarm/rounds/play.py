@@ -29,7 +29,7 @@ from swarm.pay.settling import Settler
 from swarm.rounds import machine
 from swarm.rounds.agreement import Agreement, Proposed
 from swarm.rounds.checked import CheckedBatch, CheckedContribution
-from swarm.rounds.inbox import CONTRIBUTION, Inbox
+from swarm.rounds.inbox import CONTRIBUTION, DERIVING_S, Inbox
 from swarm.rounds.machine import Phase, RoundState
 from swarm.rounds.outcomes import round_opened
 from swarm.rounds.timing import Activity
@@ -153,7 +153,7 @@ class RoundPlay:
             case machine.Train():
                 return await self._train()
             case machine.Contribute():
-                await self._poll([CONTRIBUTION])
+                await self._poll([CONTRIBUTION], wait_s=0)  # only whether one of this peer is there already
                 await self._persist(self._work.contribute)
                 await self._poll([CONTRIBUTION])
                 if self._after_contributing is not None:
@@ -264,11 +264,11 @@ class RoundPlay:
             kinds.append(CONTRIBUTION)
         return kinds
 
-    async def _poll(self, kinds: Sequence[str], state: RoundState | None = None) -> None:
+    async def _poll(self, kinds: Sequence[str], state: RoundState | None = None, wait_s: float = DERIVING_S) -> None:
         """Look for new records, and after contributions where ``state`` says how far the round is. The inbox names
         each record only once, so it is kept until the machine has heard of it."""
         try:
-            accepted = await self._inbox.poll(kinds)
+            accepted = await self._inbox.poll(kinds, wait_s)
         except NetworkError as error:
             self._troubles.report(error)
             return
