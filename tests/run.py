@@ -28,7 +28,7 @@ CHECKS = {
 PYTEST = [sys.executable, "-m", "pytest"]
 SLOWEST = ["--durations=15", "--durations-min=5"]
 SUITES = {
-    "unit tests": [*PYTEST, *SLOWEST, "-n", "2", "-m", "not integration and not slow and not gpu"],
+    "unit tests": [*PYTEST, *SLOWEST, "-n", "3", "-m", "not integration and not slow and not gpu"],
     "real processes": [
         *PYTEST, *SLOWEST, "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder",
         "-m", "integration and not slow and not gpu",

@@ -24,9 +24,10 @@ STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
 )
 LAUNCHER = """
-    import os, subprocess, sys
+    import os, signal, subprocess, sys
     from swarm.processes.guardian import TOKENS, start_guardian
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background are to ignore it
     depth, kind = int(sys.argv[1]), sys.argv[2]
     guardian = start_guardian(grace_s=0.6)
     if depth:
