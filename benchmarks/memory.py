@@ -1,8 +1,9 @@
-"""Is the memory plan right? ``python -m benchmarks.memory [--model tiny gemma3 ...] [--engine exact native] [--json]``
+"""Is the memory plan right? ``python -m benchmarks.memory [--model gemma3 ...] [--engine exact native] [--json]``
 
-For every model (the bundled one and shapes of ``models.shapes``) a fresh process with a peer's libraries loads, draws,
-learns, and draws and learns again as an auditor. Printed: the peak that the plan predicts and the peak that was
-measured. The last line is one JSON object.
+For every shape of ``models.shapes`` a fresh process with a peer's libraries loads, draws, learns, and draws and learns
+again as an auditor. Printed: the peak that the plan predicts and the peak that was measured. A peer with the bundled
+model takes most of its memory for everything else, so it is measured in a whole swarm (``benchmarks.round``). The last
+line is one JSON object.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from benchmarks.swarm_runs import criterion, empty_home
 from models.shapes import SHAPES, write_checkpoint
 from swarm.policy.plan import TOLERANCE, Workload, demand
 
-TINY = Path(__file__).resolve().parents[1] / "models" / "tiny"
 NUM_PROMPTS, NUM_SAMPLES, NEW_TOKENS, PROMPT_WORDS = 4, 2, 16, 24
 
 
@@ -80,7 +80,7 @@ def compare(name: str, folder: Path, engine: str) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", nargs="+", choices=["tiny", *sorted(SHAPES)], default=["tiny", *sorted(SHAPES)])
+    parser.add_argument("--model", nargs="+", choices=sorted(SHAPES), default=sorted(SHAPES))
     parser.add_argument("--engine", nargs="+", choices=["exact", "native"], default=["exact"])
     parser.add_argument("--folder", type=Path, help="where checkpoints are, or are written and kept")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
@@ -91,7 +91,7 @@ def main() -> None:
     rows: dict[str, dict[str, Any]] = {}
     with empty_home() as temporary:
         for name in options.model:
-            folder = TINY if name == "tiny" else (options.folder or temporary) / name
+            folder = (options.folder or temporary) / name
             if not (folder / "config.json").is_file():
                 write_checkpoint(name, folder)
             for engine in options.engine:

@@ -38,9 +38,9 @@ as it arrived, and the replica that does the step again (12 each)."""
 PASS_BYTES = 96 << 20
 """About what one forward and backward pass keeps (see ``tokens_per_pass``)."""
 
-SMALL_PASSES = 2 * PASS_BYTES
+SMALL_PASSES, SMALL_EXACT_PASSES = 2 * PASS_BYTES, 4 * PASS_BYTES
 """What passes of a small model hold at least: groups come shortest first, and what allocators keep of a shorter pass is
-of little use for the next one."""
+of little use for the next one. Exact results wait to be used again, too (``verde.numerics.memory``)."""
 
 LEAST_TOKENS, WHOLE_GROUP_TOKENS = 128, 512
 """Tokens of a pass where these take more: in any case, and where their logits are small beside what layers keep."""
@@ -207,7 +207,8 @@ def demand(size: ModelSize, work: Workload) -> Demand:
     libraries = GPU_CONTEXT if work.on_gpu else LIBRARIES
     weights = size.num_params * WEIGHT
     adapters = WEIGHT if rank else 0
-    one_pass = max(SMALL_PASSES, _one_pass(size, work, is_frozen=bool(rank)))
+    small = SMALL_EXACT_PASSES if is_exact else SMALL_PASSES
+    one_pass = max(small, _one_pass(size, work, is_frozen=bool(rank)))
     is_handed_over = work.processes > 1
     each = weights + trained * (TRAINED + adapters) + one_pass
     num_here = 1 if work.on_gpu else work.processes  # each has its card; the peer is on the first

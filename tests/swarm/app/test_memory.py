@@ -30,14 +30,14 @@ def test_a_plan_says_what_is_predicted_and_what_is_free(monkeypatch):
     planned = memory_plan(load_settings("local"), None, num_peers=2)
     assert planned is not None
     assert (planned.model, planned.place, planned.free, planned.cache) == ("tiny", "RAM", 4 * GB, planned.full_cache)
-    assert 0.7 * GB < planned.predicted < 0.95 * GB
+    assert 0.95 * GB < planned.predicted < 1.15 * GB
     assert planned.parts["weights"] % 4 == 0
     assert planned.parts["weights"] > 2_000_000
 
 
 def test_what_cannot_fit_is_an_error_that_says_which_size_would(monkeypatch, tmp_path):
     here(monkeypatch, int(0.4 * GB))
-    with pytest.raises(OutOfMemory, match=r"tiny takes about 0\.\d GB of RAM; 0\.4 GB are free") as caught:
+    with pytest.raises(OutOfMemory, match=r"tiny takes about 1\.\d GB of RAM; 0\.4 GB are free") as caught:
         memory_plan(load_settings("local"), None)
     assert "No model fits beside what is running now" in caught.value.next_step
     assert "Nothing was started" in caught.value.so_what
