@@ -115,7 +115,7 @@ class Casework:
             while checked is None:
                 await inbox.poll(STAGES)
                 checked = inbox.judge(envelope)
-                if inbox.is_deriving:
+                if inbox.deriving:
                     deadline = self._now() + self.PATIENCE_S
                 if checked is None and self._now() >= deadline:
                     missing = BadRecord("unavailable", "Not all batches that it names are served.")

@@ -110,8 +110,8 @@ class Inbox:
         await self._check_contradictions()
         if CONTRIBUTION in kinds:
             accepted += self._check_contributions()
-            if self.is_deriving and deriving_s:
-                await asyncio.wait(self._derived.values(), timeout=deriving_s)
+            if self.deriving and deriving_s:
+                await asyncio.wait(self.deriving, timeout=deriving_s, return_when=asyncio.FIRST_COMPLETED)
                 accepted += self._check_contributions()
         return accepted
 
@@ -302,7 +302,7 @@ class Inbox:
 
     def judge(self, envelope: Envelope) -> CheckedContribution | None:
         """A contribution whose every claim holds; ``None`` while something that it names is not here, or while what it
-        must name is still being derived (``is_deriving``).
+        must name is still being derived (``deriving``).
 
         Raises ``BadRecord`` for one that breaks a rule."""
         if envelope.peer not in self._views:
@@ -341,9 +341,9 @@ class Inbox:
         return CheckedContribution(content_id(envelope.payload), contribution, self._now(), envelope)
 
     @property
-    def is_deriving(self) -> bool:
-        """Whether what some contribution must name is being computed just now."""
-        return any(not derived.done() for derived in self._derived.values())
+    def deriving(self) -> list[asyncio.Future[Derived]]:
+        """What some contributions must name, where it is being computed just now."""
+        return [derived for derived in self._derived.values() if not derived.done()]
 
     def material(
         self,
