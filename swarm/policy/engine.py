@@ -22,7 +22,7 @@ from swarm.policy.base import Completion, Prompt, SampleRequest, Sampling, State
 from swarm.policy.generate import Drawn, Limits
 from swarm.policy.load import LoadedModel
 from swarm.policy.lora import copy_of, open_model
-from swarm.policy.memory import memory_told, trim
+from swarm.policy.memory import memory_told
 from swarm.policy.state import genesis_hash, load_state, save_state, state_hash, state_parts
 from swarm.policy.text import TextCodec
 from swarm.policy.tolerance import misses
@@ -163,7 +163,6 @@ class ModelEngine(ABC):
         finally:
             for parameter in self._state.parameters:
                 parameter.grad = None
-            trim()
 
     def state_hash(self) -> ContentId:
         """The state's Merkle root (format: ``verde.commit``)."""
@@ -186,9 +185,7 @@ class ModelEngine(ABC):
                     "The stage is skipped; credits are not touched.",
                     "End other programs, run fewer peers on this machine, or join a run with a smaller model.",
                 ):
-                    drawn = drawing()
-                    trim()
-                    return drawn
+                    return drawing()
             except OutOfMemory:
                 limits = self._limits.halved()
                 if limits is None:

@@ -6,10 +6,8 @@ it. Everything else passes through unchanged.
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -47,21 +45,3 @@ def give_back() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    trim()
-
-
-def trim() -> None:
-    """Return freed memory that the C library keeps: after a stage of a small model a fifth of what a peer has.
-
-    Pieces of many sizes on many threads leave it in places that the next stage's pieces do not fit. Only the GNU
-    library is asked; others return memory by themselves or have no such call.
-    """
-    asked = _malloc_trim()
-    if asked is not None:
-        asked(0)
-
-
-@functools.cache
-def _malloc_trim() -> Callable[[int], int] | None:
-    found: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    return found

@@ -1,5 +1,6 @@
 import asyncio
 import threading
+import time
 
 import pytest
 
@@ -53,3 +54,24 @@ async def test_closing_drops_what_waits_and_does_not_wait_for_what_runs():
     assert ran == []
     with pytest.raises(RuntimeError):
         await room.call(ran.append, True)
+
+
+@pytest.mark.asyncio
+async def test_a_long_call_leaves_no_freed_memory_behind_even_if_it_fails(monkeypatch):
+    trims: list[str] = []
+    monkeypatch.setattr("swarm.rounds.engine_room.trim", lambda: trims.append("trimmed"))
+    monkeypatch.setattr("swarm.rounds.engine_room.LONG_S", 0.02)
+    room = EngineRoom()
+    await room.call(len, "short")
+    assert trims == []
+    await room.call(time.sleep, 0.05)
+    assert trims == ["trimmed"]
+
+    def fails() -> None:
+        time.sleep(0.05)
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011
+        await room.call(fails)
+    assert trims == ["trimmed"] * 2
+    room.close()
