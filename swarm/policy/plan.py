@@ -35,10 +35,10 @@ CHECKED = 36
 """Per trained parameter, where work is checked: the run's first state as it is shipped, the state that is checked
 as it arrived, and the replica that does the step again (12 each)."""
 
-PASS_BYTES = 96 << 20
+PASS_BYTES = 160 << 20
 """About what one forward and backward pass keeps (see ``tokens_per_pass``)."""
 
-SMALL_PASSES, SMALL_EXACT_PASSES = 2 * PASS_BYTES, 4 * PASS_BYTES
+SMALL_PASSES, SMALL_EXACT_PASSES = 200 * MB, 460 * MB
 """What passes of a small model hold at least: groups come shortest first, and what allocators keep of a shorter pass is
 of little use for the next one. Exact results wait to be used again, too (``verde.numerics.memory``)."""
 

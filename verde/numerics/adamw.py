@@ -58,7 +58,8 @@ def clip_factor(gradients: Sequence[torch.Tensor], max_norm: np.float32) -> tupl
     Raises ``NumericsError`` when a gradient holds NaN or infinity, or the norm exceeds binary32.
     """
     if on_host(*gradients):
-        norm = np.float32(model_norm(gradients).item())
+        with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():  # sums and a root, by kernels alone
+            norm = np.float32(model_norm(gradients).item())
     else:
         with computing():
             norm = np.float32(model_norm(gradients).item())
@@ -93,6 +94,18 @@ def update(
                     torch.autograd.graph.increment_version(tensor)
                 are_settled(tensors[:1])
         return
+    with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():  # nothing of torch's computes here
+        _update_on_host(weights, first, second, gradients, clip, constants)
+
+
+def _update_on_host(
+    weights: Sequence[torch.Tensor],
+    first: Sequence[torch.Tensor],
+    second: Sequence[torch.Tensor],
+    gradients: Sequence[torch.Tensor],
+    clip: np.float32,
+    constants: tuple[np.float32, ...],
+) -> None:
     for tensors in zip(weights, first, second, gradients, strict=True):
         flat = [_flat(tensor) for tensor in tensors]
         bad_C = np.zeros(-(-len(flat[0]) // CHUNK), np.bool_)

@@ -19,8 +19,8 @@ import torch
 
 from verde.numerics.subnormals import start_thread
 
-# Below this many elements of work a kernel is done before a second thread has woken up.
-_WORTH_A_THREAD = 1 << 17
+# Below this many elements of work a kernel is done before a second thread has woken up (some 70 us where it sleeps).
+_WORTH_A_THREAD = 1 << 18
 
 # What torch was given before the first block of ``torch_on_one_thread`` began, and how many blocks are open.
 _given, _open_blocks = 1, 0
