@@ -96,6 +96,7 @@ class _Attention(torch.autograd.Function):
                 return by_key(query, key, value, mask, scale, kind)
             ctx.spans = seen = _spans(query, key, value, mask, kind)
             if seen is not None:
+                query, key, value = query.contiguous(), key.contiguous(), value.contiguous()  # once, for both ways
                 output, weights = spans.forward(query, key, value, seen, scale)
                 if needs_gradient:
                     ctx.save_for_backward(query, key, value, None, weights)

@@ -8,6 +8,8 @@ Shapes: B batch, H query heads, N key-value heads, Q queries, L keys, D width of
 
 from __future__ import annotations
 
+import threading
+import weakref
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +18,8 @@ import torch
 from protocol.errors import NumericsError
 from verde.numerics.kernels.spans import attend_spans_kernel, find_spans_kernel, span_gradients_kernel
 from verde.numerics.threads import run_rows
+
+_latest = threading.local()
 
 _MOST_SPANS = 4
 _SPARSE = 3
@@ -36,9 +40,29 @@ class Spans:
         return int(self.offsets[-1])
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What was found in a mask, for as long as that tensor lives unchanged (its version tells)."""
+
+    mask: weakref.ref[torch.Tensor]
+    about: tuple[int, ...]
+    spans: Spans | None
+
+
 def spans_of(mask: torch.Tensor, batch: int, num_queries: int, length: int) -> Spans | None:
     """What a boolean mask [B or 1, H or 1, Q, L] lets queries see; ``None`` where whole products cost less, or where
-    heads differ or queries see keys in many places."""
+    heads differ or queries see keys in many places. The layers of a model share a mask: the latest is remembered."""
+    if mask.is_inference():  # nobody could tell whether it changed
+        return _look_for_spans(mask, batch, num_queries, length)
+    about = (mask._version, batch, num_queries, length)
+    known: _Known | None = getattr(_latest, "known", None)
+    if known is None or known.mask() is not mask or known.about != about:
+        found = _look_for_spans(mask, batch, num_queries, length)
+        known = _latest.known = _Known(weakref.ref(mask), about, found)
+    return known.spans
+
+
+def _look_for_spans(mask: torch.Tensor, batch: int, num_queries: int, length: int) -> Spans | None:
     mask = mask[(None,) * (4 - mask.dim())][..., :length]
     if mask.shape[1] > 1:
         return None

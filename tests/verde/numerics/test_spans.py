@@ -108,6 +108,21 @@ def test_spans_are_taken_only_where_every_query_sees_few_keys_in_few_places():
     assert shared.offsets.tolist() == list(range(19)), "one mask for all of a batch"
 
 
+def test_layers_that_share_a_mask_look_for_its_spans_once_and_again_when_it_changed():
+    mask = torch.zeros(1, 1, 8, 32, dtype=torch.bool)
+    mask[..., 3:5] = True
+    found = spans.spans_of(mask, 1, 8, 32)
+    assert spans.spans_of(mask, 1, 8, 32) is found
+    assert spans.spans_of(mask[..., :16], 1, 8, 16) is not found
+    mask[..., 5] = True
+    assert (found.num_seen, spans.spans_of(mask, 1, 8, 32).num_seen) == (16, 24)
+    with torch.inference_mode():
+        unversioned = mask.clone()
+        before = spans.spans_of(unversioned, 1, 8, 32)
+        unversioned[..., 6] = True
+        assert (before.num_seen, spans.spans_of(unversioned, 1, 8, 32).num_seen) == (24, 32)
+
+
 @pytest.mark.parametrize("which", [0, 1, 2])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_is_no_number_is_an_error(which, value):
