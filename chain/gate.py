@@ -11,7 +11,9 @@ import asyncio
 import json
 import time
 from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
 from typing import Any
+from weakref import WeakValueDictionary
 
 import aiohttp
 import msgspec
@@ -74,7 +76,8 @@ class GateLimits(msgspec.Struct, frozen=True):
 class Tokens(msgspec.Struct, frozen=True):
     """Swarm tokens that the faucet adds to a newcomer's first gift: ``gift_wei`` of ``token``, ``total_wei`` in all.
 
-    ``bond_wei`` come with the second gift: for who must accuse a cheat before it has earned anything.
+    ``bond_wei`` come with the second gift, where less is left of the first: for who must accuse a cheat before it has
+    earned anything.
     """
 
     token: Address
@@ -85,7 +88,8 @@ class Tokens(msgspec.Struct, frozen=True):
 
 class Faucet:
     """Gas money for newcomers: ``gift_wei`` per request, at most ``per_address_wei`` and ``total_wei`` ever; and with
-    an address's first two, ``tokens``.
+    an address's first two, ``tokens``. ``held``: how many of those an address has, asked before the second: who lost
+    the answer to its first request asks again, and needs none. One address is served at a time.
 
     What was given is remembered until the process ends.
     """
@@ -98,7 +102,10 @@ class Faucet:
         per_address_wei: int = 10**18,
         total_wei: int = 10**21,
         tokens: Tokens | None = None,
+        held: Callable[[Address], Awaitable[int]] | None = None,
     ) -> None:
+        if tokens is not None and tokens.bond_wei and held is None:
+            raise ValueError("Without `held` nobody could say who needs tokens for a bond.")
         self._sender = sender
         self._gift_wei = gift_wei
         self._per_address_wei = per_address_wei
@@ -107,10 +114,17 @@ class Faucet:
         self._tokens = tokens
         self._tokens_left_wei = tokens.total_wei if tokens is not None else 0
         self._token_gifts: dict[str, int] = {}
+        self._held = held
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def give(self, address: Address) -> str:
         """Send one gift and wait until it is mined; the transaction. Raises ``ChainError('FaucetEmpty')``."""
         key = address.lower()
+        turn = self._turns.setdefault(key, asyncio.Lock())
+        async with turn:
+            return await self._give(key, address)
+
+    async def _give(self, key: str, address: Address) -> str:
         given = self._given_wei.get(key, 0)
         if given + self._gift_wei > self._per_address_wei or self._gift_wei > self._left_wei:
             raise ChainError(
@@ -135,6 +149,8 @@ class Faucet:
             return
         gift_wei = (tokens.gift_wei, tokens.bond_wei)[number]
         if not gift_wei or gift_wei > self._tokens_left_wei:
+            return
+        if number and self._held is not None and await self._held(address) >= gift_wei:
             return
         self._token_gifts[key] = number + 1
         self._tokens_left_wei -= gift_wei

@@ -12,11 +12,13 @@ from typing import Any
 
 import msgspec
 
+from chain.abi import function
 from chain.base import WEI_PER_MICRO
 from chain.deploy import SUPPLY_WEI, deploy, read_file
 from chain.devchain import CHAIN_ID, DevChain
 from chain.gate import Faucet, Gate, Tokens
 from chain.nonces import WalletLog
+from chain.reader import read_view
 from chain.rpc import Rpc
 from chain.rules import rules_of
 from chain.run_deploy import Founding, RunDeployment, create_run
@@ -168,7 +170,8 @@ async def _open_to_others(
     )
     tokens = Tokens(deployment.contracts.token, stake_wei, SUPPLY_WEI // FAUCET_SHARE, bond_wei)
     sender = Sender(rpc, chain.account, deployment.contracts.chain_id, log=log)
-    faucet = Faucet(sender, tokens=tokens)
+    held = partial(read_view, rpc, tokens.token, function("SwarmToken", "balanceOf"))
+    faucet = Faucet(sender, tokens=tokens, held=held)
     gate = Gate(chain.url, faucet=faucet)
     gate_url = await gate.start(chosen.chain.gate_host, chosen.chain.gate_port or recalled.gate)
     parts.push_async_callback(gate.stop)

@@ -242,13 +242,35 @@ async def test_the_faucet_adds_tokens_to_an_addresss_first_gift_up_to_its_cap():
 
 async def test_the_faucet_adds_a_bond_to_the_second_gift_and_nothing_to_later_ones():
     purse = Purse()
+    assert await tokens_given(purse, held=[0, 0, 0]) == [7, 3]
+    assert [to for to, amount in purse.sent if amount] == [ADA.wallet] * 4
+
+
+async def test_who_asks_again_with_its_tokens_still_there_gets_the_bond_when_they_are_spent():
+    assert await tokens_given(Purse(), held=[7, 2, 0]) == [7, 3]
+    assert await tokens_given(Purse(), held=[7, 7, 3]) == [7]
+
+
+async def test_a_bond_needs_somebody_who_says_what_is_left():
+    with pytest.raises(ValueError, match="held"):
+        Faucet(Purse(), tokens=Tokens(CYD.wallet, gift_wei=7, total_wei=100, bond_wei=3))
+
+
+async def tokens_given(purse: Purse, held: list[int]) -> list[int]:
+    """Amounts of tokens in four gifts to Ada, asked for at once, who holds so many before each but the first."""
+    left = iter(held)
+
+    async def holds(address: str) -> int:
+        assert address == ADA.wallet
+        await asyncio.sleep(0)  # the others would come in between
+        return next(left)
+
     tokens = Tokens(CYD.wallet, gift_wei=7, total_wei=100, bond_wei=3)
-    faucet = Faucet(purse, gift_wei=2, per_address_wei=50, tokens=tokens)
-    for _ in range(4):
-        await faucet.give(ADA.wallet)
-    given = [data for (to, _), data in zip(purse.sent, purse.data, strict=True) if to == CYD.wallet]
+    faucet = Faucet(purse, gift_wei=2, per_address_wei=50, tokens=tokens, held=holds)
+    await asyncio.gather(*(faucet.give(ADA.wallet) for _ in range(4)))
     transfer = function("SwarmToken", "transfer")
-    assert given == [transfer.call_data(ADA.wallet, amount) for amount in (7, 3)]
+    amounts = {transfer.call_data(ADA.wallet, amount): amount for amount in (7, 3)}
+    return [amounts[data] for (to, _), data in zip(purse.sent, purse.data, strict=True) if to == CYD.wallet]
 
 
 async def test_the_faucets_cap_holds_for_requests_at_the_same_time(door):

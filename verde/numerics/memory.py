@@ -24,7 +24,7 @@ _ALIGNMENT = 64
 
 _lock = threading.RLock()
 _waiting: OrderedDict[int, np.ndarray] = OrderedDict()
-_in_use = _most_in_use = 0
+_in_use = _most_in_use = _waiting_bytes = 0
 
 
 def empty(*shape: int) -> torch.Tensor:
@@ -54,8 +54,7 @@ def empty(*shape: int) -> torch.Tensor:
 
 def waiting_bytes() -> int:
     """How much memory waits to be used again."""
-    with _lock:
-        return sum(block.nbytes for block in _waiting.values())
+    return _waiting_bytes
 
 
 def release(leave: int = _SPARE) -> None:
@@ -63,27 +62,31 @@ def release(leave: int = _SPARE) -> None:
     global _most_in_use
     with _lock:
         _keep(leave)
-        _most_in_use = _in_use + waiting_bytes()
+        _most_in_use = _in_use + _waiting_bytes
 
 
 def _keep(most: int) -> None:
     """Of what waits so many bytes at most; the oldest goes first."""
-    total = waiting_bytes()
-    while total > most:
+    global _waiting_bytes
+    while _waiting_bytes > most:
         _, oldest = _waiting.popitem(last=False)
-        total -= oldest.nbytes
+        _waiting_bytes -= oldest.nbytes
 
 
 def _taken(size: int) -> np.ndarray | None:
     """A waiting block that is at most an eighth too large, the youngest first."""
+    global _waiting_bytes
     for name in reversed(_waiting):
         if size <= _waiting[name].nbytes <= size + size // 8:
-            return _waiting.pop(name)
+            block = _waiting.pop(name)
+            _waiting_bytes -= block.nbytes
+            return block
     return None
 
 
 def _give_back(block: np.ndarray) -> None:
-    global _in_use
+    global _in_use, _waiting_bytes
     with _lock:
         _in_use -= block.nbytes
+        _waiting_bytes += block.nbytes
         _waiting[id(block)] = block
