@@ -57,12 +57,8 @@ def clip_factor(gradients: Sequence[torch.Tensor], max_norm: np.float32) -> tupl
 
     Raises ``NumericsError`` when a gradient holds NaN or infinity, or the norm exceeds binary32.
     """
-    if on_host(*gradients):
-        with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():  # sums and a root, by kernels alone
-            norm = np.float32(model_norm(gradients).item())
-    else:
-        with computing():
-            norm = np.float32(model_norm(gradients).item())
+    with computing():
+        norm = np.float32(model_norm(gradients).item())
     if max_norm == 0:
         return _ONE, norm
     return min(_ONE, _out(max_norm / _out(norm + NORM_FLOOR))), norm
@@ -86,45 +82,27 @@ def update(
         *(BETA1, BETA2, _out(_ONE - BETA1), _out(_ONE - BETA2), _out(np.sqrt(c2)), EPSILON),
         *(_out(_ONE - _out(rates.learning_rate * rates.weight_decay)), _out(rates.learning_rate / c1)),
     )
-    if not on_host(*weights):
-        with computing():
-            for tensors in zip(weights, first, second, gradients, strict=True):
-                optimiser.update(*(_plain(x) for x in tensors), float(clip), [float(value) for value in constants])
-                for tensor in tensors[:3]:
-                    torch.autograd.graph.increment_version(tensor)
-                are_settled(tensors[:1])
-        return
-    with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():  # nothing of torch's computes here
-        _update_on_host(weights, first, second, gradients, clip, constants)
+    is_on_host = on_host(*weights)
+    with computing():
+        for tensors in zip(weights, first, second, gradients, strict=True):
+            flat = [_flat(tensor) for tensor in tensors]
+            bad_C = np.zeros(-(-len(flat[0]) // CHUNK), np.bool_)
+            if is_on_host:
+                arrays = [tensor.numpy() for tensor in flat]
+                run_rows(update_kernel, len(bad_C), *arrays, clip, constants, bad_C, cost=20 * CHUNK)
+            else:
+                optimiser.update(*flat, float(clip), [float(value) for value in constants])
+            for tensor in tensors[:3]:
+                torch.autograd.graph.increment_version(tensor)
+            if bad_C.any():
+                raise NumericsError("AdamW", f"a weight of shape {list(tensors[0].shape)}")
+            are_settled(tensors[:1])
 
 
-def _update_on_host(
-    weights: Sequence[torch.Tensor],
-    first: Sequence[torch.Tensor],
-    second: Sequence[torch.Tensor],
-    gradients: Sequence[torch.Tensor],
-    clip: np.float32,
-    constants: tuple[np.float32, ...],
-) -> None:
-    for tensors in zip(weights, first, second, gradients, strict=True):
-        flat = [_flat(tensor) for tensor in tensors]
-        bad_C = np.zeros(-(-len(flat[0]) // CHUNK), np.bool_)
-        run_rows(update_kernel, len(bad_C), *flat, clip, constants, bad_C, cost=20 * CHUNK)
-        for tensor in tensors[:3]:
-            torch.autograd.graph.increment_version(tensor)
-        if bad_C.any():
-            raise NumericsError("AdamW", f"a weight of shape {list(tensors[0].shape)}")
-        are_settled(tensors[:1])
-
-
-def _plain(tensor: torch.Tensor) -> torch.Tensor:
+def _flat(tensor: torch.Tensor) -> torch.Tensor:
     if tensor.dtype != torch.float32 or not tensor.is_contiguous():
         raise ValueError("AdamW works on contiguous float32 tensors.")
     return tensor.detach().view(-1)
-
-
-def _flat(tensor: torch.Tensor) -> np.ndarray:
-    return _plain(tensor).numpy()
 
 
 def _out(value: np.float32) -> np.float32:
